@@ -1,0 +1,3 @@
+//! All integration tests, in one binary: a file per behaviour, listed here.
+
+mod tidy;
