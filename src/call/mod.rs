@@ -2,3 +2,7 @@
 
 pub mod event;
 pub mod record;
+pub mod terms;
+pub mod usage;
+
+pub use event::{Action, Event};
