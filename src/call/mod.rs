@@ -1,8 +1,23 @@
 //! What a call is and how it lives: pure data and pure functions, no vendor's words, no I/O.
+//!
+//! [`record`] is what is kept; [`event`] is what can happen and what can be done about it; [`Call::step`]
+//! leads from one to the other. `step` has the outer life of a call, `conversation` what happens while
+//! it is up; both lean on small machines that know one thing each: `transcript` (who said what, when),
+//! `turns` (when the assistant may be asked to speak), `tools` (run once, answer all, go on once),
+//! `leave` (last words are heard), `carrier` (reports in any order).
 
+mod carrier;
+mod conversation;
 pub mod event;
+mod leave;
 pub mod record;
+mod step;
 pub mod terms;
+mod tools;
+mod transcript;
+mod turns;
 pub mod usage;
 
+pub use conversation::{HANG_UP_TOOL, TRANSFER_TOOL};
 pub use event::{Action, Event};
+pub use step::{Beginning, Call};

@@ -1,0 +1,490 @@
+//! What happens while a call is up: turns, words, tools, keys, silence, and the time that is left.
+
+use std::time::Duration;
+
+use super::event::{
+    Action, CommandId, ContextRole, ErrorClass, Keep, ProviderCommand, ProviderEvent, ToolCall, ToolFinished,
+    TurnStatus,
+};
+use super::leave::Exit;
+use super::record::{EndedReason, FORMAT, LineStatus, ToolOutcomeKind, Usage, UsageRecord};
+use super::step::{Call, Keys, Quiet, Sideband};
+use super::terms::Greeting;
+use super::tools::Admission;
+use super::turns::{Prompt, PromptKind};
+use crate::clock::Timestamp;
+use crate::ids::{ToolCallId, TurnId};
+
+/// The built-in tool that ends the call.
+pub const HANG_UP_TOOL: &str = "hangup";
+/// The built-in tool that hands the caller to somebody else.
+pub const TRANSFER_TOOL: &str = "transfer";
+
+/// Keys are told to the model when none followed for this long, or at `#`.
+const KEYS_TOGETHER: Duration = Duration::from_secs(2);
+/// The longest row of keys.
+const KEYS_MAX: usize = 32;
+/// The caller is told this long before the time is over.
+const TIME_WARNING: Duration = Duration::from_secs(120);
+/// The call is ended this long before the provider would cut it.
+const BEFORE_EXPIRY: Duration = Duration::from_secs(30);
+/// Turn detection is set although the protected greeting's end was never reported.
+const GREETING_MAX: Duration = Duration::from_secs(15);
+/// The longest arguments of a tool call in bytes.
+const ARGUMENTS_BYTES_MAX: usize = 64 << 10;
+
+const GOODBYE: &str =
+    "Say a short goodbye to the caller in the language of the conversation. The call ends after it.";
+const TIME_IS_SHORT: &str =
+    "Two minutes of this call are left. Bring the conversation to its end and tell the caller so.";
+const TIME_IS_OVER: &str =
+    "The time of this call is over. Tell the caller so in one short sentence and say goodbye.";
+const STILL_THERE: &str = "The caller has been silent for a while. Ask briefly whether they are still there.";
+const NOBODY_THERE: &str = "Nobody answers. Say that you will end the call now, and say goodbye.";
+const TRANSFER_FAILED: &str =
+    "The transfer did not work. Tell the caller so, apologise, and offer to help otherwise.";
+
+impl Call {
+    pub(super) fn on_provider(&mut self, event: ProviderEvent, now: Timestamp) {
+        match event {
+            ProviderEvent::CallerSpeechStarted { item, at_ms } => {
+                self.transcript.caller_started(item, at_ms, now);
+                self.quiet = Quiet::default();
+            }
+            ProviderEvent::CallerSpeechStopped { item, at_ms } => {
+                self.transcript.caller_stopped(item, at_ms, now);
+                self.quiet.since = Some(now);
+            }
+            ProviderEvent::CallerTranscript { item, text, mode, usage } => {
+                self.transcript.caller_words(item, &text, mode, now);
+                if let Some(usage) = usage {
+                    self.on_transcription_usage(usage, now);
+                }
+            }
+            ProviderEvent::CallerTranscriptFailed { item, reason } => {
+                self.transcript.caller_words_failed(&item);
+                self.note("transcription.failed", Some(&reason), now);
+            }
+            ProviderEvent::TurnStarted { turn, command } => self.on_turn_started(turn, command),
+            ProviderEvent::AssistantTranscript { turn, item, text, mode } => {
+                self.transcript.assistant_words(turn, item, &text, mode, now);
+            }
+            ProviderEvent::TurnEnded { turn, status, reason, usage, tool_calls } => {
+                for call in tool_calls {
+                    self.on_tool_request(turn.clone(), call, now);
+                }
+                self.on_turn_ended(turn, status, reason, usage, now);
+            }
+            ProviderEvent::ToolCallRequested { turn, call } => self.on_tool_request(turn, call, now),
+            ProviderEvent::ToolResultAcknowledged { tool_call } => self.tools.acknowledge(&tool_call),
+            ProviderEvent::PlaybackStarted { turn } => self.on_playback_started(turn, now),
+            ProviderEvent::PlaybackDrained { turn } => {
+                self.on_playback_ended(&turn, LineStatus::Final, now);
+            }
+            ProviderEvent::PlaybackCleared { turn } => {
+                self.on_playback_ended(&turn, LineStatus::Interrupted, now);
+            }
+            ProviderEvent::Key { digit, model_knows } => self.on_key(digit, model_knows, now),
+            ProviderEvent::Error { class, code, message, command } => {
+                self.on_error(class, code, &message, command, now);
+            }
+            ProviderEvent::Unknown { kind } => self.note("provider.unknown", Some(&kind), now),
+            ProviderEvent::Attached { .. } | ProviderEvent::Configured | ProviderEvent::Ignored => {}
+        }
+        self.go_on(now);
+    }
+
+    // === turns ===
+
+    pub(super) fn greet(&mut self, now: Timestamp) {
+        let greeting = self.terms().map_or(Greeting::Wait, |terms| terms.greeting.clone());
+        let instructions = match greeting {
+            Greeting::Wait => {
+                self.quiet.since = Some(now);
+                return self.set_turn_detection();
+            }
+            Greeting::ByInstructions => None,
+            Greeting::Say(words) => {
+                Some(format!("Greet the caller with exactly these words, then listen:\n{words}"))
+            }
+        };
+        self.is_greeting = true;
+        self.turns.want(Prompt::new(PromptKind::Greeting, instructions));
+        self.go_on(now);
+    }
+
+    /// Asks for the next turn, if there is something to say and nobody is saying anything.
+    pub(super) fn go_on(&mut self, now: Timestamp) {
+        if !matches!(self.sideband, Sideband::Up) || self.leave.asked().is_some() {
+            return;
+        }
+        if self.turns.is_free() && self.tools.continuation_is_due() && !self.leave.is_under_way() {
+            self.turns.want(Prompt::new(PromptKind::Continue, None));
+        }
+        let Some(prompt) = self.turns.next() else { return };
+        if prompt.kind == PromptKind::Continue && !self.tools.continuation_is_due() {
+            return;
+        }
+        self.tools.continued();
+        let command = self.send(ProviderCommand::PromptTurn {
+            instructions: prompt.instructions.clone(),
+            may_call_tools: !matches!(prompt.kind, PromptKind::Greeting | PromptKind::Goodbye),
+        });
+        self.turns.requested(command, prompt, now);
+    }
+
+    pub(super) fn ask_for_goodbye(&mut self, now: Timestamp) {
+        let words = match self.leave.exit() {
+            Some(Exit::TimeOver) => TIME_IS_OVER,
+            Some(Exit::Silence) => NOBODY_THERE,
+            _ => GOODBYE,
+        };
+        self.turns.want(Prompt::new(PromptKind::Goodbye, Some(words.to_owned())));
+        self.go_on(now);
+    }
+
+    fn on_turn_started(&mut self, turn: TurnId, command: Option<CommandId>) {
+        self.tools.turn_started();
+        let kind = self.turns.started(turn.clone(), command);
+        self.leave.turn_started(&turn, kind == Some(PromptKind::Goodbye));
+        if !self.leave.is_under_way() {
+            self.turns.withdraw(PromptKind::Goodbye);
+        }
+        self.quiet.since = None;
+    }
+
+    fn on_turn_ended(
+        &mut self,
+        turn: TurnId,
+        status: TurnStatus,
+        reason: Option<String>,
+        usage: Option<Usage>,
+        now: Timestamp,
+    ) {
+        if let (Some(usage), Some(model)) = (usage, self.terms().map(|terms| terms.model.clone())) {
+            self.add_usage(model, Some(turn.clone()), usage, now);
+        }
+        let has_words = self.transcript.has_words(&turn);
+        let is_played = self.transcript.is_played(&turn);
+        self.transcript.turn_ended(&turn, status);
+        self.tools.turn_ended(&turn);
+        self.turns.ended(&turn);
+        if matches!(status, TurnStatus::Failed | TurnStatus::Incomplete) {
+            self.note("turn.cut", reason.as_deref(), now);
+        }
+        let what = self.leave.turn_ended(&turn, status, has_words, is_played, now);
+        self.do_leave(what, now);
+        if !self.transcript.assistant_is_audible() {
+            self.quiet.since = Some(now);
+        }
+    }
+
+    fn on_playback_started(&mut self, turn: TurnId, now: Timestamp) {
+        if self.record.stages.first_audio.is_none() {
+            self.record.stages.first_audio = Some(now);
+            self.record_has_changed();
+        }
+        self.transcript.playback_started(turn, now);
+        self.quiet.since = None;
+    }
+
+    fn on_playback_ended(&mut self, turn: &TurnId, status: LineStatus, now: Timestamp) {
+        self.transcript.playback_ended(turn, status, now);
+        self.leave.playback_ended(turn, status == LineStatus::Interrupted, now);
+        self.quiet.since = Some(now);
+        self.set_turn_detection();
+    }
+
+    /// The greeting was heard: from now on the caller may take the word.
+    fn set_turn_detection(&mut self) {
+        self.is_greeting = false;
+        let waiting = self.terms.as_mut().and_then(|terms| terms.turn_detection_after_greeting.take());
+        if let Some(turn_detection) = waiting {
+            self.send(ProviderCommand::SetTurnDetection(turn_detection));
+        }
+    }
+
+    // === tools ===
+
+    fn on_tool_request(&mut self, turn: TurnId, call: ToolCall, now: Timestamp) {
+        let calls_max = self.terms().map_or(0, |terms| terms.tool_calls_max);
+        let (admission, record) = self.tools.request(turn.clone(), &call, calls_max, now);
+        let Some(record) = record.cloned() else { return };
+        self.act(Action::Keep(Keep::ToolCall(record)));
+        self.record.counts.tool_calls = self.tools.count();
+        self.record_has_changed();
+        if admission == Admission::TooMany {
+            let text = "too many tool calls; go on without";
+            return self.refuse_tool(&call.id, ToolOutcomeKind::Cancelled, text, now);
+        }
+        if call.arguments.len() > ARGUMENTS_BYTES_MAX {
+            let text = "the arguments are too long";
+            return self.refuse_tool(&call.id, ToolOutcomeKind::InvalidArguments, text, now);
+        }
+        match call.name.as_str() {
+            HANG_UP_TOOL => self.on_hang_up_tool(turn, &call.id, now),
+            TRANSFER_TOOL => self.on_transfer_tool(turn, &call, now),
+            _ => self.act(Action::RunTool { call }),
+        }
+    }
+
+    fn on_hang_up_tool(&mut self, turn: TurnId, id: &ToolCallId, now: Timestamp) {
+        self.leave.want_after(turn, Exit::HangUp);
+        self.tools.needs_no_turn(id);
+        self.answer_tool(id, ToolOutcomeKind::Ok, r#"{"ok":true}"#.to_owned(), now);
+    }
+
+    fn on_transfer_tool(&mut self, turn: TurnId, call: &ToolCall, now: Timestamp) {
+        let targets = self.terms().map(|terms| &terms.transfer_targets);
+        let wanted = serde_json::from_str::<serde_json::Value>(&call.arguments).ok();
+        let wanted = wanted.as_ref().and_then(|arguments| arguments.get("to")?.as_str());
+        let target = targets.and_then(|targets| match wanted {
+            Some(name) => targets.get(name),
+            None if targets.len() == 1 => targets.values().next(),
+            None => None,
+        });
+        match target.cloned() {
+            Some(target) => {
+                self.leave.want_after(turn, Exit::Transfer(target));
+                self.tools.needs_no_turn(&call.id);
+                self.answer_tool(&call.id, ToolOutcomeKind::Ok, r#"{"ok":true}"#.to_owned(), now);
+            }
+            None => {
+                let names = targets.map(|targets| targets.keys().cloned().collect::<Vec<_>>().join(", "));
+                let text = format!("`to` must be one of: {}", names.unwrap_or_default());
+                self.refuse_tool(&call.id, ToolOutcomeKind::InvalidArguments, &text, now);
+            }
+        }
+    }
+
+    fn refuse_tool(&mut self, id: &ToolCallId, kind: ToolOutcomeKind, text: &str, now: Timestamp) {
+        let output = serde_json::json!({ "error": kind.as_str(), "message": text }).to_string();
+        self.answer_tool(id, kind, output, now);
+    }
+
+    fn answer_tool(&mut self, id: &ToolCallId, kind: ToolOutcomeKind, output: String, now: Timestamp) {
+        self.on_tool_finished(&ToolFinished { tool_call: id.clone(), kind, output }, now);
+    }
+
+    pub(super) fn on_tool_finished(&mut self, finished: &ToolFinished, now: Timestamp) {
+        let Some(record) = self.tools.finish(finished, now) else { return };
+        let record = record.clone();
+        if matches!(self.sideband, Sideband::Up) {
+            self.submit(finished.tool_call.clone(), finished.output.clone());
+        }
+        // Answered first, written down after: the model is waiting, the disk is not.
+        self.act(Action::Keep(Keep::ToolCall(record)));
+        self.go_on(now);
+    }
+
+    pub(super) fn resend_tool_results(&mut self) {
+        for (tool_call, output) in self.tools.unacknowledged() {
+            self.submit(tool_call, output);
+        }
+    }
+
+    fn submit(&mut self, tool_call: ToolCallId, output: String) {
+        self.send(ProviderCommand::SubmitToolResult { tool_call, output });
+    }
+
+    // === keys ===
+
+    fn on_key(&mut self, digit: char, model_knows: bool, now: Timestamp) {
+        let keys = self.keys.get_or_insert_with(|| Keys {
+            digits: String::new(),
+            started: now,
+            last: now,
+            model_knows,
+        });
+        keys.last = now;
+        if keys.digits.len() < KEYS_MAX {
+            keys.digits.push(digit);
+        }
+        self.quiet = Quiet { since: Some(now), asked: 0 };
+        if digit == '#' {
+            self.tell_keys(now);
+        }
+    }
+
+    fn tell_keys(&mut self, now: Timestamp) {
+        let Some(keys) = self.keys.take() else { return };
+        self.transcript.keys(keys.digits.chars().count(), keys.started, now);
+        if keys.model_knows {
+            return;
+        }
+        let text = format!("The caller pressed these keys on the telephone: {}", keys.digits);
+        self.send(ProviderCommand::InjectContext { role: ContextRole::User, text });
+        self.turns.want(Prompt::new(PromptKind::Notice, None));
+        self.go_on(now);
+    }
+
+    // === errors and transfers ===
+
+    fn on_error(
+        &mut self,
+        class: ErrorClass,
+        code: Option<String>,
+        message: &str,
+        command: Option<CommandId>,
+        now: Timestamp,
+    ) {
+        match (class, command) {
+            (ErrorClass::Benign, _) => return,
+            (ErrorClass::TurnActive, Some(command)) => return self.turns.refused(command),
+            (ErrorClass::Expired, _) => {
+                let what = self.leave.want_now(Exit::TimeOver, now);
+                self.do_leave(what, now);
+            }
+            (_, Some(command)) => {
+                if self.turns.failed(command) == Some(PromptKind::Goodbye) {
+                    self.leave.goodbye_failed(now);
+                }
+            }
+            (_, None) => {}
+        }
+        let text = format!("{}: {message}", code.as_deref().unwrap_or("error"));
+        self.note("provider.error", Some(&text), now);
+    }
+
+    pub(super) fn on_refer_answer(&mut self, answer: Result<(), String>, now: Timestamp) {
+        match answer {
+            Ok(()) => self.note("transfer.accepted", None, now),
+            Err(why) => {
+                if self.leave.transfer_refused() {
+                    self.transfer_failed(&why, now);
+                }
+            }
+        }
+    }
+
+    pub(super) fn transfer_failed(&mut self, why: &str, now: Timestamp) {
+        self.note("transfer.failed", Some(why), now);
+        if matches!(self.sideband, Sideband::Up) {
+            self.turns.want(Prompt::new(PromptKind::Notice, Some(TRANSFER_FAILED.to_owned())));
+            self.go_on(now);
+        } else {
+            self.end(EndedReason::Transferred, Some(format!("unconfirmed: {why}")), now);
+        }
+    }
+
+    // === time ===
+
+    pub(super) fn conversation_deadline(&self) -> Option<Timestamp> {
+        let keys = self.keys.as_ref().map(|keys| keys.last + KEYS_TOGETHER);
+        [
+            keys,
+            self.turns.deadline(),
+            self.leave.deadline(),
+            self.time_warning_at(),
+            self.time_over_at(),
+            self.silence_at(),
+            self.greeting_over_at(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    pub(super) fn on_conversation_deadline(&mut self, now: Timestamp) {
+        let is_due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
+        if is_due(self.keys.as_ref().map(|keys| keys.last + KEYS_TOGETHER)) {
+            self.tell_keys(now);
+        }
+        if is_due(self.greeting_over_at()) {
+            self.set_turn_detection();
+        }
+        if is_due(self.time_warning_at()) {
+            self.is_time_warned = true;
+            let text = TIME_IS_SHORT.to_owned();
+            self.send(ProviderCommand::InjectContext { role: ContextRole::System, text });
+        }
+        if is_due(self.time_over_at()) {
+            let what = self.leave.want_with_goodbye(Exit::TimeOver, now);
+            self.do_leave(what, now);
+        }
+        if is_due(self.silence_at()) {
+            self.on_silence(now);
+        }
+        self.turns.tick(now);
+        let what = self.leave.tick(now);
+        self.do_leave(what, now);
+        self.go_on(now);
+    }
+
+    fn on_silence(&mut self, now: Timestamp) {
+        self.quiet = Quiet { since: None, asked: self.quiet.asked + 1 };
+        if self.quiet.asked == 1 {
+            self.turns.want(Prompt::new(PromptKind::Notice, Some(STILL_THERE.to_owned())));
+        } else {
+            let what = self.leave.want_with_goodbye(Exit::Silence, now);
+            self.do_leave(what, now);
+        }
+    }
+
+    fn silence_at(&self) -> Option<Timestamp> {
+        let silence_max = self.terms()?.silence_max?;
+        let is_waiting = !self.turns.is_idle()
+            || self.tools.is_any_running()
+            || self.leave.is_under_way()
+            || self.transcript.caller_is_speaking()
+            || self.transcript.assistant_is_audible();
+        if is_waiting || !matches!(self.sideband, Sideband::Up) {
+            return None;
+        }
+        Some(self.quiet.since? + silence_max)
+    }
+
+    fn greeting_over_at(&self) -> Option<Timestamp> {
+        let is_waiting = self.is_greeting && self.terms()?.turn_detection_after_greeting.is_some();
+        if is_waiting { Some(self.record.stages.attached? + GREETING_MAX) } else { None }
+    }
+
+    fn ends_at(&self) -> Option<Timestamp> {
+        let attached = self.record.stages.attached?;
+        let own = self.terms()?.duration_max.map(|duration| attached + duration);
+        let expires = self.record.provider.as_ref().and_then(|provider| provider.expires_at);
+        [own, expires.map(|at| at - BEFORE_EXPIRY)].into_iter().flatten().min()
+    }
+
+    fn time_over_at(&self) -> Option<Timestamp> {
+        if self.leave.is_under_way() { None } else { self.ends_at() }
+    }
+
+    fn time_warning_at(&self) -> Option<Timestamp> {
+        let is_up = matches!(self.sideband, Sideband::Up);
+        if self.is_time_warned || self.leave.is_under_way() || !is_up {
+            return None;
+        }
+        let warning = self.ends_at()? - TIME_WARNING;
+        // A call shorter than the warning is not warned at all.
+        (warning > self.record.stages.attached?).then_some(warning)
+    }
+
+    // === usage ===
+
+    fn on_transcription_usage(&mut self, usage: Usage, now: Timestamp) {
+        if let Some(model) = self.terms().and_then(|terms| terms.transcription_model.clone()) {
+            self.add_usage(model, None, usage, now);
+        }
+    }
+
+    fn add_usage(&mut self, model: String, turn: Option<TurnId>, usage: Usage, now: Timestamp) {
+        let cost_usd = self.terms().and_then(|terms| terms.prices.cost(&model, &usage));
+        self.record.usage += &usage;
+        if let Some(cost) = cost_usd {
+            *self.record.cost_usd.get_or_insert(0.0) += cost;
+        }
+        let n = self.record.counts.usage;
+        self.record.counts.usage += 1;
+        self.record_has_changed();
+        self.act(Action::Keep(Keep::Usage(UsageRecord {
+            v: FORMAT,
+            n,
+            at: now,
+            model,
+            turn,
+            usage,
+            cost_usd,
+        })));
+    }
+}

@@ -1,0 +1,262 @@
+//! The tool calls of one phone call: each runs at most once, each is answered, then the model goes on.
+//!
+//! A turn may ask for several tools; they run at the same time and are answered one by one as they
+//! finish. When all of a finished turn are answered, and no turn has begun that saw the answers, the
+//! model is asked to go on exactly once.
+
+use std::collections::HashSet;
+
+use super::event::{ToolCall, ToolFinished};
+use super::record::{FORMAT, ToolCallRecord, ToolOutcomeKind};
+use crate::clock::Timestamp;
+use crate::ids::{ToolCallId, TurnId};
+
+/// How many tool calls may wait for their answer at once; more are refused, so that a model in a loop
+/// cannot fill the machine.
+const RUNNING_MAX: usize = 16;
+
+/// The tool calls of one phone call.
+#[derive(Debug, Default)]
+pub struct Tools {
+    known: HashSet<ToolCallId>,
+    pending: Vec<Pending>,
+}
+
+/// A tool call whose answer the model may not have seen.
+#[derive(Debug)]
+struct Pending {
+    record: ToolCallRecord,
+    turn: TurnId,
+    turn_is_over: bool,
+    /// The provider has put the answer into the conversation.
+    is_acknowledged: bool,
+    /// The model needs no turn of its own for this answer, or was asked for one.
+    is_continued: bool,
+}
+
+/// What is to be done about a request of the model.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Known already: nothing.
+    Again,
+    /// Run it.
+    Run,
+    /// Refuse it: too many run at once, or the phone call has used up its number.
+    TooMany,
+}
+
+impl Tools {
+    /// How many tool calls this phone call has made.
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.known.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Claims that a tool is running.
+    pub fn is_any_running(&self) -> bool {
+        self.pending.iter().any(|pending| pending.record.finished.is_none())
+    }
+
+    /// The model wants a tool. Gives the new record to keep, unless the request was known.
+    pub fn request(
+        &mut self,
+        turn: TurnId,
+        call: &ToolCall,
+        calls_max: u32,
+        now: Timestamp,
+    ) -> (Admission, Option<&ToolCallRecord>) {
+        if self.known.contains(&call.id) {
+            return (Admission::Again, None);
+        }
+        let running = self.pending.iter().filter(|pending| pending.record.finished.is_none()).count();
+        let n = self.count();
+        // Remembering ids without bound would let a model fill the memory; past the limit none is run.
+        let admission =
+            if n >= calls_max || running >= RUNNING_MAX { Admission::TooMany } else { Admission::Run };
+        self.known.insert(call.id.clone());
+        self.pending.push(Pending {
+            record: ToolCallRecord {
+                v: FORMAT,
+                n,
+                tool_call_id: call.id.clone(),
+                name: call.name.clone(),
+                arguments: call.arguments.clone(),
+                requested: now,
+                finished: None,
+                outcome: None,
+                output: None,
+            },
+            turn,
+            turn_is_over: false,
+            is_acknowledged: false,
+            is_continued: false,
+        });
+        (admission, self.pending.last().map(|pending| &pending.record))
+    }
+
+    /// A tool has answered. Gives the record to keep; none when the answer came twice.
+    pub fn finish(&mut self, finished: &ToolFinished, now: Timestamp) -> Option<&ToolCallRecord> {
+        let pending = self.find(&finished.tool_call)?;
+        if pending.record.finished.is_some() {
+            return None;
+        }
+        pending.record.finished = Some(now);
+        pending.record.outcome = Some(finished.kind);
+        pending.record.output = Some(finished.output.clone());
+        Some(&pending.record)
+    }
+
+    /// The model needs no turn of its own for the answer of this call: the call is being ended.
+    pub fn needs_no_turn(&mut self, id: &ToolCallId) {
+        if let Some(pending) = self.find(id) {
+            pending.is_continued = true;
+        }
+    }
+
+    /// The provider has put the answer into the conversation.
+    pub fn acknowledge(&mut self, id: &ToolCallId) {
+        if let Some(pending) = self.find(id) {
+            pending.is_acknowledged = true;
+        }
+    }
+
+    /// A turn began: it sees every answer that is in the conversation.
+    pub fn turn_started(&mut self) {
+        self.pending.retain(|pending| !(pending.is_acknowledged && pending.record.finished.is_some()));
+    }
+
+    /// A turn ended: it asks for no more tools.
+    pub fn turn_ended(&mut self, turn: &TurnId) {
+        for pending in &mut self.pending {
+            pending.turn_is_over |= pending.turn == *turn;
+        }
+    }
+
+    /// Claims that the model should be asked to go on: all tools of some finished turn are answered.
+    pub fn continuation_is_due(&self) -> bool {
+        self.pending.iter().any(|pending| {
+            let turn = &pending.turn;
+            let of_turn = || self.pending.iter().filter(move |other| other.turn == *turn);
+            pending.turn_is_over
+                && !pending.is_continued
+                && of_turn().all(|other| other.record.finished.is_some())
+        })
+    }
+
+    /// The model was asked to go on: with every answer sent so far.
+    pub fn continued(&mut self) {
+        for pending in &mut self.pending {
+            pending.is_continued |= pending.record.finished.is_some();
+        }
+    }
+
+    /// Answers that were sent, but of which the provider has not said that it has them.
+    pub fn unacknowledged(&self) -> Vec<(ToolCallId, String)> {
+        let sent = self.pending.iter().filter(|pending| !pending.is_acknowledged);
+        sent.filter_map(|pending| Some((pending.record.tool_call_id.clone(), pending.record.output.clone()?)))
+            .collect()
+    }
+
+    /// The phone call is over: what still runs is cancelled. Gives the records to keep.
+    pub fn cancel_all(&mut self, now: Timestamp) -> Vec<ToolCallRecord> {
+        let pending = std::mem::take(&mut self.pending);
+        let running = pending.into_iter().filter(|pending| pending.record.finished.is_none());
+        running
+            .map(|mut pending| {
+                pending.record.finished = Some(now);
+                pending.record.outcome = Some(ToolOutcomeKind::Cancelled);
+                pending.record
+            })
+            .collect()
+    }
+
+    fn find(&mut self, id: &ToolCallId) -> Option<&mut Pending> {
+        self.pending.iter_mut().find(|pending| pending.record.tool_call_id == *id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_795_000_000_000);
+
+    fn call(id: &str) -> ToolCall {
+        ToolCall { id: id.into(), name: "lookup".into(), arguments: "{}".into() }
+    }
+
+    fn answer(id: &str) -> ToolFinished {
+        ToolFinished { tool_call: id.into(), kind: ToolOutcomeKind::Ok, output: "{}".into() }
+    }
+
+    fn request(tools: &mut Tools, turn: &str, id: &str) -> Admission {
+        tools.request(turn.into(), &call(id), 100, NOW).0
+    }
+
+    #[test]
+    fn a_request_runs_once_however_often_it_comes() {
+        let mut tools = Tools::default();
+        assert_eq!(request(&mut tools, "t1", "a"), Admission::Run);
+        assert_eq!(request(&mut tools, "t1", "a"), Admission::Again);
+        assert!(tools.finish(&answer("a"), NOW).is_some());
+        assert!(tools.finish(&answer("a"), NOW).is_none());
+        tools.acknowledge(&"a".into());
+        tools.turn_started();
+        assert_eq!(request(&mut tools, "t2", "a"), Admission::Again);
+    }
+
+    #[test]
+    fn the_model_goes_on_when_all_of_a_finished_turn_are_answered() {
+        let mut tools = Tools::default();
+        request(&mut tools, "t1", "a");
+        request(&mut tools, "t1", "b");
+        tools.finish(&answer("a"), NOW);
+        tools.turn_ended(&"t1".into());
+        assert!(!tools.continuation_is_due(), "b still runs");
+        tools.finish(&answer("b"), NOW);
+        assert!(tools.continuation_is_due());
+        tools.continued();
+        assert!(!tools.continuation_is_due(), "once is enough");
+    }
+
+    #[test]
+    fn a_turn_that_saw_the_answers_needs_no_other() {
+        let mut tools = Tools::default();
+        request(&mut tools, "t1", "a");
+        tools.turn_ended(&"t1".into());
+        tools.finish(&answer("a"), NOW);
+        tools.acknowledge(&"a".into());
+        tools.turn_started();
+        assert!(!tools.continuation_is_due());
+    }
+
+    #[test]
+    fn a_turn_that_began_before_the_answer_did_not_see_it() {
+        let mut tools = Tools::default();
+        request(&mut tools, "t1", "a");
+        tools.turn_ended(&"t1".into());
+        tools.turn_started();
+        tools.finish(&answer("a"), NOW);
+        tools.acknowledge(&"a".into());
+        assert!(tools.continuation_is_due());
+    }
+
+    #[test]
+    fn a_model_in_a_loop_is_refused() {
+        let mut tools = Tools::default();
+        for n in 0..RUNNING_MAX {
+            assert_eq!(request(&mut tools, "t1", &n.to_string()), Admission::Run);
+        }
+        assert_eq!(request(&mut tools, "t1", "one more"), Admission::TooMany);
+    }
+
+    #[test]
+    fn what_runs_when_the_call_ends_is_cancelled() {
+        let mut tools = Tools::default();
+        request(&mut tools, "t1", "a");
+        request(&mut tools, "t1", "b");
+        tools.finish(&answer("a"), NOW);
+        let cancelled = tools.cancel_all(NOW);
+        assert_eq!(cancelled.len(), 1);
+        assert_eq!(cancelled[0].outcome, Some(ToolOutcomeKind::Cancelled));
+    }
+}

@@ -1,0 +1,468 @@
+//! Who said what, and when: partial and late words become lines on one time line.
+//!
+//! The caller's times come from the provider's audio clock, laid onto ours; the assistant's from the
+//! moments at which its audio began and ended for the caller. A line is handed out to be kept as soon
+//! as its words are final, and again when its end is known; what is still open when the call ends is
+//! handed out as it stands. Lines are read in the order in which speech started, which is not the
+//! order in which their words arrive.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::event::{SpeechPadding, TextMode, TurnStatus};
+use super::record::{FORMAT, Line, LineStatus, Speaker};
+use crate::clock::Timestamp;
+use crate::ids::{ItemId, TurnId};
+
+/// The longest text of one line in bytes; more is cut. A model's turn is at most a few thousand.
+const TEXT_BYTES_MAX: usize = 64 << 10;
+/// How many utterances may wait for their words at once; the oldest is then kept as it stands.
+const OPEN_MAX: usize = 32;
+/// How many finished utterances are remembered, so that words that come twice make no second line.
+const CLOSED_MAX: usize = 32;
+
+/// The transcript of one call in the making.
+#[derive(Debug, Default)]
+pub struct Transcript {
+    audio_clock: AudioClock,
+    caller: VecDeque<Utterance>,
+    assistant: VecDeque<Speech>,
+    closed: VecDeque<ItemId>,
+    hears_playback: bool,
+    next: u32,
+    changed: Vec<Line>,
+}
+
+/// Something the caller says.
+#[derive(Debug)]
+struct Utterance {
+    item: ItemId,
+    text: String,
+    started: Timestamp,
+    start_ms: Option<u64>,
+    ended: Option<Timestamp>,
+    end_ms: Option<u64>,
+}
+
+/// Something the assistant says: one turn.
+#[derive(Debug)]
+struct Speech {
+    turn: TurnId,
+    n: Option<u32>,
+    parts: Vec<(ItemId, String)>,
+    started: Timestamp,
+    is_playing: bool,
+    played: Option<(Timestamp, LineStatus)>,
+    status: Option<TurnStatus>,
+}
+
+impl Transcript {
+    /// How far the provider's speech times reach beyond the speech.
+    pub fn set_padding(&mut self, padding: SpeechPadding) {
+        self.audio_clock.padding = padding;
+    }
+
+    /// How many lines have been numbered.
+    pub fn line_count(&self) -> u32 {
+        self.next
+    }
+
+    /// The lines that are new or have changed since this was last asked.
+    pub fn take_changed(&mut self) -> Vec<Line> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Claims that the caller is speaking now.
+    pub fn caller_is_speaking(&self) -> bool {
+        self.caller.back().is_some_and(|utterance| utterance.ended.is_none())
+    }
+
+    /// Claims that the caller hears the assistant now.
+    pub fn assistant_is_audible(&self) -> bool {
+        self.assistant.iter().any(|speech| speech.is_playing && speech.played.is_none())
+    }
+
+    /// Claims that the turn has words.
+    pub fn has_words(&self, turn: &TurnId) -> bool {
+        self.assistant.iter().any(|speech| speech.turn == *turn && !speech.parts.is_empty())
+    }
+
+    /// Claims that the turn is not waiting to be played to its end.
+    pub fn is_played(&self, turn: &TurnId) -> bool {
+        self.assistant.iter().all(|speech| speech.turn != *turn || speech.played.is_some())
+    }
+
+    /// The caller began to speak.
+    pub fn caller_started(&mut self, item: ItemId, at_ms: Option<u64>, now: Timestamp) {
+        self.audio_clock.saw_start(at_ms, now);
+        let utterance = self.utterance(item, now);
+        utterance.start_ms = at_ms;
+    }
+
+    /// The caller stopped speaking.
+    pub fn caller_stopped(&mut self, item: ItemId, at_ms: Option<u64>, now: Timestamp) {
+        self.audio_clock.saw_stop(at_ms, now);
+        let after = self.audio_clock.padding.after;
+        let utterance = self.utterance(item, now);
+        utterance.end_ms = at_ms;
+        utterance.ended = Some(now - after);
+    }
+
+    /// Words of the caller.
+    pub fn caller_words(&mut self, item: ItemId, text: &str, mode: TextMode, now: Timestamp) {
+        if self.closed.contains(&item) {
+            return;
+        }
+        put_words(&mut self.utterance(item.clone(), now).text, text, mode);
+        if mode == TextMode::Final {
+            self.close_utterance(&item, LineStatus::Final);
+        }
+    }
+
+    /// The caller's words could not be written down.
+    pub fn caller_words_failed(&mut self, item: &ItemId) {
+        self.close_utterance(item, LineStatus::Untranscribed);
+    }
+
+    /// The caller pressed keys; which is nobody's business, how many may be.
+    pub fn keys(&mut self, count: usize, started: Timestamp, now: Timestamp) {
+        let line = Line {
+            v: FORMAT,
+            n: self.number(),
+            speaker: Speaker::Keypad,
+            text: "•".repeat(count),
+            started,
+            ended: Some(now),
+            status: LineStatus::Final,
+            item: None,
+            turn: None,
+        };
+        self.changed.push(line);
+    }
+
+    /// Words of the assistant.
+    pub fn assistant_words(
+        &mut self,
+        turn: TurnId,
+        item: ItemId,
+        text: &str,
+        mode: TextMode,
+        now: Timestamp,
+    ) {
+        let speech = self.speech(turn, now);
+        match speech.parts.iter_mut().find(|(known, _)| *known == item) {
+            Some((_, words)) => put_words(words, text, mode),
+            None => {
+                let mut words = String::new();
+                put_words(&mut words, text, mode);
+                speech.parts.push((item, words));
+            }
+        }
+    }
+
+    /// The assistant ended a turn; what it said may still be playing.
+    pub fn turn_ended(&mut self, turn: &TurnId, status: TurnStatus) {
+        let hears_playback = self.hears_playback;
+        let Some(at) = self.assistant.iter().position(|speech| speech.turn == *turn) else { return };
+        let speech = &mut self.assistant[at];
+        speech.status = Some(status);
+        // A turn that was cut before its first sound will never be played.
+        let is_over = speech.played.is_some()
+            || (status != TurnStatus::Completed && !speech.is_playing && hears_playback);
+        self.keep_speech(at);
+        if is_over {
+            self.assistant.remove(at);
+        }
+    }
+
+    /// The caller can hear the turn from now on.
+    pub fn playback_started(&mut self, turn: TurnId, now: Timestamp) {
+        self.hears_playback = true;
+        let speech = self.speech(turn, now);
+        speech.started = now;
+        speech.is_playing = true;
+    }
+
+    /// The turn was played to its end (`Final`) or the rest of it will not be heard (`Interrupted`).
+    pub fn playback_ended(&mut self, turn: &TurnId, status: LineStatus, now: Timestamp) {
+        let Some(at) = self.assistant.iter().position(|speech| speech.turn == *turn) else { return };
+        self.assistant[at].played = Some((now, status));
+        if self.assistant[at].status.is_some() {
+            self.keep_speech(at);
+            self.assistant.remove(at);
+        }
+    }
+
+    /// The call is over: whatever is still open is kept as it stands.
+    pub fn flush(&mut self, now: Timestamp) {
+        while let Some(utterance) = self.caller.front() {
+            let status =
+                if utterance.text.is_empty() { LineStatus::Untranscribed } else { LineStatus::Partial };
+            let item = utterance.item.clone();
+            self.close_utterance(&item, status);
+        }
+        while let Some(speech) = self.assistant.front_mut() {
+            if speech.is_playing && speech.played.is_none() {
+                speech.played = Some((now, LineStatus::Interrupted));
+            }
+            self.keep_speech(0);
+            self.assistant.pop_front();
+        }
+    }
+
+    fn utterance(&mut self, item: ItemId, now: Timestamp) -> &mut Utterance {
+        if let Some(at) = self.caller.iter().position(|utterance| utterance.item == item) {
+            return &mut self.caller[at];
+        }
+        if self.caller.len() == OPEN_MAX {
+            let oldest = self.caller[0].item.clone();
+            self.close_utterance(&oldest, LineStatus::Partial);
+        }
+        let started = now - self.audio_clock.padding.after;
+        self.caller.push_back(Utterance {
+            item,
+            text: String::new(),
+            started,
+            start_ms: None,
+            ended: None,
+            end_ms: None,
+        });
+        let last = self.caller.len() - 1;
+        &mut self.caller[last]
+    }
+
+    fn close_utterance(&mut self, item: &ItemId, status: LineStatus) {
+        let Some(at) = self.caller.iter().position(|utterance| utterance.item == *item) else { return };
+        let Some(utterance) = self.caller.remove(at) else { return };
+        if self.closed.len() == CLOSED_MAX {
+            self.closed.pop_front();
+        }
+        self.closed.push_back(utterance.item.clone());
+        // A cough is speech to a detector, but no line.
+        if utterance.text.is_empty() && status == LineStatus::Final {
+            return;
+        }
+        let line = Line {
+            v: FORMAT,
+            n: self.number(),
+            speaker: Speaker::Caller,
+            started: self.audio_clock.start(utterance.start_ms).unwrap_or(utterance.started),
+            ended: self.audio_clock.end(utterance.end_ms).or(utterance.ended),
+            text: utterance.text,
+            status,
+            item: Some(utterance.item),
+            turn: None,
+        };
+        self.changed.push(line);
+    }
+
+    fn speech(&mut self, turn: TurnId, now: Timestamp) -> &mut Speech {
+        if let Some(at) = self.assistant.iter().position(|speech| speech.turn == turn) {
+            return &mut self.assistant[at];
+        }
+        if self.assistant.len() == OPEN_MAX {
+            self.keep_speech(0);
+            self.assistant.pop_front();
+        }
+        self.assistant.push_back(Speech {
+            turn,
+            n: None,
+            parts: Vec::new(),
+            started: now,
+            is_playing: false,
+            played: None,
+            status: None,
+        });
+        let last = self.assistant.len() - 1;
+        &mut self.assistant[last]
+    }
+
+    /// Hands out the line of a speech as it stands.
+    fn keep_speech(&mut self, at: usize) {
+        let hears_playback = self.hears_playback;
+        if self.assistant[at].parts.is_empty() {
+            return;
+        }
+        let n = match self.assistant[at].n {
+            Some(n) => n,
+            None => self.number(),
+        };
+        let speech = &mut self.assistant[at];
+        speech.n = Some(n);
+        let texts: Vec<&str> = speech.parts.iter().map(|(_, words)| words.as_str()).collect();
+        self.changed.push(Line {
+            v: FORMAT,
+            n,
+            speaker: Speaker::Assistant,
+            text: texts.join(" "),
+            started: speech.started,
+            ended: speech.played.map(|(at, _)| at),
+            status: speech.line_status(hears_playback),
+            item: speech.parts.first().map(|(item, _)| item.clone()),
+            turn: Some(speech.turn.clone()),
+        });
+    }
+
+    fn number(&mut self) -> u32 {
+        let n = self.next;
+        self.next += 1;
+        n
+    }
+}
+
+impl Speech {
+    fn line_status(&self, hears_playback: bool) -> LineStatus {
+        match (self.status, self.played) {
+            (_, Some((_, LineStatus::Interrupted))) | (Some(TurnStatus::Cancelled), _) => {
+                LineStatus::Interrupted
+            }
+            (Some(TurnStatus::Completed), Some(_)) => LineStatus::Final,
+            (Some(TurnStatus::Completed), None) if !hears_playback || self.is_playing => LineStatus::Final,
+            _ => LineStatus::Partial,
+        }
+    }
+}
+
+/// Lays the provider's audio clock onto ours.
+///
+/// An event that names a moment of the audio clock cannot arrive before that moment, so the earliest
+/// zero that any event leads to is the best one: it carries the least delay.
+#[derive(Debug, Default)]
+struct AudioClock {
+    zero: Option<Timestamp>,
+    padding: SpeechPadding,
+}
+
+impl AudioClock {
+    fn saw_start(&mut self, at_ms: Option<u64>, now: Timestamp) {
+        if let Some(at_ms) = at_ms {
+            self.saw(Duration::from_millis(at_ms) + self.padding.before, now);
+        }
+    }
+
+    fn saw_stop(&mut self, at_ms: Option<u64>, now: Timestamp) {
+        if let Some(at_ms) = at_ms {
+            self.saw(Duration::from_millis(at_ms), now);
+        }
+    }
+
+    fn saw(&mut self, offset: Duration, now: Timestamp) {
+        let zero = now - offset;
+        self.zero = Some(self.zero.map_or(zero, |known| known.min(zero)));
+    }
+
+    /// When speech began whose padded start is `at_ms`.
+    fn start(&self, at_ms: Option<u64>) -> Option<Timestamp> {
+        Some(self.zero? + Duration::from_millis(at_ms?) + self.padding.before)
+    }
+
+    /// When speech ended whose padded end is `at_ms`.
+    fn end(&self, at_ms: Option<u64>) -> Option<Timestamp> {
+        Some(self.zero? + Duration::from_millis(at_ms?) - self.padding.after)
+    }
+}
+
+fn put_words(text: &mut String, words: &str, mode: TextMode) {
+    if mode != TextMode::Append {
+        text.clear();
+    }
+    text.push_str(words);
+    if text.len() > TEXT_BYTES_MAX {
+        let end = (0..=TEXT_BYTES_MAX).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        text.truncate(end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(1_795_000_000_000 + millis)
+    }
+
+    fn server_vad() -> Transcript {
+        let mut transcript = Transcript::default();
+        transcript.set_padding(SpeechPadding {
+            before: Duration::from_millis(300),
+            after: Duration::from_millis(500),
+        });
+        transcript
+    }
+
+    #[test]
+    fn the_callers_times_are_those_of_the_speech_not_of_the_events() {
+        let mut transcript = server_vad();
+        // Audio clock zero is at(0). Speech from 2,000 to 4,000; the detector needs 120 ms, the wire 40.
+        transcript.caller_started("i1".into(), Some(1_700), at(2_160));
+        transcript.caller_stopped("i1".into(), Some(4_500), at(4_540));
+        transcript.caller_words("i1".into(), "山田です", TextMode::Final, at(5_000));
+        let lines = transcript.take_changed();
+        assert_eq!(lines.len(), 1);
+        assert_eq!((lines[0].started, lines[0].ended), (at(2_040), Some(at(4_040))));
+        assert_eq!(lines[0].status, LineStatus::Final);
+    }
+
+    #[test]
+    fn late_words_are_ordered_by_their_speech() {
+        let mut transcript = server_vad();
+        transcript.caller_started("i1".into(), Some(700), at(1_000));
+        transcript.caller_stopped("i1".into(), Some(2_000), at(2_000));
+        transcript.assistant_words("t1".into(), "a1".into(), "はい", TextMode::Final, at(2_200));
+        transcript.playback_started("t1".into(), at(2_300));
+        transcript.turn_ended(&"t1".into(), TurnStatus::Completed);
+        transcript.playback_ended(&"t1".into(), LineStatus::Final, at(3_000));
+        transcript.caller_words("i1".into(), "もしもし", TextMode::Final, at(3_500));
+        let mut lines = transcript.take_changed();
+        lines.sort_by_key(|line| line.started);
+        assert_eq!(lines.first().map(|line| line.speaker), Some(Speaker::Caller));
+        assert_eq!(lines.last().map(|line| line.ended), Some(Some(at(3_000))));
+    }
+
+    #[test]
+    fn what_was_interrupted_says_so() {
+        let mut transcript = server_vad();
+        transcript.playback_started("t1".into(), at(0));
+        transcript.assistant_words("t1".into(), "a1".into(), "ご注文は", TextMode::Append, at(10));
+        transcript.playback_ended(&"t1".into(), LineStatus::Interrupted, at(700));
+        transcript.turn_ended(&"t1".into(), TurnStatus::Cancelled);
+        let lines = transcript.take_changed();
+        assert_eq!(lines.len(), 1);
+        assert_eq!(lines[0].status, LineStatus::Interrupted);
+        assert_eq!(lines[0].ended, Some(at(700)));
+    }
+
+    #[test]
+    fn the_last_partial_line_is_kept_when_the_call_ends() {
+        let mut transcript = server_vad();
+        transcript.caller_started("i1".into(), Some(0), at(300));
+        transcript.caller_words("i1".into(), "あの、注文の", TextMode::Append, at(900));
+        transcript.caller_started("i2".into(), Some(1_500), at(1_800));
+        transcript.flush(at(2_000));
+        let lines = transcript.take_changed();
+        assert_eq!(lines.len(), 2);
+        assert_eq!((lines[0].status, lines[0].text.as_str()), (LineStatus::Partial, "あの、注文の"));
+        assert_eq!(lines[1].status, LineStatus::Untranscribed);
+    }
+
+    #[test]
+    fn words_that_come_twice_make_one_line() {
+        let mut transcript = server_vad();
+        transcript.caller_words("i1".into(), "はい", TextMode::Final, at(1));
+        transcript.caller_words("i1".into(), "はい", TextMode::Final, at(2));
+        assert_eq!(transcript.take_changed().len(), 1);
+    }
+
+    #[test]
+    fn endless_words_and_utterances_stay_bounded() {
+        let mut transcript = server_vad();
+        for n in 0..200 {
+            transcript.caller_started(ItemId(format!("i{n}")), Some(n), at(n));
+        }
+        for _ in 0..200 {
+            transcript.caller_words("i199".into(), &"あ".repeat(1_000), TextMode::Append, at(1));
+        }
+        assert!(transcript.caller.len() <= OPEN_MAX);
+        assert!(transcript.caller.iter().all(|utterance| utterance.text.len() <= TEXT_BYTES_MAX));
+    }
+}
