@@ -1,1 +1,315 @@
-//! (in the making)
+//! Wiring: a checked configuration becomes a running gateway, and comes to rest again.
+//!
+//! [`Gateway::start`] opens the store, compiles the plugins, listens, and only then answers anybody.
+//! [`Gateway::stop`] takes no new requests, lets running calls end until the drain timeout, and closes
+//! the store. On the SIP path a call that is still running then goes on between caller and provider:
+//! its audio never passed through here.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use poem::Server;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::call::usage::{Price, Prices, TokenPrice};
+use crate::call_control::{self, CallControl, Parts};
+use crate::clock::{Clock, Entropy};
+use crate::config::{self, Config};
+use crate::http::{self, Doors};
+use crate::metrics::Metrics;
+use crate::net::PromptAcceptor;
+use crate::openai;
+use crate::phone::CallingCode;
+use crate::secret::Secret;
+use crate::store::{Expect, OpenError, Store, StoreError, Tx, Write};
+use crate::tool::plugin::{self, Host, LoadError, Plugin};
+use crate::tool::{Toolbox, ToolboxError};
+use crate::wire::join_token::JoinKey;
+
+/// The file in the data directory that holds what an operator must show.
+pub const ADMIN_TOKEN_FILE: &str = "admin.token";
+/// Under which name the store keeps the key that signs join tokens.
+const JOIN_KEY: &str = "join_key";
+/// A join token is good for as long as a carrier may take to dial (Twilio: 5 to 600 s and about 5 more).
+const JOIN_GRACE: Duration = Duration::from_secs(60);
+/// A call's webhook event older than this is for a caller who is gone.
+const STALE_AFTER: Duration = Duration::from_secs(60);
+/// How long requests that were being answered may take once the gateway stops.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// A running gateway.
+pub struct Gateway {
+    /// Where carrier and provider are served.
+    pub public: SocketAddr,
+    /// Where operators are served.
+    pub admin: SocketAddr,
+    control: Arc<CallControl>,
+    stopping: CancellationToken,
+    listeners: Vec<JoinHandle<io::Result<()>>>,
+    drain_timeout: Duration,
+}
+
+/// Why a gateway does not start. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store, right after it was opened.
+    #[error("the store cannot be used")]
+    Store(#[from] StoreError),
+    /// The sandbox for plugins.
+    #[error("plugins cannot be run on this machine")]
+    Host(#[from] plugin::HostError),
+    /// A plugin.
+    #[error("plugin `{name}` cannot be loaded")]
+    Plugin {
+        /// Its name in the configuration.
+        name: String,
+        /// Why.
+        source: Box<LoadError>,
+    },
+    /// The plugins together.
+    #[error(transparent)]
+    Toolbox(#[from] ToolboxError),
+    /// The sessions name tools that nobody provides.
+    #[error("the configuration does not fit the plugins:\n{0}")]
+    Tools(String),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: set another `{key}`, or stop what uses it")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The key in the configuration.
+        key: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The admin token cannot be read or written.
+    #[error("cannot use {}: make it readable and writable for the gateway's user", path.display())]
+    AdminToken {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The provider's addresses or certificates cannot be used.
+    #[error("the provider cannot be reached with these settings")]
+    OpenAi(#[from] openai::ClientError),
+}
+
+impl Gateway {
+    /// Opens the store, loads the plugins and listens; answers from the moment this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`].
+    pub async fn start(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        entropy: Entropy,
+    ) -> Result<Gateway, StartError> {
+        let public = listen(config.server.listen, "server.listen").await?;
+        let admin = listen(config.admin.listen, "admin.listen").await?;
+        let store = open_store(&config, &clock).await?;
+        let toolbox = load_tools(&config, &store).await?;
+        let admin_token = admin_token(&config.store.path, &entropy)?;
+        let join_key = join_key(&store, &entropy).await?;
+        let openai = openai::Client::new(&config.openai)?;
+        openai.warm_up().await;
+        let doors_settings = http::Settings {
+            public_url: config.server.public_url.clone(),
+            body_bytes_max: config.server.body_bytes_max,
+            openai: config.openai.clone(),
+            twilio: config.twilio.clone(),
+            admin_token,
+        };
+        let drain_timeout = config.server.drain_timeout;
+        let control = CallControl::new(Parts {
+            settings: control_settings(&config),
+            routes: config.routes,
+            sessions: config.sessions,
+            prices: prices(&config.prices),
+            store,
+            openai,
+            toolbox,
+            metrics: Arc::new(Metrics::new()),
+            clock: Arc::clone(&clock),
+            entropy,
+            join_key,
+        });
+        let doors = Doors::new(doors_settings, Arc::clone(&control), clock);
+        let stopping = CancellationToken::new();
+        let (public_address, admin_address) = (public.address(), admin.address());
+        let listeners = vec![
+            tokio::spawn(serve(public, http::public(&doors), stopping.clone())),
+            tokio::spawn(serve(admin, http::admin(&doors), stopping.clone())),
+        ];
+        Ok(Gateway {
+            public: public_address,
+            admin: admin_address,
+            control,
+            stopping,
+            listeners,
+            drain_timeout,
+        })
+    }
+
+    /// The calls.
+    pub fn control(&self) -> &Arc<CallControl> {
+        &self.control
+    }
+
+    /// Takes no new requests, lets running calls end until the drain timeout, and closes the store.
+    /// Gives how many calls were still running.
+    pub async fn stop(self) -> usize {
+        self.stopping.cancel();
+        for listener in self.listeners {
+            if let Ok(Err(error)) = listener.await {
+                tracing::warn!(%error, "a listener did not end well");
+            }
+        }
+        let is_drained = tokio::time::timeout(self.drain_timeout, self.control.drained()).await.is_ok();
+        let left = if is_drained { 0 } else { self.control.active() };
+        if let Err(error) = self.control.store().clone().close().await {
+            tracing::error!(%error, "the store was not closed in order; it repairs itself at the next start");
+        }
+        left
+    }
+}
+
+/// Loads every plugin of the configuration and puts their tools together.
+///
+/// # Errors
+///
+/// [`StartError`], naming the plugin.
+pub async fn load_tools(config: &Config, store: &Store) -> Result<Toolbox, StartError> {
+    let host = Host::new(&plugin::HostSettings::default())?;
+    let mut plugins: Vec<Plugin> = Vec::new();
+    for settings in &config.plugins {
+        let kv = settings.grants.kv.as_deref().map(|namespace| store.kv(namespace));
+        let loaded = host.load(settings, kv.map(|kv| Arc::new(kv) as _)).await;
+        plugins.push(loaded.map_err(|source| StartError::Plugin {
+            name: settings.name.clone(),
+            source: Box::new(source),
+        })?);
+    }
+    let toolbox = Toolbox::new(plugins)?;
+    let problems = config.check_tools(&toolbox.names());
+    if !problems.is_empty() {
+        return Err(StartError::Tools(problems.render(false)));
+    }
+    Ok(toolbox)
+}
+
+fn control_settings(config: &Config) -> call_control::Settings {
+    let dial_timeout_s = config.twilio.as_ref().map_or(0, |twilio| twilio.dial.timeout_s);
+    call_control::Settings {
+        calls_max: config.server.max_calls,
+        openai_sip: config.features.openai_sip,
+        direct_sip: config.server.direct_sip,
+        called_number_headers: config.server.called_number_headers.clone(),
+        default_country: country(config.server.default_country.as_deref()),
+        join_within: Duration::from_secs(u64::from(dial_timeout_s)) + JOIN_GRACE,
+        stale_after: STALE_AFTER,
+    }
+}
+
+fn country(code: Option<&str>) -> CallingCode {
+    // Without one, Japan's notation is read: the only national notation that is known.
+    code.and_then(|code| code.parse().ok()).and_then(CallingCode::new).unwrap_or(CallingCode::JAPAN)
+}
+
+/// The price table in the words of calls.
+fn prices(table: &[(String, config::Price)]) -> Prices {
+    let tokens = |rates: &Option<config::Rates>| {
+        let rates = rates.unwrap_or_default();
+        TokenPrice { input: rates.input, cached: rates.cached, output: rates.output }
+    };
+    let priced = table.iter().map(|(model, price)| {
+        let price = Price {
+            text: tokens(&price.text),
+            audio: tokens(&price.audio),
+            image: tokens(&price.image),
+            per_minute: price.per_minute.unwrap_or_default(),
+        };
+        (model.clone(), price)
+    });
+    Prices(priced.collect())
+}
+
+async fn listen(address: SocketAddr, key: &'static str) -> Result<PromptAcceptor, StartError> {
+    PromptAcceptor::bind(address).await.map_err(|source| StartError::Listen { address, key, source })
+}
+
+async fn serve(
+    acceptor: PromptAcceptor,
+    endpoint: impl poem::Endpoint + 'static,
+    stopping: CancellationToken,
+) -> io::Result<()> {
+    let server = Server::new_with_acceptor(acceptor);
+    let stopped = async move { stopping.cancelled().await };
+    server.run_with_graceful_shutdown(endpoint, stopped, Some(ANSWER_WITHIN)).await
+}
+
+async fn open_store(config: &Config, clock: &Arc<dyn Clock>) -> Result<Store, StartError> {
+    let (settings, clock) = (config.store.clone(), Arc::clone(clock));
+    let opened = tokio::task::spawn_blocking(move || Store::open(&settings, clock)).await;
+    let (store, report) = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+    tracing::info!(
+        created = report.created,
+        was_clean = report.was_clean,
+        index_rebuilt = report.index_rebuilt,
+        replayed = report.replayed,
+        torn_bytes = report.torn_bytes,
+        quarantined = ?report.quarantined,
+        "the store is open"
+    );
+    Ok(store)
+}
+
+/// The key that signs join tokens: made once, kept with the calls.
+async fn join_key(store: &Store, entropy: &Entropy) -> Result<JoinKey, StoreError> {
+    if let Some(key) = store.meta(JOIN_KEY)?.and_then(|text| decode_key(&text)) {
+        return Ok(JoinKey::new(key));
+    }
+    let key = entropy.bytes::<32>();
+    let value = URL_SAFE_NO_PAD.encode(key);
+    let writes = vec![Write::Meta { name: JOIN_KEY.to_owned(), value }];
+    store.commit(Tx { expect: vec![Expect::MetaAbsent(JOIN_KEY.to_owned())], writes }).await?;
+    Ok(JoinKey::new(key))
+}
+
+fn decode_key(text: &str) -> Option<[u8; 32]> {
+    URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
+}
+
+/// What an operator must show: made once, readable by the gateway's user only.
+fn admin_token(data: &Path, entropy: &Entropy) -> Result<Secret, StartError> {
+    let path = data.join(ADMIN_TOKEN_FILE);
+    let explain = |source| StartError::AdminToken { path: path.clone(), source };
+    match std::fs::read_to_string(&path) {
+        Ok(text) if !text.trim().is_empty() => return Ok(Secret::new(text)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(explain(error)),
+        _ => {}
+    }
+    let token = URL_SAFE_NO_PAD.encode(entropy.bytes::<24>());
+    write_private(&path, &token).map_err(explain)?;
+    Ok(Secret::new(token))
+}
+
+fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()
+}

@@ -7,6 +7,7 @@
 // floor 1, words: pure data and small ports; no I/O
 pub mod clock;
 pub mod ids;
+pub mod net;
 pub mod phone;
 pub mod secret;
 pub mod wire;

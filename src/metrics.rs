@@ -1,1 +1,219 @@
-//! (in the making)
+//! What operators watch: names, units and the text that Prometheus reads.
+//!
+//! Base units, few labels, never a call id or a number as a label. The names are listed in
+//! `docs/operations.md`; a test keeps that list true.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Seconds, from far below our own part to the patience of a caller.
+const SECONDS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0];
+
+/// All metrics of one gateway. A gateway has its own; there is no global registry.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    calls: Family<CallLabels, Counter>,
+    calls_active: Gauge,
+    webhooks: Family<WebhookLabels, Counter>,
+    tool_calls: Family<ToolLabels, Counter>,
+    tool_seconds: Family<ToolName, Histogram>,
+    accept_seconds: Histogram,
+    first_word_seconds: Histogram,
+    provider_events_unknown: Counter,
+    sideband_losses: Counter,
+    store_failures: Counter,
+    cost_usd: Counter<f64, std::sync::atomic::AtomicU64>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CallLabels {
+    route: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct WebhookLabels {
+    source: &'static str,
+    verdict: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ToolLabels {
+    tool: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ToolName {
+    tool: String,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}
+
+impl Metrics {
+    /// Fresh metrics, all at zero.
+    pub fn new() -> Metrics {
+        let mut metrics = Metrics {
+            registry: Registry::with_prefix("switchboard"),
+            calls: Family::default(),
+            calls_active: Gauge::default(),
+            webhooks: Family::default(),
+            tool_calls: Family::default(),
+            tool_seconds: Family::new_with_constructor(seconds),
+            accept_seconds: seconds(),
+            first_word_seconds: seconds(),
+            provider_events_unknown: Counter::default(),
+            sideband_losses: Counter::default(),
+            store_failures: Counter::default(),
+            cost_usd: Counter::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("calls", "Calls that ended, by route and outcome", self.calls.clone());
+        registry.register("calls_active", "Calls in progress", self.calls_active.clone());
+        registry.register(
+            "webhooks",
+            "Requests of carrier and provider, by source and verdict",
+            self.webhooks.clone(),
+        );
+        registry.register("tool_calls", "Tool calls, by tool and outcome", self.tool_calls.clone());
+        registry.register(
+            "tool_duration_seconds",
+            "From the model's request to the tool's answer",
+            self.tool_seconds.clone(),
+        );
+        registry.register(
+            "webhook_to_accept_seconds",
+            "From a call's webhook to our accept",
+            self.accept_seconds.clone(),
+        );
+        registry.register(
+            "first_word_seconds",
+            "From a call's webhook to the first audio the caller hears",
+            self.first_word_seconds.clone(),
+        );
+        registry.register(
+            "provider_events_unknown",
+            "Events on the sideband that this version does not know",
+            self.provider_events_unknown.clone(),
+        );
+        registry.register(
+            "sideband_losses",
+            "Sidebands that were lost while their call was up",
+            self.sideband_losses.clone(),
+        );
+        registry.register(
+            "store_failures",
+            "Commits that the store refused or failed",
+            self.store_failures.clone(),
+        );
+        registry.register("cost_usd", "Cost of ended calls by the price table", self.cost_usd.clone());
+    }
+
+    /// A call began to need our attention.
+    pub fn call_began(&self) {
+        self.calls_active.inc();
+    }
+
+    /// A call needs our attention no more.
+    pub fn call_left(&self) {
+        self.calls_active.dec();
+    }
+
+    /// A call ended. `route` comes from the configuration, so that there are few.
+    pub fn call_ended(&self, route: Option<&str>, outcome: &'static str, cost_usd: Option<f64>) {
+        let route = route.unwrap_or("none").to_owned();
+        self.calls.get_or_create(&CallLabels { route, outcome }).inc();
+        self.cost_usd.inc_by(cost_usd.unwrap_or(0.0));
+    }
+
+    /// A request came from the carrier or the provider.
+    pub fn webhook(&self, source: &'static str, verdict: &'static str) {
+        self.webhooks.get_or_create(&WebhookLabels { source, verdict }).inc();
+    }
+
+    /// A tool answered or failed. `tool` is a tool of the configuration, or `unknown`.
+    pub fn tool_call(&self, tool: &str, outcome: &'static str, took: Duration) {
+        self.tool_calls.get_or_create(&ToolLabels { tool: tool.to_owned(), outcome }).inc();
+        self.tool_seconds.get_or_create(&ToolName { tool: tool.to_owned() }).observe(took.as_secs_f64());
+    }
+
+    /// How long a call's webhook waited for our accept.
+    pub fn accepted_after(&self, took: Duration) {
+        self.accept_seconds.observe(took.as_secs_f64());
+    }
+
+    /// How long a caller waited for the first word.
+    pub fn first_word_after(&self, took: Duration) {
+        self.first_word_seconds.observe(took.as_secs_f64());
+    }
+
+    /// The provider sent something this version does not know.
+    pub fn unknown_event(&self) {
+        self.provider_events_unknown.inc();
+    }
+
+    /// A sideband was lost while its call was up.
+    pub fn sideband_lost(&self) {
+        self.sideband_losses.inc();
+    }
+
+    /// The store refused or failed a commit.
+    pub fn store_failed(&self) {
+        self.store_failures.inc();
+    }
+
+    /// All metrics in the OpenMetrics text format.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        if prometheus_client::encoding::text::encode(&mut text, &self.registry).is_err() {
+            // Writing to a string cannot fail; should it ever, an empty page says so to the scraper.
+            text.clear();
+            let _ = write!(text, "# EOF");
+        }
+        text
+    }
+}
+
+fn seconds() -> Histogram {
+    Histogram::new(SECONDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_can_be_read() {
+        let metrics = Metrics::new();
+        metrics.webhook("openai", "verified");
+        metrics.call_ended(Some("reception"), "caller_hangup", Some(0.25));
+        metrics.tool_call("lookup", "ok", Duration::from_millis(2));
+        let text = metrics.text();
+        for line in [
+            r#"switchboard_webhooks_total{source="openai",verdict="verified"} 1"#,
+            r#"switchboard_calls_total{route="reception",outcome="caller_hangup"} 1"#,
+            r#"switchboard_tool_duration_seconds_bucket{le="0.0025",tool="lookup"} 1"#,
+            "switchboard_cost_usd_total 0.25",
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+    }
+}

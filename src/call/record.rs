@@ -447,3 +447,18 @@ pub struct EventRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Box<RawValue>>,
 }
+
+/// Everything that is kept of one call; also what `switchboard calls show --json` and the admin API give.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CallDetail {
+    /// The call.
+    pub call: CallRecord,
+    /// The transcript, in the order in which speech started.
+    pub lines: Vec<Line>,
+    /// The tool calls, in the order in which they were asked for.
+    pub tool_calls: Vec<ToolCallRecord>,
+    /// The usage, in the order in which it was reported.
+    pub usage: Vec<UsageRecord>,
+    /// What happened, in order.
+    pub events: Vec<EventRecord>,
+}

@@ -1,1 +1,245 @@
-//! (in the making)
+//! Where calls live: who is let in, who looks after each call, and how many there are.
+//!
+//! [`CallControl`] is what the doors talk to. `intake` decides about new calls; `runner` is the one
+//! task that owns a call and does what [`crate::call::Call::step`] says; `registry` finds the runner
+//! of a call. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
+//! that nobody looks after any more is read back from the store when something late arrives for it.
+
+mod intake;
+mod registry;
+mod runner;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+
+use crate::call::Call;
+use crate::call::event::{CarrierEvent, Command, Event};
+use crate::call::usage::Prices;
+use crate::clock::{Clock, Entropy};
+use crate::ids::{CallId, CallSid};
+use crate::metrics::Metrics;
+use crate::openai;
+use crate::phone::CallingCode;
+use crate::routing::Routes;
+use crate::session::Session;
+use crate::store::{Alias, Store, StoreError, Write};
+use crate::tool::Toolbox;
+use crate::wire::join_token::JoinKey;
+
+pub use intake::{Asked, Delivery, DialPlan, Offered};
+use registry::{Done, Handle, Mailbox, Message, Registry};
+use runner::Runner;
+
+/// What call control needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// More calls at once are turned away as busy.
+    pub calls_max: usize,
+    /// Whether calls are answered over SIP (`features.openai_sip`).
+    pub openai_sip: bool,
+    /// Whether calls without our token are taken: a bare SIP trunk towards the provider.
+    pub direct_sip: bool,
+    /// Headers that may hold the dialled number, tried in this order.
+    pub called_number_headers: Vec<String>,
+    /// Whose national notation is meant by a number without a calling code.
+    pub default_country: CallingCode,
+    /// How long a join token is good for.
+    pub join_within: Duration,
+    /// A webhook event older than this is for a caller who is gone.
+    pub stale_after: Duration,
+}
+
+/// Everything a call needs, shared by all calls of one gateway.
+pub struct CallControl {
+    settings: Settings,
+    routes: Routes,
+    sessions: BTreeMap<String, Arc<Session>>,
+    prices: Arc<Prices>,
+    store: Store,
+    openai: openai::Client,
+    toolbox: Toolbox,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    entropy: Entropy,
+    join_key: JoinKey,
+    registry: Arc<Registry>,
+    deliveries: intake::Deliveries,
+    runners: TaskTracker,
+}
+
+/// What a gateway's call control is made of.
+pub struct Parts {
+    /// What it needs to know.
+    pub settings: Settings,
+    /// Which call gets which session.
+    pub routes: Routes,
+    /// The sessions by name.
+    pub sessions: BTreeMap<String, Arc<Session>>,
+    /// What models cost.
+    pub prices: Prices,
+    /// Where calls are kept.
+    pub store: Store,
+    /// The provider's REST and sideband.
+    pub openai: openai::Client,
+    /// The tools.
+    pub toolbox: Toolbox,
+    /// What operators watch.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Entropy,
+    /// Signs the tokens that join the provider's call to the carrier's.
+    pub join_key: JoinKey,
+}
+
+/// Why something could not be brought to a call.
+#[derive(Debug, thiserror::Error)]
+pub enum DeliverError {
+    /// There is no such call.
+    #[error("no call `{0}`")]
+    NoSuchCall(CallId),
+    /// It could not be kept.
+    #[error("the call could not be kept")]
+    Store(#[from] StoreError),
+    /// The call's task went away while it was being told; only at shutdown.
+    #[error("the gateway is stopping")]
+    Stopping,
+}
+
+impl CallControl {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Arc<CallControl> {
+        Arc::new(CallControl {
+            settings: parts.settings,
+            routes: parts.routes,
+            sessions: parts.sessions,
+            prices: Arc::new(parts.prices),
+            store: parts.store,
+            openai: parts.openai,
+            toolbox: parts.toolbox,
+            metrics: parts.metrics,
+            clock: parts.clock,
+            entropy: parts.entropy,
+            join_key: parts.join_key,
+            registry: Arc::default(),
+            deliveries: intake::Deliveries::default(),
+            runners: TaskTracker::new(),
+        })
+    }
+
+    /// The store, for those who read.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What operators watch.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// How many calls are being looked after.
+    pub fn active(&self) -> usize {
+        self.registry.len()
+    }
+
+    /// Waits until nobody looks after a call any more. Take no new calls before.
+    pub async fn drained(&self) {
+        self.runners.close();
+        self.runners.wait().await;
+    }
+
+    /// Brings a report of the carrier to its call; durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`DeliverError`]; a report for a call that is not known is one.
+    pub async fn carrier_reported(
+        self: &Arc<Self>,
+        call: CallId,
+        event: CarrierEvent,
+    ) -> Result<(), DeliverError> {
+        let writes = aliases_of(call, &event);
+        self.deliver(call, Message::durable(Event::Carrier(event), writes)).await
+    }
+
+    /// Our call to which a leg of the carrier belongs: the caller's own.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the store cannot be read.
+    pub fn call_of_carrier(&self, call_sid: &CallSid) -> Result<Option<CallId>, StoreError> {
+        self.store.call_by_alias(&Alias::Carrier(call_sid.clone()))
+    }
+
+    /// Brings an operator's wish to a call.
+    ///
+    /// # Errors
+    ///
+    /// [`DeliverError`].
+    pub async fn command(self: &Arc<Self>, call: CallId, command: Command) -> Result<(), DeliverError> {
+        self.deliver(call, Message::durable(Event::Command(command), Vec::new())).await
+    }
+
+    /// Brings a message to the call's task, which is started if there is none, and waits until what
+    /// came of it is on disk.
+    async fn deliver(
+        self: &Arc<Self>,
+        id: CallId,
+        (mut message, done): (Message, Done),
+    ) -> Result<(), DeliverError> {
+        loop {
+            let handle = match self.registry.find(id) {
+                Some(handle) => handle,
+                None => self.revive(id)?,
+            };
+            match handle.send(message).await {
+                Ok(()) => break,
+                // Its task is about to go: wait until it has written everything, then ask the store.
+                Err(returned) => {
+                    message = returned;
+                    handle.gone().await;
+                }
+            }
+        }
+        done.await.map_err(|_| DeliverError::Stopping)?.map_err(DeliverError::Store)
+    }
+
+    /// Starts a task for a call that nobody looks after, with what the store knows of it.
+    fn revive(self: &Arc<Self>, id: CallId) -> Result<Handle, DeliverError> {
+        // Entered before it is read: from here on nobody else can write it.
+        let (handle, mailbox) = self.registry.enter(id);
+        if let Some(mailbox) = mailbox {
+            let record = self.store.call(id)?.ok_or(DeliverError::NoSuchCall(id))?;
+            self.spawn(Call::from_record(record), mailbox);
+        }
+        Ok(handle)
+    }
+
+    /// Starts the task of a new call.
+    fn look_after(self: &Arc<Self>, call: Call) {
+        let (_, mailbox) = self.registry.enter(call.record.id);
+        if let Some(mailbox) = mailbox {
+            self.spawn(call, mailbox);
+        }
+    }
+
+    fn spawn(self: &Arc<Self>, call: Call, mailbox: Mailbox) {
+        self.runners.spawn(Runner::new(Arc::clone(self), call, mailbox).run());
+    }
+}
+
+/// Names under which the carrier's leg will be looked up when the provider offers its call.
+fn aliases_of(call: CallId, event: &CarrierEvent) -> Vec<Write> {
+    let (sid, sip_call_id) = match event {
+        CarrierEvent::Leg { sid, sip_call_id, .. } => (Some(sid), sip_call_id.as_ref()),
+        CarrierEvent::DialEnded { leg_sid, sip_call_id, .. } => (leg_sid.as_ref(), sip_call_id.as_ref()),
+        CarrierEvent::Caller { .. } => (None, None),
+    };
+    let leg = sid.map(|sid| Write::Alias(Alias::CarrierLeg(sid.clone()), call));
+    let sip = sip_call_id.map(|id| Write::Alias(Alias::SipCallId(id.clone()), call));
+    leg.into_iter().chain(sip).collect()
+}

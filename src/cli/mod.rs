@@ -1,1 +1,105 @@
-//! (in the making)
+//! The command line: a file for each command, errors to exit codes here and nowhere else.
+//!
+//! Results go to standard output, everything else to standard error. Exit codes: 0 well, 1 failed,
+//! 2 wrong usage, 69 something that is needed is not there, 78 the configuration is wrong.
+
+mod calls;
+mod check;
+mod logging;
+mod serve;
+mod view;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Config, Environment, Problems};
+
+/// A self-hosted gateway that answers phone calls with a voice model.
+#[derive(Debug, Parser)]
+#[command(name = "switchboard", version, about, max_term_width = 100)]
+struct Cli {
+    /// The configuration file.
+    #[arg(short, long, global = true, default_value = "gateway.toml", env = "SWITCHBOARD_CONFIG")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Answer calls until told to stop.
+    Serve,
+    /// Say everything that is wrong with the configuration.
+    Check(check::Arguments),
+    /// Read the calls that were kept.
+    Calls(calls::Arguments),
+}
+
+/// How a command ends when it does not end well.
+#[derive(Debug)]
+enum Failure {
+    /// It failed; the reason is for a person.
+    Failed(anyhow::Error),
+    /// It failed, and has said so already.
+    Said,
+    /// The configuration is wrong: all problems, ready to be read.
+    Config(Box<Problems>),
+    /// Something that is needed is not there: an address, a directory, a running gateway.
+    Unavailable(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Failure {
+        Failure::Failed(error.into())
+    }
+}
+
+/// Runs the command that was typed.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(Failure::Failed(error.into())),
+    };
+    let ended = runtime.block_on(async {
+        match cli.command {
+            Command::Serve => serve::run(&cli.config).await,
+            Command::Check(arguments) => check::run(&cli.config, arguments).await,
+            Command::Calls(arguments) => calls::run(&cli.config, arguments).await,
+        }
+    });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(failure),
+    }
+}
+
+fn report(failure: Failure) -> ExitCode {
+    let (code, error) = match failure {
+        Failure::Said => return ExitCode::from(1),
+        Failure::Config(problems) => {
+            eprint!("{}", problems.render(anstream_color()));
+            return ExitCode::from(78);
+        }
+        Failure::Failed(error) => (1, error),
+        Failure::Unavailable(error) => (69, error),
+    };
+    eprintln!("error: {error}");
+    for cause in error.chain().skip(1) {
+        eprintln!("  cause: {cause}");
+    }
+    ExitCode::from(code)
+}
+
+/// Claims that standard error is a terminal that wants colours.
+fn anstream_color() -> bool {
+    use std::io::IsTerminal as _;
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// Reads and checks a configuration with the process' environment.
+fn load_config(path: &std::path::Path) -> Result<Config, Failure> {
+    config::load(path, &Environment::of_process()).map_err(|problems| Failure::Config(Box::new(problems)))
+}

@@ -1,1 +1,101 @@
-//! (in the making)
+//! The doors: every path a stranger can reach, on one page.
+//!
+//! The public listener serves the carrier's and the provider's webhooks and nothing else; each request
+//! is bounded, read whole, verified, and only then understood. The admin listener serves operators and
+//! wants a token for everything that tells of calls.
+
+mod admin;
+mod answer;
+mod openai;
+mod twilio;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use poem::endpoint::make;
+use poem::{Endpoint, EndpointExt, Request, Response, Route, get, post};
+
+use crate::call_control::CallControl;
+use crate::clock::Clock;
+use crate::secret::Secret;
+
+pub use admin::{Page, detail};
+
+/// Where the provider's webhook arrives.
+pub const OPENAI_WEBHOOK: &str = "/api/openai/webhook/call-incoming";
+/// Where Twilio asks what to do with a caller.
+pub const TWILIO_VOICE: &str = "/twilio/voice";
+/// Where Twilio tells how the dial towards the provider ended.
+pub const TWILIO_DIAL_RESULT: &str = "/twilio/dial-result";
+/// Where Twilio tells of the progress of legs.
+pub const TWILIO_STATUS: &str = "/twilio/status";
+
+/// How long a request's body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+
+/// What the doors need to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The URL under which carrier and provider reach the public listener: what Twilio signs. Without a
+    /// slash at the end.
+    pub public_url: String,
+    /// The longest body of a request, in bytes.
+    pub body_bytes_max: usize,
+    /// What is needed to verify the provider's webhooks and to name its SIP address.
+    pub openai: crate::openai::Settings,
+    /// What is needed to verify Twilio's requests and to answer them; none: no such carrier.
+    pub twilio: Option<crate::twilio::Settings>,
+    /// What an operator must show.
+    pub admin_token: Secret,
+}
+
+/// What all doors share.
+pub struct Doors {
+    settings: Settings,
+    control: Arc<CallControl>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Doors {
+    /// Doors to this call control.
+    pub fn new(settings: Settings, control: Arc<CallControl>, clock: Arc<dyn Clock>) -> Arc<Doors> {
+        Arc::new(Doors { settings, control, clock })
+    }
+}
+
+/// The public listener.
+pub fn public(doors: &Arc<Doors>) -> impl Endpoint + use<> {
+    Route::new()
+        .at(OPENAI_WEBHOOK, post(door(doors, openai::call_incoming)))
+        .at(TWILIO_VOICE, post(door(doors, twilio::voice)))
+        .at(TWILIO_DIAL_RESULT, post(door(doors, twilio::dial_result)))
+        .at(TWILIO_STATUS, post(door(doors, twilio::status)))
+        .map_to_response()
+}
+
+/// The admin listener.
+pub fn admin(doors: &Arc<Doors>) -> impl Endpoint + use<> {
+    Route::new()
+        .at("/healthz", get(door(doors, admin::live)))
+        .at("/readyz", get(door(doors, admin::ready)))
+        .at("/metrics", get(door(doors, admin::metrics)))
+        .at("/api/v1/calls", get(door(doors, admin::calls)))
+        .at("/api/v1/calls/:id", get(door(doors, admin::call)))
+        .at("/api/v1/calls/:id/hangup", post(door(doors, admin::hang_up)))
+        .map_to_response()
+}
+
+/// An endpoint that shares the doors.
+fn door<F>(
+    doors: &Arc<Doors>,
+    answer: fn(Arc<Doors>, Request) -> F,
+) -> impl Endpoint<Output = Response> + use<F>
+where
+    F: Future<Output = Response> + Send + 'static,
+{
+    let doors = Arc::clone(doors);
+    make::<_, _, Response, poem::Result<Response>>(move |request| {
+        let answer = answer(Arc::clone(&doors), request);
+        async move { Ok(answer.await) }
+    })
+}

@@ -5,6 +5,8 @@
 //! the other side of every test. They write vendor JSON from their own small types, so that a
 //! misreading in [`crate::wire`] cannot agree with itself. Everything random comes from one seed.
 
+pub mod fault;
 pub mod log;
+pub mod openai;
 pub mod script;
 pub mod sip;

@@ -30,6 +30,8 @@ pub enum SipEvent {
     Bye,
     /// The provider asks the carrier to send the caller elsewhere (REFER).
     Refer(String),
+    /// Not of SIP: the script's caller puts the phone down. The carrier answers with its BYE.
+    CallerHangsUp,
 }
 
 /// What the carrier does with a leg.

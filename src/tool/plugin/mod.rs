@@ -1,56 +1,310 @@
-//! (in the making)
+//! Plugins: WebAssembly components in a sandbox, one fresh instance for each tool call.
+//!
+//! A plugin can compute, log, read its own config and the clock, and use what it was granted; it has no
+//! files, no sockets and no environment. Its time, memory, answer and log are limited. Whatever a plugin
+//! does, it costs its own call a [`Failure`] and nobody else anything.
+
+mod engine;
+mod kv;
+mod limits;
+mod settings;
+mod v0_1;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// One plugin, as the operator configured it.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The name under which the config knows it; also its key-value namespace by default.
+use serde_json::Value;
+use serde_json::value::RawValue;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use crate::ids::CallId;
+
+pub use engine::{Host, HostError, HostSettings};
+pub use kv::{Entry, KeyPage, KeyValueError, KeyValueStore, NothingKept};
+pub use settings::{Grants, Limits, Settings};
+
+/// How many tools one plugin may have.
+const TOOLS_MAX: usize = 64;
+/// The longest description and schema of a tool, in bytes: the model reads them on every turn.
+const DESCRIPTION_BYTES_MAX: usize = 4 << 10;
+const SCHEMA_BYTES_MAX: usize = 32 << 10;
+
+/// A loaded plugin; cloning gives another handle.
+#[derive(Clone)]
+pub struct Plugin {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: Settings,
+    tools: Vec<PluginTool>,
+    guest: v0_1::Guest,
+    places: Semaphore,
+}
+
+/// A tool of a plugin, as the plugin describes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PluginTool {
+    /// Its name.
     pub name: String,
-    /// The component file.
-    pub path: PathBuf,
-    /// SHA-256 that the file must have, where pinned.
-    pub sha256: Option<[u8; 32]>,
-    /// What the plugin can read through its `config` import; nested values are JSON text.
-    pub config: BTreeMap<String, String>,
-    /// What it may do.
-    pub grants: Grants,
-    /// What it may use up.
-    pub limits: Limits,
+    /// What the model reads about it.
+    pub description: String,
+    /// JSON Schema of its arguments.
+    pub parameters: Value,
+    /// It changes nothing.
+    pub read_only: bool,
+    /// The longest it wants to take.
+    pub timeout: Option<Duration>,
 }
 
-/// What a plugin may do besides compute, log and read its own config.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Grants {
-    /// The key-value namespace it may use; none: no key-value store.
-    pub kv: Option<String>,
+/// What a tool may know about the call it serves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallContext {
+    /// Our id.
+    pub call_id: CallId,
+    /// Who calls; none when withheld.
+    pub caller: Option<String>,
+    /// The dialled number.
+    pub callee: Option<String>,
+    /// ISO 639-1.
+    pub language: Option<String>,
+    /// The route that took the call.
+    pub route: Option<String>,
+    /// The session it was answered with.
+    pub session: Option<String>,
+    /// The session's and the route's variables.
+    pub vars: BTreeMap<String, String>,
 }
 
-/// What one tool call of a plugin may use up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Linear memory of the instance, in bytes.
-    pub memory_bytes: usize,
-    /// Time from the call to its answer, host calls included.
-    pub time: Duration,
-    /// Length of the answer, in bytes.
-    pub output_bytes: usize,
-    /// Length of all log messages of one call, in bytes; the rest is dropped and counted.
-    pub log_bytes: usize,
-    /// Tool calls of this plugin that may run at once; more wait until their own deadline.
-    pub concurrency: usize,
+/// Why a tool call of a plugin failed. The words of the first five are the plugin's own, meant for the
+/// model; the others are for the operator's log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The plugin does not know the tool.
+    #[error("unknown tool: {0}")]
+    UnknownTool(String),
+    /// The plugin does not accept the arguments.
+    #[error("invalid arguments: {0}")]
+    InvalidArguments(String),
+    /// There is no such thing.
+    #[error("not found: {0}")]
+    NotFound(String),
+    /// The plugin refuses, or was not granted what it needs.
+    #[error("denied: {0}")]
+    Denied(String),
+    /// The plugin's backend is away, or too many of its calls run.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+    /// It took longer than it may.
+    #[error("it took longer than {} ms; raise `limits.time` if that is right", .0.as_millis())]
+    Timeout(Duration),
+    /// Its answer is longer than it may be.
+    #[error("its answer has {bytes} bytes, more than `limits.output` allows ({bytes_max})")]
+    TooLarge {
+        /// The answer's length.
+        bytes: usize,
+        /// What is allowed.
+        bytes_max: usize,
+    },
+    /// Its answer is not JSON.
+    #[error("its answer is not JSON: {0}")]
+    BadOutput(String),
+    /// It wanted more memory than it may have, and trapped.
+    #[error("it wanted more memory than `limits.memory` allows ({0} bytes)")]
+    OutOfMemory(usize),
+    /// It trapped: a bug.
+    #[error("it trapped: {0}")]
+    Trapped(String),
+    /// It says of itself that it failed inside.
+    #[error("it failed inside: {0}")]
+    Internal(String),
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            memory_bytes: 64 << 20,
-            time: Duration::from_secs(2),
-            output_bytes: 64 << 10,
-            log_bytes: 16 << 10,
-            concurrency: 16,
+/// Why a plugin cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not the one that was pinned.
+    #[error("{} has the digest {found}, and `sha256` pins {pinned}: pin the new one if you trust the file", path.display())]
+    OtherDigest {
+        /// The file.
+        path: PathBuf,
+        /// What it has.
+        found: String,
+        /// What was pinned.
+        pinned: String,
+    },
+    /// A core module.
+    #[error("{} is a core WebAssembly module, not a component: build it as docs/plugins.md tells", path.display())]
+    CoreModule {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not WebAssembly, or cut off.
+    #[error("{} is not a WebAssembly component: {problem}", path.display())]
+    NotAComponent {
+        /// The file.
+        path: PathBuf,
+        /// What the compiler said.
+        problem: String,
+    },
+    /// It imports something that does not exist here, or does not export what it must.
+    #[error("{} does not fit `switchboard:plugin@0.1.0`: {problem}", path.display())]
+    OtherInterface {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        problem: String,
+    },
+    /// It wants something that the operator does not grant.
+    #[error("it uses `{import}`, which is not granted: add `{fix}` to `[plugins.{name}]`")]
+    NotGranted {
+        /// The plugin.
+        name: String,
+        /// The interface.
+        import: String,
+        /// What grants it.
+        fix: String,
+    },
+    /// It cannot describe itself.
+    #[error("it cannot describe itself")]
+    Describe(#[source] Failure),
+    /// One of its tools cannot be offered to a model.
+    #[error("its tool `{tool}` cannot be offered: {problem}")]
+    Tool {
+        /// The tool.
+        tool: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl Plugin {
+    /// Its name in the configuration.
+    pub fn name(&self) -> &str {
+        &self.inner.settings.name
+    }
+
+    /// Its tools.
+    pub fn tools(&self) -> &[PluginTool] {
+        &self.inner.tools
+    }
+
+    /// The longest one tool call may take.
+    pub fn time_max(&self) -> Duration {
+        self.inner.settings.limits.time
+    }
+
+    /// Calls a tool in a fresh instance. The answer is JSON, no longer than allowed.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`].
+    pub async fn call(
+        &self,
+        context: &CallContext,
+        tool: &str,
+        arguments: &str,
+        time: Duration,
+    ) -> Result<String, Failure> {
+        let deadline = Instant::now() + time;
+        let waiting = tokio::time::timeout_at(deadline, self.inner.places.acquire()).await;
+        let Ok(Ok(_place)) = waiting else {
+            return Err(Failure::Unavailable("too many calls of it are running".to_owned()));
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let output = self.inner.guest.call(&self.inner.settings, context, tool, arguments, left).await?;
+        let bytes_max = self.inner.settings.limits.output_bytes;
+        if output.len() > bytes_max {
+            return Err(Failure::TooLarge { bytes: output.len(), bytes_max });
+        }
+        match serde_json::from_str::<&RawValue>(&output) {
+            Ok(_) => Ok(output),
+            Err(error) => Err(Failure::BadOutput(error.to_string())),
         }
     }
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugin").field("name", &self.name()).field("tools", &self.tools().len()).finish()
+    }
+}
+
+impl Host {
+    /// Reads, checks and compiles a plugin, and asks it for its tools.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`], saying what to do.
+    pub async fn load(
+        &self,
+        settings: &Settings,
+        kv: Option<Arc<dyn KeyValueStore>>,
+    ) -> Result<Plugin, LoadError> {
+        let bytes = read(settings)?;
+        let guest = v0_1::Guest::load(self, settings, bytes, kv).await?;
+        let tools = guest.describe(settings).await.map_err(LoadError::Describe)?;
+        check_tools(&tools)?;
+        let places = Semaphore::new(settings.limits.concurrency);
+        Ok(Plugin { inner: Arc::new(Inner { settings: settings.clone(), tools, guest, places }) })
+    }
+}
+
+fn read(settings: &Settings) -> Result<Vec<u8>, LoadError> {
+    let path = settings.path.clone();
+    let bytes = std::fs::read(&path).map_err(|source| LoadError::Unreadable { path, source })?;
+    let found: [u8; 32] = Sha256::digest(&bytes).into();
+    match settings.sha256 {
+        Some(pinned) if pinned != found => Err(LoadError::OtherDigest {
+            path: settings.path.clone(),
+            found: hex(&found),
+            pinned: hex(&pinned),
+        }),
+        _ => Ok(bytes),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn check_tools(tools: &[PluginTool]) -> Result<(), LoadError> {
+    let wrong = |tool: &str, problem: &str| {
+        let tool = tool.chars().take(80).collect();
+        Err(LoadError::Tool { tool, problem: problem.to_owned() })
+    };
+    if tools.len() > TOOLS_MAX {
+        return wrong("*", "a plugin has at most 64 tools");
+    }
+    for (at, tool) in tools.iter().enumerate() {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        if tool.name.is_empty() || tool.name.len() > 64 || !tool.name.bytes().all(is_plain) {
+            return wrong(&tool.name, "a name has 1 to 64 letters, digits, `_` and `-`");
+        }
+        if tools[..at].iter().any(|other| other.name == tool.name) {
+            return wrong(&tool.name, "the plugin has two tools of this name");
+        }
+        if tool.description.len() > DESCRIPTION_BYTES_MAX {
+            return wrong(&tool.name, "its description has more than 4 KiB");
+        }
+        if tool.parameters.to_string().len() > SCHEMA_BYTES_MAX {
+            return wrong(&tool.name, "its parameters have more than 32 KiB");
+        }
+        if let Err(error) = super::schema::Schema::compile(&tool.parameters) {
+            return wrong(&tool.name, &format!("its parameters are not a usable JSON Schema: {error}"));
+        }
+    }
+    Ok(())
 }

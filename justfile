@@ -1,0 +1,36 @@
+# Recipes by group; `just` lists them. CI runs `.ci/run`, which calls the same commands.
+
+default:
+    @just --list --unsorted
+
+# --- every day ---
+
+# watch a simulated call being answered
+demo *ARGS:
+    cargo run -- demo {{ARGS}}
+
+# all tests; `just test NAME` for some
+test *NAME:
+    cargo test {{NAME}}
+
+# what CI checks
+check:
+    .ci/run
+
+# format everything
+fmt:
+    cargo fmt
+
+# --- now and then ---
+
+# take over changed snapshots and expected outputs of the configuration's messages
+bless:
+    INSTA_UPDATE=always BLESS=1 cargo test
+
+# rebuild the plugins from source (needs a wasm toolchain, see docs/plugins.md)
+plugins:
+    cargo run --release --manifest-path plugins/build/Cargo.toml
+
+# many calls against a release build, with times
+load CALLS="500" CONCURRENCY="50":
+    cargo run --release -- load --calls {{CALLS}} --concurrency {{CONCURRENCY}}

@@ -1,0 +1,579 @@
+//! Who is let in: the carrier's question what to do with a caller, and the provider's offer of a call.
+//!
+//! Both may come more than once; the same question gets the same answer, and an offered call is
+//! decided once. An offer is joined to the carrier's call by our signed token, else by what a signed
+//! callback told of the carrier's leg; what cannot be joined is routed on its own where the operator
+//! allows bare SIP trunks, and turned away where not. The provider's accept is under way before the
+//! webhook is on disk; the answer to the webhook waits for the disk.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Notify;
+
+use super::registry::Message;
+use super::runner::Plan;
+use super::{CallControl, DeliverError};
+use crate::call::event::{Event, Offer, Verdict};
+use crate::call::record::{CallRecord, Carrier, EndedReason, JoinedBy, Path, State};
+use crate::call::terms::{Greeting, Terms};
+use crate::call::{Beginning, Call};
+use crate::clock::Timestamp;
+use crate::ids::{CallId, CallSid, ProviderCallId, SipCallId, WebhookId};
+use crate::phone::{CallingCode, PartyNumber, SipHeaders};
+use crate::routing::{self, Action, RejectCode, RejectReason, Target};
+use crate::session::{CallFacts, Session};
+use crate::store::{Alias, Expect, Health, StoreError, Tx, Write};
+use crate::tool::plugin::CallContext;
+use crate::wire::join_token::TOKEN_HEADER;
+
+/// SIP: the callee declines; what a call without our token gets.
+const DECLINED: u16 = 603;
+/// SIP: busy here.
+const BUSY: u16 = 486;
+/// SIP: we cannot serve at the moment; the carrier goes on to its next choice at once.
+const UNAVAILABLE: u16 = 503;
+/// The header in which Twilio names its own leg (observed; Twilio, "TwiML Voice: Sip", on custom headers).
+const TWILIO_LEG_HEADER: &str = "X-Twilio-CallSid";
+
+/// The carrier asks what to do with a caller.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The carrier's name.
+    pub carrier: &'static str,
+    /// The caller's leg.
+    pub call_sid: CallSid,
+    /// The account it belongs to.
+    pub account_sid: String,
+    /// Who calls, as the carrier writes it.
+    pub from: String,
+    /// The dialled number, likewise.
+    pub to: String,
+    /// The leg's status in the carrier's words.
+    pub status: String,
+}
+
+/// What the carrier shall do with the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DialPlan {
+    /// Dial the provider.
+    Provider {
+        /// Our id of the call, for the callbacks.
+        call: CallId,
+        /// Joins the provider's call to this one.
+        token: String,
+        /// What to show as the caller, where it is a number.
+        caller: Option<String>,
+    },
+    /// Send the caller to somebody else.
+    Forward(Target),
+    /// Turn the caller away unanswered.
+    Reject(RejectReason),
+    /// Tell the caller that nobody can answer.
+    Apology,
+}
+
+/// The provider offers a call: a verified webhook.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The provider's name.
+    pub provider: &'static str,
+    /// The delivery.
+    pub webhook_id: WebhookId,
+    /// The provider's id of the call.
+    pub call_id: ProviderCallId,
+    /// When the provider made the event.
+    pub created: Timestamp,
+    /// When it was read and verified.
+    pub received: Timestamp,
+    /// The INVITE's headers.
+    pub sip_headers: SipHeaders,
+}
+
+/// What became of an offer. All of them are acknowledged to the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offered {
+    /// It is being looked after, and on disk.
+    Taken,
+    /// It came before.
+    Duplicate,
+    /// It is too old: the caller is gone.
+    Stale,
+}
+
+/// Deliveries that are being decided now, so that their duplicates wait instead of being decided too.
+#[derive(Default)]
+pub(super) struct Deliveries {
+    open: Mutex<HashSet<String>>,
+    changed: Notify,
+}
+
+/// A delivery that is being decided; dropping it lets duplicates look again.
+struct Claim<'a> {
+    deliveries: &'a Deliveries,
+    names: [String; 2],
+}
+
+impl Deliveries {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.open.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Waits until nobody else decides about this delivery or this call.
+    async fn claim(&self, delivery: &Delivery) -> Claim<'_> {
+        // The webhook's id and the call's: a second webhook for one call is a duplicate as well.
+        let names = [format!("w/{}", delivery.webhook_id), format!("c/{}", delivery.call_id)];
+        loop {
+            let changed = self.changed.notified();
+            {
+                let mut open = self.lock();
+                if names.iter().all(|name| !open.contains(name)) {
+                    open.extend(names.clone());
+                    return Claim { deliveries: self, names };
+                }
+            }
+            changed.await;
+        }
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let mut open = self.deliveries.lock();
+        for name in &self.names {
+            open.remove(name);
+        }
+        drop(open);
+        self.deliveries.changed.notify_waiters();
+    }
+}
+
+/// What is to be done with a call, before it is put into a carrier's or a provider's words.
+enum Choice {
+    Answer { route: Option<String>, session: Arc<Session>, vars: BTreeMap<String, String> },
+    Forward { route: Option<String>, target: Target },
+    Reject { route: Option<String>, code: RejectCode },
+    Apology { route: Option<String> },
+    Busy,
+}
+
+/// The carrier's call that an offer belongs to.
+enum Join {
+    To(Box<CallRecord>, JoinedBy),
+    Refused(String),
+    Alone,
+}
+
+impl CallControl {
+    /// Decides what the carrier shall do with a caller, and keeps the call. The same question again
+    /// gets the same answer.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the call cannot be kept: the carrier then goes on to its fallback.
+    pub async fn carrier_asked(self: &Arc<Self>, asked: Asked) -> Result<DialPlan, StoreError> {
+        let alias = Alias::Carrier(asked.call_sid.clone());
+        loop {
+            if let Some(id) = self.store.call_by_alias(&alias)?
+                && let Some(record) = self.store.call(id)?
+            {
+                return Ok(self.plan_again(&record));
+            }
+            match self.new_call(&asked, &alias).await {
+                // The same question was asked at the same time, and was faster.
+                Err(StoreError::Conflict { .. }) => continue,
+                other => return other,
+            }
+        }
+    }
+
+    async fn new_call(self: &Arc<Self>, asked: &Asked, alias: &Alias) -> Result<DialPlan, StoreError> {
+        self.refuse_when_full()?;
+        let now = self.clock.now();
+        let caller = self.number(&asked.from);
+        let callee = self.number(&asked.to);
+        let choice = self.choose(caller.as_deref(), callee.as_deref(), &[], now);
+        let mut call = Call::begin(Beginning {
+            id: CallId::new(now, self.entropy.bytes()),
+            path: if matches!(choice, Choice::Answer { .. }) { Path::Sip } else { Path::None },
+            caller,
+            callee,
+            route: choice.route().cloned(),
+            carrier: Some(carrier_of(asked)),
+            carrier_asked: Some(now),
+            vars: choice.vars(),
+        });
+        if let Some((reason, detail)) = choice.ends_with() {
+            call.end_at_the_door(reason, detail, now);
+            self.metrics.call_ended(call.record.route.as_deref(), reason.as_str(), None);
+        }
+        let id = call.record.id;
+        let writes = vec![Write::Call(Box::new(call.record.clone())), Write::Alias(alias.clone(), id)];
+        self.store.commit(Tx { expect: vec![Expect::AliasFree(alias.clone())], writes }).await?;
+        let plan = self.dial_plan(&call.record, choice);
+        if !call.is_over() {
+            self.look_after(call);
+        }
+        Ok(plan)
+    }
+
+    /// The answer that was given before: the same question at the same moment has the same answer.
+    fn plan_again(&self, record: &CallRecord) -> DialPlan {
+        if record.path == Path::Sip {
+            return self.provider_plan(record);
+        }
+        if record.ended.as_ref().is_some_and(|ended| ended.reason == EndedReason::Busy) {
+            return DialPlan::Reject(RejectReason::Busy);
+        }
+        let then = record.stages.carrier_asked.unwrap_or_default();
+        let choice = self.choose(record.caller.as_deref(), record.callee.as_deref(), &[], then);
+        self.dial_plan(record, choice)
+    }
+
+    fn dial_plan(&self, record: &CallRecord, choice: Choice) -> DialPlan {
+        match choice {
+            Choice::Answer { .. } => self.provider_plan(record),
+            Choice::Forward { target, .. } => DialPlan::Forward(target),
+            Choice::Reject { code, .. } => DialPlan::Reject(code.reason()),
+            Choice::Apology { .. } => DialPlan::Apology,
+            Choice::Busy => DialPlan::Reject(RejectReason::Busy),
+        }
+    }
+
+    fn provider_plan(&self, record: &CallRecord) -> DialPlan {
+        let asked = record.stages.carrier_asked.unwrap_or_default();
+        let token = self.join_key.mint(record.id, 1, asked + self.settings.join_within);
+        DialPlan::Provider { call: record.id, token, caller: record.caller.clone() }
+    }
+
+    /// Takes an offer of the provider: joined, decided once, answered and on disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`DeliverError`] when it cannot be kept: the provider then delivers it again.
+    pub async fn provider_offered(self: &Arc<Self>, delivery: Delivery) -> Result<Offered, DeliverError> {
+        let now = self.clock.now();
+        if now.since(delivery.created) > self.settings.stale_after {
+            return Ok(Offered::Stale);
+        }
+        let _claim = self.deliveries.claim(&delivery).await;
+        let alias = Alias::ProviderCall(delivery.call_id.clone());
+        if self.store.webhook_seen(&delivery.webhook_id)? || self.store.call_by_alias(&alias)?.is_some() {
+            return Ok(Offered::Duplicate);
+        }
+        if let Err(error) = self.refuse_when_full() {
+            // The caller must not ring into nothing while the provider tries again.
+            self.openai.reject(&delivery.call_id, UNAVAILABLE).await;
+            return Err(error.into());
+        }
+        let (id, message) = match self.join(&delivery, now)? {
+            Join::To(record, joined_by) => {
+                let choice = self.choose_again(&record);
+                (record.id, self.offer(&record, delivery, joined_by, choice, now))
+            }
+            Join::Refused(why) => self.offer_alone(delivery, Err(why), now),
+            Join::Alone => self.offer_alone(delivery, Ok(()), now),
+        };
+        self.deliver(id, message).await?;
+        Ok(Offered::Taken)
+    }
+
+    /// Begins a call of its own for an offer that belongs to no call of the carrier.
+    fn offer_alone(
+        self: &Arc<Self>,
+        delivery: Delivery,
+        admitted: Result<(), String>,
+        now: Timestamp,
+    ) -> (CallId, (Message, super::registry::Done)) {
+        let headers = &delivery.sip_headers;
+        let caller = headers.first("From").and_then(|value| self.number(value));
+        let callee = headers.called_number(&self.settings.called_number_headers, self.country());
+        let choice = match admitted {
+            Ok(()) => Ok(self.choose(caller.as_deref(), callee.as_deref(), headers.as_slice(), now)),
+            Err(why) => Err(why),
+        };
+        let call = Call::begin(Beginning {
+            id: CallId::new(now, self.entropy.bytes()),
+            path: Path::Sip,
+            caller,
+            callee,
+            route: choice.as_ref().ok().and_then(|choice| choice.route().cloned()),
+            carrier: None,
+            carrier_asked: None,
+            vars: choice.as_ref().map(Choice::vars).unwrap_or_default(),
+        });
+        let message = self.offer(&call.record, delivery, JoinedBy::None, choice, now);
+        let id = call.record.id;
+        self.look_after(call);
+        (id, message)
+    }
+
+    /// Puts what was decided into the words of the call.
+    fn offer(
+        &self,
+        record: &CallRecord,
+        delivery: Delivery,
+        joined_by: JoinedBy,
+        choice: Result<Choice, String>,
+        now: Timestamp,
+    ) -> (Message, super::registry::Done) {
+        let (verdict, plan) = self.verdict(record, choice, now);
+        let writes = vec![
+            Write::Alias(Alias::ProviderCall(delivery.call_id.clone()), record.id),
+            Write::Webhook { id: delivery.webhook_id.clone(), seen: delivery.received },
+        ];
+        let offer = Offer {
+            provider: delivery.provider,
+            call_id: delivery.call_id,
+            webhook_id: delivery.webhook_id,
+            created: delivery.created,
+            received: delivery.received,
+            joined_by,
+            sip_headers: delivery.sip_headers.into_vec(),
+            verdict,
+        };
+        let (mut message, done) = Message::durable(Event::Offered(Box::new(offer)), writes);
+        message.plan = plan;
+        (message, done)
+    }
+
+    fn verdict(
+        &self,
+        record: &CallRecord,
+        choice: Result<Choice, String>,
+        now: Timestamp,
+    ) -> (Verdict, Option<Box<Plan>>) {
+        let refuse = |sip_code, reason, detail| (Verdict::Refuse { sip_code, reason, detail }, None);
+        match choice {
+            Err(why) => refuse(DECLINED, EndedReason::Rejected, Some(why)),
+            Ok(Choice::Busy) => refuse(BUSY, EndedReason::Busy, None),
+            Ok(Choice::Reject { code, .. }) => refuse(code.get(), EndedReason::Rejected, None),
+            Ok(Choice::Apology { .. }) => refuse(UNAVAILABLE, EndedReason::Apology, None),
+            Ok(Choice::Forward { target, .. }) => self.forward(record, &target, now),
+            Ok(Choice::Answer { session, vars, .. }) => match self.answer(record, &session, &vars, now) {
+                Ok((terms, plan)) => (Verdict::Answer(Box::new(terms)), Some(Box::new(plan))),
+                Err(why) => {
+                    tracing::error!(call = %record.id, session = session.name, why, "a session cannot be used");
+                    refuse(UNAVAILABLE, EndedReason::AcceptFailed, Some(why))
+                }
+            },
+        }
+    }
+
+    /// A caller who came over a bare trunk is forwarded by the provider: accepted first, then referred.
+    fn forward(&self, record: &CallRecord, target: &Target, now: Timestamp) -> (Verdict, Option<Box<Plan>>) {
+        let Some(session) = self.sessions.values().next() else {
+            let detail = Some("forwarding needs at least one session".to_owned());
+            let reason = EndedReason::Rejected;
+            return (Verdict::Refuse { sip_code: UNAVAILABLE, reason, detail }, None);
+        };
+        match self.answer(record, session, &BTreeMap::new(), now) {
+            Ok((mut terms, plan)) => {
+                terms.greeting = Greeting::Wait;
+                let verdict = Verdict::Forward { target: target.to_string(), terms: Box::new(terms) };
+                (verdict, Some(Box::new(plan)))
+            }
+            Err(why) => {
+                let reason = EndedReason::Rejected;
+                (Verdict::Refuse { sip_code: UNAVAILABLE, reason, detail: Some(why) }, None)
+            }
+        }
+    }
+
+    fn answer(
+        &self,
+        record: &CallRecord,
+        session: &Arc<Session>,
+        vars: &BTreeMap<String, String>,
+        now: Timestamp,
+    ) -> Result<(Terms, Plan), String> {
+        let id = record.id.to_string();
+        let masked =
+            record.caller.as_deref().map(|caller| PartyNumber::read(caller, self.country()).masked());
+        let facts = CallFacts {
+            id: &id,
+            from: record.caller.as_deref(),
+            from_masked: masked.as_deref(),
+            to: record.callee.as_deref(),
+            path: "sip",
+        };
+        let explain = |error| format!("the template cannot be rendered: {error}");
+        let instructions = session.instructions_for(&facts, vars, now).map_err(explain)?;
+        let greeting = session.greeting_for(&facts, vars, now).map_err(explain)?;
+        let tools = self.toolbox.offered_in(session);
+        let accept_body = session.accept_body(&instructions, &tools);
+        let terms = self.terms(session, greeting);
+        let context = CallContext {
+            call_id: record.id,
+            caller: record.caller.clone(),
+            callee: record.callee.clone(),
+            language: session.language.clone(),
+            route: record.route.clone(),
+            session: Some(session.name.clone()),
+            vars: session.vars.iter().chain(vars).map(|(key, value)| (key.clone(), value.clone())).collect(),
+        };
+        Ok((terms, Plan { session: Arc::clone(session), accept_body, context }))
+    }
+
+    fn terms(&self, session: &Session, greeting: Option<String>) -> Terms {
+        let turn_detection = session.protects_greeting().then(|| session.turn_detection_update().to_string());
+        Terms {
+            session: session.name.clone(),
+            model: session.model.clone(),
+            transcription_model: session.transcription.as_ref().map(|how| how.model.clone()),
+            greeting: greeting.map_or(Greeting::Wait, Greeting::Say),
+            turn_detection_after_greeting: turn_detection
+                .and_then(|json| serde_json::value::RawValue::from_string(json).ok()),
+            duration_max: Some(session.limits.duration),
+            silence_max: session.limits.silence,
+            tool_calls_max: session.limits.tool_calls,
+            transfer_targets: session
+                .transfer
+                .iter()
+                .map(|(name, target)| (name.clone(), target.to_string()))
+                .collect(),
+            prices: Arc::clone(&self.prices),
+        }
+    }
+
+    // === joining ===
+
+    fn join(&self, delivery: &Delivery, now: Timestamp) -> Result<Join, StoreError> {
+        let headers = &delivery.sip_headers;
+        if let Some(token) = headers.first(TOKEN_HEADER) {
+            return match self.join_key.verify(token, now) {
+                Ok(joined) => self.join_to(joined.call_id, JoinedBy::Token),
+                Err(refusal) => Ok(Join::Refused(format!("join token refused: {refusal}"))),
+            };
+        }
+        let leg = headers.first(TWILIO_LEG_HEADER).map(|sid| Alias::CarrierLeg(CallSid::from(sid)));
+        let sip = headers.first("Call-ID").map(|id| Alias::SipCallId(SipCallId::from(id)));
+        for (alias, joined_by) in
+            [(leg, JoinedBy::CallSid), (sip, JoinedBy::SipCallId)].into_iter().filter_map(known)
+        {
+            if let Some(id) = self.store.call_by_alias(&alias)? {
+                return self.join_to(id, joined_by);
+            }
+        }
+        if self.settings.direct_sip {
+            return Ok(Join::Alone);
+        }
+        Ok(Join::Refused("no join token, and `server.direct_sip` is off".to_owned()))
+    }
+
+    fn join_to(&self, id: CallId, joined_by: JoinedBy) -> Result<Join, StoreError> {
+        match self.store.call(id)? {
+            None => Ok(Join::Refused("the join token names a call that is not known".to_owned())),
+            Some(record) if record.state == State::Dialing => Ok(Join::To(Box::new(record), joined_by)),
+            Some(_) => Ok(Join::Refused("the call was joined before, or is over".to_owned())),
+        }
+    }
+
+    // === choosing ===
+
+    fn choose(
+        &self,
+        caller: Option<&str>,
+        callee: Option<&str>,
+        headers: &[(String, String)],
+        now: Timestamp,
+    ) -> Choice {
+        let decision = self.routes.decide(&routing::Asked { from: caller, to: callee, headers, now });
+        let route = decision.route.map(str::to_owned);
+        match decision.action {
+            Action::Reject(code) => Choice::Reject { route, code: *code },
+            Action::Forward(target) => Choice::Forward { route, target: target.clone() },
+            Action::Answer { .. } if !self.settings.openai_sip => Choice::Apology { route },
+            Action::Answer { .. } if self.active() >= self.settings.calls_max => Choice::Busy,
+            Action::Answer { session, vars } => match self.sessions.get(session) {
+                Some(session) => Choice::Answer { route, session: Arc::clone(session), vars: vars.clone() },
+                // The configuration was checked; a session that is gone all the same is no reason to panic.
+                None => Choice::Apology { route },
+            },
+        }
+    }
+
+    /// What was decided when the carrier asked; the room for the call was taken then.
+    fn choose_again(&self, record: &CallRecord) -> Result<Choice, String> {
+        let then = record.stages.carrier_asked.unwrap_or_default();
+        let asked = routing::Asked {
+            from: record.caller.as_deref(),
+            to: record.callee.as_deref(),
+            headers: &[],
+            now: then,
+        };
+        let decision = self.routes.decide(&asked);
+        let Action::Answer { session, vars } = decision.action else {
+            return Err("its route does not answer any more".to_owned());
+        };
+        let session = self.sessions.get(session).ok_or("its session does not exist any more")?;
+        Ok(Choice::Answer { route: record.route.clone(), session: Arc::clone(session), vars: vars.clone() })
+    }
+
+    fn refuse_when_full(&self) -> Result<(), StoreError> {
+        match self.store.health() {
+            Health::Ok => Ok(()),
+            Health::Full { free_bytes, needed_bytes } => Err(StoreError::Full { free_bytes, needed_bytes }),
+            Health::Poisoned { reason } => Err(StoreError::Poisoned { reason }),
+        }
+    }
+
+    /// What is kept of a number or a header's address; none when withheld.
+    fn number(&self, raw: &str) -> Option<String> {
+        PartyNumber::read(raw, self.country()).as_str().map(str::to_owned)
+    }
+
+    fn country(&self) -> CallingCode {
+        self.settings.default_country
+    }
+}
+
+impl Choice {
+    fn route(&self) -> Option<&String> {
+        match self {
+            Choice::Answer { route, .. }
+            | Choice::Forward { route, .. }
+            | Choice::Reject { route, .. }
+            | Choice::Apology { route } => route.as_ref(),
+            Choice::Busy => None,
+        }
+    }
+
+    fn vars(&self) -> BTreeMap<String, String> {
+        match self {
+            Choice::Answer { vars, .. } => vars.clone(),
+            _ => BTreeMap::new(),
+        }
+    }
+
+    /// Why the call is over before it began; none when a model will answer.
+    fn ends_with(&self) -> Option<(EndedReason, Option<String>)> {
+        match self {
+            Choice::Answer { .. } => None,
+            Choice::Forward { .. } => Some((EndedReason::Forwarded, None)),
+            Choice::Reject { code, .. } => Some((EndedReason::Rejected, Some(format!("SIP {}", code.get())))),
+            Choice::Apology { .. } => Some((EndedReason::Apology, None)),
+            Choice::Busy => Some((EndedReason::Busy, None)),
+        }
+    }
+}
+
+fn carrier_of(asked: &Asked) -> Carrier {
+    Carrier {
+        name: asked.carrier.to_owned(),
+        call_sid: asked.call_sid.clone(),
+        account_sid: asked.account_sid.clone(),
+        leg_sid: None,
+        sip_call_id: None,
+        status: asked.status.clone(),
+        leg_status: None,
+        leg_sequence: None,
+        sip_code: None,
+        bridged: None,
+        leg_duration_s: None,
+    }
+}
+
+fn known((alias, joined_by): (Option<Alias>, JoinedBy)) -> Option<(Alias, JoinedBy)> {
+    alias.map(|alias| (alias, joined_by))
+}

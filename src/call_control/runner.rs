@@ -1,0 +1,420 @@
+//! The one task that owns a call: what happened goes in, what to do comes out of
+//! [`Call::step`], and this carries it out.
+//!
+//! The runner only carries; all rules are in `step`. It hands things over or spawns them and never
+//! waits for a vendor's answer. What is to be kept goes to the store in one commit per happening;
+//! the call does not wait for the disk, except before a tool that may not run twice.
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use super::CallControl;
+use super::registry::{Mailbox, Message};
+use crate::call::Call;
+use crate::call::event::{Action, AttachFailure, Event, Keep, ProviderEvent, ToolCall, ToolFinished};
+use crate::call::record::{CallRecord, ToolOutcomeKind};
+use crate::clock::Timestamp;
+use crate::ids::ProviderCallId;
+use crate::openai::dialect;
+use crate::openai::{Sideband, SidebandItem};
+use crate::session::Session;
+use crate::store::{Committed, StoreError, Tx, Write};
+use crate::tool::plugin::CallContext;
+
+/// How long a call that is over is kept at hand for the carrier's last reports.
+const LINGER: Duration = Duration::from_secs(1);
+/// A runner without a deadline looks again after this long; nothing depends on it.
+const LOOK_AGAIN: Duration = Duration::from_secs(3_600);
+
+/// How an offered call is answered.
+pub(super) struct Plan {
+    /// The session that was chosen.
+    pub session: Arc<Session>,
+    /// The body of the accept.
+    pub accept_body: String,
+    /// What tools may know about the call.
+    pub context: CallContext,
+}
+
+/// The task of one call.
+pub(super) struct Runner {
+    control: Arc<CallControl>,
+    call: Call,
+    mailbox: Mailbox,
+    plan: Option<Arc<Plan>>,
+    sideband: Option<Box<Sideband>>,
+    requests: JoinSet<Answer>,
+    tools: JoinSet<ToolFinished>,
+    commits: FuturesUnordered<Commit>,
+}
+
+/// What a request to the provider came to.
+enum Answer {
+    Event(Event),
+    Attached(Result<Box<Sideband>, AttachFailure>),
+    Done,
+}
+
+/// A commit on its way to the disk, and what waits for it.
+type Commit = Pin<Box<dyn Future<Output = Landed> + Send>>;
+
+struct Landed {
+    result: Result<Committed, StoreError>,
+    done: Option<oneshot::Sender<Result<(), StoreError>>>,
+    tools: Vec<ToolCall>,
+}
+
+/// Something the runner has to do something about.
+enum Happened {
+    Message(Message),
+    Event(Event),
+    Attached(Result<Box<Sideband>, AttachFailure>),
+    Landed(Landed),
+    Nothing,
+    /// Everybody who could still have something to say has had the time to say it.
+    Lingered,
+}
+
+/// What one happening leads to, carried out together.
+#[derive(Default)]
+struct Work {
+    events: VecDeque<Event>,
+    writes: Vec<Write>,
+    /// Tools that wait until their record is on disk.
+    tools: Vec<ToolCall>,
+}
+
+impl Runner {
+    pub fn new(control: Arc<CallControl>, call: Call, mailbox: Mailbox) -> Runner {
+        control.metrics.call_began();
+        Runner {
+            control,
+            call,
+            mailbox,
+            plan: None,
+            sideband: None,
+            requests: JoinSet::new(),
+            tools: JoinSet::new(),
+            commits: FuturesUnordered::new(),
+        }
+    }
+
+    /// Looks after the call until it is over and everything about it is on disk.
+    pub async fn run(mut self) {
+        loop {
+            match self.next().await {
+                Happened::Message(message) => self.on_message(message).await,
+                Happened::Event(event) => self.on_event(event).await,
+                // A call that ended meanwhile drops it, and with it the connection.
+                Happened::Attached(Ok(sideband)) if self.call.is_over() => drop(sideband),
+                Happened::Attached(Ok(sideband)) => self.sideband = Some(sideband),
+                Happened::Attached(Err(failure)) => self.on_event(Event::AttachFailed(failure)).await,
+                Happened::Landed(landed) => self.on_landed(landed).await,
+                Happened::Nothing => {}
+                Happened::Lingered => break,
+            }
+        }
+        self.leave().await;
+    }
+
+    async fn next(&mut self) -> Happened {
+        let is_over = self.call.is_over();
+        let is_settled = is_over && self.requests.is_empty() && self.commits.is_empty();
+        let pause = self.pause(is_settled);
+        tokio::select! {
+            Some(message) = self.mailbox.messages.recv() => Happened::Message(message),
+            item = next_item(&mut self.sideband) => match item {
+                SidebandItem::Event(event) => Happened::Event(Event::Provider(event)),
+                SidebandItem::Lost(code) => {
+                    self.sideband = None;
+                    Happened::Event(Event::SidebandLost(code))
+                }
+            },
+            Some(finished) = self.tools.join_next() => match finished {
+                Ok(finished) => Happened::Event(Event::ToolFinished(finished)),
+                // Aborted with the call; a panic inside was already turned into an answer.
+                Err(_) => Happened::Nothing,
+            },
+            Some(answer) = self.requests.join_next() => match answer {
+                Ok(Answer::Event(event)) => Happened::Event(event),
+                Ok(Answer::Attached(result)) => Happened::Attached(result),
+                Ok(Answer::Done) => Happened::Nothing,
+                Err(error) => {
+                    tracing::error!(call = %self.call.record.id, %error, "a request to the provider was cut off");
+                    Happened::Nothing
+                }
+            },
+            Some(landed) = self.commits.next() => Happened::Landed(landed),
+            () = tokio::time::sleep(pause) => match is_over {
+                true if is_settled => Happened::Lingered,
+                true => Happened::Nothing,
+                false => Happened::Event(Event::Deadline),
+            },
+        }
+    }
+
+    /// How long to wait when nothing happens.
+    fn pause(&self, is_settled: bool) -> Duration {
+        if is_settled {
+            return LINGER;
+        }
+        let now = self.control.clock.now();
+        self.call.deadline().map_or(LOOK_AGAIN, |deadline| deadline.since(now))
+    }
+
+    async fn on_message(&mut self, message: Message) {
+        if let Some(plan) = message.plan {
+            self.plan = Some(Arc::from(plan));
+        }
+        let work = Work { writes: message.writes, ..Work::default() };
+        self.work(message.event, work, message.done).await;
+    }
+
+    async fn on_event(&mut self, event: Event) {
+        self.work(event, Work::default(), None).await;
+    }
+
+    /// Lets `step` decide, carries out what it says, and commits what is to be kept.
+    async fn work(
+        &mut self,
+        event: Event,
+        mut work: Work,
+        done: Option<oneshot::Sender<Result<(), StoreError>>>,
+    ) {
+        let was_over = self.call.is_over();
+        work.events.push_back(event);
+        while let Some(event) = work.events.pop_front() {
+            self.count(&event);
+            let now = self.control.clock.now();
+            for action in self.call.step(event, now) {
+                self.perform(action, &mut work, now).await;
+            }
+        }
+        self.commit(work.writes, work.tools, done).await;
+        if self.call.is_over() && !was_over {
+            self.on_over();
+        }
+    }
+
+    async fn perform(&mut self, action: Action, work: &mut Work, now: Timestamp) {
+        match action {
+            Action::Accept => {
+                self.accept();
+                work.events.push_back(Event::AcceptSent);
+            }
+            Action::Reject { sip_code } => self.request(move |control, call| async move {
+                control.openai.reject(&call, sip_code).await;
+                Answer::Done
+            }),
+            Action::Attach { after } => self.request(move |control, call| async move {
+                tokio::time::sleep(after).await;
+                Answer::Attached(control.openai.attach(&call).await.map(Box::new))
+            }),
+            Action::Refer { target } => self.request(move |control, call| async move {
+                Answer::Event(Event::ReferAnswered(control.openai.refer(&call, &target).await))
+            }),
+            Action::HangUp => self.request(|control, call| async move {
+                control.openai.hangup(&call).await;
+                Answer::Done
+            }),
+            Action::Send(id, command) => {
+                let frame = dialect::write(id, &command);
+                let Some(sideband) = &mut self.sideband else { return };
+                if sideband.send(frame).await.is_err() {
+                    self.sideband = None;
+                    work.events.push_back(Event::SidebandLost(None));
+                }
+            }
+            Action::RunTool { call } if self.control.toolbox.may_repeat(&call.name) => self.run_tool(call),
+            Action::RunTool { call } => work.tools.push(call),
+            Action::Keep(keep) => self.keep(keep, work, now),
+        }
+    }
+
+    fn accept(&mut self) {
+        let Some(plan) = self.plan.clone() else { return };
+        self.request(move |control, call| async move {
+            let answer = control.openai.accept(&call, plan.accept_body.clone()).await;
+            Answer::Event(Event::AcceptAnswered(answer))
+        });
+    }
+
+    /// Starts a request to the provider about this call.
+    fn request<F>(&mut self, request: impl FnOnce(Arc<CallControl>, ProviderCallId) -> F)
+    where
+        F: Future<Output = Answer> + Send + 'static,
+    {
+        if let Some(provider) = &self.call.record.provider {
+            self.requests.spawn(request(Arc::clone(&self.control), provider.call_id.clone()));
+        }
+    }
+
+    fn run_tool(&mut self, call: ToolCall) {
+        let (control, plan) = (Arc::clone(&self.control), self.plan.clone());
+        self.tools.spawn(async move {
+            let run = async {
+                match &plan {
+                    Some(plan) => control.toolbox.run(&plan.session, &plan.context, &call).await,
+                    None => failed(&call),
+                }
+            };
+            AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
+                tracing::error!(tool = control.toolbox.label(&call.name), "a tool panicked");
+                failed(&call)
+            })
+        });
+    }
+
+    fn keep(&self, keep: Keep, work: &mut Work, now: Timestamp) {
+        let id = self.call.record.id;
+        work.writes.push(match keep {
+            Keep::Record => Write::Call(Box::new(self.call.record.clone())),
+            Keep::Line(line) => Write::Line(id, line),
+            Keep::ToolCall(record) => {
+                if let Some(outcome) = record.outcome {
+                    let tool = self.control.toolbox.label(&record.name);
+                    self.control.metrics.tool_call(tool, outcome.as_str(), now.since(record.requested));
+                }
+                Write::ToolCall(id, record)
+            }
+            Keep::Usage(usage) => Write::Usage(id, usage),
+            Keep::Event(event) => Write::Event(id, event),
+        });
+    }
+
+    async fn commit(
+        &mut self,
+        writes: Vec<Write>,
+        tools: Vec<ToolCall>,
+        done: Option<oneshot::Sender<Result<(), StoreError>>>,
+    ) {
+        if writes.is_empty() && tools.is_empty() && done.is_none() {
+            return;
+        }
+        // Of several states of the record in one commit only the last is worth the disk.
+        let writes = without_overwritten(writes);
+        match self.control.store.submit(Tx { expect: Vec::new(), writes }).await {
+            Ok(receipt) => {
+                self.commits.push(Box::pin(async move { Landed { result: receipt.await, done, tools } }));
+            }
+            Err(error) => {
+                let landed = Landed { result: Err(error), done, tools };
+                self.commits.push(Box::pin(std::future::ready(landed)));
+            }
+        }
+    }
+
+    async fn on_landed(&mut self, landed: Landed) {
+        if let Err(error) = &landed.result {
+            self.control.metrics.store_failed();
+            tracing::error!(call = %self.call.record.id, error = %error, "a call could not be kept");
+        }
+        let is_kept = landed.result.is_ok();
+        if let Some(done) = landed.done {
+            // Nobody waits any more: the request that wanted to know was given up.
+            let _ = done.send(landed.result.map(|_| ()));
+        }
+        for call in landed.tools {
+            if self.call.is_over() {
+                return;
+            }
+            if is_kept {
+                self.run_tool(call);
+            } else {
+                // Whether it ran could not be told after a crash, so it does not run.
+                let finished = unavailable(&call);
+                Box::pin(self.on_event(Event::ToolFinished(finished))).await;
+            }
+        }
+    }
+
+    fn count(&self, event: &Event) {
+        match event {
+            Event::Provider(ProviderEvent::Unknown { .. }) => self.control.metrics.unknown_event(),
+            Event::SidebandLost(_) if !self.call.is_over() => self.control.metrics.sideband_lost(),
+            _ => {}
+        }
+    }
+
+    /// The call just ended: nothing of it goes on.
+    fn on_over(&mut self) {
+        self.tools.abort_all();
+        self.sideband = None;
+        let record = &self.call.record;
+        let outcome = record.ended.as_ref().map_or("unknown", |ended| ended.reason.as_str());
+        self.control.metrics.call_ended(record.route.as_deref(), outcome, record.cost_usd);
+        if let Some(took) = record.stages.webhook_to_accept() {
+            self.control.metrics.accepted_after(took);
+        }
+        if let Some(took) = record.stages.first_word_after() {
+            self.control.metrics.first_word_after(took);
+        }
+        log_ended(record, outcome);
+    }
+
+    /// Takes what was sent before anybody could know, waits for the disk, and goes.
+    async fn leave(mut self) {
+        self.mailbox.messages.close();
+        while let Some(message) = self.mailbox.messages.recv().await {
+            self.on_message(message).await;
+        }
+        while let Some(landed) = self.commits.next().await {
+            self.on_landed(landed).await;
+        }
+        self.control.metrics.call_left();
+    }
+}
+
+async fn next_item(sideband: &mut Option<Box<Sideband>>) -> SidebandItem {
+    match sideband {
+        Some(sideband) => sideband.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn without_overwritten(writes: Vec<Write>) -> Vec<Write> {
+    let last = writes.iter().rposition(|write| matches!(write, Write::Call(_)));
+    let keep =
+        |(at, write): (usize, Write)| (!matches!(write, Write::Call(_)) || Some(at) == last).then_some(write);
+    writes.into_iter().enumerate().filter_map(keep).collect()
+}
+
+fn failed(call: &ToolCall) -> ToolFinished {
+    let output = r#"{"error":"failed","message":"it failed inside","retryable":false}"#.to_owned();
+    ToolFinished { tool_call: call.id.clone(), kind: ToolOutcomeKind::Failed, output }
+}
+
+fn unavailable(call: &ToolCall) -> ToolFinished {
+    let output =
+        r#"{"error":"unavailable","message":"it cannot be done at the moment","retryable":false}"#.to_owned();
+    ToolFinished { tool_call: call.id.clone(), kind: ToolOutcomeKind::Unavailable, output }
+}
+
+/// One wide line per call; no number and no word of the caller.
+fn log_ended(record: &CallRecord, outcome: &str) {
+    let millis = |span: Option<Duration>| span.map(|span| span.as_secs_f64() * 1_000.0);
+    let lasted = record.stages.ended.zip(record.stages.began()).map(|(ended, began)| ended.since(began));
+    tracing::info!(
+        call = %record.id,
+        outcome,
+        route = record.route.as_deref(),
+        session = record.session.as_deref(),
+        provider_call = record.provider.as_ref().map(|provider| provider.call_id.as_str()),
+        duration_s = lasted.map(|span| span.as_secs_f64()),
+        webhook_to_accept_ms = millis(record.stages.webhook_to_accept()),
+        first_word_ms = millis(record.stages.first_word_after()),
+        lines = record.counts.lines,
+        tool_calls = record.counts.tool_calls,
+        cost_usd = record.cost_usd,
+        detail = record.ended.as_ref().and_then(|ended| ended.detail.as_deref()),
+        "call ended"
+    );
+}

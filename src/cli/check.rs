@@ -1,0 +1,59 @@
+//! `switchboard check`: everything that is wrong with the configuration, at once.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use clap::Args;
+
+use super::Failure;
+use crate::config::Config;
+use crate::tool::Toolbox;
+use crate::tool::plugin::{Host, HostSettings};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Fail on warnings too.
+    #[arg(long)]
+    deny_warnings: bool,
+}
+
+pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure> {
+    let config = super::load_config(path)?;
+    let tools = check_plugins(&config).await?;
+    if !config.warnings.is_empty() {
+        eprint!("{}", config.warnings.render(super::anstream_color()));
+    }
+    println!(
+        "{} is good: {} routes, {} sessions, {} plugins, {} tools",
+        path.display(),
+        config.routes.iter().count(),
+        config.sessions.len(),
+        config.plugins.len(),
+        tools.names().len()
+    );
+    if arguments.deny_warnings && !config.warnings.is_empty() {
+        return Err(Failure::Said);
+    }
+    Ok(())
+}
+
+/// Loads each plugin, without the store: what it would keep is nobody's business here.
+async fn check_plugins(config: &Config) -> Result<Toolbox, Failure> {
+    let host = Host::new(&HostSettings::default())?;
+    let mut plugins = Vec::new();
+    let mut failures = Vec::new();
+    for settings in &config.plugins {
+        let kv = settings.grants.kv.as_ref().map(|_| Arc::new(crate::tool::plugin::NothingKept) as _);
+        match host.load(settings, kv).await {
+            Ok(plugin) => plugins.push(plugin),
+            Err(error) => failures.push(format!("plugin `{}`: {error}", settings.name)),
+        }
+    }
+    if !failures.is_empty() {
+        return Err(Failure::Failed(anyhow!("{}", failures.join("\n"))));
+    }
+    let toolbox = Toolbox::new(plugins)?;
+    let problems = config.check_tools(&toolbox.names());
+    if problems.is_empty() { Ok(toolbox) } else { Err(Failure::Config(Box::new(problems))) }
+}

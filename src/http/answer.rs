@@ -1,0 +1,64 @@
+//! What the doors answer: bodies read within bounds, refusals in few words.
+//!
+//! A stranger who is refused learns that he was, and no more: the reason goes into the metrics.
+
+use poem::http::StatusCode;
+use poem::http::header::CONTENT_TYPE;
+use poem::{Request, Response};
+
+use super::{BODY_WITHIN, Doors};
+
+/// A body that could not be read, as an answer.
+pub(super) struct Unread {
+    /// The label of the metric.
+    pub verdict: &'static str,
+    /// What the stranger is told.
+    pub response: Response,
+}
+
+/// Reads the whole body, if it is small enough and comes soon enough.
+pub(super) async fn body(doors: &Doors, request: &mut Request) -> Result<Vec<u8>, Unread> {
+    let limit = doors.settings.body_bytes_max;
+    let length = request.header("content-length").and_then(|length| length.parse::<u64>().ok());
+    let is_too_large = length.is_some_and(|length| length > limit as u64);
+    if is_too_large {
+        return Err(too_large());
+    }
+    let read = request.take_body().into_bytes_limit(limit);
+    match tokio::time::timeout(BODY_WITHIN, read).await {
+        Ok(Ok(bytes)) => Ok(bytes.to_vec()),
+        Ok(Err(poem::error::ReadBodyError::PayloadTooLarge)) => Err(too_large()),
+        Ok(Err(_)) => Err(Unread { verdict: "truncated", response: status(StatusCode::BAD_REQUEST) }),
+        Err(_) => Err(Unread { verdict: "slow", response: status(StatusCode::REQUEST_TIMEOUT) }),
+    }
+}
+
+fn too_large() -> Unread {
+    Unread { verdict: "too_large", response: status(StatusCode::PAYLOAD_TOO_LARGE) }
+}
+
+/// An answer without a body.
+pub(super) fn status(status: StatusCode) -> Response {
+    Response::builder().status(status).finish()
+}
+
+/// An answer with a few words.
+pub(super) fn text(status: StatusCode, text: impl Into<String>) -> Response {
+    Response::builder().status(status).content_type("text/plain; charset=utf-8").body(text.into())
+}
+
+/// An answer in JSON.
+pub(super) fn json(value: &impl serde::Serialize) -> Response {
+    match serde_json::to_string(value) {
+        Ok(json) => Response::builder().header(CONTENT_TYPE, "application/json").body(json),
+        Err(error) => {
+            tracing::error!(%error, "an answer could not be written");
+            status(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+    }
+}
+
+/// The value of a header, where it is text.
+pub(super) fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    request.header(name)
+}

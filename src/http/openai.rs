@@ -1,0 +1,90 @@
+//! The provider's webhook: verified over its raw bytes, then brought to call control.
+//!
+//! The answer says one thing: this delivery is on disk (200), was not for us to take (400, 408, 413),
+//! or could not be kept (503), in which case it will be delivered again. What becomes of the accept is
+//! not its business: a second delivery could not help that caller.
+
+use std::sync::Arc;
+
+use poem::http::StatusCode;
+use poem::{Request, Response};
+
+use super::{Doors, answer};
+use crate::call_control::{Delivery, Offered};
+use crate::clock::Timestamp;
+use crate::ids::WebhookId;
+use crate::wire::incoming::{self, Incoming};
+use crate::wire::webhook::{self, Headers};
+
+const SOURCE: &str = "openai";
+/// The provider's name in records.
+const PROVIDER: &str = "openai-realtime";
+
+/// `POST /api/openai/webhook/call-incoming`.
+pub(super) async fn call_incoming(doors: Arc<Doors>, mut request: Request) -> Response {
+    let (verdict, response) = match take(&doors, &mut request).await {
+        Ok(verdict) => (verdict, answer::status(StatusCode::OK)),
+        Err((verdict, response)) => (verdict, response),
+    };
+    doors.control.metrics().webhook(SOURCE, verdict);
+    response
+}
+
+/// Gives the label of the metric, and the answer where it is not 200.
+async fn take(doors: &Arc<Doors>, request: &mut Request) -> Result<&'static str, (&'static str, Response)> {
+    let body = answer::body(doors, request).await.map_err(|unread| (unread.verdict, unread.response))?;
+    let received = doors.clock.now();
+    let webhook_id = verify(doors, request, &body, received)?;
+    let incoming = incoming::parse(&body).map_err(|error| {
+        tracing::warn!(%webhook_id, %error, "a signed webhook could not be read");
+        ("unreadable", answer::text(StatusCode::BAD_REQUEST, error.to_string()))
+    })?;
+    match incoming {
+        Incoming::Call(call) => {
+            let delivery = Delivery {
+                provider: PROVIDER,
+                webhook_id,
+                call_id: call.call_id,
+                created: call.created_at,
+                received,
+                sip_headers: call.sip_headers,
+            };
+            offer(doors, delivery).await
+        }
+        // Another product's event for the same ringing call, or one that is no call at all.
+        _ => Ok("ignored"),
+    }
+}
+
+fn verify(
+    doors: &Doors,
+    request: &Request,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<WebhookId, (&'static str, Response)> {
+    let headers = Headers {
+        id: answer::header(request, "webhook-id"),
+        timestamp: answer::header(request, "webhook-timestamp"),
+        signature: answer::header(request, "webhook-signature"),
+    };
+    let settings = &doors.settings.openai;
+    webhook::verify(&settings.webhook_secrets, &headers, body, now, settings.tolerance).map_err(|refusal| {
+        let verdict = refusal.name();
+        tracing::warn!(verdict, "a webhook was refused");
+        (verdict, answer::text(StatusCode::BAD_REQUEST, "the signature does not verify"))
+    })
+}
+
+async fn offer(doors: &Arc<Doors>, delivery: Delivery) -> Result<&'static str, (&'static str, Response)> {
+    let webhook_id = delivery.webhook_id.clone();
+    match doors.control.provider_offered(delivery).await {
+        Ok(Offered::Taken) => Ok("taken"),
+        Ok(Offered::Duplicate) => Ok("duplicate"),
+        Ok(Offered::Stale) => Ok("stale"),
+        Err(error) => {
+            tracing::error!(%webhook_id, %error, "a webhook could not be kept");
+            let words = "the delivery could not be kept; deliver it again";
+            Err(("not_kept", answer::text(StatusCode::SERVICE_UNAVAILABLE, words)))
+        }
+    }
+}

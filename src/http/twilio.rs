@@ -1,0 +1,242 @@
+//! Twilio's requests: each is verified against the configured public URL, then understood.
+//!
+//! A request that does not verify gets 403 and an empty body. Reports are answered when they are on
+//! disk; a report for a call that is not known is answered as well, since asking again would not help.
+
+use std::sync::Arc;
+
+use poem::http::StatusCode;
+use poem::{Request, Response};
+
+use super::{Doors, TWILIO_DIAL_RESULT, TWILIO_STATUS, answer};
+use crate::call::event::CarrierEvent;
+use crate::call_control::{Asked, DeliverError, DialPlan};
+use crate::ids::CallId;
+use crate::routing::{RejectReason, Target};
+use crate::twilio::{Say, Settings};
+use crate::wire::form::Form;
+use crate::wire::join_token::TOKEN_HEADER;
+use crate::wire::twilio::{DialResult, LegCallback, StatusCallback, VoiceRequest};
+use crate::wire::twilio_signature::{self, Content, Signed};
+use crate::wire::twiml::{self, Dial, SipUri, TwiMl};
+
+const SOURCE: &str = "twilio";
+
+/// The metric's label and the answer to a request that is not taken.
+type Refused = (&'static str, Response);
+
+/// A request of Twilio that verified.
+struct Verified<'a> {
+    settings: &'a Settings,
+    form: Form,
+}
+
+/// `POST /twilio/voice`: what shall be done with this caller?
+pub(super) async fn voice(doors: Arc<Doors>, request: Request) -> Response {
+    let answer = answer_voice(&doors, request).await;
+    counted(&doors, answer)
+}
+
+/// `POST /twilio/dial-result`: the dial towards the provider is over.
+pub(super) async fn dial_result(doors: Arc<Doors>, request: Request) -> Response {
+    let answer = answer_dial_result(&doors, request).await;
+    counted(&doors, answer)
+}
+
+/// `POST /twilio/status`: progress of the leg towards the provider, or the end of the caller's own.
+pub(super) async fn status(doors: Arc<Doors>, request: Request) -> Response {
+    let answer = answer_status(&doors, request).await;
+    counted(&doors, answer)
+}
+
+fn counted(doors: &Doors, answer: Result<Response, Refused>) -> Response {
+    let (verdict, response) = match answer {
+        Ok(response) => ("taken", response),
+        Err(refused) => refused,
+    };
+    doors.control.metrics().webhook(SOURCE, verdict);
+    response
+}
+
+async fn answer_voice(doors: &Arc<Doors>, mut request: Request) -> Result<Response, Refused> {
+    let Verified { settings, form } = verify(doors, &mut request).await?;
+    let voice = VoiceRequest::read(&form).map_err(unreadable)?;
+    let asked = Asked {
+        carrier: SOURCE,
+        call_sid: voice.call_sid,
+        account_sid: voice.account_sid,
+        from: voice.from,
+        to: voice.to,
+        status: voice.call_status,
+    };
+    let plan = doors.control.carrier_asked(asked).await.map_err(|error| {
+        tracing::error!(%error, "a call could not be kept");
+        ("not_kept", answer::status(StatusCode::SERVICE_UNAVAILABLE))
+    })?;
+    twiml_for(doors, settings, plan)
+}
+
+async fn answer_dial_result(doors: &Arc<Doors>, mut request: Request) -> Result<Response, Refused> {
+    let call = call_of(&request)?;
+    let Verified { form, .. } = verify(doors, &mut request).await?;
+    let result = DialResult::read(&form).map_err(unreadable)?;
+    let event = CarrierEvent::DialEnded {
+        status: result.dial_call_status,
+        bridged: result.dial_bridged,
+        leg_sid: result.dial_call_sid,
+        sip_code: result.dial_sip_response_code,
+        sip_call_id: result.dial_sip_call_id,
+        duration_s: result.dial_call_duration,
+        caller_status: result.call_status,
+    };
+    report(doors, call, event).await?;
+    // Whatever came of the dial, there is nothing more for this caller: the end of the document hangs up.
+    Ok(document(&TwiMl::new()))
+}
+
+async fn answer_status(doors: &Arc<Doors>, mut request: Request) -> Result<Response, Refused> {
+    let call = query(&request, "call").map(|text| text.parse::<CallId>());
+    let Verified { form, .. } = verify(doors, &mut request).await?;
+    match call {
+        Some(Ok(call)) => {
+            let leg = LegCallback::read(&form).map_err(unreadable)?;
+            let event = CarrierEvent::Leg {
+                sid: leg.call_sid,
+                status: leg.call_status,
+                sequence: leg.sequence_number,
+                sip_code: leg.sip_response_code,
+                sip_call_id: leg.sip_call_id,
+                duration_s: leg.call_duration,
+            };
+            report(doors, call, event).await?;
+        }
+        Some(Err(error)) => {
+            return Err(("unreadable", answer::text(StatusCode::BAD_REQUEST, error.to_string())));
+        }
+        // The number's own status callback names only the caller's leg.
+        None => {
+            let status = StatusCallback::read(&form).map_err(unreadable)?;
+            let known = doors.control.call_of_carrier(&status.call_sid).map_err(not_kept)?;
+            if let Some(call) = known {
+                report(doors, call, CarrierEvent::Caller { status: status.call_status }).await?;
+            }
+        }
+    }
+    Ok(answer::status(StatusCode::NO_CONTENT))
+}
+
+async fn report(doors: &Arc<Doors>, call: CallId, event: CarrierEvent) -> Result<(), Refused> {
+    match doors.control.carrier_reported(call, event).await {
+        Ok(()) => Ok(()),
+        Err(DeliverError::NoSuchCall(call)) => {
+            tracing::warn!(%call, "the carrier reports on a call that is not known");
+            Err(("unknown_call", answer::status(StatusCode::NO_CONTENT)))
+        }
+        Err(error) => Err(not_kept(error)),
+    }
+}
+
+fn not_kept(error: impl std::error::Error) -> Refused {
+    tracing::error!(%error, "a report of the carrier could not be kept");
+    ("not_kept", answer::status(StatusCode::SERVICE_UNAVAILABLE))
+}
+
+fn unreadable(error: impl std::error::Error) -> Refused {
+    tracing::warn!(%error, "a signed request of the carrier could not be read");
+    ("unreadable", answer::text(StatusCode::BAD_REQUEST, error.to_string()))
+}
+
+// === verifying ===
+
+async fn verify<'a>(doors: &'a Doors, request: &mut Request) -> Result<Verified<'a>, Refused> {
+    let Some(settings) = &doors.settings.twilio else {
+        return Err(("no_carrier", answer::status(StatusCode::NOT_FOUND)));
+    };
+    let body = answer::body(doors, request).await.map_err(|unread| (unread.verdict, unread.response))?;
+    let forbidden = |verdict| (verdict, answer::status(StatusCode::FORBIDDEN));
+    let form = Form::parse(&body).map_err(|_| forbidden("unreadable_form"))?;
+    let target = request.original_uri().path_and_query().map_or("/", |target| target.as_str());
+    let signed = Signed {
+        public_url: &doors.settings.public_url,
+        target,
+        signature: answer::header(request, "x-twilio-signature"),
+        settings: answer::header(request, "x-twilio-webhooks-signature-settings"),
+    };
+    let keys = twilio_signature::Keys {
+        auth_tokens: &settings.auth_tokens,
+        shared_keys: &settings.shared_keys,
+        require_shared_key: settings.require_shared_key,
+    };
+    twilio_signature::verify(&keys, &signed, Content::Form(&form)).map_err(|refusal| {
+        tracing::warn!(verdict = refusal.name(), "a request of the carrier was refused");
+        forbidden(refusal.name())
+    })?;
+    if form.first("AccountSid") != Some(settings.account_sid.as_str()) {
+        return Err(forbidden("other_account"));
+    }
+    Ok(Verified { settings, form })
+}
+
+fn call_of(request: &Request) -> Result<CallId, Refused> {
+    let refused = || ("unreadable", answer::text(StatusCode::BAD_REQUEST, "`call` is missing in the query"));
+    let text = query(request, "call").ok_or_else(refused)?;
+    text.parse().map_err(|_| refused())
+}
+
+/// The value of a query parameter of ours: plain, never percent-encoded.
+fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    let query = request.original_uri().query()?;
+    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}
+
+// === answering ===
+
+fn twiml_for(doors: &Doors, settings: &Settings, plan: DialPlan) -> Result<Response, Refused> {
+    let twiml = match plan {
+        DialPlan::Provider { call, token, caller } => dial_provider(doors, settings, call, &token, caller)
+            .map_err(|error| {
+                tracing::error!(%error, "the provider cannot be dialled");
+                ("unanswerable", document(&apology(&settings.apology)))
+            })?,
+        DialPlan::Forward(Target::Number(number)) => TwiMl::new().dial_number(&number),
+        DialPlan::Forward(Target::Sip(uri)) => TwiMl::new().dial_sip(&Dial::default(), &SipUri::plain(uri)),
+        DialPlan::Reject(RejectReason::Busy) => TwiMl::new().reject("busy"),
+        DialPlan::Reject(RejectReason::Rejected) => TwiMl::new().reject("rejected"),
+        DialPlan::Apology => apology(&settings.apology),
+    };
+    Ok(document(&twiml))
+}
+
+fn dial_provider(
+    doors: &Doors,
+    settings: &Settings,
+    call: CallId,
+    token: &str,
+    caller: Option<String>,
+) -> Result<TwiMl, twiml::Unwritable> {
+    let public_url = &doors.settings.public_url;
+    let openai = &doors.settings.openai;
+    let uri = SipUri::new(&openai.project_id, &openai.sip_host)
+        .secure_media(settings.dial.secure_media)
+        .edge(settings.dial.edge.as_deref())
+        .header(TOKEN_HEADER, token)
+        .build()?;
+    let dial = Dial {
+        answer_on_bridge: true,
+        timeout_s: Some(settings.dial.timeout_s),
+        time_limit_s: Some(settings.dial.time_limit_s),
+        caller_id: caller,
+        ring_tone: settings.dial.ring_tone.clone(),
+        action: Some(format!("{public_url}{TWILIO_DIAL_RESULT}?call={call}")),
+        status_callback: Some(format!("{public_url}{TWILIO_STATUS}?call={call}")),
+    };
+    Ok(TwiMl::new().dial_sip(&dial, &uri))
+}
+
+fn apology(say: &Say) -> TwiMl {
+    TwiMl::new().say(&say.text, &say.language, say.voice.as_deref()).hang_up()
+}
+
+fn document(twiml: &TwiMl) -> Response {
+    Response::builder().content_type("text/xml; charset=utf-8").body(twiml.to_string())
+}

@@ -1,0 +1,61 @@
+//! Trouble that the simulated provider makes on purpose: `[provider_faults]` of a scenario.
+
+use serde::Deserialize;
+
+/// What goes wrong at the provider, for every call of a world. By default nothing does.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProviderFaults {
+    /// How many copies of each webhook are sent, all at once.
+    pub webhook_copies: u32,
+    /// The webhook is sent this much later.
+    pub webhook_delay_ms: u64,
+    /// The webhook says that the call came in this many seconds ago.
+    pub webhook_age_s: u64,
+    /// The webhook is never sent.
+    pub webhook_never: bool,
+    /// The webhook is signed with another secret.
+    pub webhook_forged: bool,
+    /// Another product's webhook for the same call is sent as well.
+    pub webhook_other_family: bool,
+    /// Accepts are answered this much later.
+    pub accept_delay_ms: u64,
+    /// The first accepts are answered with this status instead.
+    pub accept_status: Option<u16>,
+    /// How many accepts that concerns.
+    pub accept_status_times: u32,
+    /// Accepts are never answered, but they work.
+    pub accept_silent: bool,
+    /// So many tries to open the sideband are answered 404.
+    pub sideband_missing_times: u32,
+    /// Answer to a refer, instead of 200.
+    pub refer_status: Option<u16>,
+    /// A refer is answered 200 and nothing happens.
+    pub refer_without_effect: bool,
+    /// Hang-ups are answered with this status the first time.
+    pub hangup_status: Option<u16>,
+    /// The caller's last transcription never comes when the caller hangs up.
+    pub transcription_lost_at_hangup: bool,
+}
+
+impl Default for ProviderFaults {
+    fn default() -> ProviderFaults {
+        ProviderFaults {
+            webhook_copies: 1,
+            webhook_delay_ms: 0,
+            webhook_age_s: 0,
+            webhook_never: false,
+            webhook_forged: false,
+            webhook_other_family: false,
+            accept_delay_ms: 0,
+            accept_status: None,
+            accept_status_times: u32::MAX,
+            accept_silent: false,
+            sideband_missing_times: 0,
+            refer_status: None,
+            refer_without_effect: false,
+            hangup_status: None,
+            transcription_lost_at_hangup: true,
+        }
+    }
+}

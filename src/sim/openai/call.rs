@@ -1,0 +1,812 @@
+//! One simulated call: its decision, its sidebands, and the script that caller and model play.
+//!
+//! One task owns the call. Simulated time is real time times the world's speed; whatever is due later
+//! waits in a heap.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::model::{FunctionCall, Response, fill_in};
+use super::report::{CallReport, ToolOutput};
+use super::session::{Session, Wrong};
+use super::{Provider, hex, lock};
+use crate::clock::Timestamp;
+use crate::sim::log::Party;
+use crate::sim::script::{CallerSpeech, HangUp, ModelTurn, Step};
+use crate::sim::sip::{Invite, LegCommand, SipEvent};
+
+/// From the accept to the answered leg.
+const RING_MS: u64 = 120;
+/// From the request of a turn to its first sound.
+const THINK_MS: u64 = 300;
+/// Until a detector is sure that somebody speaks.
+const DETECT_MS: u64 = 120;
+/// Before the caller speaks, where the script does not say.
+const PAUSE_MS: u64 = 400;
+/// How long a character takes to say.
+const CHAR_MS: u64 = 130;
+/// From the end of speech to its transcription.
+const TRANSCRIBE_MS: u64 = 450;
+/// The session's longest life, in seconds.
+const SESSION_S: u64 = 3_600;
+/// What a model without a script says.
+const FILLER: &str = "はい。";
+
+/// A message to a call's task.
+pub(super) enum ToCall {
+    Accept { body: String, reply: oneshot::Sender<Answer> },
+    Reject { body: String, reply: oneshot::Sender<Answer> },
+    Refer { body: String, reply: oneshot::Sender<Answer> },
+    HangUp { reply: oneshot::Sender<Answer> },
+    Attach { out: mpsc::Sender<Out>, reply: oneshot::Sender<bool> },
+    Client(String),
+    DropSideband(u16),
+}
+
+/// What a REST request is answered.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Ok,
+    NotFound,
+    AlreadyDecided,
+    Wrong { code: &'static str, param: String },
+    Fault(u16),
+    Silence,
+}
+
+impl Answer {
+    pub fn status(&self) -> u16 {
+        match self {
+            Answer::Ok => 200,
+            Answer::NotFound => 404,
+            Answer::AlreadyDecided => 409,
+            Answer::Wrong { .. } => 400,
+            Answer::Fault(status) => *status,
+            Answer::Silence => 0,
+        }
+    }
+}
+
+/// What a sideband carries to the gateway.
+pub(super) enum Out {
+    Frame(String),
+    Close(u16),
+    Drop,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Waits for a decision.
+    Pending,
+    /// Accepted, and playing.
+    Up,
+    Over,
+}
+
+/// Something that is due later.
+enum Due {
+    DecisionOver,
+    LegAnswered,
+    Reply(oneshot::Sender<Answer>, Answer),
+    SpeechDetected { item: String, start_ms: u64 },
+    SpeechStopped { item: String, end_ms: u64, speech: CallerSpeech },
+    Transcribed { item: String, speech: CallerSpeech },
+    ResponseSpeaks(String),
+    ResponseGenerated(String),
+    ResponsePlayed(String),
+    Key(char),
+    NextStep,
+    CallerHangsUp,
+}
+
+/// The task of one call.
+pub(super) struct SimCall {
+    world: Arc<Provider>,
+    call_id: String,
+    caller: String,
+    steps: VecDeque<Step>,
+    report: Arc<Mutex<CallReport>>,
+    phase: Phase,
+    session: Option<Session>,
+    sidebands: Vec<mpsc::Sender<Out>>,
+    response: Option<Response>,
+    response_item: String,
+    played_since: Option<Instant>,
+    caller_speaks: bool,
+    step_is_due: bool,
+    has_begun: bool,
+    outputs: Vec<Value>,
+    asked: HashMap<String, Timestamp>,
+    zero: Instant,
+    due: BinaryHeap<Reverse<(Instant, u64)>>,
+    dues: HashMap<u64, Due>,
+    counter: u64,
+    context_tokens: u64,
+    missing_left: u32,
+    accept_faults_left: u32,
+    hangup_faults_left: u32,
+    to_carrier: Vec<SipEvent>,
+}
+
+impl SimCall {
+    pub fn new(
+        world: Arc<Provider>,
+        call_id: String,
+        invite: Invite,
+        report: Arc<Mutex<CallReport>>,
+    ) -> SimCall {
+        let from = invite.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("from"));
+        let caller = from.map(|(_, value)| user_of(value)).unwrap_or_default();
+        let faults = &world.options.faults;
+        SimCall {
+            missing_left: faults.sideband_missing_times,
+            accept_faults_left: faults.accept_status_times,
+            hangup_faults_left: u32::from(faults.hangup_status.is_some()),
+            call_id,
+            caller,
+            steps: invite.script.steps.into(),
+            report,
+            phase: Phase::Pending,
+            session: None,
+            sidebands: Vec::new(),
+            response: None,
+            response_item: String::new(),
+            played_since: None,
+            caller_speaks: false,
+            step_is_due: false,
+            has_begun: false,
+            outputs: Vec::new(),
+            asked: HashMap::new(),
+            zero: Instant::now(),
+            due: BinaryHeap::new(),
+            dues: HashMap::new(),
+            counter: 0,
+            context_tokens: 100,
+            to_carrier: Vec::new(),
+            world,
+        }
+    }
+
+    pub async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<ToCall>,
+        mut leg: mpsc::Receiver<LegCommand>,
+        events: mpsc::Sender<SipEvent>,
+    ) {
+        self.schedule(self.world.options.pending_ttl, Due::DecisionOver);
+        let stopping = self.world.stopping.clone();
+        loop {
+            let wake = self.due.peek().map(|Reverse((at, _))| *at);
+            tokio::select! {
+                message = inbox.recv() => match message {
+                    Some(message) => self.on_message(message),
+                    None => break,
+                },
+                command = leg.recv(), if self.phase != Phase::Over => match command {
+                    // The carrier's BYE or CANCEL, or the carrier itself is gone.
+                    Some(LegCommand::HangUp) | None => self.end(None),
+                },
+                () = sleep_until(wake) => self.on_due(),
+                () = stopping.cancelled() => break,
+            }
+            self.go_on();
+            self.flush(&events).await;
+        }
+    }
+
+    /// Hands over what is to be sent; a gateway that does not read loses its sideband.
+    async fn flush(&mut self, events: &mpsc::Sender<SipEvent>) {
+        for event in std::mem::take(&mut self.to_carrier) {
+            let _ = events.send(event).await;
+        }
+    }
+
+    // === requests ===
+
+    fn on_message(&mut self, message: ToCall) {
+        match message {
+            ToCall::Accept { body, reply } => self.on_accept(body, reply),
+            ToCall::Reject { body, reply } => {
+                let answer = self.on_reject(&body);
+                let _ = reply.send(answer);
+            }
+            ToCall::Refer { body, reply } => {
+                let answer = self.on_refer(&body);
+                let _ = reply.send(answer);
+            }
+            ToCall::HangUp { reply } => {
+                let answer = self.on_hang_up();
+                let _ = reply.send(answer);
+            }
+            ToCall::Attach { out, reply } => {
+                let is_admitted = self.on_attach(&out);
+                let _ = reply.send(is_admitted);
+                if is_admitted {
+                    self.attach(out);
+                }
+            }
+            ToCall::Client(text) => self.on_client(&text),
+            ToCall::DropSideband(code) => self.drop_sidebands(code),
+        }
+    }
+
+    fn on_accept(&mut self, body: String, reply: oneshot::Sender<Answer>) {
+        let now = self.world.options.clock.now();
+        {
+            let mut report = lock(&self.report);
+            report.accepts.push(body.clone());
+            report.accept_received.get_or_insert(now);
+        }
+        let faults = self.world.options.faults.clone();
+        let mut answer = match (faults.accept_status, self.accept_faults_left) {
+            (Some(status), 1..) => {
+                self.accept_faults_left -= 1;
+                Answer::Fault(status)
+            }
+            _ => self.accept(&body),
+        };
+        if faults.accept_silent {
+            answer = Answer::Silence;
+        }
+        self.schedule(Duration::from_millis(faults.accept_delay_ms), Due::Reply(reply, answer));
+    }
+
+    fn accept(&mut self, body: &str) -> Answer {
+        match self.phase {
+            Phase::Over => return Answer::NotFound,
+            Phase::Up => return Answer::AlreadyDecided,
+            Phase::Pending => {}
+        }
+        let expires_at = self.world.options.clock.now().as_secs() + SESSION_S;
+        let id = self.id("sess");
+        match Session::accepted(body, &id, expires_at) {
+            Ok(session) => {
+                self.session = Some(session);
+                self.phase = Phase::Up;
+                lock(&self.report).accepted += 1;
+                self.to_carrier.push(SipEvent::Ringing);
+                self.later(RING_MS, Due::LegAnswered);
+                Answer::Ok
+            }
+            Err(Wrong { code, param }) => {
+                self.broke_rule(format!("accept: {code} `{param}`"));
+                Answer::Wrong { code, param }
+            }
+        }
+    }
+
+    fn on_reject(&mut self, body: &str) -> Answer {
+        let code = serde_json::from_str::<Value>(body).ok().and_then(|body| body["status_code"].as_u64());
+        let code = code.and_then(|code| u16::try_from(code).ok()).unwrap_or(603);
+        match self.phase {
+            Phase::Over => Answer::NotFound,
+            Phase::Up => Answer::AlreadyDecided,
+            Phase::Pending => {
+                lock(&self.report).rejects.push(code);
+                self.end(Some(SipEvent::Failed(code)));
+                Answer::Ok
+            }
+        }
+    }
+
+    fn on_refer(&mut self, body: &str) -> Answer {
+        let target = serde_json::from_str::<Value>(body).ok();
+        let target =
+            target.and_then(|body| body["target_uri"].as_str().map(str::to_owned)).unwrap_or_default();
+        if self.phase != Phase::Up {
+            return Answer::NotFound;
+        }
+        lock(&self.report).refers.push(target.clone());
+        let faults = &self.world.options.faults;
+        if let Some(status) = faults.refer_status {
+            return Answer::Fault(status);
+        }
+        if !faults.refer_without_effect {
+            self.to_carrier.push(SipEvent::Refer(target));
+        }
+        Answer::Ok
+    }
+
+    fn on_hang_up(&mut self) -> Answer {
+        if self.phase != Phase::Up {
+            return Answer::NotFound;
+        }
+        lock(&self.report).hangups += 1;
+        if self.hangup_faults_left > 0 {
+            self.hangup_faults_left -= 1;
+            return Answer::Fault(self.world.options.faults.hangup_status.unwrap_or(500));
+        }
+        self.end(Some(SipEvent::Bye));
+        Answer::Ok
+    }
+
+    // === sidebands ===
+
+    fn on_attach(&mut self, _: &mpsc::Sender<Out>) -> bool {
+        if self.phase != Phase::Up {
+            return false;
+        }
+        if self.missing_left > 0 {
+            self.missing_left -= 1;
+            return false;
+        }
+        true
+    }
+
+    fn attach(&mut self, out: mpsc::Sender<Out>) {
+        lock(&self.report).attached += 1;
+        let session = self.session.as_ref().map(|session| session.as_value().clone()).unwrap_or_default();
+        self.sidebands.push(out);
+        self.emit(json!({ "type": "session.created", "session": session }));
+        self.emit(json!({ "type": "conversation.created",
+            "conversation": { "id": "conv_sim", "object": "realtime.conversation" } }));
+        self.has_begun = true;
+    }
+
+    fn drop_sidebands(&mut self, code: u16) {
+        for sideband in self.sidebands.drain(..) {
+            let _ = sideband.try_send(if code == 1006 { Out::Drop } else { Out::Close(code) });
+        }
+        let call_id = &self.call_id;
+        self.world.log(Party::OpenAi, Party::Gateway, || format!("sideband of {call_id} cut ({code})"));
+    }
+
+    fn emit(&mut self, mut event: Value) {
+        self.counter += 1;
+        event["event_id"] = format!("event_{}", self.counter).into();
+        self.emit_text(&event.to_string());
+    }
+
+    fn emit_all(&mut self, events: Vec<Value>) {
+        for event in events {
+            self.emit(event);
+        }
+    }
+
+    fn emit_text(&mut self, text: &str) {
+        // A gateway that is hundreds of events behind has stopped reading.
+        self.sidebands.retain(|sideband| sideband.try_send(Out::Frame(text.to_owned())).is_ok());
+    }
+
+    fn on_client(&mut self, text: &str) {
+        let Ok(event) = serde_json::from_str::<Value>(text) else {
+            return self.broke_rule("a frame is not JSON".to_owned());
+        };
+        let event_id = event["event_id"].clone();
+        if !event_id.is_string() {
+            self.broke_rule("a command has no event_id".to_owned());
+        }
+        match event["type"].as_str().unwrap_or_default() {
+            "response.create" => self.on_response_create(&event, event_id),
+            "conversation.item.create" => self.on_item_create(&event, event_id),
+            "session.update" => self.on_session_update(&event["session"], event_id),
+            "response.cancel" => self.refuse("response_cancel_not_active", "There is no response.", event_id),
+            "output_audio_buffer.clear" => {}
+            kind => {
+                let words = format!("Invalid value: '{kind}'.");
+                self.refuse("invalid_value", &words, event_id);
+                self.broke_rule(words);
+            }
+        }
+    }
+
+    fn on_response_create(&mut self, event: &Value, event_id: Value) {
+        lock(&self.report).response_creates += 1;
+        if let Some(active) = self.response.as_ref().filter(|response| response.is_generating) {
+            let words = format!(
+                "Conversation already has an active response in progress: {}. Wait until the response is \
+                 finished before creating a new one.",
+                active.id
+            );
+            self.broke_rule("response.create while a response is active".to_owned());
+            return self.refuse("conversation_already_has_active_response", &words, event_id);
+        }
+        let metadata = event.pointer("/response/metadata").cloned().unwrap_or(Value::Null);
+        self.start_response(metadata);
+    }
+
+    fn on_item_create(&mut self, event: &Value, event_id: Value) {
+        let mut item = event["item"].clone();
+        match item["type"].as_str().unwrap_or_default() {
+            "function_call_output" => self.on_tool_output(&item),
+            "message" => {
+                let text = item.pointer("/content/0/text").and_then(Value::as_str).unwrap_or_default();
+                lock(&self.report).injected.push(text.to_owned());
+            }
+            _ => return self.refuse("invalid_value", "Invalid item.", event_id),
+        }
+        item["id"] = self.id("item").into();
+        item["object"] = "realtime.item".into();
+        item["status"] = "completed".into();
+        self.emit(json!({ "type": "conversation.item.added", "previous_item_id": null, "item": item }));
+        self.emit(json!({ "type": "conversation.item.done", "previous_item_id": null, "item": item }));
+    }
+
+    fn on_tool_output(&mut self, item: &Value) {
+        let tool_call = item["call_id"].as_str().unwrap_or_default().to_owned();
+        let output = item["output"].as_str().unwrap_or_default().to_owned();
+        let Some(asked) = self.asked.get(&tool_call).copied() else {
+            return self.broke_rule(format!("an output for the unknown call {tool_call}"));
+        };
+        self.world.log(Party::Gateway, Party::OpenAi, || format!("tool output {output}"));
+        self.outputs.push(serde_json::from_str(&output).unwrap_or(Value::String(output.clone())));
+        let answered = self.world.options.clock.now();
+        let mut report = lock(&self.report);
+        let is_known = |known: &ToolOutput| known.tool_call == tool_call;
+        if report.tool_outputs.iter().any(is_known) {
+            report.protocol_errors.push(format!("two outputs for {tool_call}"));
+        }
+        report.tool_outputs.push(ToolOutput { tool_call, output, asked, answered });
+    }
+
+    fn on_session_update(&mut self, given: &Value, event_id: Value) {
+        let Some(session) = &mut self.session else { return };
+        match session.update(given) {
+            Ok(()) => {
+                let session = session.as_value().clone();
+                self.emit(json!({ "type": "session.updated", "session": session }));
+            }
+            Err(Wrong { code, param }) => {
+                self.broke_rule(format!("session.update: {code} `{param}`"));
+                self.refuse(code, &format!("Invalid parameter: '{param}'."), event_id);
+            }
+        }
+    }
+
+    fn refuse(&mut self, code: &str, message: &str, event_id: Value) {
+        self.emit(json!({ "type": "error", "error": { "type": "invalid_request_error", "code": code,
+            "message": message, "param": null, "event_id": event_id } }));
+    }
+
+    fn broke_rule(&self, what: String) {
+        lock(&self.report).protocol_errors.push(what);
+    }
+
+    // === the script ===
+
+    /// Begins the next step, if nothing else is going on.
+    fn go_on(&mut self) {
+        if self.phase != Phase::Up || !self.has_begun || self.step_is_due {
+            return;
+        }
+        let is_quiet = self.response.is_none() && !self.caller_speaks;
+        match self.steps.front() {
+            Some(Step::Model(_)) => {}
+            Some(Step::Caller(speech)) => match (speech.interrupts_after_ms, self.played_since) {
+                (Some(after), Some(_)) => self.take_step(after),
+                (None, _) if is_quiet => {
+                    let after = speech.after_ms.unwrap_or(PAUSE_MS);
+                    self.take_step(after);
+                }
+                _ => {}
+            },
+            Some(Step::PauseMs(pause)) if is_quiet => {
+                let pause = *pause;
+                self.take_step(pause);
+            }
+            Some(Step::DropSideband(_) | Step::Frame(_)) => self.take_step(0),
+            Some(Step::Keys(_)) if is_quiet => self.take_step(PAUSE_MS),
+            Some(Step::HangUp(HangUp::Caller)) if is_quiet => self.take_step(PAUSE_MS),
+            Some(Step::HangUp(HangUp::Gateway)) => lock(&self.report).script_done = true,
+            None if is_quiet => {
+                self.step_is_due = true;
+                self.later(PAUSE_MS, Due::CallerHangsUp);
+            }
+            _ => {}
+        }
+    }
+
+    fn take_step(&mut self, after_ms: u64) {
+        self.step_is_due = true;
+        self.later(after_ms, Due::NextStep);
+    }
+
+    fn next_step(&mut self) {
+        self.step_is_due = false;
+        match self.steps.pop_front() {
+            Some(Step::Caller(speech)) => self.on_speech_begins(speech),
+            Some(Step::Keys(keys)) => {
+                for (at, key) in keys.chars().enumerate() {
+                    self.later(150 * at as u64, Due::Key(key));
+                }
+            }
+            Some(Step::DropSideband(code)) => self.drop_sidebands(code),
+            Some(Step::Frame(text)) => self.emit_text(&text),
+            Some(Step::HangUp(HangUp::Caller)) => self.on_caller_hangs_up(),
+            Some(step @ (Step::Model(_) | Step::HangUp(HangUp::Gateway))) => self.steps.push_front(step),
+            Some(Step::PauseMs(_)) | None => {}
+        }
+    }
+
+    fn on_caller_hangs_up(&mut self) {
+        self.world.log(Party::Caller, Party::Twilio, || "hangs up".to_owned());
+        lock(&self.report).script_done = true;
+        self.to_carrier.push(SipEvent::CallerHangsUp);
+    }
+
+    // === the caller ===
+
+    fn on_speech_begins(&mut self, speech: CallerSpeech) {
+        self.world.log(Party::Caller, Party::OpenAi, || format!("「{}」", speech.says));
+        let silence = self.session.as_ref().and_then(Session::silence_ms);
+        let for_ms = speech.for_ms.unwrap_or(speech.says.chars().count() as u64 * CHAR_MS);
+        // Without turn detection nobody listens for turns.
+        let Some(silence) = silence else { return };
+        let padding = self.session.as_ref().map_or(0, Session::padding_ms);
+        self.caller_speaks = true;
+        let began = self.offset_ms();
+        let item = self.id("item");
+        let start_ms = began.saturating_sub(padding);
+        self.later(DETECT_MS.min(for_ms), Due::SpeechDetected { item: item.clone(), start_ms });
+        let end_ms = began + for_ms + silence;
+        self.later(for_ms + silence, Due::SpeechStopped { item, end_ms, speech });
+    }
+
+    fn on_speech_detected(&mut self, item: String, start_ms: u64) {
+        self.emit(json!({ "type": "input_audio_buffer.speech_started", "audio_start_ms": start_ms, "item_id": item }));
+        if self.session.as_ref().is_some_and(Session::interrupts_response) {
+            self.interrupt();
+        }
+    }
+
+    fn on_speech_stopped(&mut self, item: String, end_ms: u64, speech: CallerSpeech) {
+        self.caller_speaks = false;
+        self.context_tokens += end_ms / 1_000;
+        self.emit(
+            json!({ "type": "input_audio_buffer.speech_stopped", "audio_end_ms": end_ms, "item_id": item }),
+        );
+        self.emit(
+            json!({ "type": "input_audio_buffer.committed", "previous_item_id": null, "item_id": item }),
+        );
+        let user = json!({ "id": item, "object": "realtime.item", "type": "message", "status": "completed",
+            "role": "user", "content": [{ "type": "input_audio", "transcript": null }] });
+        self.emit(json!({ "type": "conversation.item.added", "previous_item_id": null, "item": user }));
+        self.emit(json!({ "type": "conversation.item.done", "previous_item_id": null, "item": user }));
+        if speech.then_hangs_up {
+            self.steps.clear();
+            self.later(0, Due::CallerHangsUp);
+            self.step_is_due = true;
+            if self.world.options.faults.transcription_lost_at_hangup {
+                return;
+            }
+        }
+        if self.session.as_ref().is_some_and(Session::transcribes) {
+            let after = speech.transcribed_after_ms.unwrap_or(TRANSCRIBE_MS);
+            self.later(after, Due::Transcribed { item, speech });
+        }
+        let is_models_turn = matches!(self.steps.front(), Some(Step::Model(_)));
+        let creates = self.session.as_ref().is_some_and(Session::creates_response);
+        if creates && is_models_turn && self.response.is_none() {
+            self.start_response(Value::Null);
+        }
+    }
+
+    fn on_transcribed(&mut self, item: String, speech: &CallerSpeech) {
+        let kind = |last: &str| format!("conversation.item.input_audio_transcription.{last}");
+        if speech.transcribed == Some(false) {
+            return self.emit(json!({ "type": kind("failed"), "item_id": item, "content_index": 0,
+                "error": { "type": "transcription_error", "code": "audio_unintelligible",
+                    "message": "The audio could not be transcribed.", "param": null } }));
+        }
+        let half: String = speech.says.chars().take(speech.says.chars().count() / 2).collect();
+        self.emit(json!({ "type": kind("delta"), "item_id": item, "content_index": 0, "delta": half }));
+        let seconds = speech.for_ms.unwrap_or(speech.says.chars().count() as u64 * CHAR_MS) as f64 / 1_000.0;
+        self.emit(json!({ "type": kind("completed"), "item_id": item, "content_index": 0,
+            "transcript": speech.says, "usage": { "type": "duration", "seconds": seconds } }));
+    }
+
+    // === the model ===
+
+    fn start_response(&mut self, metadata: Value) {
+        let turn = match self.steps.front() {
+            Some(Step::Model(_)) => match self.steps.pop_front() {
+                Some(Step::Model(turn)) => turn,
+                _ => ModelTurn::default(),
+            },
+            _ => ModelTurn { says: Some(FILLER.to_owned()), for_ms: Some(400), ..ModelTurn::default() },
+        };
+        // A response that was still being heard goes on being heard; the next one queues behind it.
+        if let Some(old) = self.response.take() {
+            self.finish_playing(&old.id.clone(), old);
+        }
+        let words = turn.says.as_ref().map(|says| fill_in(says, &self.outputs));
+        let calls = self.function_calls(&turn);
+        let response = Response::new(self.id("resp"), metadata, &turn, words, calls);
+        self.response_item = self.id("item");
+        self.emit(response.created());
+        let id = response.id.clone();
+        let next =
+            if response.words.is_some() { Due::ResponseSpeaks(id) } else { Due::ResponseGenerated(id) };
+        self.response = Some(response);
+        self.later(THINK_MS, next);
+    }
+
+    fn function_calls(&mut self, turn: &ModelTurn) -> Vec<FunctionCall> {
+        let caller = self.caller.clone();
+        let mut calls = Vec::new();
+        for call in &turn.calls {
+            let arguments = call.raw_arguments.clone().unwrap_or_else(|| {
+                serde_json::to_string(&call.arguments).unwrap_or_default().replace("{caller}", &caller)
+            });
+            let (item, call_id) = (self.id("item"), self.id("call"));
+            calls.push(FunctionCall { item, call_id, name: call.name.clone(), arguments });
+        }
+        calls
+    }
+
+    fn on_response_speaks(&mut self, id: &str) {
+        let Some(mut response) = self.response.take_if(|response| response.id == id) else { return };
+        let item = self.response_item.clone();
+        self.emit_all(response.speech_begins(&item));
+        self.emit_all(response.deltas(&item));
+        if let Some(words) = &response.words {
+            self.world.log(Party::OpenAi, Party::Caller, || format!("「{words}」"));
+        }
+        response.is_playing = true;
+        self.played_since = Some(Instant::now());
+        let speech_ms = response.speech_ms;
+        self.response = Some(response);
+        self.later((speech_ms / 4).min(1_500), Due::ResponseGenerated(id.to_owned()));
+        self.later(speech_ms.max(1), Due::ResponsePlayed(id.to_owned()));
+    }
+
+    fn on_response_generated(&mut self, id: &str) {
+        let Some(mut response) = self.response.take_if(|response| response.id == id) else { return };
+        let item = self.response_item.clone();
+        let status = response.status.clone();
+        if response.words.is_some() {
+            let item_status = if status == "completed" { "completed" } else { "incomplete" };
+            self.emit_all(response.speech_ends(&item, item_status));
+        }
+        if status == "completed" {
+            self.emit_calls(&response);
+        }
+        self.context_tokens += response.speech_ms / 50;
+        self.emit(response.done(&item, &status, response.reason.as_deref(), self.context_tokens));
+        self.emit(json!({ "type": "rate_limits.updated", "rate_limits": [] }));
+        response.is_generating = false;
+        self.response = Some(response).filter(|response| response.is_playing);
+    }
+
+    fn emit_calls(&mut self, response: &Response) {
+        if !response.calls.is_empty() {
+            self.outputs.clear();
+        }
+        let now = self.world.options.clock.now();
+        for (index, call) in response.calls.iter().enumerate() {
+            self.world
+                .log(Party::OpenAi, Party::Gateway, || format!("tool call {} {}", call.name, call.arguments));
+            self.asked.insert(call.call_id.clone(), now);
+            lock(&self.report).tool_calls += 1;
+            self.emit_all(response.function_call(index, call));
+        }
+    }
+
+    fn on_response_played(&mut self, id: &str) {
+        if let Some(response) = self.response.take_if(|response| response.id == id) {
+            self.finish_playing(id, response);
+        }
+    }
+
+    fn finish_playing(&mut self, id: &str, response: Response) {
+        self.played_since = None;
+        if response.is_playing {
+            lock(&self.report).spoken.push(response.words.clone().unwrap_or_default());
+            self.emit(json!({ "type": "output_audio_buffer.stopped", "response_id": id }));
+        }
+    }
+
+    /// The caller speaks: what is said stops, what is being generated is cancelled.
+    fn interrupt(&mut self) {
+        let Some(response) = self.response.take() else { return };
+        let item = self.response_item.clone();
+        if response.is_playing {
+            let heard = self.played_since.take().map_or(Duration::ZERO, |since| since.elapsed());
+            self.emit(json!({ "type": "output_audio_buffer.cleared", "response_id": response.id }));
+            let heard_ms = (heard.as_secs_f64() * 1_000.0 * self.world.options.speed) as u64;
+            self.emit(json!({ "type": "conversation.item.truncated", "item_id": item, "content_index": 0,
+                "audio_end_ms": heard_ms }));
+            lock(&self.report)
+                .spoken
+                .push(format!("{} [cut]", response.words.as_deref().unwrap_or_default()));
+        }
+        if response.is_generating {
+            self.emit(response.done(&item, "cancelled", Some("turn_detected"), self.context_tokens));
+        }
+    }
+
+    // === time and the end ===
+
+    fn on_due(&mut self) {
+        let now = Instant::now();
+        while let Some(Reverse((at, number))) = self.due.peek().copied() {
+            if at > now {
+                return;
+            }
+            self.due.pop();
+            if let Some(due) = self.dues.remove(&number)
+                && (self.phase != Phase::Over || matches!(due, Due::Reply(..)))
+            {
+                self.on_due_one(due);
+            }
+        }
+    }
+
+    fn on_due_one(&mut self, due: Due) {
+        match due {
+            Due::DecisionOver if self.phase == Phase::Pending => self.end(Some(SipEvent::Failed(400))),
+            Due::DecisionOver => {}
+            Due::LegAnswered => {
+                self.zero = Instant::now();
+                self.to_carrier.push(SipEvent::Answered);
+            }
+            Due::Reply(reply, answer) => {
+                let _ = reply.send(answer);
+            }
+            Due::SpeechDetected { item, start_ms } => self.on_speech_detected(item, start_ms),
+            Due::SpeechStopped { item, end_ms, speech } => self.on_speech_stopped(item, end_ms, speech),
+            Due::Transcribed { item, speech } => self.on_transcribed(item, &speech),
+            Due::ResponseSpeaks(id) => self.on_response_speaks(&id),
+            Due::ResponseGenerated(id) => self.on_response_generated(&id),
+            Due::ResponsePlayed(id) => self.on_response_played(&id),
+            Due::Key(key) => self.emit_text(
+                &json!({ "type": "input_audio_buffer.dtmf_event_received", "event": key.to_string(),
+                    "received_at": self.world.options.clock.now().as_secs() })
+                .to_string(),
+            ),
+            Due::NextStep => self.next_step(),
+            Due::CallerHangsUp => self.on_caller_hangs_up(),
+        }
+    }
+
+    /// The call is over; the sockets end without a close frame.
+    fn end(&mut self, event: Option<SipEvent>) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        self.phase = Phase::Over;
+        for sideband in self.sidebands.drain(..) {
+            let _ = sideband.try_send(Out::Drop);
+        }
+        self.to_carrier.extend(event);
+        lock(&self.report).is_over = true;
+    }
+
+    fn later(&mut self, simulated_ms: u64, due: Due) {
+        self.schedule(self.world.real(simulated_ms), due);
+    }
+
+    fn schedule(&mut self, after: Duration, due: Due) {
+        self.counter += 1;
+        self.dues.insert(self.counter, due);
+        self.due.push(Reverse((Instant::now() + after, self.counter)));
+    }
+
+    /// Where the audio clock stands.
+    fn offset_ms(&self) -> u64 {
+        (self.zero.elapsed().as_secs_f64() * 1_000.0 * self.world.options.speed) as u64
+    }
+
+    fn id(&self, prefix: &str) -> String {
+        format!("{prefix}_{}", hex(&self.world.options.entropy.bytes::<8>()))
+    }
+}
+
+async fn sleep_until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The user of the first address in a header.
+fn user_of(header: &str) -> String {
+    let address = header.split(':').nth(1).unwrap_or(header);
+    address.split(['@', '>', ';']).next().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,185 @@
+//! The simulated provider: OpenAI Realtime over SIP, as a server on a loopback port.
+//!
+//! It sends signed webhooks and repeats them, answers the calls' REST, and plays the sideband: one
+//! response at a time, events in the vendor's order, generation faster than speech, a playback buffer
+//! at the speed of speech. What caller and model say comes from a [`Script`](super::script::Script).
+//! Everything the gateway did is written down in a [`CallReport`], and so is every rule it broke.
+
+mod call;
+mod model;
+mod report;
+mod server;
+mod session;
+mod webhook;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::fault::ProviderFaults;
+use super::log::{Party, WorldLog};
+use super::sip::{Invite, SipEvent, SipLeg};
+use crate::clock::{Clock, Entropy};
+use crate::net::PromptAcceptor;
+
+pub use report::{CallReport, ToolOutput};
+pub use webhook::{Delivery, sign};
+
+/// How the simulated provider is set up.
+pub struct Options {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance: ids.
+    pub entropy: Entropy,
+    /// Where exchanges are written.
+    pub log: WorldLog,
+    /// The project that may be called.
+    pub project_id: String,
+    /// The key that requests must show.
+    pub api_key: String,
+    /// What signs webhooks; several make several signatures.
+    pub webhook_secrets: Vec<String>,
+    /// How long a call waits for a decision.
+    pub pending_ttl: Duration,
+    /// Simulated time passes this much faster.
+    pub speed: f64,
+    /// What goes wrong.
+    pub faults: ProviderFaults,
+}
+
+/// The simulated provider. It stops when the last handle is dropped.
+#[derive(Clone)]
+pub struct OpenAiSim {
+    world: Arc<Provider>,
+    _stop: Arc<DropGuard>,
+}
+
+/// What all calls of the provider share.
+struct Provider {
+    options: Options,
+    address: SocketAddr,
+    webhook_url: Mutex<String>,
+    http: reqwest::Client,
+    calls: Mutex<HashMap<String, Entry>>,
+    stopping: CancellationToken,
+}
+
+/// One call, as its task and as what is known of it.
+#[derive(Clone)]
+struct Entry {
+    task: mpsc::Sender<call::ToCall>,
+    report: Arc<Mutex<CallReport>>,
+}
+
+impl OpenAiSim {
+    /// Listens on a free loopback port.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's.
+    pub async fn start(options: Options) -> io::Result<OpenAiSim> {
+        let acceptor = PromptAcceptor::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+        let http =
+            reqwest::Client::builder().no_proxy().tcp_nodelay(true).build().map_err(io::Error::other)?;
+        let stopping = CancellationToken::new();
+        let world = Arc::new(Provider {
+            options,
+            address: acceptor.address(),
+            webhook_url: Mutex::default(),
+            http,
+            calls: Mutex::default(),
+            stopping: stopping.clone(),
+        });
+        tokio::spawn(server::serve(acceptor, Arc::clone(&world)));
+        Ok(OpenAiSim { world, _stop: Arc::new(stopping.drop_guard()) })
+    }
+
+    /// The REST base, as `OPENAI_BASE_URL` has it.
+    pub fn base_url(&self) -> String {
+        format!("http://{}/v1", self.world.address)
+    }
+
+    /// Where webhooks go.
+    pub fn set_webhook_url(&self, url: impl Into<String>) {
+        *lock(&self.world.webhook_url) = url.into();
+    }
+
+    /// A carrier offers a call.
+    pub async fn invite(&self, invite: Invite) -> SipLeg {
+        let (events, received) = mpsc::channel(16);
+        let (commands, leg) = mpsc::channel(4);
+        let call_id = format!("rtc_u0_{}", hex(&self.world.options.entropy.bytes::<12>()));
+        let user = invite.request_uri.strip_prefix("sip:").and_then(|rest| rest.split('@').next());
+        if user != Some(self.world.options.project_id.as_str()) {
+            // No webhook exists for a project that does not.
+            let _ = events.send(SipEvent::Failed(404)).await;
+            return SipLeg { call_id, events: received, commands };
+        }
+        let (task, inbox) = mpsc::channel(64);
+        let report = Arc::new(Mutex::new(CallReport::new(&call_id)));
+        lock(&self.world.calls).insert(call_id.clone(), Entry { task, report: Arc::clone(&report) });
+        let headers = invite.headers.clone();
+        let call = call::SimCall::new(Arc::clone(&self.world), call_id.clone(), invite, report);
+        tokio::spawn(call.run(inbox, leg, events));
+        tokio::spawn(webhook::announce(Arc::clone(&self.world), call_id.clone(), headers));
+        SipLeg { call_id, events: received, commands }
+    }
+
+    /// What happened to a call.
+    pub fn call(&self, call_id: &str) -> Option<CallReport> {
+        let report = lock(&self.world.calls).get(call_id)?.report.clone();
+        Some(lock(&report).clone())
+    }
+
+    /// What happened to all calls.
+    pub fn calls(&self) -> Vec<CallReport> {
+        let reports: Vec<_> = lock(&self.world.calls).values().map(|entry| entry.report.clone()).collect();
+        reports.iter().map(|report| lock(report).clone()).collect()
+    }
+
+    /// Sends a webhook exactly as told; for tests. Gives the status it was answered with.
+    ///
+    /// # Errors
+    ///
+    /// The connection's.
+    pub async fn deliver(&self, delivery: &Delivery) -> reqwest::Result<u16> {
+        webhook::post(&self.world, delivery).await
+    }
+
+    /// Cuts the sidebands of a call without a close frame; the call goes on.
+    pub async fn drop_sideband(&self, call_id: &str) {
+        let task = lock(&self.world.calls).get(call_id).map(|entry| entry.task.clone());
+        if let Some(task) = task {
+            let _ = task.send(call::ToCall::DropSideband(1006)).await;
+        }
+    }
+}
+
+impl Provider {
+    fn entry(&self, call_id: &str) -> Option<Entry> {
+        lock(&self.calls).get(call_id).cloned()
+    }
+
+    /// A simulated span in real time.
+    fn real(&self, millis: u64) -> Duration {
+        Duration::from_secs_f64(millis as f64 / 1_000.0 / self.options.speed)
+    }
+
+    fn log(&self, from: Party, to: Party, text: impl FnOnce() -> String) {
+        self.options.log.say(from, to, text);
+    }
+}
+
+/// Nothing panics while it holds these locks; were it so, a report would still be readable.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

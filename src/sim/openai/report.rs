@@ -1,0 +1,63 @@
+//! What the gateway did with one call, as the provider saw it.
+
+use crate::clock::Timestamp;
+
+/// What happened to one call.
+#[derive(Clone, Debug, Default)]
+pub struct CallReport {
+    /// The call.
+    pub call_id: String,
+    /// Bodies of accepts that came, whatever was answered.
+    pub accepts: Vec<String>,
+    /// How many accepts were answered 200.
+    pub accepted: u32,
+    /// SIP codes of rejects.
+    pub rejects: Vec<u16>,
+    /// Targets of refers.
+    pub refers: Vec<String>,
+    /// How many hang-ups came.
+    pub hangups: u32,
+    /// Statuses with which webhooks were answered, in the order of the answers.
+    pub webhook_statuses: Vec<u16>,
+    /// How many sidebands were opened.
+    pub attached: u32,
+    /// How often a turn was asked for.
+    pub response_creates: u32,
+    /// Outputs of tools, in the order in which they came.
+    pub tool_outputs: Vec<ToolOutput>,
+    /// How many tool calls the model made.
+    pub tool_calls: u32,
+    /// Texts put into the conversation.
+    pub injected: Vec<String>,
+    /// What the caller heard, in order.
+    pub spoken: Vec<String>,
+    /// Rules of the vendor that the gateway broke.
+    pub protocol_errors: Vec<String>,
+    /// When the first webhook was sent.
+    pub webhook_sent: Option<Timestamp>,
+    /// When the first accept came.
+    pub accept_received: Option<Timestamp>,
+    /// Whether the script was played to its end.
+    pub script_done: bool,
+    /// Whether the call is over.
+    pub is_over: bool,
+}
+
+/// The output of one tool call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolOutput {
+    /// The tool call.
+    pub tool_call: String,
+    /// The output.
+    pub output: String,
+    /// When the model asked.
+    pub asked: Timestamp,
+    /// When the output came.
+    pub answered: Timestamp,
+}
+
+impl CallReport {
+    pub(super) fn new(call_id: &str) -> CallReport {
+        CallReport { call_id: call_id.to_owned(), ..CallReport::default() }
+    }
+}

@@ -1,0 +1,212 @@
+//! The session of a simulated call: what an accept may say, and what the provider makes of it
+//! (OpenAI, "Realtime API reference: session").
+
+use serde_json::{Map, Value, json};
+
+/// Fields of a session, by the path of the table they are in.
+const FIELDS: [(&str, &[&str]); 4] = [
+    (
+        "",
+        &[
+            "type",
+            "model",
+            "instructions",
+            "output_modalities",
+            "audio",
+            "tools",
+            "tool_choice",
+            "parallel_tool_calls",
+            "reasoning",
+            "max_output_tokens",
+            "truncation",
+            "tracing",
+            "prompt",
+            "include",
+        ],
+    ),
+    ("audio", &["input", "output"]),
+    ("audio.input", &["format", "noise_reduction", "transcription", "turn_detection"]),
+    ("audio.output", &["format", "voice", "speed"]),
+];
+
+/// Fields that may be null, which turns them off.
+const NULLABLE: [&str; 5] = [
+    "audio.input.noise_reduction",
+    "audio.input.transcription",
+    "audio.input.turn_detection",
+    "tracing",
+    "prompt",
+];
+
+/// The effective session of a call.
+#[derive(Clone, Debug)]
+pub(super) struct Session(Value);
+
+/// What is wrong with a session: a code and the field.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Wrong {
+    pub code: &'static str,
+    pub param: String,
+}
+
+impl Session {
+    /// The session of an accept's body.
+    pub fn accepted(body: &str, id: &str, expires_at: u64) -> Result<Session, Wrong> {
+        let given: Value = serde_json::from_str(body).map_err(|_| wrong("invalid_json", ""))?;
+        for field in ["type", "model"] {
+            if given.get(field).is_none() {
+                return Err(wrong("missing_required_parameter", field));
+            }
+        }
+        check(&given)?;
+        let mut session = json!({
+            "type": "realtime", "object": "realtime.session", "id": id, "expires_at": expires_at,
+            "output_modalities": ["audio"], "tools": [], "tool_choice": "auto", "max_output_tokens": "inf",
+            "tracing": null, "prompt": null, "truncation": "auto", "include": null,
+            "audio": {
+                "input": {
+                    "format": { "type": "audio/pcmu" }, "transcription": null, "noise_reduction": null,
+                    "turn_detection": {
+                        "type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300,
+                        "silence_duration_ms": 200, "idle_timeout_ms": null,
+                        "create_response": true, "interrupt_response": true
+                    }
+                },
+                "output": { "format": { "type": "audio/pcmu" }, "voice": "marin", "speed": 1 }
+            }
+        });
+        merge(&mut session, &given);
+        Ok(Session(session))
+    }
+
+    /// Applies a `session.update`.
+    pub fn update(&mut self, given: &Value) -> Result<(), Wrong> {
+        if given.get("type").and_then(Value::as_str) != Some("realtime") {
+            return Err(wrong("missing_required_parameter", "session.type"));
+        }
+        check(given)?;
+        merge(&mut self.0, given);
+        Ok(())
+    }
+
+    /// As it is echoed.
+    pub fn as_value(&self) -> &Value {
+        &self.0
+    }
+
+    /// Silence that ends speech; none when turns are not detected at all.
+    pub fn silence_ms(&self) -> Option<u64> {
+        let detection = self.0.pointer("/audio/input/turn_detection").filter(|value| !value.is_null())?;
+        // A semantic detector has no fixed silence; a short one is what it feels like.
+        Some(detection.get("silence_duration_ms").and_then(Value::as_u64).unwrap_or(300))
+    }
+
+    /// Audio before the speech that counts as speech.
+    pub fn padding_ms(&self) -> u64 {
+        self.0.pointer("/audio/input/turn_detection/prefix_padding_ms").and_then(Value::as_u64).unwrap_or(0)
+    }
+
+    /// Whether the end of speech makes the model answer.
+    pub fn creates_response(&self) -> bool {
+        let value = self.0.pointer("/audio/input/turn_detection/create_response");
+        value.and_then(Value::as_bool).unwrap_or(true)
+    }
+
+    /// Whether speech stops the model.
+    pub fn interrupts_response(&self) -> bool {
+        let value = self.0.pointer("/audio/input/turn_detection/interrupt_response");
+        value.and_then(Value::as_bool).unwrap_or(true)
+    }
+
+    /// Whether the caller's words are written down.
+    pub fn transcribes(&self) -> bool {
+        self.0.pointer("/audio/input/transcription").is_some_and(|value| !value.is_null())
+    }
+}
+
+fn wrong(code: &'static str, param: &str) -> Wrong {
+    Wrong { code, param: param.to_owned() }
+}
+
+/// Unknown fields, nulls and, on a SIP call, audio formats are refused.
+fn check(given: &Value) -> Result<(), Wrong> {
+    for (path, fields) in FIELDS {
+        let pointer = if path.is_empty() { String::new() } else { format!("/{}", path.replace('.', "/")) };
+        let Some(table) = given.pointer(&pointer).and_then(Value::as_object) else { continue };
+        for (name, value) in table {
+            let name = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            let last = name.rsplit('.').next().unwrap_or_default();
+            if !fields.contains(&last) {
+                return Err(wrong("unknown_parameter", &name));
+            }
+            if last == "format" {
+                return Err(wrong("audio_format_on_sip", &name));
+            }
+            if value.is_null() && !NULLABLE.contains(&name.as_str()) {
+                return Err(wrong("invalid_type", &name));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Absent keeps, null and anything else replaces; a turn detection is replaced whole.
+fn merge(into: &mut Value, given: &Value) {
+    let (Some(into), Some(given)) = (into.as_object_mut(), given.as_object()) else { return };
+    for (name, value) in given {
+        match (into.get_mut(name), value) {
+            (Some(old @ Value::Object(_)), Value::Object(_)) if name != "turn_detection" => merge(old, value),
+            (Some(old @ Value::Object(_)), Value::Object(new)) => *old = detection(old, new),
+            _ => {
+                into.insert(name.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// A turn detection of the same type keeps what is not said; another type starts afresh.
+fn detection(old: &Value, new: &Map<String, Value>) -> Value {
+    let is_same = new.get("type").is_none_or(|kind| old.get("type") == Some(kind));
+    let mut merged = if is_same { old.clone() } else { json!({}) };
+    if let Some(table) = merged.as_object_mut() {
+        table.extend(new.clone());
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accept(body: Value) -> Result<Session, Wrong> {
+        Session::accepted(&body.to_string(), "sess_1", 0)
+    }
+
+    #[test]
+    fn what_a_real_call_would_die_of_is_refused() {
+        let cases = [
+            (json!({ "model": "m" }), "missing_required_parameter"),
+            (json!({ "type": "realtime", "model": "m", "voice": "marin" }), "unknown_parameter"),
+            (json!({ "type": "realtime", "model": "m", "instructions": null }), "invalid_type"),
+            (
+                json!({ "type": "realtime", "model": "m", "audio": { "input": { "format": { "type": "audio/pcmu" } } } }),
+                "audio_format_on_sip",
+            ),
+        ];
+        for (body, code) in cases {
+            assert_eq!(accept(body.clone()).unwrap_err().code, code, "{body}");
+        }
+    }
+
+    #[test]
+    fn null_turns_off_and_absence_keeps() {
+        let body =
+            json!({ "type": "realtime", "model": "m", "audio": { "input": { "turn_detection": null } } });
+        let mut session = accept(body).unwrap();
+        assert_eq!(session.silence_ms(), None);
+        let patch = json!({ "type": "realtime", "audio": { "input": { "turn_detection": { "type": "server_vad", "silence_duration_ms": 500 } } } });
+        session.update(&patch).unwrap();
+        assert_eq!(session.silence_ms(), Some(500));
+        assert_eq!(session.update(&json!({})).unwrap_err().code, "missing_required_parameter");
+    }
+}

@@ -1,0 +1,105 @@
+//! The machine that plugins run on: one engine, its memory pool, and the clock that interrupts loops.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// How often running guests are looked at: the grain of their deadlines.
+pub(super) const TICK: Duration = Duration::from_millis(2);
+/// A guest's own stack; a recursion deeper than that traps.
+const STACK_BYTES: usize = 512 << 10;
+/// The stack on which a guest and the host calls below it run.
+const ASYNC_STACK_BYTES: usize = 1 << 20;
+/// The largest memory that the pool can hold for one instance; `limits.memory` is at most this.
+const MEMORY_BYTES_MAX: usize = 1 << 30;
+
+/// How large the machine is.
+#[derive(Clone, Debug)]
+pub struct HostSettings {
+    /// Instances at once, of all plugins together.
+    pub instances_max: u32,
+}
+
+impl Default for HostSettings {
+    fn default() -> HostSettings {
+        HostSettings { instances_max: 256 }
+    }
+}
+
+/// Why plugins cannot be run here.
+#[derive(Debug, thiserror::Error)]
+#[error("the WebAssembly engine cannot be set up: {0}")]
+pub struct HostError(String);
+
+/// The machine that plugins run on.
+pub struct Host {
+    pub(super) engine: Engine,
+    _ticker: Ticker,
+}
+
+/// Advances the epoch until it is dropped.
+struct Ticker {
+    stop: Arc<AtomicBool>,
+}
+
+impl Host {
+    /// Sets the machine up.
+    ///
+    /// # Errors
+    ///
+    /// [`HostError`]: the system does not give the address space, or is of a kind that is not supported.
+    pub fn new(settings: &HostSettings) -> Result<Host, HostError> {
+        let engine = Engine::new(&config(settings)).map_err(|error| HostError(format!("{error:#}")))?;
+        let ticker = Ticker::start(engine.clone()).map_err(|error| HostError(error.to_string()))?;
+        Ok(Host { engine, _ticker: ticker })
+    }
+}
+
+fn config(settings: &HostSettings) -> Config {
+    let mut pool = PoolingAllocationConfig::default();
+    let count = settings.instances_max;
+    pool.total_component_instances(count)
+        .total_core_instances(count * 4)
+        .total_memories(count)
+        .total_tables(count * 2)
+        .total_stacks(count)
+        .max_memory_size(MEMORY_BYTES_MAX)
+        .max_component_instance_size(1 << 20)
+        .max_core_instance_size(1 << 20)
+        .max_core_instances_per_component(16)
+        .max_memories_per_component(4)
+        .max_tables_per_component(8);
+    let mut config = Config::new();
+    config
+        .wasm_component_model(true)
+        .epoch_interruption(true)
+        .max_wasm_stack(STACK_BYTES)
+        .async_stack_size(ASYNC_STACK_BYTES)
+        .memory_init_cow(true)
+        .parallel_compilation(true)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+impl Ticker {
+    fn start(engine: Engine) -> std::io::Result<Ticker> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let tick = move || {
+            while !stopped.load(Ordering::Relaxed) {
+                std::thread::sleep(TICK);
+                engine.increment_epoch();
+            }
+        };
+        std::thread::Builder::new().name("plugin-epoch".to_owned()).spawn(tick)?;
+        Ok(Ticker { stop })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,305 @@
+//! Interface `switchboard:plugin@0.1.0` on the host's side: a component is loaded, instantiated afresh
+//! for each call, and its imports are answered within what it was granted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::{Store, Trap};
+
+use super::engine::{Host, TICK};
+use super::kv::{KeyValueError, KeyValueStore};
+use super::limits::{LogBudget, Watch};
+use super::{CallContext, Failure, LoadError, PluginTool, Settings};
+
+wasmtime::component::bindgen!({
+    path: "plugins/wit",
+    world: "tool-plugin",
+    imports: { default: async },
+    exports: { default: async },
+});
+
+use exports::switchboard::plugin::tools as exported;
+use switchboard::plugin::{clock, config, kv, log, types};
+
+/// The interface that needs a grant.
+const KV: &str = "switchboard:plugin/kv";
+
+/// How long a plugin may take to describe itself.
+const DESCRIBE_WITHIN: Duration = Duration::from_secs(5);
+
+/// A component, ready to be instantiated.
+pub(super) struct Guest {
+    pre: ToolPluginPre<State>,
+    name: Arc<str>,
+    config: Arc<BTreeMap<String, String>>,
+    kv: Option<Arc<dyn KeyValueStore>>,
+}
+
+/// What an instance's imports work on.
+struct State {
+    name: Arc<str>,
+    config: Arc<BTreeMap<String, String>>,
+    kv: Option<Arc<dyn KeyValueStore>>,
+    watch: Watch,
+    log: LogBudget,
+}
+
+impl Guest {
+    pub async fn load(
+        host: &Host,
+        settings: &Settings,
+        bytes: Vec<u8>,
+        kv: Option<Arc<dyn KeyValueStore>>,
+    ) -> Result<Guest, LoadError> {
+        let component = compile(host, settings, bytes).await?;
+        check_grants(&component, settings, kv.is_some())?;
+        let misfit = |error: wasmtime::Error| LoadError::OtherInterface {
+            path: settings.path.clone(),
+            problem: format!("{error:#}"),
+        };
+        let mut linker = Linker::<State>::new(component.engine());
+        ToolPlugin::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).map_err(misfit)?;
+        let instance = linker.instantiate_pre(&component).map_err(misfit)?;
+        Ok(Guest {
+            pre: ToolPluginPre::new(instance).map_err(misfit)?,
+            name: settings.name.as_str().into(),
+            config: Arc::new(settings.config.clone()),
+            kv,
+        })
+    }
+
+    pub async fn describe(&self, settings: &Settings) -> Result<Vec<PluginTool>, Failure> {
+        let time = DESCRIBE_WITHIN;
+        let mut store = self.store(settings, time);
+        let described = async {
+            let plugin = self.pre.instantiate_async(&mut store).await?;
+            plugin.switchboard_plugin_tools().call_describe(&mut store).await
+        };
+        let described = tokio::time::timeout(time, described).await;
+        let info = match described {
+            Ok(Ok(info)) => info,
+            Ok(Err(error)) => return Err(failure_of(error, &store, settings, time)),
+            Err(_) => return Err(Failure::Timeout(time)),
+        };
+        let tools = info.tools.into_iter().map(|tool| PluginTool {
+            // What is not JSON is no schema; that is said when the tools are checked.
+            parameters: serde_json::from_str(&tool.parameters).unwrap_or(Value::Null),
+            name: tool.name,
+            description: tool.description,
+            read_only: tool.read_only,
+            timeout: tool.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
+        });
+        Ok(tools.collect())
+    }
+
+    pub async fn call(
+        &self,
+        settings: &Settings,
+        context: &CallContext,
+        tool: &str,
+        arguments: &str,
+        time: Duration,
+    ) -> Result<String, Failure> {
+        let mut store = self.store(settings, time);
+        let (context, arguments) = (context_of(context, time), arguments.to_owned());
+        let called = async {
+            let plugin = self.pre.instantiate_async(&mut store).await?;
+            plugin.switchboard_plugin_tools().call_call(&mut store, &context, tool, &arguments).await
+        };
+        // The epoch stops a guest that computes; the timeout stops one that waits in a host call.
+        let called = tokio::time::timeout(time, called).await;
+        let dropped = store.data().log.dropped;
+        if dropped > 0 {
+            tracing::warn!(
+                plugin = &*self.name,
+                tool,
+                dropped,
+                "a plugin logs more than `limits.log` allows"
+            );
+        }
+        match called {
+            Ok(Ok(answer)) => answer.map_err(said),
+            Ok(Err(error)) => Err(failure_of(error, &store, settings, time)),
+            Err(_) => Err(Failure::Timeout(time)),
+        }
+    }
+
+    fn store(&self, settings: &Settings, time: Duration) -> Store<State> {
+        let state = State {
+            name: Arc::clone(&self.name),
+            config: Arc::clone(&self.config),
+            kv: self.kv.clone(),
+            watch: Watch::new(settings.limits.memory_bytes),
+            log: LogBudget::new(settings.limits.log_bytes),
+        };
+        let mut store = Store::new(self.pre.engine(), state);
+        store.limiter(|state| &mut state.watch);
+        // One tick more: the present one may be nearly over.
+        let ticks = time.as_micros().div_ceil(TICK.as_micros()) + 1;
+        store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX / 2));
+        store.epoch_deadline_trap();
+        store
+    }
+}
+
+/// Compiles off the async threads: it takes from milliseconds to seconds of pure computing.
+async fn compile(host: &Host, settings: &Settings, bytes: Vec<u8>) -> Result<Component, LoadError> {
+    let path = settings.path.clone();
+    // The magic number, then version 1 and layer 0: a core module (WebAssembly core specification, 5.5.16).
+    if bytes.starts_with(b"\0asm\x01\0\0\0") {
+        return Err(LoadError::CoreModule { path });
+    }
+    // Text would be compiled as well; a plugin is a binary.
+    if !bytes.starts_with(b"\0asm") {
+        let problem = "it does not begin like WebAssembly".to_owned();
+        return Err(LoadError::NotAComponent { path, problem });
+    }
+    let engine = host.engine.clone();
+    let compiled = tokio::task::spawn_blocking(move || Component::from_binary(&engine, &bytes)).await;
+    match compiled {
+        Ok(Ok(component)) => Ok(component),
+        Ok(Err(error)) => Err(LoadError::NotAComponent { path, problem: format!("{error:#}") }),
+        Err(panic) => Err(LoadError::NotAComponent { path, problem: panic.to_string() }),
+    }
+}
+
+fn check_grants(component: &Component, settings: &Settings, has_kv: bool) -> Result<(), LoadError> {
+    let component_type = component.component_type();
+    let uses_kv = component_type.imports(component.engine()).any(|(name, _)| name.starts_with(KV));
+    if uses_kv && !has_kv {
+        return Err(LoadError::NotGranted {
+            name: settings.name.clone(),
+            import: KV.to_owned(),
+            fix: format!("allow = {{ kv = \"{}\" }}", settings.name),
+        });
+    }
+    Ok(())
+}
+
+fn context_of(context: &CallContext, time: Duration) -> types::CallContext {
+    types::CallContext {
+        call_id: context.call_id.to_string(),
+        direction: types::Direction::Inbound,
+        caller: context.caller.clone(),
+        callee: context.callee.clone(),
+        language: context.language.clone(),
+        route: context.route.clone(),
+        session: context.session.clone(),
+        deadline_ms: now_ms() + u64::try_from(time.as_millis()).unwrap_or(0),
+        variables: context.vars.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+    }
+}
+
+/// The failure that a plugin names itself.
+fn said(error: exported::ToolError) -> Failure {
+    use exported::ToolError;
+    match error {
+        ToolError::UnknownTool(words) => Failure::UnknownTool(words),
+        ToolError::InvalidArguments(words) => Failure::InvalidArguments(words),
+        ToolError::NotFound(words) => Failure::NotFound(words),
+        ToolError::Denied(words) => Failure::Denied(words),
+        ToolError::Unavailable(words) => Failure::Unavailable(words),
+        ToolError::Internal(words) => Failure::Internal(words),
+    }
+}
+
+/// Why a guest was stopped.
+fn failure_of(error: wasmtime::Error, store: &Store<State>, settings: &Settings, time: Duration) -> Failure {
+    if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
+        return Failure::Timeout(time);
+    }
+    if store.data().watch.is_out_of_memory {
+        return Failure::OutOfMemory(settings.limits.memory_bytes);
+    }
+    let words: String = format!("{error:#}").chars().take(500).collect();
+    Failure::Trapped(words)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a guest's clock is the machine's; nothing of ours depends on it"
+)]
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl types::Host for State {}
+
+impl log::Host for State {
+    async fn write(&mut self, level: log::Level, message: String) {
+        if !self.log.take(message.len()) {
+            return;
+        }
+        let plugin = &*self.name;
+        match level {
+            log::Level::Debug => tracing::debug!(plugin, "{message}"),
+            log::Level::Info => tracing::info!(plugin, "{message}"),
+            log::Level::Warn => tracing::warn!(plugin, "{message}"),
+            log::Level::Error => tracing::error!(plugin, "{message}"),
+        }
+    }
+}
+
+impl config::Host for State {
+    async fn get(&mut self, key: String) -> Option<String> {
+        self.config.get(&key).cloned()
+    }
+}
+
+impl clock::Host for State {
+    async fn now_ms(&mut self) -> u64 {
+        now_ms()
+    }
+}
+
+impl kv::Host for State {
+    async fn get(&mut self, key: String) -> Result<Option<kv::Entry>, kv::Error> {
+        let found = self.kept()?.get(&key).await.map_err(told)?;
+        Ok(found.map(|entry| kv::Entry { value: entry.value, revision: entry.revision }))
+    }
+
+    async fn put(
+        &mut self,
+        key: String,
+        value: Vec<u8>,
+        ttl_s: Option<u32>,
+        if_revision: Option<u64>,
+    ) -> Result<u64, kv::Error> {
+        let ttl = ttl_s.map(|seconds| Duration::from_secs(seconds.into()));
+        self.kept()?.put(&key, value, ttl, if_revision).await.map_err(told)
+    }
+
+    async fn delete(&mut self, key: String) -> Result<bool, kv::Error> {
+        self.kept()?.delete(&key).await.map_err(told)
+    }
+
+    async fn list_keys(
+        &mut self,
+        prefix: String,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<kv::Page, kv::Error> {
+        let page = self.kept()?.list(&prefix, after.as_deref(), limit).await.map_err(told)?;
+        Ok(kv::Page { keys: page.keys, next: page.next })
+    }
+}
+
+impl State {
+    /// The namespace; a plugin without one is not loaded, so that this does not fail in practice.
+    fn kept(&self) -> Result<Arc<dyn KeyValueStore>, kv::Error> {
+        self.kv.clone().ok_or_else(|| kv::Error::Unavailable("no namespace is granted".to_owned()))
+    }
+}
+
+fn told(error: KeyValueError) -> kv::Error {
+    match error {
+        KeyValueError::TooLarge => kv::Error::TooLarge,
+        KeyValueError::Quota => kv::Error::Quota,
+        KeyValueError::Conflict => kv::Error::Conflict,
+        KeyValueError::Unavailable(why) => kv::Error::Unavailable(why),
+    }
+}
