@@ -1,6 +1,77 @@
-//! (in the making)
+//! The embedded store: calls, their parts, webhooks already seen, and what plugins keep.
+//!
+//! # What it promises
+//!
+//! 1. When [`Store::commit`] (or a [`Receipt`]) says yes, the transaction is on disk (`fdatasync`) and visible
+//!    to reads. A webhook is answered, and an event acknowledged, only then.
+//! 2. What was acknowledged survives a killed process, a panic, a power cut, a full disk, and the
+//!    loss or corruption of the whole index.
+//! 3. It does not survive the loss of the disk, or a disk that lies about syncs.
+//! 4. Damage to acknowledged journal records is never hidden: the store refuses to open.
+//! 5. All of a transaction is applied or nothing, and only if all it expects holds.
+//!
+//! # How
+//!
+//! ```text
+//! data/                       0700
+//!   lock                      held while open: one process at a time
+//!   format                    {"format":1}
+//!   journal/000000000001.jsonl …   the truth: checksummed lines of text, see `journal`
+//!   index/                    sled, made anew from the journal whenever it is in doubt, see `index`
+//!   checkpoint, clean         up to where the index was synced; that the last run closed in order
+//!   quarantine/               damaged indexes and torn tails, moved out of the way
+//! ```
+//!
+//! One thread writes (`committer`); many transactions share one sync. Opening is told in `opening`, keys in
+//! `key`. For now every journal segment is kept, so the journal grows for ever and a lost index is read back
+//! from the first record on. Exports that let old segments go, retention, recordings and a feed of
+//! changes will be added beside this; each is one more kind of key.
+//!
+//! # Errors
+//!
+//! [`OpenError`] names place, problem and way out. [`StoreError`] tells a conflict from a full disk from a
+//! poisoned store; only after [`StoreError::Full`] may the same transaction be tried again later.
 
+mod checkpoint;
+mod committer;
+mod error;
+mod files;
+mod index;
+mod journal;
+mod key;
+mod kv;
+mod opening;
+mod placement;
+mod query;
+mod space;
+mod tx;
+
+use std::future::Future;
 use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use tokio::sync::{mpsc, oneshot};
+
+pub use self::error::{OpenError, StoreError};
+pub use self::kv::{Entry, KEY_BYTES_MAX, KeyValue, Keys, LIST_MAX, VALUE_BYTES_MAX};
+pub use self::opening::Opened;
+pub use self::query::{By, CallQuery, Cursor, PAGE_MAX, Page};
+pub use self::tx::{Alias, Expect, Tx, Write};
+
+use self::committer::{Answer, Committer, Request};
+use self::index::Index;
+use self::key::Part;
+use self::tx::Prepared;
+use crate::call::record::{CallRecord, EventRecord, Line, ToolCallRecord, UsageRecord};
+use crate::clock::Clock;
+use crate::ids::{CallId, WebhookId};
+
+/// How many transactions may wait for the committer; more wait in [`Store::submit`].
+const QUEUE_MAX: usize = 1_024;
 
 /// What the store needs to know.
 #[derive(Clone, Debug)]
@@ -9,4 +80,273 @@ pub struct Settings {
     pub path: PathBuf,
     /// How much memory the index may use for its cache, in bytes.
     pub cache_bytes: u64,
+    /// With less than this free on the disk, in bytes, [`Store::health`] is [`Health::Full`]: no new calls.
+    pub free_bytes_min: u64,
+    /// How long to wait for another process to let go of the data directory.
+    pub lock_wait: Duration,
+    /// How many keys each plugin may keep.
+    pub plugin_keys_max: u64,
+    /// How many bytes each plugin may keep, keys included.
+    pub plugin_bytes_max: u64,
+}
+
+impl Settings {
+    /// The defaults, for this data directory.
+    pub fn at(path: impl Into<PathBuf>) -> Settings {
+        Settings {
+            path: path.into(),
+            cache_bytes: 64 << 20,
+            free_bytes_min: 1 << 30,
+            lock_wait: Duration::from_secs(2),
+            plugin_keys_max: 10_000,
+            plugin_bytes_max: 16 << 20,
+        }
+    }
+}
+
+/// The store. A cheap handle; when the last one is gone the store stops, as if it had been killed.
+#[derive(Clone)]
+pub struct Store(Arc<Handle>);
+
+struct Handle {
+    shared: Arc<Shared>,
+    queue: mpsc::Sender<Request>,
+}
+
+/// What readers and the committer share.
+struct Shared {
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    index: Index,
+    poison: OnceLock<String>,
+    /// Never read: it keeps the data directory locked for as long as somebody may use it.
+    _lock: std::fs::File,
+}
+
+/// A transaction that is durable and visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Its number in the journal; none when there was nothing to write.
+    pub seq: Option<u64>,
+}
+
+/// A transaction on its way; resolves when it is durable and visible, or will never be.
+///
+/// Dropping it does not take the transaction back.
+#[must_use = "a transaction is acknowledged only when its receipt says so"]
+pub struct Receipt {
+    answer: oneshot::Receiver<Result<Committed, StoreError>>,
+    shared: Arc<Shared>,
+}
+
+/// Whether the store can take new calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// It can.
+    Ok,
+    /// It has too little room for new calls; those under way are still written.
+    Full {
+        /// Bytes free on the disk.
+        free_bytes: u64,
+        /// Bytes that must be free, `Settings::free_bytes_min`.
+        needed_bytes: u64,
+    },
+    /// It takes no more writes at all.
+    Poisoned {
+        /// What failed first.
+        reason: String,
+    },
+}
+
+impl Store {
+    /// Opens the data directory, making good what an earlier run left behind.
+    ///
+    /// Blocks, for seconds when the index must be made anew: call it before the runtime starts, or on a
+    /// thread of its own.
+    pub fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<(Store, Opened), OpenError> {
+        let (parts, opened) = opening::open(settings, &*clock)?;
+        let (queue, requests) = mpsc::channel(QUEUE_MAX);
+        let shared = Arc::new(Shared {
+            settings: settings.clone(),
+            clock,
+            index: parts.writer.index().clone(),
+            poison: OnceLock::new(),
+            _lock: parts.lock,
+        });
+        let no_thread = |error| OpenError::io("start a thread for", &settings.path, error);
+        let committer =
+            Committer::new(requests, shared.clone(), parts.journal, parts.writer).map_err(no_thread)?;
+        let thread = std::thread::Builder::new().name("store-committer".to_owned());
+        thread.spawn(move || committer.run()).map_err(no_thread)?;
+        Ok((Store(Arc::new(Handle { shared, queue })), opened))
+    }
+
+    /// Queues a transaction; waits only for a place in the queue. Transactions of one caller are decided and
+    /// written in the order in which they were submitted.
+    pub async fn submit(&self, tx: Tx) -> Result<Receipt, StoreError> {
+        let prepared = Prepared::from_tx(tx)?;
+        self.request(|answer| Request::Commit(prepared, answer)).await
+    }
+
+    /// Writes a transaction; it is durable and visible on return.
+    pub async fn commit(&self, tx: Tx) -> Result<Committed, StoreError> {
+        self.submit(tx).await?.await
+    }
+
+    /// Writes what is queued, syncs the index and marks the directory as closed in order. All handles are
+    /// then closed for writing; the directory can be opened again when the last one is gone.
+    pub async fn close(self) -> Result<(), StoreError> {
+        let (answer, closed) = oneshot::channel();
+        if self.0.queue.send(Request::Close(answer)).await.is_err() {
+            return Err(self.0.shared.gone());
+        }
+        let shared = self.0.shared.clone();
+        drop(self);
+        closed.await.unwrap_or_else(|_| Err(shared.gone()))
+    }
+
+    /// A call's record.
+    pub fn call(&self, id: CallId) -> Result<Option<CallRecord>, StoreError> {
+        read(&self.0.shared.index, &key::call(id))
+    }
+
+    /// The call that is known under `alias`.
+    pub fn call_by_alias(&self, alias: &Alias) -> Result<Option<CallId>, StoreError> {
+        read(&self.0.shared.index, &key::alias(alias))
+    }
+
+    /// Whether a webhook delivery was recorded.
+    pub fn webhook_seen(&self, id: &WebhookId) -> Result<bool, StoreError> {
+        self.0.shared.index.contains(&key::webhook(id))
+    }
+
+    /// A small value of our own, written with [`Write::Meta`].
+    pub fn meta(&self, name: &str) -> Result<Option<String>, StoreError> {
+        read(&self.0.shared.index, &key::meta(name))
+    }
+
+    /// A page of calls, newest first, after `after`; `limit` is held to 1..=[`PAGE_MAX`].
+    pub async fn calls(
+        &self,
+        query: CallQuery,
+        after: Option<Cursor>,
+        limit: u16,
+    ) -> Result<Page<CallRecord>, StoreError> {
+        self.scan(move |index| query.run(index, after, limit)).await
+    }
+
+    /// A call's transcript, in the order in which speech started.
+    pub async fn lines(&self, id: CallId) -> Result<Vec<Line>, StoreError> {
+        let mut lines: Vec<Line> = self.parts(Part::Line, id).await?;
+        lines.sort_by_key(|line| (line.started, line.n));
+        Ok(lines)
+    }
+
+    /// A call's tool calls, in the order of their numbers.
+    pub async fn tool_calls(&self, id: CallId) -> Result<Vec<ToolCallRecord>, StoreError> {
+        self.parts(Part::ToolCall, id).await
+    }
+
+    /// A call's usage records, in the order of their numbers.
+    pub async fn usage(&self, id: CallId) -> Result<Vec<UsageRecord>, StoreError> {
+        self.parts(Part::Usage, id).await
+    }
+
+    /// A call's events, in the order of their numbers.
+    pub async fn events(&self, id: CallId) -> Result<Vec<EventRecord>, StoreError> {
+        self.parts(Part::Event, id).await
+    }
+
+    /// The values of one plugin.
+    pub fn kv(&self, namespace: &str) -> KeyValue {
+        KeyValue::new(self.clone(), namespace)
+    }
+
+    /// Whether new calls may be taken. Asks the system for the free space each time, which is cheap.
+    pub fn health(&self) -> Health {
+        let shared = &self.0.shared;
+        if let Some(reason) = shared.poison.get() {
+            return Health::Poisoned { reason: reason.clone() };
+        }
+        let needed_bytes = shared.settings.free_bytes_min;
+        match space::free_bytes(&shared.settings.path) {
+            Ok(free_bytes) if free_bytes < needed_bytes => Health::Full { free_bytes, needed_bytes },
+            Ok(_) => Health::Ok,
+            Err(error) => Health::Poisoned { reason: format!("cannot read the disk's free space: {error}") },
+        }
+    }
+
+    async fn parts<T>(&self, part: Part, id: CallId) -> Result<Vec<T>, StoreError>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        let values = move |index: &Index| {
+            let values = index.values(&key::parts(part, id))?;
+            values.iter().map(|(key, value)| parse(key, value)).collect()
+        };
+        self.scan(values).await
+    }
+
+    /// Runs a longer read on a thread where it may block.
+    async fn scan<T, F>(&self, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Index) -> Result<T, StoreError> + Send + 'static,
+    {
+        let shared = self.0.shared.clone();
+        match tokio::task::spawn_blocking(move || read(&shared.index)).await {
+            Ok(result) => result,
+            Err(error) if error.is_panic() => Err(StoreError::Corrupt {
+                key: "index".to_owned(),
+                problem: "reading it panicked".to_owned(),
+            }),
+            Err(_) => Err(StoreError::Closed),
+        }
+    }
+
+    async fn request<F>(&self, request: F) -> Result<Receipt, StoreError>
+    where
+        F: FnOnce(Answer) -> Request,
+    {
+        let (answer, received) = oneshot::channel();
+        let shared = &self.0.shared;
+        self.0.queue.send(request(answer)).await.map_err(|_| shared.gone())?;
+        Ok(Receipt { answer: received, shared: shared.clone() })
+    }
+}
+
+impl Future for Receipt {
+    type Output = Result<Committed, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let answered = Pin::new(&mut self.answer).poll(context);
+        answered.map(|answered| answered.unwrap_or_else(|_| Err(self.shared.gone())))
+    }
+}
+
+impl Shared {
+    /// Remembers the first failure.
+    fn poison(&self, reason: String) {
+        if self.poison.set(reason.clone()).is_ok() {
+            tracing::error!(reason, "the store takes no more writes");
+        }
+    }
+
+    fn poisoned(&self) -> Option<StoreError> {
+        self.poison.get().map(|reason| StoreError::Poisoned { reason: reason.clone() })
+    }
+
+    /// Why the committer does not answer.
+    fn gone(&self) -> StoreError {
+        self.poisoned().unwrap_or(StoreError::Closed)
+    }
+}
+
+fn read<T: DeserializeOwned>(index: &Index, key: &str) -> Result<Option<T>, StoreError> {
+    index.get(key)?.map(|value| parse(key, &value)).transpose()
+}
+
+fn parse<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(value)
+        .map_err(|error| StoreError::Corrupt { key: key.to_owned(), problem: error.to_string() })
 }

@@ -1,0 +1,276 @@
+//! The committer: the one thread that writes.
+//!
+//! It takes everything that is queued, decides each transaction against what is stored and what the
+//! group before it in the queue will store, writes all of the group's records with one write and one
+//! sync, applies them to the index in one batch, and only then answers everybody - also those whose
+//! transaction met a conflict, for the record that they conflict with must be durable before anybody
+//! acts on it. It never waits for more work: the sync itself gathers the next group.
+//!
+//! Any failure to write is final: the store is poisoned, everybody waiting is told, and the thread ends. A
+//! failed sync must not be tried again, since the system may have dropped the pages it could not write.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::checkpoint::{Checkpoints, Mark};
+use super::error::StoreError;
+use super::index::{Index, Writer};
+use super::journal::Journal;
+use super::kv::{self, Ledger};
+use super::placement::Placements;
+use super::space::{RESERVE_BYTES, free_bytes};
+use super::tx::{Op, Prepared, Step};
+use super::{Committed, Shared};
+
+/// The most commits that share one sync.
+const GROUP_COMMITS_MAX: usize = 1_024;
+/// At this size no more commits are taken into a group.
+const GROUP_BYTES: usize = 1 << 20;
+
+/// Where the outcome of a request goes.
+pub(super) type Answer = oneshot::Sender<Result<Committed, StoreError>>;
+
+/// What the committer is asked.
+pub(super) enum Request {
+    /// Write a transaction.
+    Commit(Prepared, Answer),
+    /// Change a plugin's value.
+    Kv(kv::Change, Answer),
+    /// Write what is queued, then end in order.
+    Close(oneshot::Sender<Result<(), StoreError>>),
+}
+
+/// The committer's thread.
+pub(super) struct Committer {
+    queue: mpsc::Receiver<Request>,
+    shared: Arc<Shared>,
+    journal: Journal,
+    writer: Writer,
+    checkpoints: Checkpoints,
+    placements: Placements,
+    ledger: Ledger,
+    pending: HashMap<String, Option<String>>,
+}
+
+/// What is stored, as a transaction of this group sees it.
+pub(super) struct View<'a> {
+    index: &'a Index,
+    pending: &'a HashMap<String, Option<String>>,
+}
+
+/// Requests that share one sync, with what each will be told.
+#[derive(Default)]
+struct Group {
+    answers: Vec<(Answer, Result<Committed, StoreError>)>,
+    close: Option<oneshot::Sender<Result<(), StoreError>>>,
+}
+
+/// Poisons the store when the thread panics, so that nobody waits for ever.
+struct PanicGuard(Weak<Shared>);
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade().filter(|_| std::thread::panicking()) {
+            shared.poison("the committer panicked".to_owned());
+        }
+    }
+}
+
+impl Committer {
+    pub(super) fn new(
+        queue: mpsc::Receiver<Request>,
+        shared: Arc<Shared>,
+        journal: Journal,
+        writer: Writer,
+    ) -> std::io::Result<Committer> {
+        let dir = shared.settings.path.clone();
+        let checkpoints = Checkpoints::start(dir, writer.index().clone(), writer.head().applied)?;
+        Ok(Committer {
+            queue,
+            journal,
+            writer,
+            checkpoints,
+            placements: Placements::default(),
+            ledger: Ledger::new(&shared.settings),
+            pending: HashMap::new(),
+            shared,
+        })
+    }
+
+    /// Works until the store is closed, forgotten or poisoned.
+    pub(super) fn run(mut self) {
+        let _guard = PanicGuard(Arc::downgrade(&self.shared));
+        while let Some(first) = self.queue.blocking_recv() {
+            let (group, outcome) = self.work(first);
+            let is_over = outcome.is_err() || group.close.is_some();
+            if let Err(reason) = outcome {
+                self.shared.poison(reason);
+            }
+            for (answer, result) in group.answers {
+                // Who gave up waiting needs no answer.
+                let _ = answer.send(self.shared.poisoned().map_or(result, Err));
+            }
+            if is_over {
+                self.end(group.close);
+                return;
+            }
+        }
+        self.end(None);
+    }
+
+    /// Gathers a group and makes it durable. The error is the reason to poison the store.
+    fn work(&mut self, first: Request) -> (Group, Result<(), String>) {
+        let mut group = Group::default();
+        let refusal = match self.refusal() {
+            Ok(refusal) => refusal,
+            Err(reason) => {
+                self.take(first, Some(&StoreError::Closed), &mut group);
+                return (group, Err(reason));
+            }
+        };
+        let mut next = Some(first);
+        while let Some(request) = next {
+            self.take(request, refusal.as_ref(), &mut group);
+            let is_full =
+                group.answers.len() >= GROUP_COMMITS_MAX || self.journal.buffered_bytes() >= GROUP_BYTES;
+            next = if is_full || group.close.is_some() { None } else { self.queue.try_recv().ok() };
+        }
+        let outcome = self.write(group.answers.len() as u64);
+        (group, outcome)
+    }
+
+    /// Why nothing can be written just now, if so.
+    fn refusal(&self) -> Result<Option<StoreError>, String> {
+        let path = &self.shared.settings.path;
+        let free_bytes =
+            free_bytes(path).map_err(|error| format!("cannot read the disk's free space: {error}"))?;
+        let is_full = free_bytes < RESERVE_BYTES;
+        Ok(is_full.then_some(StoreError::Full { free_bytes, needed_bytes: RESERVE_BYTES }))
+    }
+
+    fn take(&mut self, request: Request, refusal: Option<&StoreError>, group: &mut Group) {
+        let (answer, result) = match (request, refusal) {
+            (Request::Close(answer), _) => {
+                group.close = Some(answer);
+                return;
+            }
+            (Request::Commit(_, answer) | Request::Kv(_, answer), Some(refusal)) => {
+                (answer, Err(refusal.clone()))
+            }
+            (Request::Commit(prepared, answer), None) => (answer, self.commit(prepared)),
+            (Request::Kv(change, answer), None) => (answer, self.change_kv(change)),
+        };
+        group.answers.push((answer, result));
+    }
+
+    /// Decides a transaction and puts its record into the journal's buffer.
+    fn commit(&mut self, prepared: Prepared) -> Result<Committed, StoreError> {
+        let view = View { index: self.writer.index(), pending: &self.pending };
+        for (key, expect) in &prepared.absent {
+            if view.contains(key)? {
+                return Err(expect.conflict());
+            }
+        }
+        let mut ops = Vec::with_capacity(prepared.steps.len() + 4);
+        for step in prepared.steps {
+            match step {
+                Step::Put(op) => ops.push(op),
+                Step::Call { id, put, placement } => {
+                    let stored = || Ok(view.get(&put.key)?.map(Cow::into_owned));
+                    self.placements.change(id, placement, &mut ops, stored)?;
+                    ops.push(put);
+                }
+            }
+        }
+        Ok(self.record(ops))
+    }
+
+    fn change_kv(&mut self, change: kv::Change) -> Result<Committed, StoreError> {
+        let now = self.shared.clock.now();
+        let view = View { index: self.writer.index(), pending: &self.pending };
+        let expired = self.ledger.make_room(&change, &view, now)?;
+        self.record(expired);
+        let view = View { index: self.writer.index(), pending: &self.pending };
+        let revision = self.journal.last().0 + 1;
+        let op = self.ledger.decide(change, &view, now, revision)?;
+        Ok(self.record(op.into_iter().collect()))
+    }
+
+    /// Puts a record into the journal's buffer; nothing when it would be empty.
+    fn record(&mut self, ops: Vec<Op>) -> Committed {
+        if ops.is_empty() {
+            return Committed { seq: None };
+        }
+        let seq = self.journal.append(self.shared.clock.now(), &ops);
+        self.pending.extend(ops.into_iter().map(|op| (op.key, op.value)));
+        Committed { seq: Some(seq) }
+    }
+
+    /// Makes the journal's buffer durable, then visible.
+    fn write(&mut self, commits: u64) -> Result<(), String> {
+        if !self.checkpoints.is_well() {
+            return Err("the index could not be synced".to_owned());
+        }
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        self.journal.sync().map_err(|error| format!("the journal could not be written: {error}"))?;
+        let (seq, crc) = self.journal.last();
+        let applied = self.writer.apply(self.pending.drain(), seq, crc);
+        applied.map_err(|error| format!("the index could not be written: {error}"))?;
+        self.checkpoints.applied(seq, commits);
+        Ok(())
+    }
+
+    /// Ends the thread; in order, with a last checkpoint and the `clean` mark, when that was asked for.
+    fn end(mut self, close: Option<oneshot::Sender<Result<(), StoreError>>>) {
+        self.queue.close();
+        // Dropping a request drops its answer, which tells its sender that the store is closed.
+        while self.queue.try_recv().is_ok() {}
+        let mut outcome = self.checkpoints.finish();
+        if close.is_some() && self.shared.poisoned().is_none() {
+            let seq = self.journal.last().0;
+            outcome = outcome.and_then(|()| Mark::write(&self.shared.settings.path, Mark::CLEAN, seq));
+        }
+        if let Err(error) = outcome {
+            self.shared.poison(format!("the last checkpoint failed: {error}"));
+        }
+        let result = self.shared.poisoned().map_or(Ok(()), Err);
+        let Some(close) = close else { return };
+        // The lock goes before the answer, so that whoever waited can open the directory again.
+        drop((self.writer, self.journal, self.shared));
+        let _ = close.send(result);
+    }
+}
+
+impl View<'_> {
+    pub(super) fn get(&self, key: &str) -> Result<Option<Cow<'_, [u8]>>, StoreError> {
+        match self.pending.get(key) {
+            Some(value) => Ok(value.as_ref().map(|text| Cow::Borrowed(text.as_bytes()))),
+            None => Ok(self.index.get(key)?.map(|value| Cow::Owned(value.to_vec()))),
+        }
+    }
+
+    fn contains(&self, key: &str) -> Result<bool, StoreError> {
+        match self.pending.get(key) {
+            Some(value) => Ok(value.is_some()),
+            None => self.index.contains(key),
+        }
+    }
+
+    /// All keys and values that begin with `prefix`.
+    pub(super) fn values(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let stored = self.index.values(prefix)?.into_iter();
+        let mut values: HashMap<String, Vec<u8>> = stored.map(|(key, value)| (key, value.to_vec())).collect();
+        for (key, value) in self.pending.iter().filter(|(key, _)| key.starts_with(prefix)) {
+            match value {
+                Some(value) => values.insert(key.clone(), value.clone().into_bytes()),
+                None => values.remove(key),
+            };
+        }
+        Ok(values.into_iter().collect())
+    }
+}

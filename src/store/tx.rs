@@ -1,0 +1,215 @@
+//! Transactions: what to write, and what must hold for it to be written.
+//!
+//! Values become JSON here, on the thread of whoever submits them; the committer only moves text.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::error::StoreError;
+use super::key::{self, Part};
+use super::placement::Placement;
+use crate::call::record::{CallRecord, EventRecord, Line, ToolCallRecord, UsageRecord};
+use crate::clock::Timestamp;
+use crate::ids::{CallId, CallSid, ProviderCallId, SipCallId, WebhookId};
+
+/// The most a transaction may hold, in bytes of keys and JSON.
+pub(super) const TX_BYTES_MAX: usize = 2 << 20;
+
+/// Writes that are applied all together or not at all, and only if every expectation holds.
+#[derive(Clone, Debug, Default)]
+pub struct Tx {
+    /// What must hold at the moment of writing.
+    pub expect: Vec<Expect>,
+    /// What is written.
+    pub writes: Vec<Write>,
+}
+
+/// Something that must hold for a transaction to be written; else it fails with
+/// [`StoreError::Conflict`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// This webhook delivery was never recorded.
+    WebhookUnseen(WebhookId),
+    /// No call is known under this alias.
+    AliasFree(Alias),
+    /// There is no record of this call.
+    NoSuchCall(CallId),
+    /// Nothing is kept under this name.
+    MetaAbsent(String),
+}
+
+/// One thing to write. Writing the same thing twice leaves the later one.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// A call's record, and its places in the lists by time, number and state.
+    Call(Box<CallRecord>),
+    /// A transcript line, under its number.
+    Line(CallId, Line),
+    /// A tool call, under its number.
+    ToolCall(CallId, ToolCallRecord),
+    /// A usage record, under its number.
+    Usage(CallId, UsageRecord),
+    /// An event, under its number.
+    Event(CallId, EventRecord),
+    /// Another name for a call.
+    Alias(Alias, CallId),
+    /// A webhook delivery that needs no second answer.
+    Webhook {
+        /// The delivery.
+        id: WebhookId,
+        /// When it first came.
+        seen: Timestamp,
+    },
+    /// A small value of our own, such as a signing key.
+    Meta {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+}
+
+/// A name that somebody else has for a call.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Alias {
+    /// The provider's id of the phone call.
+    ProviderCall(ProviderCallId),
+    /// The carrier's id of the caller's leg.
+    Carrier(CallSid),
+    /// The carrier's id of the leg towards the provider.
+    CarrierLeg(CallSid),
+    /// `Call-ID` of the INVITE towards the provider.
+    SipCallId(SipCallId),
+}
+
+impl fmt::Display for Alias {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Alias::ProviderCall(id) => write!(f, "provider call {id}"),
+            Alias::Carrier(id) => write!(f, "carrier call {id}"),
+            Alias::CarrierLeg(id) => write!(f, "carrier leg {id}"),
+            Alias::SipCallId(id) => write!(f, "SIP Call-ID {id}"),
+        }
+    }
+}
+
+impl Expect {
+    /// The key that must be absent.
+    pub(super) fn key(&self) -> String {
+        match self {
+            Expect::WebhookUnseen(id) => key::webhook(id),
+            Expect::AliasFree(alias) => key::alias(alias),
+            Expect::NoSuchCall(id) => key::call(*id),
+            Expect::MetaAbsent(name) => key::meta(name),
+        }
+    }
+
+    pub(super) fn conflict(&self) -> StoreError {
+        let what = match self {
+            Expect::WebhookUnseen(id) => format!("the webhook {id} was seen before"),
+            Expect::AliasFree(alias) => format!("the {alias} belongs to a call already"),
+            Expect::NoSuchCall(id) => format!("there is a record of {id} already"),
+            Expect::MetaAbsent(name) => format!("a value `{name}` is kept already"),
+        };
+        StoreError::Conflict { what }
+    }
+}
+
+/// One change of one key: a JSON value, or none to delete it. Absolute, so that repeating it is harmless.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Op {
+    pub(super) key: String,
+    pub(super) value: Option<String>,
+}
+
+impl Op {
+    pub(super) fn put(key: String, value: String) -> Op {
+        Op { key, value: Some(value) }
+    }
+
+    pub(super) fn delete(key: String) -> Op {
+        Op { key, value: None }
+    }
+}
+
+/// A transaction as the committer wants it.
+pub(super) struct Prepared {
+    pub(super) absent: Vec<(String, Expect)>,
+    pub(super) steps: Vec<Step>,
+}
+
+pub(super) enum Step {
+    Put(Op),
+    Call { id: CallId, put: Op, placement: Placement },
+}
+
+impl Prepared {
+    /// Turns records into text.
+    pub(super) fn from_tx(tx: Tx) -> Result<Prepared, StoreError> {
+        let absent = tx.expect.into_iter().map(|expect| (expect.key(), expect)).collect();
+        let steps: Vec<Step> = tx.writes.iter().map(step).collect();
+        let bytes = steps.iter().map(Step::bytes).sum();
+        if bytes > TX_BYTES_MAX {
+            return Err(StoreError::TooLarge { what: "a transaction", bytes, bytes_max: TX_BYTES_MAX });
+        }
+        Ok(Prepared { absent, steps })
+    }
+}
+
+impl Step {
+    fn bytes(&self) -> usize {
+        let (Step::Put(op) | Step::Call { put: op, .. }) = self;
+        op.key.len() + op.value.as_ref().map_or(0, String::len)
+    }
+}
+
+fn step(write: &Write) -> Step {
+    let (key, value) = match write {
+        Write::Call(record) => {
+            let put = Op::put(key::call(record.id), json(record));
+            return Step::Call { id: record.id, put, placement: Placement::of(record) };
+        }
+        Write::Line(id, line) => (key::part(Part::Line, *id, line.n), json(line)),
+        Write::ToolCall(id, tool_call) => (key::part(Part::ToolCall, *id, tool_call.n), json(tool_call)),
+        Write::Usage(id, usage) => (key::part(Part::Usage, *id, usage.n), json(usage)),
+        Write::Event(id, event) => (key::part(Part::Event, *id, event.n), json(event)),
+        Write::Alias(alias, id) => (key::alias(alias), json(id)),
+        Write::Webhook { id, seen } => (key::webhook(id), json(seen)),
+        Write::Meta { name, value } => (key::meta(name), json(value)),
+    };
+    Step::Put(Op::put(key, value))
+}
+
+/// JSON on one line, for the journal keeps one commit per line.
+///
+/// Only raw JSON from outside can bring line breaks, and only between its tokens: inside a string JSON
+/// forbids them. A space there means the same.
+pub(super) fn json<T: Serialize>(value: &T) -> String {
+    let text = serde_json::to_string(value).expect("records have text keys and no failing serializers");
+    if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], " ") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::value::RawValue;
+
+    #[test]
+    fn raw_json_with_line_breaks_becomes_one_line() {
+        let raw = RawValue::from_string("{\n  \"a\":\r\n \"x\\ny\"\n}".to_owned()).unwrap();
+        let event =
+            EventRecord { v: 1, n: 0, at: Timestamp::default(), kind: "k".to_owned(), data: Some(raw) };
+        let text = json(&event);
+        assert!(!text.contains(['\n', '\r']), "{text}");
+        let back: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(back["data"]["a"], "x\ny");
+    }
+
+    #[test]
+    fn a_transaction_is_bounded() {
+        let write = Write::Meta { name: "big".to_owned(), value: "x".repeat(TX_BYTES_MAX) };
+        let refused = Prepared::from_tx(Tx { expect: vec![], writes: vec![write] });
+        assert!(matches!(refused, Err(StoreError::TooLarge { .. })));
+    }
+}
