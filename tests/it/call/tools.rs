@@ -192,6 +192,8 @@ fn a_continuation_that_lost_a_race_is_asked_for_again() {
           - #1 output of a: {"answer":"a"}
           - tool a ok
           - #2 prompt
+    3.000 turn t2 ends: Completed
+          - #3 prompt
     "#);
 }
 
@@ -201,10 +203,14 @@ fn a_continuation_that_never_began_is_asked_for_again_but_not_for_ever() {
     story.tell([(2_500, answers("a")), (2_550, acked("a"))]);
     story.until(60_000);
     assert_snapshot!(story.log(), @r#"
-    2.500 tool a answers
-          - #1 output of a: {"answer":"a"}
-          - tool a ok
-          - #2 prompt
+     2.500 tool a answers
+           - #1 output of a: {"answer":"a"}
+           - tool a ok
+           - #2 prompt
+     7.500 (deadline)
+           - #3 prompt
+    12.500 (deadline)
+           - #4 prompt
     "#);
 }
 
@@ -223,6 +229,7 @@ fn a_continuation_lost_with_the_sideband_is_asked_for_again() {
     3.200 attached
           - note sideband.reattached {"detail":"600 ms"}
           - #3 output of a: {"answer":"a"}
+          - #4 prompt
     "#);
 }
 
@@ -249,6 +256,8 @@ fn a_turn_that_still_runs_after_the_sideband_came_back_is_waited_for() {
           - note sideband.reattached {"detail":"600 ms"}
           - #1 output of a: {"answer":"a"}
           - #2 prompt
+    3.500 turn t2 ends: Completed
+          - #3 prompt
     "#);
 }
 
@@ -263,7 +272,10 @@ fn a_refusal_without_a_turn_that_was_seen_is_not_answered_at_once() {
           - #2 prompt
     "#);
     story.until(4_600);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @"
+    4.560 (deadline)
+          - #3 prompt
+    ");
 }
 
 #[test]
@@ -294,6 +306,8 @@ fn a_provider_at_its_limit_is_asked_again_later() {
           - #2 prompt
     2.600 error Capacity of #2
           - note provider.error {"detail":"some_code: some text"}
+    7.500 (deadline)
+          - #3 prompt
     "#);
 }
 
@@ -402,6 +416,8 @@ fn a_turn_that_fails_before_a_word_is_asked_for_once_more() {
     assert_snapshot!(story.log(), @"
     2.100 turn t1 ends: Failed
           - note turn.cut
+    3.100 (deadline)
+          - #1 prompt
     5.100 turn t2 ends: Failed
           - note turn.cut
     ");
