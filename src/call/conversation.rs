@@ -118,18 +118,22 @@ impl Call {
         if !matches!(self.sideband, Sideband::Up) || self.leave.asked().is_some() {
             return;
         }
-        if self.turns.is_free() && self.tools.continuation_is_due() && !self.leave.is_under_way() {
-            self.turns.want(Prompt::new(PromptKind::Continue, None));
+        if !self.leave.is_under_way() {
+            self.turns.withdraw(PromptKind::Goodbye);
+            if self.tools.continuation_is_due() {
+                self.turns.want_any(PromptKind::Continue);
+            }
         }
         let Some(prompt) = self.turns.next() else { return };
-        if prompt.kind == PromptKind::Continue && !self.tools.continuation_is_due() {
+        let is_needless = !self.tools.continuation_is_due() || self.leave.is_under_way();
+        if prompt.kind == PromptKind::Continue && is_needless {
             return;
         }
-        self.tools.continued();
         let command = self.send(ProviderCommand::PromptTurn {
             instructions: prompt.instructions.clone(),
             may_call_tools: !matches!(prompt.kind, PromptKind::Greeting | PromptKind::Goodbye),
         });
+        self.tools.continued(command);
         self.turns.requested(command, prompt, now);
     }
 
@@ -147,9 +151,6 @@ impl Call {
         self.tools.turn_started();
         let kind = self.turns.started(turn.clone(), command);
         self.leave.turn_started(&turn, kind == Some(PromptKind::Goodbye));
-        if !self.leave.is_under_way() {
-            self.turns.withdraw(PromptKind::Goodbye);
-        }
         self.quiet.since = None;
     }
 
@@ -168,7 +169,12 @@ impl Call {
         let is_played = self.transcript.is_played(&turn);
         self.transcript.turn_ended(&turn, status);
         self.tools.turn_ended(&turn);
-        self.turns.ended(&turn);
+        let is_answered_later = self.tools.is_any_running() || self.leave.is_under_way();
+        if status == TurnStatus::Failed && !has_words && !is_answered_later {
+            self.turns.failed_silently(&turn, now);
+        } else {
+            self.turns.ended(&turn);
+        }
         if matches!(status, TurnStatus::Failed | TurnStatus::Incomplete) {
             self.note("turn.cut", reason.as_deref(), now);
         }
@@ -330,11 +336,18 @@ impl Call {
     ) {
         match (class, command) {
             (ErrorClass::Benign, _) => return,
-            (ErrorClass::TurnActive, Some(command)) => return self.turns.refused(command),
+            (ErrorClass::TurnActive, Some(command)) => {
+                if self.turns.refused(command, now) {
+                    self.tools.not_continued(command);
+                }
+                return;
+            }
             (ErrorClass::Expired, _) => {
                 let what = self.leave.want_now(Exit::TimeOver, now);
                 self.do_leave(what, now);
             }
+            // What was asked for counts as lost in a moment, and is then asked for again.
+            (ErrorClass::Capacity, _) => {}
             (_, Some(command)) => {
                 if self.turns.failed(command) == Some(PromptKind::Goodbye) {
                     self.leave.goodbye_failed(now);
@@ -405,7 +418,9 @@ impl Call {
         if is_due(self.silence_at()) {
             self.on_silence(now);
         }
-        self.turns.tick(now);
+        if let Some(command) = self.turns.tick(now) {
+            self.tools.not_continued(command);
+        }
         let what = self.leave.tick(now);
         self.do_leave(what, now);
         self.go_on(now);

@@ -374,7 +374,9 @@ impl Call {
             }
             Sideband::Down => return,
         }
-        self.turns.lost();
+        if let Some(command) = self.turns.lost() {
+            self.tools.not_continued(command);
+        }
         self.leave.sideband_lost(now);
         // Asked to end, or the carrier says so: this is the end that was expected.
         if self.leg_over_at.is_some() || self.leave.asked().is_some() {

@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use super::event::{ToolCall, ToolFinished};
+use super::event::{CommandId, ToolCall, ToolFinished};
 use super::record::{FORMAT, ToolCallRecord, ToolOutcomeKind};
 use crate::clock::Timestamp;
 use crate::ids::{ToolCallId, TurnId};
@@ -30,8 +30,18 @@ struct Pending {
     turn_is_over: bool,
     /// The provider has put the answer into the conversation.
     is_acknowledged: bool,
-    /// The model needs no turn of its own for this answer, or was asked for one.
-    is_continued: bool,
+    next_turn: NextTurn,
+}
+
+/// Whether the model gets to speak about the answer.
+#[derive(Debug, PartialEq, Eq)]
+enum NextTurn {
+    /// It was not asked to yet.
+    Due,
+    /// This command asked it to.
+    AskedBy(CommandId),
+    /// There is nothing to say about it: the call is being ended.
+    NotNeeded,
 }
 
 /// What is to be done about a request of the model.
@@ -88,7 +98,7 @@ impl Tools {
             turn,
             turn_is_over: false,
             is_acknowledged: false,
-            is_continued: false,
+            next_turn: NextTurn::Due,
         });
         (admission, self.pending.last().map(|pending| &pending.record))
     }
@@ -108,7 +118,7 @@ impl Tools {
     /// The model needs no turn of its own for the answer of this call: the call is being ended.
     pub fn needs_no_turn(&mut self, id: &ToolCallId) {
         if let Some(pending) = self.find(id) {
-            pending.is_continued = true;
+            pending.next_turn = NextTurn::NotNeeded;
         }
     }
 
@@ -137,15 +147,27 @@ impl Tools {
             let turn = &pending.turn;
             let of_turn = || self.pending.iter().filter(move |other| other.turn == *turn);
             pending.turn_is_over
-                && !pending.is_continued
+                && pending.next_turn == NextTurn::Due
                 && of_turn().all(|other| other.record.finished.is_some())
         })
     }
 
     /// The model was asked to go on: with every answer sent so far.
-    pub fn continued(&mut self) {
+    pub fn continued(&mut self, command: CommandId) {
         for pending in &mut self.pending {
-            pending.is_continued |= pending.record.finished.is_some();
+            if pending.next_turn == NextTurn::Due && pending.record.finished.is_some() {
+                pending.next_turn = NextTurn::AskedBy(command);
+            }
+        }
+    }
+
+    /// What asked the model to go on was refused or lost: it is asked again, unless another turn begins
+    /// that sees the answers.
+    pub fn not_continued(&mut self, command: CommandId) {
+        for pending in &mut self.pending {
+            if pending.next_turn == NextTurn::AskedBy(command) {
+                pending.next_turn = NextTurn::Due;
+            }
         }
     }
 
@@ -214,8 +236,10 @@ mod tests {
         assert!(!tools.continuation_is_due(), "b still runs");
         tools.finish(&answer("b"), NOW);
         assert!(tools.continuation_is_due());
-        tools.continued();
+        tools.continued(CommandId(1));
         assert!(!tools.continuation_is_due(), "once is enough");
+        tools.not_continued(CommandId(1));
+        assert!(tools.continuation_is_due(), "it was refused");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! When the assistant may be asked to speak: one turn at a time.
 //!
 //! A provider lets one turn run; a second request is refused. Requests are therefore kept until
-//! nothing runs and nothing is on its way, and a request that lost a race is made again.
+//! nothing runs and nothing is on its way, and a request that lost a race is made again. After a
+//! refusal or a failure nothing is asked for a moment, so that a provider in trouble is not pressed.
 
 use std::time::Duration;
 
@@ -11,8 +12,12 @@ use crate::ids::TurnId;
 
 /// How long a requested turn may take to begin before the request counts as lost.
 const REQUEST_LOST_AFTER: Duration = Duration::from_secs(5);
-/// How often one request is made.
+/// How often one request is made when it is lost.
 const TRIES_MAX: u8 = 3;
+/// Pause after a refusal because of a turn whose beginning was not seen; its end is waited for no longer.
+const UNSEEN_TURN_MAX: Duration = Duration::from_secs(2);
+/// Pause after a turn that failed.
+const FAILED_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the assistant is asked to speak about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +36,8 @@ pub enum PromptKind {
     Greeting,
     /// All tools of a turn have answered.
     Continue,
+    /// The last turn failed before it said anything.
+    Retry,
     /// There is news: keys were pressed, a transfer failed, nobody spoke.
     Notice,
     /// The call is about to be ended or handed on.
@@ -47,9 +54,20 @@ impl Prompt {
 /// Whose turn it is.
 #[derive(Debug, Default)]
 pub struct Turns {
-    active: Option<TurnId>,
+    active: Option<Active>,
     requested: Option<Requested>,
     waiting: Option<Prompt>,
+    /// Nothing is requested before this moment.
+    held_until: Option<Timestamp>,
+    /// The last turn was a second try of one that failed.
+    is_retry: bool,
+}
+
+#[derive(Debug)]
+struct Active {
+    turn: TurnId,
+    /// The request it answers; none when the provider began it by itself.
+    prompt: Option<Prompt>,
 }
 
 #[derive(Debug)]
@@ -74,19 +92,20 @@ impl Turns {
         }
     }
 
+    /// Asks for a turn unless one is going to be asked for anyway.
+    pub fn want_any(&mut self, kind: PromptKind) {
+        self.waiting.get_or_insert_with(|| Prompt::new(kind, None));
+    }
+
     /// Withdraws requests of this kind that were not made yet.
     pub fn withdraw(&mut self, kind: PromptKind) {
         self.waiting.take_if(|waiting| waiting.kind == kind);
     }
 
-    /// Claims that a turn could be requested now.
-    pub fn is_free(&self) -> bool {
-        self.active.is_none() && self.requested.is_none()
-    }
-
     /// The request to make now, if there is one and it can be made.
     pub fn next(&mut self) -> Option<Prompt> {
-        if self.is_free() { self.waiting.take() } else { None }
+        let is_free = self.active.is_none() && self.requested.is_none() && self.held_until.is_none();
+        if is_free { self.waiting.take() } else { None }
     }
 
     /// The request was made.
@@ -97,34 +116,63 @@ impl Turns {
 
     /// A turn began. Gives the kind of the request it answers; none when it is not ours.
     pub fn started(&mut self, turn: TurnId, command: Option<CommandId>) -> Option<PromptKind> {
-        self.active = Some(turn);
-        match &mut self.requested {
-            Some(requested) if command == Some(requested.command) => {
-                self.requested.take().map(|requested| requested.prompt.kind)
-            }
-            Some(requested) => {
-                requested.overtaken = true;
-                None
-            }
-            None => None,
+        self.held_until = None;
+        // This turn speaks where the failed one did not.
+        self.withdraw(PromptKind::Retry);
+        let ours = self.requested.take_if(|requested| command == Some(requested.command));
+        let prompt = ours.map(|requested| requested.prompt);
+        let kind = prompt.as_ref().map(|prompt| prompt.kind);
+        if let Some(requested) = &mut self.requested {
+            requested.overtaken = true;
         }
+        self.active = Some(Active { turn, prompt });
+        kind
     }
 
     /// A turn ended. Another turn's end changes nothing.
     pub fn ended(&mut self, turn: &TurnId) {
-        if self.active.as_ref() != Some(turn) {
+        if self.take_active(turn).is_some() {
+            self.is_retry = false;
+        }
+    }
+
+    /// A turn failed before it said anything: it is asked for once more, after a moment.
+    pub fn failed_silently(&mut self, turn: &TurnId, now: Timestamp) {
+        let Some(failed) = self.take_active(turn) else { return };
+        if std::mem::replace(&mut self.is_retry, true) {
             return;
         }
-        self.active = None;
+        let mut prompt = failed.prompt.unwrap_or_else(|| Prompt::new(PromptKind::Retry, None));
+        prompt.kind = prompt.kind.max(PromptKind::Retry);
+        self.want(prompt);
+        self.held_until = Some(now + FAILED_PAUSE);
+    }
+
+    fn take_active(&mut self, turn: &TurnId) -> Option<Active> {
+        // Whichever turn it was that a request was refused for, it may have been this one.
+        self.held_until = None;
+        let ended = self.active.take_if(|active| active.turn == *turn)?;
         // Requests are answered in order: by now it began a turn that does not name it, or was refused.
         self.requested.take_if(|requested| requested.overtaken);
+        Some(ended)
     }
 
     /// The provider says that a turn was running when the request came: it is made again later.
-    pub fn refused(&mut self, command: CommandId) {
-        if let Some(requested) = self.requested.take_if(|requested| requested.command == command) {
-            self.again(requested.prompt);
+    /// Claims that it was this request and that it will be made again.
+    pub fn refused(&mut self, command: CommandId, now: Timestamp) -> bool {
+        let Some(mut requested) = self.requested.take_if(|requested| requested.command == command) else {
+            return false;
+        };
+        if self.active.is_none() {
+            self.held_until = Some(now + UNSEEN_TURN_MAX);
         }
+        // The turn that runs greets already, unless there are words that must be said.
+        if requested.prompt.kind == PromptKind::Greeting && requested.prompt.instructions.is_none() {
+            return false;
+        }
+        // It was not lost, it came too early.
+        requested.prompt.tries -= 1;
+        self.again(requested).is_some()
     }
 
     /// The provider did not understand the request. Gives its kind, if it was this one.
@@ -135,31 +183,33 @@ impl Turns {
     }
 
     /// The sideband was lost: what ran may have ended unseen, what was requested may never have arrived.
-    pub fn lost(&mut self) {
+    /// Gives the request that will be made again.
+    pub fn lost(&mut self) -> Option<CommandId> {
         self.active = None;
-        if let Some(requested) = self.requested.take() {
-            self.again(requested.prompt);
-        }
+        self.held_until = None;
+        let requested = self.requested.take()?;
+        self.again(requested)
     }
 
-    /// When a request counts as lost.
+    /// When a request counts as lost, or may be made again.
     pub fn deadline(&self) -> Option<Timestamp> {
-        self.requested.as_ref().map(|requested| requested.at + REQUEST_LOST_AFTER)
+        let lost_at = self.requested.as_ref().map(|requested| requested.at + REQUEST_LOST_AFTER);
+        [lost_at, self.held_until].into_iter().flatten().min()
     }
 
-    /// The deadline may have come.
-    pub fn tick(&mut self, now: Timestamp) {
-        if self.deadline().is_some_and(|deadline| deadline <= now)
-            && let Some(requested) = self.requested.take()
-        {
-            self.again(requested.prompt);
-        }
+    /// The deadline may have come. Gives the lost request that will be made again.
+    pub fn tick(&mut self, now: Timestamp) -> Option<CommandId> {
+        self.held_until.take_if(|until| *until <= now);
+        let lost = self.requested.take_if(|requested| requested.at + REQUEST_LOST_AFTER <= now)?;
+        self.again(lost)
     }
 
-    fn again(&mut self, prompt: Prompt) {
-        if prompt.tries < TRIES_MAX {
-            self.want(prompt);
+    fn again(&mut self, requested: Requested) -> Option<CommandId> {
+        if requested.prompt.tries >= TRIES_MAX {
+            return None;
         }
+        self.want(requested.prompt);
+        Some(requested.command)
     }
 }
 
@@ -190,7 +240,7 @@ mod tests {
         let mut turns = Turns::default();
         turns.requested(CommandId(1), notice(), NOW);
         assert_eq!(turns.started("t1".into(), None), None);
-        turns.refused(CommandId(1));
+        assert!(turns.refused(CommandId(1), NOW));
         assert_eq!(turns.next(), None);
         turns.ended(&"t1".into());
         assert_eq!(turns.next().map(|prompt| prompt.kind), Some(PromptKind::Notice));
