@@ -8,3 +8,4 @@
 pub mod log;
 pub mod script;
 pub mod sip;
+pub mod twiml;
