@@ -10,3 +10,4 @@ pub mod log;
 pub mod openai;
 pub mod script;
 pub mod sip;
+pub mod twiml;
