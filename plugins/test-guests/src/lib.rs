@@ -1,0 +1,115 @@
+//! Guests that misbehave, each in its own way, for the tests of the sandbox.
+#![cfg(target_family = "wasm")]
+
+wit_bindgen::generate!({ path: "../wit", world: "tool-plugin" });
+
+use exports::switchboard::plugin::tools::{CallContext, Guest, PluginInfo, ToolError};
+use switchboard::plugin::types::Tool;
+use switchboard::plugin::{clock, config, kv, log};
+
+struct TestGuests;
+
+export!(TestGuests);
+
+/// Each tool is named for what it does.
+const TOOLS: [&str; 16] = [
+    "echo",
+    "context",
+    "spin",
+    "spin_in_host",
+    "eat_memory",
+    "recurse",
+    "trap",
+    "huge_answer",
+    "not_json",
+    "flood_log",
+    "fail_inside",
+    "say_not_found",
+    "kv_put",
+    "kv_get",
+    "kv_list",
+    "leave_a_trace",
+];
+
+static mut TRACE: u32 = 0;
+
+impl Guest for TestGuests {
+    fn describe() -> PluginInfo {
+        let tool = |name: &str| Tool {
+            name: name.to_owned(),
+            description: format!("Does what its name says: {name}."),
+            parameters: r#"{"type":"object"}"#.to_owned(),
+            read_only: name != "kv_put",
+            timeout_ms: None,
+        };
+        PluginInfo {
+            name: "test-guests".to_owned(),
+            version: "0.1.0".to_owned(),
+            tools: TOOLS.iter().map(|name| tool(name)).collect(),
+        }
+    }
+
+    fn call(context: CallContext, name: String, arguments: String) -> Result<String, ToolError> {
+        match name.as_str() {
+            "echo" => Ok(arguments),
+            "context" => Ok(quote(&format!(
+                "{:?} {:?} {:?} {}",
+                context.caller,
+                context.language,
+                config::get("greeting"),
+                context.variables.len()
+            ))),
+            "spin" => loop {
+                core::hint::black_box(0);
+            },
+            "spin_in_host" => loop {
+                core::hint::black_box(clock::now_ms());
+            },
+            "eat_memory" => {
+                let mut eaten: Vec<Vec<u8>> = Vec::new();
+                loop {
+                    eaten.push(vec![1; 1 << 20]);
+                }
+            }
+            "recurse" => Ok(recurse(core::hint::black_box(1)).to_string()),
+            "trap" => panic!("a bug"),
+            "huge_answer" => Ok(quote(&"x".repeat(30 << 20))),
+            "not_json" => Ok("{not json".to_owned()),
+            "flood_log" => {
+                for _ in 0..10_000 {
+                    log::write(log::Level::Info, &"y".repeat(1_000));
+                }
+                Ok("true".to_owned())
+            }
+            "fail_inside" => Err(ToolError::Internal("the password is 1234".to_owned())),
+            "say_not_found" => Err(ToolError::NotFound("no such order".to_owned())),
+            "kv_put" => match kv::put("key", arguments.as_bytes(), None, None) {
+                Ok(revision) => Ok(revision.to_string()),
+                Err(error) => Err(ToolError::Unavailable(format!("{error:?}"))),
+            },
+            "kv_get" => match kv::get("key") {
+                Ok(Some(entry)) => Ok(String::from_utf8_lossy(&entry.value).into_owned()),
+                Ok(None) => Ok("null".to_owned()),
+                Err(error) => Err(ToolError::Unavailable(format!("{error:?}"))),
+            },
+            "kv_list" => match kv::list_keys("", None, 100) {
+                Ok(page) => Ok(page.keys.len().to_string()),
+                Err(error) => Err(ToolError::Unavailable(format!("{error:?}"))),
+            },
+            // What one call leaves behind must not be there for the next.
+            "leave_a_trace" => unsafe {
+                TRACE += 1;
+                Ok(TRACE.to_string())
+            },
+            _ => Err(ToolError::UnknownTool(name)),
+        }
+    }
+}
+
+fn recurse(depth: u64) -> u64 {
+    if depth == u64::MAX { 0 } else { core::hint::black_box(recurse(depth + 1)) + 1 }
+}
+
+fn quote(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
