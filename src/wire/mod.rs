@@ -2,3 +2,8 @@
 //!
 //! Verify bytes, then parse, then speak our own words: nothing above this room sees vendor JSON
 //! that was not checked here.
+
+pub mod form;
+pub mod incoming;
+pub mod join_token;
+pub mod webhook;
