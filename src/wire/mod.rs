@@ -6,4 +6,6 @@
 pub mod form;
 pub mod incoming;
 pub mod join_token;
+pub mod twilio;
+pub mod twilio_signature;
 pub mod webhook;
