@@ -6,6 +6,8 @@
 pub mod form;
 pub mod incoming;
 pub mod join_token;
+pub mod sip_uri;
 pub mod twilio;
 pub mod twilio_signature;
+pub mod twiml;
 pub mod webhook;
