@@ -3,7 +3,7 @@
 //! What could leave its place in the URI is refused rather than repaired, see [`BadSipUri`]: parts of
 //! the address hold a small alphabet, header values are percent-encoded and hold no control characters.
 //!
-//! Vendor documentation: Twilio, "TwiML Voice: <Sip>" ("SIP URI", "Custom headers").
+//! Vendor documentation: Twilio, "TwiML Voice: `<Sip>`" ("SIP URI", "Custom headers").
 
 use crate::phone::{is_header_name, percent};
 

@@ -7,7 +7,7 @@
 //! Callbacks are separate requests: they may come late, twice and out of order.
 //!
 //! Vendor documentation: Twilio, "TwiML for Programmable Voice: Twilio's request to your application",
-//! "TwiML Voice: <Dial>" (action URL), "TwiML Voice: <Sip>" and "Call resource" (status callbacks).
+//! "TwiML Voice: `<Dial>`" (action URL), "TwiML Voice: `<Sip>`" and "Call resource" (status callbacks).
 
 use std::fmt;
 use std::str::FromStr;

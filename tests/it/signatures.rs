@@ -139,7 +139,8 @@ fn our_webhook(chance: &Entropy, number: u64) -> Webhook {
     let id = format!("wh_{:032x}", u128::from_be_bytes(chance.bytes()));
     let timestamp = (1_795_000_000 + number).to_string();
     let body = text(chance);
-    let secret = if number % 3 == 0 { format!("plain-{id}") } else { format!("whsec_{}AAA=", &id[3..]) };
+    let secret =
+        if number.is_multiple_of(3) { format!("plain-{id}") } else { format!("whsec_{}AAA=", &id[3..]) };
     let signature = webhook::sign(&Secret::new(&secret), &id, &timestamp, body.as_bytes()).expect("a key");
     Webhook { id, timestamp, body, secret, signature }
 }
