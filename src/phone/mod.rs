@@ -8,4 +8,5 @@ pub(crate) mod percent;
 mod sip;
 
 pub use number::{CallingCode, E164, Normalised, NotANumber, PartyNumber, Presentation, normalise};
+pub(crate) use sip::is_header_name;
 pub use sip::{SipHeaders, uri_user};

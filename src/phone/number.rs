@@ -187,10 +187,8 @@ fn is_separator(c: char) -> bool {
 fn is_withheld(text: &str) -> bool {
     const WORDS: [&str; 5] = ["anonymous", "unknown", "unavailable", "restricted", "blocked"];
     const KEYPAD: [&str; 5] = ["+266696687", "+8656696", "+86282452253", "+7378742833", "+2562533"];
-    let word = text.strip_suffix("@anonymous.invalid").unwrap_or(text);
-    // `.` was a separator: the host above arrives without it.
-    let word = word.strip_suffix("@anonymousinvalid").unwrap_or(word);
-    word.is_empty() || KEYPAD.contains(&word) || WORDS.iter().any(|known| word.eq_ignore_ascii_case(known))
+    let word = text.split_once('@').map_or(text, |(user, _)| user);
+    text.is_empty() || KEYPAD.contains(&word) || WORDS.iter().any(|known| word.eq_ignore_ascii_case(known))
 }
 
 fn japanese_prefix(digits: &str) -> (Presentation, &str) {
@@ -205,8 +203,8 @@ fn japanese_prefix(digits: &str) -> (Presentation, &str) {
 
 /// A number as dialled in Japan. No national number starts with `00` or `010`, so these come first.
 fn japanese_notation(digits: &str) -> Result<E164, NotANumber> {
-    const SERVICES: [&str; 9] = ["110", "118", "119", "117", "171", "177", "184", "186", "188"];
-    if SERVICES.contains(&digits) || digits == "189" {
+    const SERVICES: [&str; 10] = ["110", "117", "118", "119", "171", "177", "184", "186", "188", "189"];
+    if SERVICES.contains(&digits) {
         return Err(NotANumber::Service);
     }
     if let Some(rest) = digits.strip_prefix('+').or_else(|| digits.strip_prefix("010")) {
@@ -246,14 +244,190 @@ fn japan(digits: &str) -> Result<E164, NotANumber> {
 
 /// How many leading digits are the calling code (ITU-T E.164, list of assigned codes).
 fn calling_code_len(digits: &str) -> usize {
-    const TWO_DIGITS: [&str; 43] = [
+    const TWO_DIGITS: [&str; 44] = [
         "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45", "46", "47", "48",
         "49", "51", "52", "53", "54", "55", "56", "57", "58", "60", "61", "62", "63", "64", "65", "66", "81",
-        "82", "84", "86", "90", "91", "92", "93", "94", "95",
+        "82", "84", "86", "90", "91", "92", "93", "94", "95", "98",
     ];
     if digits.starts_with('1') || digits.starts_with('7') {
         return 1;
     }
-    let two = &digits[..2];
-    if two == "98" || TWO_DIGITS.contains(&two) { 2 } else { 3 }
+    if TWO_DIGITS.contains(&&digits[..2]) { 2 } else { 3 }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let got = E164::parse(text, CallingCode::JAPAN).map(|number| number.as_str().to_owned());
+        assert_eq!(got.as_deref(), Ok(expected), "{text}");
+    }
+
+    fn check_refused(text: &str, expected: NotANumber) {
+        assert_eq!(normalise(text, CallingCode::JAPAN), Err(expected), "{text}");
+    }
+
+    #[test]
+    fn japanese_notations_are_one_number() {
+        for text in [
+            "090-1234-5678",
+            "090 1234 5678",
+            "０９０−１２３４−５６７８",
+            "０９０ー１２３４ー５６７８",
+            "０９０－１２３４－５６７８",
+            "ｰ090‐1234–5678",
+            "(090)1234.5678",
+            "+81 90 1234 5678",
+            "＋８１９０１２３４５６７８",
+            "+8109012345678",
+            "+81 (0)90-1234-5678",
+            "010819012345678",
+            "010 81 90-1234-5678",
+            "00819012345678",
+            "18609012345678",
+            "184-090-1234-5678",
+            "sip:+819012345678@x",
+            "<tel:+81-90-1234-5678>",
+            "\"Ada\" <sip:%2B819012345678;npdi@carrier.example:5060;user=phone>;tag=7f3",
+        ] {
+            check(text, "+819012345678");
+        }
+    }
+
+    #[test]
+    fn each_class_of_japanese_number_has_its_length() {
+        for (text, expected) in [
+            ("03(1234)5678", "+81312345678"),
+            ("06-1234-5678", "+81612345678"),
+            ("050-1234-5678", "+815012345678"),
+            ("0120-123-456", "+81120123456"),
+            ("0800-123-4567", "+818001234567"),
+            ("0570-012-345", "+81570012345"),
+            ("020-1234-5678", "+812012345678"),
+            ("060-1234-5678", "+816012345678"),
+        ] {
+            check(text, expected);
+        }
+        for text in ["03-1234-56789", "090-1234-567", "0120-123-4567", "+8190123456789", "+81312"] {
+            check_refused(text, NotANumber::Unreadable);
+        }
+    }
+
+    #[test]
+    fn other_countries_keep_their_number() {
+        check("+1 415 555 0100", "+14155550100");
+        check("010 1 415 555 0100", "+14155550100");
+        check("+44 20 7946 0000", "+442079460000");
+    }
+
+    #[test]
+    fn prefixes_are_noted() {
+        let presentation = |text| normalise(text, CallingCode::JAPAN).unwrap().presentation;
+        assert_eq!(presentation("18609012345678"), Presentation::Show);
+        assert_eq!(presentation("18409012345678"), Presentation::Hide);
+        assert_eq!(presentation("09012345678"), Presentation::Default);
+    }
+
+    #[test]
+    fn what_is_no_number_says_why() {
+        for text in ["110", "１１９", "118", "117", "171", "177", "188", "189", "184", "186", "184110"] {
+            check_refused(text, NotANumber::Service);
+        }
+        for text in [
+            "anonymous",
+            "Anonymous",
+            "unknown",
+            "unavailable",
+            "restricted",
+            "anonymous@anonymous.invalid",
+            "\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag=1",
+            "+266696687",
+            "+7378742833",
+            "+2562533",
+            "+8656696",
+            "+86282452253",
+            "",
+            "  ",
+        ] {
+            check_refused(text, NotANumber::Withheld);
+        }
+        for text in [
+            "0081819012345678",
+            "00818181312345678",
+            "819012345678",
+            "client:ada",
+            "proj_abc123",
+            "sip:carrier.example",
+            "+",
+            "++819012345678",
+            "0000000000",
+            "+0123456789",
+            "+1234567890123456",
+            "+81००००००००००",
+            "1000",
+        ] {
+            check_refused(text, NotANumber::Unreadable);
+        }
+    }
+
+    #[test]
+    fn without_japan_only_a_plus_is_understood() {
+        let france = CallingCode::new(33).unwrap();
+        assert_eq!(E164::parse("090-1234-5678", france), Err(NotANumber::Unreadable));
+        assert_eq!(E164::parse("+81 090-1234-5678", france).unwrap().as_str(), "+819012345678");
+        assert_eq!(E164::parse("anonymous", france), Err(NotANumber::Withheld));
+        assert_eq!(CallingCode::new(0), None);
+        assert_eq!(CallingCode::new(1000), None);
+    }
+
+    #[test]
+    fn a_log_shows_only_a_mask() {
+        let party = |text| PartyNumber::read(text, CallingCode::JAPAN);
+        for (text, expected) in [
+            ("+819012345678", "+81…78"),
+            ("+14155550100", "+1…00"),
+            ("+35312345678", "+353…78"),
+            ("anonymous", "withheld"),
+            ("client:ada", "not a number"),
+        ] {
+            assert_eq!(party(text).masked(), expected);
+            assert_eq!(format!("{:?}", party(text)), expected);
+        }
+    }
+
+    #[test]
+    fn raw_text_is_cleaned_and_bounded() {
+        let party = PartyNumber::read("ada\r\nINFO forged", CallingCode::JAPAN);
+        assert_eq!(party.as_str(), Some("ada INFO forged"));
+        let long = PartyNumber::read(&"é".repeat(10_000), CallingCode::JAPAN);
+        assert_eq!(long.as_str().map(|text| text.chars().count()), Some(RAW_CHARS_MAX));
+    }
+
+    /// Any characters at all; `any::<String>()` makes no control characters.
+    fn any_text() -> impl Strategy<Value = String> {
+        prop::collection::vec(any::<char>(), 0..40).prop_map(String::from_iter)
+    }
+
+    proptest! {
+        #[test]
+        fn reading_never_panics(text in any_text(), code in 1_u16..1000) {
+            let country = CallingCode::new(code).unwrap();
+            let _ = PartyNumber::read(&text, country).masked();
+        }
+
+        #[test]
+        fn what_looks_like_a_number_never_panics(text in "[+0-9０-９ー−() .@;:<>%a-z]{0,40}") {
+            let _ = PartyNumber::read(&text, CallingCode::JAPAN).masked();
+        }
+
+        #[test]
+        fn a_number_reads_back_as_itself(digits in "[1-9][0-9]{6,14}") {
+            if let Ok(number) = E164::parse(&format!("+{digits}"), CallingCode::JAPAN) {
+                prop_assert_eq!(E164::parse(number.as_str(), CallingCode::JAPAN), Ok(number));
+            }
+        }
+    }
 }

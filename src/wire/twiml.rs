@@ -1,253 +1,434 @@
-//! The TwiML documents we answer with (Twilio, "TwiML for Programmable Voice").
+//! TwiML, the documents we answer Twilio with.
 //!
-//! Whatever is put in is data: it is escaped, and characters that XML does not know are dropped, so that
-//! no caller can write an element.
+//! Verbs are values; [`Response::to_xml`] writes them. Whatever text they hold, the document has the
+//! elements and attributes it was given and no others: everything is escaped, and characters that XML
+//! 1.0 cannot hold are dropped.
+//!
+//! Vendor documentation: Twilio, "TwiML for Programmable Voice" and the page of each verb.
 
-use std::fmt;
+use crate::phone::E164;
+use crate::wire::sip_uri::SipUri;
 
-use crate::phone::percent;
-
-/// The longest SIP URI and header part that Twilio takes, in bytes (Twilio, "TwiML Voice: Sip").
-const URI_BYTES_MAX: usize = 255;
-const HEADERS_BYTES_MAX: usize = 1_024;
-
-/// A document: verbs that run from top to bottom; its end hangs up.
+/// A document: verbs that run from top to bottom. When they end, Twilio hangs up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TwiMl(String);
-
-/// How a leg is dialled; what is not set is left to Twilio.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Dial {
-    /// `answerOnBridge`: the caller hears ringing until the far end answers.
-    pub answer_on_bridge: bool,
-    /// `timeout`: seconds, 5 to 600.
-    pub timeout_s: Option<u32>,
-    /// `timeLimit`: the longest call in seconds.
-    pub time_limit_s: Option<u32>,
-    /// `callerId`.
-    pub caller_id: Option<String>,
-    /// `ringTone`: a country.
-    pub ring_tone: Option<String>,
-    /// `action`: where the result is told and the next document is asked for.
-    pub action: Option<String>,
-    /// `<Sip statusCallback>`: where progress is told.
-    pub status_callback: Option<String>,
+pub struct Response {
+    /// The verbs in order; none for a document that says there is nothing more to do.
+    pub verbs: Vec<Verb>,
 }
 
-/// A SIP URI with Twilio's parameters and headers.
+/// One instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SipUri {
-    address: String,
-    headers: Vec<String>,
+pub enum Verb {
+    /// `<Dial>`: connects the caller to somebody else and waits.
+    Dial(Dial),
+    /// `<Say>`: answers the call and speaks.
+    Say(Say),
+    /// `<Pause>`: waits for so many seconds.
+    Pause {
+        /// `length`.
+        length_s: u32,
+    },
+    /// `<Redirect>`: the document at this URL takes over, asked for with POST.
+    Redirect {
+        /// The URL.
+        url: String,
+    },
+    /// `<Reject>`: refuses without answering. It must be the first verb.
+    Reject(RejectReason),
+    /// `<Hangup>`: ends the call.
+    Hangup,
 }
 
-/// A SIP URI that Twilio would refuse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unwritable {
-    /// The address is too long.
-    #[error("the SIP address has more than {URI_BYTES_MAX} bytes")]
-    UriTooLong,
-    /// The headers are too long.
-    #[error("the SIP headers have more than {HEADERS_BYTES_MAX} bytes")]
-    HeadersTooLong,
+/// `<Dial>` and whom it dials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dial {
+    /// `answerOnBridge`: the caller hears ringing until the other end answers.
+    pub answer_on_bridge: bool,
+    /// `timeout`: seconds until the other end must have answered; 5 to 600, Twilio adds about 5.
+    pub timeout_s: u32,
+    /// `timeLimit`: seconds after which the call ends.
+    pub time_limit_s: u32,
+    /// `callerId`; none for the caller's own, as the carrier gave it.
+    pub caller_id: Option<E164>,
+    /// `ringTone`: two letters of a country; none for the carrier's.
+    pub ring_tone: Option<String>,
+    /// `action`: asked with POST what to do when the dial is over. Verbs after this one never run.
+    pub action: String,
+    /// `statusCallback` of the noun: told by POST of each step of the new leg.
+    pub status_callback: Option<String>,
+    /// Whom.
+    pub noun: Noun,
 }
 
-impl TwiMl {
-    /// An empty document: nothing more to do, Twilio hangs up.
-    pub fn new() -> TwiMl {
-        TwiMl::default()
+/// Whom a `<Dial>` dials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Noun {
+    /// `<Sip>`: an address.
+    Sip(SipUri),
+    /// `<Number>`: a phone number.
+    Number(E164),
+}
+
+/// Words spoken by Twilio's own voice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Say {
+    /// The words.
+    pub text: String,
+    /// `language`: BCP 47, such as `ja-JP`.
+    pub language: String,
+    /// `voice`: Twilio's name of it, such as `Polly.Kazuha-Neural`; none for the default.
+    pub voice: Option<String>,
+}
+
+/// What the caller of a refused call hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RejectReason {
+    /// That the number cannot be reached.
+    Rejected,
+    /// A busy tone.
+    Busy,
+}
+
+impl Response {
+    /// The document, to be sent as `text/xml`.
+    pub fn to_xml(&self) -> String {
+        let mut xml = Xml("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".to_owned());
+        xml.element("Response", &[], |xml| self.verbs.iter().for_each(|verb| verb.write(xml)));
+        xml.0
     }
+}
 
-    /// `<Dial><Sip>`.
-    #[must_use]
-    pub fn dial_sip(self, dial: &Dial, uri: &SipUri) -> TwiMl {
-        let mut sip = Element::new("Sip");
-        if let Some(url) = &dial.status_callback {
-            sip = sip.attribute("statusCallback", url);
-            sip = sip.attribute("statusCallbackEvent", "initiated ringing answered completed");
+impl From<Vec<Verb>> for Response {
+    fn from(verbs: Vec<Verb>) -> Response {
+        Response { verbs }
+    }
+}
+
+impl Verb {
+    fn write(&self, xml: &mut Xml) {
+        match self {
+            Verb::Dial(dial) => dial.write(xml),
+            Verb::Say(say) => say.write(xml),
+            Verb::Pause { length_s } => xml.empty("Pause", &[("length", Some(&length_s.to_string()))]),
+            Verb::Redirect { url } => {
+                xml.element("Redirect", &[("method", Some("POST"))], |xml| xml.text(url))
+            }
+            Verb::Reject(reason) => {
+                let reason = match reason {
+                    RejectReason::Rejected => "rejected",
+                    RejectReason::Busy => "busy",
+                };
+                xml.empty("Reject", &[("reason", Some(reason))]);
+            }
+            Verb::Hangup => xml.empty("Hangup", &[]),
         }
-        let sip = sip.text(&uri.to_string());
-        self.verb(&dial.element().inside(&sip))
-    }
-
-    /// `<Dial><Number>`: to a person.
-    #[must_use]
-    pub fn dial_number(self, number: &str) -> TwiMl {
-        let number = Element::new("Number").text(number);
-        self.verb(&Dial::default().element().inside(&number))
-    }
-
-    /// `<Say>`.
-    #[must_use]
-    pub fn say(self, text: &str, language: &str, voice: Option<&str>) -> TwiMl {
-        let mut say = Element::new("Say").attribute("language", language);
-        if let Some(voice) = voice {
-            say = say.attribute("voice", voice);
-        }
-        self.verb(&say.text(text))
-    }
-
-    /// `<Hangup>`.
-    #[must_use]
-    pub fn hang_up(self) -> TwiMl {
-        self.verb(&Element::new("Hangup").empty())
-    }
-
-    /// `<Reject>`: `busy` or `rejected`; only as the first verb.
-    #[must_use]
-    pub fn reject(self, reason: &str) -> TwiMl {
-        self.verb(&Element::new("Reject").attribute("reason", reason).empty())
-    }
-
-    fn verb(mut self, xml: &str) -> TwiMl {
-        self.0.push_str(xml);
-        self
-    }
-}
-
-impl fmt::Display for TwiMl {
-    /// The document; nothing may stand before `<?xml`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Response>{}</Response>", self.0)
     }
 }
 
 impl Dial {
-    fn element(&self) -> Element {
-        let mut dial = Element::new("Dial");
-        if self.answer_on_bridge {
-            dial = dial.attribute("answerOnBridge", "true");
+    fn write(&self, xml: &mut Xml) {
+        let attributes = [
+            ("answerOnBridge", self.answer_on_bridge.then_some("true")),
+            ("timeout", Some(&*self.timeout_s.to_string())),
+            ("timeLimit", Some(&*self.time_limit_s.to_string())),
+            ("callerId", self.caller_id.as_ref().map(E164::as_str)),
+            ("ringTone", self.ring_tone.as_deref()),
+            ("action", Some(self.action.as_str())),
+            ("method", Some("POST")),
+        ];
+        xml.element("Dial", &attributes, |xml| self.write_noun(xml));
+    }
+
+    fn write_noun(&self, xml: &mut Xml) {
+        let callback = self.status_callback.as_deref();
+        let attributes = [
+            ("statusCallback", callback),
+            ("statusCallbackMethod", callback.map(|_| "POST")),
+            ("statusCallbackEvent", callback.map(|_| "initiated ringing answered completed")),
+        ];
+        match &self.noun {
+            Noun::Sip(uri) => xml.element("Sip", &attributes, |xml| xml.text(uri.as_str())),
+            Noun::Number(number) => xml.element("Number", &attributes, |xml| xml.text(number.as_str())),
         }
-        let numbers = [("timeout", self.timeout_s), ("timeLimit", self.time_limit_s)];
-        for (name, value) in numbers {
-            if let Some(value) = value {
-                dial = dial.attribute(name, &value.to_string());
+    }
+}
+
+impl Say {
+    fn write(&self, xml: &mut Xml) {
+        let attributes = [("language", Some(self.language.as_str())), ("voice", self.voice.as_deref())];
+        xml.element("Say", &attributes, |xml| xml.text(&self.text));
+    }
+}
+
+/// XML as it is written. Names are ours; only text and attributes' values come from outside.
+struct Xml(String);
+
+impl Xml {
+    /// An element with content. An attribute without a value is left out.
+    fn element(
+        &mut self,
+        name: &'static str,
+        attributes: &[(&'static str, Option<&str>)],
+        content: impl FnOnce(&mut Xml),
+    ) {
+        self.tag(name, attributes);
+        self.0.push('>');
+        content(self);
+        self.0.push_str("</");
+        self.0.push_str(name);
+        self.0.push('>');
+    }
+
+    fn empty(&mut self, name: &'static str, attributes: &[(&'static str, Option<&str>)]) {
+        self.tag(name, attributes);
+        self.0.push_str("/>");
+    }
+
+    fn tag(&mut self, name: &'static str, attributes: &[(&'static str, Option<&str>)]) {
+        self.0.push('<');
+        self.0.push_str(name);
+        for (attribute, value) in attributes {
+            let Some(value) = value else { continue };
+            self.0.push(' ');
+            self.0.push_str(attribute);
+            self.0.push_str("=\"");
+            self.text(value);
+            self.0.push('"');
+        }
+    }
+
+    /// Escapes for text and attributes alike. White space other than blanks is written as a reference,
+    /// since a reader would otherwise turn it into blanks inside attributes.
+    fn text(&mut self, text: &str) {
+        for c in text.chars().filter(|c| is_xml_char(*c)) {
+            match c {
+                '&' => self.0.push_str("&amp;"),
+                '<' => self.0.push_str("&lt;"),
+                '>' => self.0.push_str("&gt;"),
+                '"' => self.0.push_str("&quot;"),
+                '\'' => self.0.push_str("&apos;"),
+                '\t' => self.0.push_str("&#9;"),
+                '\n' => self.0.push_str("&#10;"),
+                '\r' => self.0.push_str("&#13;"),
+                _ => self.0.push(c),
             }
         }
-        let texts = [("callerId", &self.caller_id), ("ringTone", &self.ring_tone), ("action", &self.action)];
-        for (name, value) in texts {
-            if let Some(value) = value {
-                dial = dial.attribute(name, value);
+    }
+}
+
+/// `Char` of XML 1.0, §2.2.
+fn is_xml_char(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{D7FF}' | '\u{E000}'..='\u{FFFD}' | '\u{10000}'..)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use quick_xml::events::Event;
+
+    use super::*;
+    use crate::phone::CallingCode;
+    use crate::wire::sip_uri::SipUriParts;
+
+    /// An element as another reader sees it.
+    #[derive(Clone, Debug, Default, PartialEq)]
+    struct Element {
+        name: String,
+        attributes: Vec<(String, String)>,
+        text: String,
+        children: Vec<Element>,
+    }
+
+    fn element(name: &str, attributes: &[(&str, &str)], text: &str, children: Vec<Element>) -> Element {
+        let attributes = attributes.iter().map(|(name, value)| ((*name).to_owned(), kept(value))).collect();
+        Element { name: name.to_owned(), attributes, text: kept(text), children }
+    }
+
+    /// What XML can hold of a text, said another way than in the writer.
+    fn kept(text: &str) -> String {
+        let is_dropped =
+            |c: &char| (*c < ' ' && !['\t', '\n', '\r'].contains(c)) || *c == '\u{FFFE}' || *c == '\u{FFFF}';
+        text.chars().filter(|c| !is_dropped(c)).collect()
+    }
+
+    fn opened(start: &quick_xml::events::BytesStart<'_>) -> Element {
+        let attributes = start.attributes().map(|attribute| {
+            let attribute = attribute.expect("an attribute");
+            let value = attribute.normalized_value(quick_xml::XmlVersion::Explicit1_0).expect("a value");
+            (attribute.key.as_ref().to_owned(), value.into_owned())
+        });
+        Element {
+            name: start.name().as_ref().to_owned(),
+            attributes: attributes.collect(),
+            ..Element::default()
+        }
+    }
+
+    fn read_back(xml: &str) -> Element {
+        let mut reader = quick_xml::Reader::from_str(xml);
+        let mut open = vec![Element::default()];
+        loop {
+            let event = reader.read_event().expect("well-formed XML");
+            let top = open.last_mut().expect("an open element");
+            match event {
+                Event::Start(start) => open.push(opened(&start)),
+                Event::Empty(start) => top.children.push(opened(&start)),
+                Event::End(_) => {
+                    let closed = open.pop().expect("an open element");
+                    open.last_mut().expect("a parent").children.push(closed);
+                }
+                Event::Text(text) => top.text.push_str(&text.xml10_content()),
+                Event::GeneralRef(reference) => match reference.resolve_char_ref().expect("a reference") {
+                    Some(c) => top.text.push(c),
+                    None => top.text.push_str(
+                        quick_xml::escape::resolve_predefined_entity(&reference).expect("a known entity"),
+                    ),
+                },
+                Event::Decl(_) => {}
+                Event::Eof => break,
+                other => panic!("nothing else is written: {other:?}"),
             }
         }
-        dial
-    }
-}
-
-impl SipUri {
-    /// `sip:user@host;transport=tls`.
-    pub fn new(user: &str, host: &str) -> SipUri {
-        SipUri { address: format!("sip:{user}@{host};transport=tls"), headers: Vec::new() }
+        assert_eq!(open[0].children.len(), 1, "one root: {xml}");
+        open.remove(0).children.remove(0)
     }
 
-    /// A URI that is used as it is.
-    pub fn plain(uri: String) -> SipUri {
-        SipUri { address: uri, headers: Vec::new() }
+    fn number(text: &str) -> E164 {
+        E164::parse(text, CallingCode::JAPAN).unwrap()
     }
 
-    /// `;secure=true`: SRTP.
-    #[must_use]
-    pub fn secure_media(mut self, is_secure: bool) -> SipUri {
-        if is_secure {
-            self.address.push_str(";secure=true");
-        }
-        self
+    fn sip_uri() -> SipUri {
+        SipUri::new(SipUriParts {
+            user: "proj_demo123",
+            host: "sip.api.openai.com",
+            secure_media: true,
+            edge: Some("tokyo"),
+            headers: &[("X-Switchboard-Call", "call_01"), ("X-Switchboard-Token", "9f2c")],
+        })
+        .unwrap()
     }
 
-    /// `;edge=…`: where the INVITE leaves Twilio.
-    #[must_use]
-    pub fn edge(mut self, edge: Option<&str>) -> SipUri {
-        if let Some(edge) = edge {
-            self.address.push_str(";edge=");
-            self.address.push_str(edge);
-        }
-        self
-    }
-
-    /// A header of the INVITE; Twilio passes those whose names begin with `X-`.
-    #[must_use]
-    pub fn header(mut self, name: &str, value: &str) -> SipUri {
-        let mut header = format!("{name}=");
-        percent::encode_into(&mut header, value);
-        self.headers.push(header);
-        self
-    }
-
-    /// The URI, if Twilio takes it.
-    ///
-    /// # Errors
-    ///
-    /// [`Unwritable`].
-    pub fn build(self) -> Result<SipUri, Unwritable> {
-        if self.address.len() > URI_BYTES_MAX {
-            return Err(Unwritable::UriTooLong);
-        }
-        if self.headers.iter().map(|header| header.len() + 1).sum::<usize>() > HEADERS_BYTES_MAX {
-            return Err(Unwritable::HeadersTooLong);
-        }
-        Ok(self)
-    }
-}
-
-impl fmt::Display for SipUri {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.address)?;
-        if !self.headers.is_empty() {
-            write!(f, "?{}", self.headers.join("&"))?;
-        }
-        Ok(())
-    }
-}
-
-/// An element that is being opened.
-struct Element {
-    name: &'static str,
-    open: String,
-}
-
-impl Element {
-    fn new(name: &'static str) -> Element {
-        Element { name, open: format!("<{name}") }
-    }
-
-    fn attribute(mut self, name: &str, value: &str) -> Element {
-        self.open.push_str(&format!(" {name}=\"{}\"", escape(value)));
-        self
-    }
-
-    fn text(self, text: &str) -> String {
-        let escaped = escape(text);
-        self.inside(&escaped)
-    }
-
-    fn inside(self, xml: &str) -> String {
-        format!("{}>{xml}</{}>", self.open, self.name)
-    }
-
-    fn empty(self) -> String {
-        self.open + "/>"
-    }
-}
-
-/// Escapes for text and attributes alike; what is no XML character is dropped (XML 1.0, production 2).
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&apos;"),
-            // As references, so that reading an attribute does not turn them into spaces.
-            '\t' | '\n' | '\r' => escaped.push_str(&format!("&#{};", u32::from(letter))),
-            letter if is_xml(letter) => escaped.push(letter),
-            _ => {}
+    fn dial(noun: Noun) -> Dial {
+        Dial {
+            answer_on_bridge: true,
+            timeout_s: 8,
+            time_limit_s: 3600,
+            caller_id: Some(number("+819012345678")),
+            ring_tone: Some("jp".to_owned()),
+            action: "https://gw.example.jp/twilio/dial-result?c=call_01&try=1".to_owned(),
+            status_callback: Some("https://gw.example.jp/twilio/leg?c=call_01".to_owned()),
+            noun,
         }
     }
-    escaped
-}
 
-fn is_xml(letter: char) -> bool {
-    matches!(letter, '\u{20}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
+    #[test]
+    fn the_provider_is_dialled() {
+        let response = Response::from(vec![Verb::Dial(dial(Noun::Sip(sip_uri())))]);
+        insta::assert_snapshot!(response.to_xml(), @r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <Response><Dial answerOnBridge="true" timeout="8" timeLimit="3600" callerId="+819012345678" ringTone="jp" action="https://gw.example.jp/twilio/dial-result?c=call_01&amp;try=1" method="POST"><Sip statusCallback="https://gw.example.jp/twilio/leg?c=call_01" statusCallbackMethod="POST" statusCallbackEvent="initiated ringing answered completed">sip:proj_demo123@sip.api.openai.com;transport=tls;secure=true;edge=tokyo?X-Switchboard-Call=call_01&amp;X-Switchboard-Token=9f2c</Sip></Dial></Response>
+        "#);
+    }
+
+    #[test]
+    fn a_number_is_dialled() {
+        let forward = Dial {
+            answer_on_bridge: false,
+            caller_id: None,
+            ring_tone: None,
+            status_callback: None,
+            ..dial(Noun::Number(number("03-1234-5678")))
+        };
+        insta::assert_snapshot!(Response::from(vec![Verb::Dial(forward)]).to_xml(), @r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <Response><Dial timeout="8" timeLimit="3600" action="https://gw.example.jp/twilio/dial-result?c=call_01&amp;try=1" method="POST"><Number>+81312345678</Number></Dial></Response>
+        "#);
+    }
+
+    #[test]
+    fn the_small_verbs_are_written() {
+        let say = Say {
+            text: "ただいま電話が混み合っております。".to_owned(),
+            language: "ja-JP".to_owned(),
+            voice: Some("Polly.Kazuha-Neural".to_owned()),
+        };
+        let response = Response::from(vec![
+            Verb::Say(say),
+            Verb::Pause { length_s: 2 },
+            Verb::Redirect { url: "https://gw.example.jp/twilio/voice?a=1&b=2".to_owned() },
+            Verb::Hangup,
+        ]);
+        insta::assert_snapshot!(response.to_xml(), @r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <Response><Say language="ja-JP" voice="Polly.Kazuha-Neural">ただいま電話が混み合っております。</Say><Pause length="2"/><Redirect method="POST">https://gw.example.jp/twilio/voice?a=1&amp;b=2</Redirect><Hangup/></Response>
+        "#);
+        let refusals = [RejectReason::Busy, RejectReason::Rejected].map(Verb::Reject).to_vec();
+        let refusals = Response::from(refusals).to_xml();
+        assert!(
+            refusals.ends_with(r#"<Response><Reject reason="busy"/><Reject reason="rejected"/></Response>"#)
+        );
+        assert!(Response::default().to_xml().ends_with("\n<Response></Response>"));
+    }
+
+    #[test]
+    fn text_cannot_inject_an_element() {
+        let text = "</Say><Dial>+81999999999</Dial><Say>\u{0}]]>&amp;";
+        let say = Say { text: text.to_owned(), language: "\"><Hangup/>".to_owned(), voice: None };
+        let read = read_back(&Response::from(vec![Verb::Say(say)]).to_xml());
+        let expected = element("Say", &[("language", "\"><Hangup/>")], text, Vec::new());
+        assert_eq!(read, element("Response", &[], "", vec![expected]));
+    }
+
+    /// Any characters at all; `any::<String>()` makes no control characters.
+    fn any_text() -> impl Strategy<Value = String> {
+        prop::collection::vec(any::<char>(), 0..40).prop_map(String::from_iter)
+    }
+
+    proptest! {
+        #[test]
+        fn another_reader_sees_what_was_put_in(
+            text in any_text(),
+            language in any_text(),
+            voice in prop::option::of(any_text()),
+            url in any_text(),
+            ring_tone in prop::option::of(any_text()),
+            callback in prop::option::of(any_text()),
+            seconds: u32,
+        ) {
+            let say = Say { text: text.clone(), language: language.clone(), voice: voice.clone() };
+            let dial = Dial {
+                timeout_s: seconds,
+                ring_tone: ring_tone.clone(),
+                action: url.clone(),
+                status_callback: callback.clone(),
+                ..dial(Noun::Sip(sip_uri()))
+            };
+            let redirect = Verb::Redirect { url: url.clone() };
+            let xml = Response::from(vec![Verb::Say(say), Verb::Dial(dial), redirect]).to_xml();
+
+            let mut say_attributes = vec![("language", language.as_str())];
+            say_attributes.extend(voice.as_deref().map(|voice| ("voice", voice)));
+            let seconds = seconds.to_string();
+            let mut dial_attributes = vec![
+                ("answerOnBridge", "true"),
+                ("timeout", seconds.as_str()),
+                ("timeLimit", "3600"),
+                ("callerId", "+819012345678"),
+            ];
+            dial_attributes.extend(ring_tone.as_deref().map(|tone| ("ringTone", tone)));
+            dial_attributes.extend([("action", url.as_str()), ("method", "POST")]);
+            let sip_attributes: Vec<_> = callback.iter().flat_map(|url| [
+                ("statusCallback", url.as_str()),
+                ("statusCallbackMethod", "POST"),
+                ("statusCallbackEvent", "initiated ringing answered completed"),
+            ]).collect();
+            let sip = element("Sip", &sip_attributes, sip_uri().as_str(), Vec::new());
+            let expected = element("Response", &[], "", vec![
+                element("Say", &say_attributes, &text, Vec::new()),
+                element("Dial", &dial_attributes, "", vec![sip]),
+                element("Redirect", &[("method", "POST")], &url, Vec::new()),
+            ]);
+            prop_assert_eq!(read_back(&xml), expected);
+        }
+    }
 }

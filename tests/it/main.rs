@@ -1,4 +1,4 @@
 //! All integration tests, in one binary: a file per behaviour, listed here.
 
-mod call;
+mod signatures;
 mod tidy;
