@@ -125,6 +125,7 @@ impl Gateway {
         openai.warm_up().await;
         let doors_settings = http::Settings {
             public_url: config.server.public_url.clone(),
+            default_country: country(config.server.default_country.as_deref()),
             body_bytes_max: config.server.body_bytes_max,
             openai: config.openai.clone(),
             twilio: config.twilio.clone(),

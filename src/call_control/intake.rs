@@ -25,7 +25,7 @@ use crate::routing::{self, Action, RejectCode, RejectReason, Target};
 use crate::session::{CallFacts, Session};
 use crate::store::{Alias, Expect, Health, StoreError, Tx, Write};
 use crate::tool::plugin::CallContext;
-use crate::wire::join_token::TOKEN_HEADER;
+use crate::wire::join_token;
 
 /// SIP: the callee declines; what a call without our token gets.
 const DECLINED: u16 = 603;
@@ -45,10 +45,10 @@ pub struct Asked {
     pub call_sid: CallSid,
     /// The account it belongs to.
     pub account_sid: String,
-    /// Who calls, as the carrier writes it.
-    pub from: String,
-    /// The dialled number, likewise.
-    pub to: String,
+    /// Who calls.
+    pub from: PartyNumber,
+    /// The dialled number.
+    pub to: PartyNumber,
     /// The leg's status in the carrier's words.
     pub status: String,
 }
@@ -66,7 +66,12 @@ pub enum DialPlan {
         caller: Option<String>,
     },
     /// Send the caller to somebody else.
-    Forward(Target),
+    Forward {
+        /// Our id of the call, for the callbacks.
+        call: CallId,
+        /// To whom.
+        target: Target,
+    },
     /// Turn the caller away unanswered.
     Reject(RejectReason),
     /// Tell the caller that nobody can answer.
@@ -190,8 +195,8 @@ impl CallControl {
     async fn new_call(self: &Arc<Self>, asked: &Asked, alias: &Alias) -> Result<DialPlan, StoreError> {
         self.refuse_when_full()?;
         let now = self.clock.now();
-        let caller = self.number(&asked.from);
-        let callee = self.number(&asked.to);
+        let caller = asked.from.as_str().map(str::to_owned);
+        let callee = asked.to.as_str().map(str::to_owned);
         let choice = self.choose(caller.as_deref(), callee.as_deref(), &[], now);
         let mut call = Call::begin(Beginning {
             id: CallId::new(now, self.entropy.bytes()),
@@ -233,7 +238,7 @@ impl CallControl {
     fn dial_plan(&self, record: &CallRecord, choice: Choice) -> DialPlan {
         match choice {
             Choice::Answer { .. } => self.provider_plan(record),
-            Choice::Forward { target, .. } => DialPlan::Forward(target),
+            Choice::Forward { target, .. } => DialPlan::Forward { call: record.id, target },
             Choice::Reject { code, .. } => DialPlan::Reject(code.reason()),
             Choice::Apology { .. } => DialPlan::Apology,
             Choice::Busy => DialPlan::Reject(RejectReason::Busy),
@@ -286,8 +291,9 @@ impl CallControl {
         now: Timestamp,
     ) -> (CallId, (Message, super::registry::Done)) {
         let headers = &delivery.sip_headers;
-        let caller = headers.first("From").and_then(|value| self.number(value));
+        let caller = headers.caller(self.country()).as_str().map(str::to_owned);
         let callee = headers.called_number(&self.settings.called_number_headers, self.country());
+        let callee = callee.map(|number| number.as_str().to_owned());
         let choice = match admitted {
             Ok(()) => Ok(self.choose(caller.as_deref(), callee.as_deref(), headers.as_slice(), now)),
             Err(why) => Err(why),
@@ -329,7 +335,7 @@ impl CallControl {
             created: delivery.created,
             received: delivery.received,
             joined_by,
-            sip_headers: delivery.sip_headers.into_vec(),
+            sip_headers: delivery.sip_headers.as_slice().to_vec(),
             verdict,
         };
         let (mut message, done) = Message::durable(Event::Offered(Box::new(offer)), writes);
@@ -440,7 +446,7 @@ impl CallControl {
 
     fn join(&self, delivery: &Delivery, now: Timestamp) -> Result<Join, StoreError> {
         let headers = &delivery.sip_headers;
-        if let Some(token) = headers.first(TOKEN_HEADER) {
+        if let Some(token) = headers.first(join_token::HEADER) {
             return match self.join_key.verify(token, now) {
                 Ok(joined) => self.join_to(joined.call_id, JoinedBy::Token),
                 Err(refusal) => Ok(Join::Refused(format!("join token refused: {refusal}"))),
@@ -516,11 +522,6 @@ impl CallControl {
             Health::Full { free_bytes, needed_bytes } => Err(StoreError::Full { free_bytes, needed_bytes }),
             Health::Poisoned { reason } => Err(StoreError::Poisoned { reason }),
         }
-    }
-
-    /// What is kept of a number or a header's address; none when withheld.
-    fn number(&self, raw: &str) -> Option<String> {
-        PartyNumber::read(raw, self.country()).as_str().map(str::to_owned)
     }
 
     fn country(&self) -> CallingCode {

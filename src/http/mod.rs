@@ -17,6 +17,7 @@ use poem::{Endpoint, EndpointExt, Request, Response, Route, get, post};
 
 use crate::call_control::CallControl;
 use crate::clock::Clock;
+use crate::phone::CallingCode;
 use crate::secret::Secret;
 
 pub use admin::{Page, detail};
@@ -39,6 +40,8 @@ pub struct Settings {
     /// The URL under which carrier and provider reach the public listener: what Twilio signs. Without a
     /// slash at the end.
     pub public_url: String,
+    /// Whose national notation is meant by a number without a calling code.
+    pub default_country: CallingCode,
     /// The longest body of a request, in bytes.
     pub body_bytes_max: usize,
     /// What is needed to verify the provider's webhooks and to name its SIP address.

@@ -13,7 +13,7 @@ use super::{Doors, answer};
 use crate::call_control::{Delivery, Offered};
 use crate::clock::Timestamp;
 use crate::ids::WebhookId;
-use crate::wire::incoming::{self, Incoming};
+use crate::wire::incoming::{self, Kind};
 use crate::wire::webhook::{self, Headers};
 
 const SOURCE: &str = "openai";
@@ -39,16 +39,12 @@ async fn take(doors: &Arc<Doors>, request: &mut Request) -> Result<&'static str,
         tracing::warn!(%webhook_id, %error, "a signed webhook could not be read");
         ("unreadable", answer::text(StatusCode::BAD_REQUEST, error.to_string()))
     })?;
-    match incoming {
-        Incoming::Call(call) => {
-            let delivery = Delivery {
-                provider: PROVIDER,
-                webhook_id,
-                call_id: call.call_id,
-                created: call.created_at,
-                received,
-                sip_headers: call.sip_headers,
-            };
+    match incoming.kind {
+        Kind::Realtime { call_id, sip_headers, .. } => {
+            // An event without a time of its own is as new as its delivery.
+            let created = incoming.created_at.unwrap_or(received);
+            let delivery =
+                Delivery { provider: PROVIDER, webhook_id, call_id, created, received, sip_headers };
             offer(doors, delivery).await
         }
         // Another product's event for the same ringing call, or one that is no call at all.
@@ -68,7 +64,7 @@ fn verify(
         signature: answer::header(request, "webhook-signature"),
     };
     let settings = &doors.settings.openai;
-    webhook::verify(&settings.webhook_secrets, &headers, body, now, settings.tolerance).map_err(|refusal| {
+    webhook::verify(headers, body, &settings.webhook_secrets, settings.tolerance, now).map_err(|refusal| {
         let verdict = refusal.name();
         tracing::warn!(verdict, "a webhook was refused");
         (verdict, answer::text(StatusCode::BAD_REQUEST, "the signature does not verify"))

@@ -12,15 +12,19 @@ use super::{Doors, TWILIO_DIAL_RESULT, TWILIO_STATUS, answer};
 use crate::call::event::CarrierEvent;
 use crate::call_control::{Asked, DeliverError, DialPlan};
 use crate::ids::CallId;
+use crate::phone::E164;
 use crate::routing::{RejectReason, Target};
 use crate::twilio::{Say, Settings};
 use crate::wire::form::Form;
-use crate::wire::join_token::TOKEN_HEADER;
+use crate::wire::join_token;
+use crate::wire::sip_uri::{BadSipUri, SipUri, SipUriParts};
 use crate::wire::twilio::{DialResult, LegCallback, StatusCallback, VoiceRequest};
 use crate::wire::twilio_signature::{self, Content, Signed};
-use crate::wire::twiml::{self, Dial, SipUri, TwiMl};
+use crate::wire::twiml::{self, Dial, Noun, Verb};
 
 const SOURCE: &str = "twilio";
+/// How long a person may let it ring, in seconds.
+const FORWARD_TIMEOUT_S: u32 = 30;
 
 /// The metric's label and the answer to a request that is not taken.
 type Refused = (&'static str, Response);
@@ -60,14 +64,14 @@ fn counted(doors: &Doors, answer: Result<Response, Refused>) -> Response {
 
 async fn answer_voice(doors: &Arc<Doors>, mut request: Request) -> Result<Response, Refused> {
     let Verified { settings, form } = verify(doors, &mut request).await?;
-    let voice = VoiceRequest::read(&form).map_err(unreadable)?;
+    let voice = VoiceRequest::read(&form, doors.settings.default_country).map_err(unreadable)?;
     let asked = Asked {
         carrier: SOURCE,
         call_sid: voice.call_sid,
         account_sid: voice.account_sid,
         from: voice.from,
         to: voice.to,
-        status: voice.call_status,
+        status: voice.call_status.as_str().to_owned(),
     };
     let plan = doors.control.carrier_asked(asked).await.map_err(|error| {
         tracing::error!(%error, "a call could not be kept");
@@ -81,17 +85,17 @@ async fn answer_dial_result(doors: &Arc<Doors>, mut request: Request) -> Result<
     let Verified { form, .. } = verify(doors, &mut request).await?;
     let result = DialResult::read(&form).map_err(unreadable)?;
     let event = CarrierEvent::DialEnded {
-        status: result.dial_call_status,
-        bridged: result.dial_bridged,
-        leg_sid: result.dial_call_sid,
-        sip_code: result.dial_sip_response_code,
-        sip_call_id: result.dial_sip_call_id,
-        duration_s: result.dial_call_duration,
-        caller_status: result.call_status,
+        status: result.dial_status.as_str().to_owned(),
+        bridged: result.bridged,
+        leg_sid: result.leg_sid,
+        sip_code: result.sip_code,
+        sip_call_id: result.sip_call_id,
+        duration_s: result.leg_duration_s,
+        caller_status: result.call_status.as_str().to_owned(),
     };
     report(doors, call, event).await?;
     // Whatever came of the dial, there is nothing more for this caller: the end of the document hangs up.
-    Ok(document(&TwiMl::new()))
+    Ok(document(Vec::new()))
 }
 
 async fn answer_status(doors: &Arc<Doors>, mut request: Request) -> Result<Response, Refused> {
@@ -101,12 +105,12 @@ async fn answer_status(doors: &Arc<Doors>, mut request: Request) -> Result<Respo
         Some(Ok(call)) => {
             let leg = LegCallback::read(&form).map_err(unreadable)?;
             let event = CarrierEvent::Leg {
-                sid: leg.call_sid,
-                status: leg.call_status,
-                sequence: leg.sequence_number,
-                sip_code: leg.sip_response_code,
+                sid: leg.leg_sid,
+                status: leg.status.as_str().to_owned(),
+                sequence: leg.sequence,
+                sip_code: leg.sip_code,
                 sip_call_id: leg.sip_call_id,
-                duration_s: leg.call_duration,
+                duration_s: leg.duration_s,
             };
             report(doors, call, event).await?;
         }
@@ -118,7 +122,8 @@ async fn answer_status(doors: &Arc<Doors>, mut request: Request) -> Result<Respo
             let status = StatusCallback::read(&form).map_err(unreadable)?;
             let known = doors.control.call_of_carrier(&status.call_sid).map_err(not_kept)?;
             if let Some(call) = known {
-                report(doors, call, CarrierEvent::Caller { status: status.call_status }).await?;
+                report(doors, call, CarrierEvent::Caller { status: status.status.as_str().to_owned() })
+                    .await?;
             }
         }
     }
@@ -157,8 +162,9 @@ async fn verify<'a>(doors: &'a Doors, request: &mut Request) -> Result<Verified<
     let form = Form::parse(&body).map_err(|_| forbidden("unreadable_form"))?;
     let target = request.original_uri().path_and_query().map_or("/", |target| target.as_str());
     let signed = Signed {
-        public_url: &doors.settings.public_url,
+        public_base_url: &doors.settings.public_url,
         target,
+        content: Content::Form(&form),
         signature: answer::header(request, "x-twilio-signature"),
         settings: answer::header(request, "x-twilio-webhooks-signature-settings"),
     };
@@ -167,7 +173,7 @@ async fn verify<'a>(doors: &'a Doors, request: &mut Request) -> Result<Verified<
         shared_keys: &settings.shared_keys,
         require_shared_key: settings.require_shared_key,
     };
-    twilio_signature::verify(&keys, &signed, Content::Form(&form)).map_err(|refusal| {
+    twilio_signature::verify(&signed, keys).map_err(|refusal| {
         tracing::warn!(verdict = refusal.name(), "a request of the carrier was refused");
         forbidden(refusal.name())
     })?;
@@ -192,19 +198,17 @@ fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 // === answering ===
 
 fn twiml_for(doors: &Doors, settings: &Settings, plan: DialPlan) -> Result<Response, Refused> {
-    let twiml = match plan {
-        DialPlan::Provider { call, token, caller } => dial_provider(doors, settings, call, &token, caller)
-            .map_err(|error| {
-                tracing::error!(%error, "the provider cannot be dialled");
-                ("unanswerable", document(&apology(&settings.apology)))
-            })?,
-        DialPlan::Forward(Target::Number(number)) => TwiMl::new().dial_number(&number),
-        DialPlan::Forward(Target::Sip(uri)) => TwiMl::new().dial_sip(&Dial::default(), &SipUri::plain(uri)),
-        DialPlan::Reject(RejectReason::Busy) => TwiMl::new().reject("busy"),
-        DialPlan::Reject(RejectReason::Rejected) => TwiMl::new().reject("rejected"),
-        DialPlan::Apology => apology(&settings.apology),
+    let verbs = match plan {
+        DialPlan::Provider { call, token, caller } => dial_provider(doors, settings, call, &token, caller),
+        DialPlan::Forward { call, target } => forward(doors, settings, call, &target),
+        DialPlan::Reject(RejectReason::Busy) => Ok(vec![Verb::Reject(twiml::RejectReason::Busy)]),
+        DialPlan::Reject(RejectReason::Rejected) => Ok(vec![Verb::Reject(twiml::RejectReason::Rejected)]),
+        DialPlan::Apology => Ok(apology(&settings.apology)),
     };
-    Ok(document(&twiml))
+    verbs.map(document).map_err(|error| {
+        tracing::error!(%error, "a caller cannot be dialled on");
+        ("unanswerable", document(apology(&settings.apology)))
+    })
 }
 
 fn dial_provider(
@@ -213,30 +217,60 @@ fn dial_provider(
     call: CallId,
     token: &str,
     caller: Option<String>,
-) -> Result<TwiMl, twiml::Unwritable> {
-    let public_url = &doors.settings.public_url;
+) -> Result<Vec<Verb>, BadSipUri> {
     let openai = &doors.settings.openai;
-    let uri = SipUri::new(&openai.project_id, &openai.sip_host)
-        .secure_media(settings.dial.secure_media)
-        .edge(settings.dial.edge.as_deref())
-        .header(TOKEN_HEADER, token)
-        .build()?;
-    let dial = Dial {
-        answer_on_bridge: true,
-        timeout_s: Some(settings.dial.timeout_s),
-        time_limit_s: Some(settings.dial.time_limit_s),
-        caller_id: caller,
-        ring_tone: settings.dial.ring_tone.clone(),
-        action: Some(format!("{public_url}{TWILIO_DIAL_RESULT}?call={call}")),
-        status_callback: Some(format!("{public_url}{TWILIO_STATUS}?call={call}")),
+    let uri = SipUri::new(SipUriParts {
+        user: &openai.project_id,
+        host: &openai.sip_host,
+        secure_media: settings.dial.secure_media,
+        edge: settings.dial.edge.as_deref(),
+        headers: &[(join_token::HEADER, token)],
+    })?;
+    let status_callback = format!("{}{TWILIO_STATUS}?call={call}", doors.settings.public_url);
+    Ok(vec![Verb::Dial(Dial {
+        caller_id: caller.and_then(|caller| E164::parse(&caller, doors.settings.default_country).ok()),
+        status_callback: Some(status_callback),
+        ..dial(doors, settings, call, Noun::Sip(uri))
+    })])
+}
+
+fn forward(
+    doors: &Doors,
+    settings: &Settings,
+    call: CallId,
+    target: &Target,
+) -> Result<Vec<Verb>, BadSipUri> {
+    let noun = match target {
+        Target::Sip(uri) => Noun::Sip(SipUri::verbatim(uri)?),
+        Target::Number(number) => match E164::parse(number, doors.settings.default_country) {
+            Ok(number) => Noun::Number(number),
+            Err(_) => return Err(BadSipUri::BadPart("number")),
+        },
     };
-    Ok(TwiMl::new().dial_sip(&dial, &uri))
+    // A person may take longer to answer than a model.
+    let timeout_s = settings.dial.timeout_s.max(FORWARD_TIMEOUT_S);
+    Ok(vec![Verb::Dial(Dial { timeout_s, ..dial(doors, settings, call, noun) })])
 }
 
-fn apology(say: &Say) -> TwiMl {
-    TwiMl::new().say(&say.text, &say.language, say.voice.as_deref()).hang_up()
+fn dial(doors: &Doors, settings: &Settings, call: CallId, noun: Noun) -> Dial {
+    Dial {
+        answer_on_bridge: true,
+        timeout_s: settings.dial.timeout_s,
+        time_limit_s: settings.dial.time_limit_s,
+        caller_id: None,
+        ring_tone: settings.dial.ring_tone.clone(),
+        action: format!("{}{TWILIO_DIAL_RESULT}?call={call}", doors.settings.public_url),
+        status_callback: None,
+        noun,
+    }
 }
 
-fn document(twiml: &TwiMl) -> Response {
-    Response::builder().content_type("text/xml; charset=utf-8").body(twiml.to_string())
+fn apology(say: &Say) -> Vec<Verb> {
+    let say = twiml::Say { text: say.text.clone(), language: say.language.clone(), voice: say.voice.clone() };
+    vec![Verb::Say(say), Verb::Hangup]
+}
+
+fn document(verbs: Vec<Verb>) -> Response {
+    let xml = twiml::Response::from(verbs).to_xml();
+    Response::builder().content_type("text/xml; charset=utf-8").body(xml)
 }

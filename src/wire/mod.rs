@@ -6,6 +6,7 @@
 pub mod form;
 pub mod incoming;
 pub mod join_token;
+pub mod realtime;
 pub mod sip_uri;
 pub mod twilio;
 pub mod twilio_signature;

@@ -70,6 +70,22 @@ impl SipUri {
         Ok(SipUri(uri))
     }
 
+    /// Takes an operator's own URI (`sip:desk@example.com`) as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`BadSipUri`] where it is too long or holds what could leave its place.
+    pub fn verbatim(uri: &str) -> Result<SipUri, BadSipUri> {
+        let is_plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '<' | '>' | '\\' | '`');
+        if uri.is_empty() || !uri.chars().all(is_plain) {
+            return Err(BadSipUri::BadPart("text"));
+        }
+        if uri.len() > URI_CHARS_MAX {
+            return Err(BadSipUri::UriTooLong(uri.len()));
+        }
+        Ok(SipUri(uri.to_owned()))
+    }
+
     /// The URI as SIP writes it; XML must still escape it.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -45,7 +45,7 @@ fn build(plugins: &Path, name: &str) -> Result<Vec<u8>> {
         ensure!(Path::new("/usr/bin/rustc").exists(), "run `rustup target add {TARGET}`, then try again");
         cargo.args(["-Z", "build-std=std,panic_abort"]);
         cargo.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
-        flags.push("--remap-path-prefix=/usr/src=src".to_owned());
+        flags.push("--remap-path-prefix=/usr=usr".to_owned());
     }
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     if !cargo.status().context("cargo cannot be started")?.success() {

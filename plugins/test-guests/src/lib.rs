@@ -1,6 +1,8 @@
 //! Guests that misbehave, each in its own way, for the tests of the sandbox.
 #![cfg(target_family = "wasm")]
 
+use core::sync::atomic::{AtomicU32, Ordering};
+
 wit_bindgen::generate!({ path: "../wit", world: "tool-plugin" });
 
 use exports::switchboard::plugin::tools::{CallContext, Guest, PluginInfo, ToolError};
@@ -31,7 +33,7 @@ const TOOLS: [&str; 16] = [
     "leave_a_trace",
 ];
 
-static mut TRACE: u32 = 0;
+static TRACE: AtomicU32 = AtomicU32::new(0);
 
 impl Guest for TestGuests {
     fn describe() -> PluginInfo {
@@ -97,10 +99,7 @@ impl Guest for TestGuests {
                 Err(error) => Err(ToolError::Unavailable(format!("{error:?}"))),
             },
             // What one call leaves behind must not be there for the next.
-            "leave_a_trace" => unsafe {
-                TRACE += 1;
-                Ok(TRACE.to_string())
-            },
+            "leave_a_trace" => Ok((TRACE.fetch_add(1, Ordering::Relaxed) + 1).to_string()),
             _ => Err(ToolError::UnknownTool(name)),
         }
     }
