@@ -1,1 +1,281 @@
-//! (in the making)
+//! `gateway.toml`: read, filled in from the environment, and checked whole.
+//!
+//! [`load`] gives every room its settings or tells **all** that is wrong at once, each with its
+//! place and a way out. The flow: parse (every syntax error at once) → fill in `${…}` → add what the
+//! environment says → put the defaults under it → typed tables → meaning. Nothing here changes the
+//! process's environment, opens a socket or writes a file.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::openai;
+use crate::routing::{Routes, Wildcard};
+use crate::session::Session;
+use crate::store;
+use crate::tool::plugin;
+use crate::twilio;
+
+mod check;
+pub mod codes;
+mod defaults;
+mod document;
+mod environment;
+mod files;
+mod forms;
+mod interpolate;
+mod problem;
+mod raw;
+mod read;
+mod shape;
+mod suggest;
+mod units;
+
+use defaults::Defaults;
+use document::Document;
+
+pub use environment::Environment;
+pub use problem::{Location, Problem, Problems, Source};
+
+/// A whole configuration: what every room needs to know.
+#[derive(Debug)]
+pub struct Config {
+    /// The public listener and what calls may use up.
+    pub server: ServerSettings,
+    /// The operators' listener.
+    pub admin: AdminSettings,
+    /// The voice provider.
+    pub openai: openai::Settings,
+    /// The carrier; none where calls come over a bare SIP trunk only.
+    pub twilio: Option<twilio::Settings>,
+    /// What is switched on.
+    pub features: Features,
+    /// The data directory.
+    pub store: store::Settings,
+    /// Logs.
+    pub telemetry: TelemetrySettings,
+    /// The plugins, by name.
+    pub plugins: Vec<plugin::Settings>,
+    /// What models cost, by name.
+    pub prices: Vec<(String, Price)>,
+    /// Which call gets which session.
+    pub routes: Routes,
+    /// The sessions, by name.
+    pub sessions: BTreeMap<String, Arc<Session>>,
+    /// What is allowed but probably not meant.
+    pub warnings: Problems,
+    offered: Vec<Offered>,
+}
+
+/// `[server]`.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// Where webhooks and media are heard.
+    pub listen: SocketAddr,
+    /// The address under which the world reaches us, without a slash at its end.
+    pub public_url: String,
+    /// Calls at once; more are turned away as busy.
+    pub max_calls: usize,
+    /// How long running calls may finish when the process is asked to stop.
+    pub drain_timeout: Duration,
+    /// The longest request body, in bytes.
+    pub body_bytes_max: usize,
+    /// SIP headers that may tell the called number, most trusted first.
+    pub called_number_headers: Vec<String>,
+    /// Calling code for numbers without one (`81`); none: such numbers stay as they are.
+    pub default_country: Option<String>,
+    /// Whether calls are taken that come over a bare SIP trunk, without a token of ours.
+    pub direct_sip: bool,
+}
+
+/// `[admin]`.
+#[derive(Clone, Debug)]
+pub struct AdminSettings {
+    /// Where operators are heard.
+    pub listen: SocketAddr,
+}
+
+/// `[features]`.
+#[derive(Clone, Debug)]
+pub struct Features {
+    /// Calls go to the provider over SIP; off, they do not reach a model.
+    pub openai_sip: bool,
+}
+
+/// `[telemetry]`.
+#[derive(Clone, Debug)]
+pub struct TelemetrySettings {
+    /// A level, or directives per module as `tracing` reads them.
+    pub log_level: String,
+    /// How log lines look.
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, else JSON.
+    Auto,
+    /// Text.
+    Text,
+    /// JSON.
+    Json,
+}
+
+/// What a model costs, in US dollars.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Price {
+    /// The day on which the price was read.
+    pub as_of: Option<String>,
+    /// Per million text tokens.
+    pub text: Option<Rates>,
+    /// Per million audio tokens.
+    pub audio: Option<Rates>,
+    /// Per million image tokens.
+    pub image: Option<Rates>,
+    /// Per minute of audio.
+    pub per_minute: Option<f64>,
+}
+
+/// US dollars per million tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Rates {
+    /// Read.
+    pub input: f64,
+    /// Read from the cache.
+    pub cached: f64,
+    /// Written.
+    pub output: f64,
+}
+
+/// A tool that a session offers, by name or pattern.
+#[derive(Debug)]
+struct Offered {
+    session: String,
+    pattern: Wildcard,
+    location: Location,
+}
+
+impl Config {
+    /// Compares the tools that sessions offer with those that there are.
+    pub fn check_tools(&self, available: &[String]) -> Problems {
+        let mut problems = Problems::default();
+        for offered in &self.offered {
+            if available.iter().any(|tool| offered.pattern.matches(tool)) {
+                continue;
+            }
+            let pattern = offered.pattern.as_str();
+            let message = format!("session `{}` offers a tool that does not exist", offered.session);
+            let mut problem = Problem::new(&codes::UNKNOWN_TOOL, offered.location.clone(), message);
+            let names = || available.iter().map(String::as_str);
+            problem.label(format!("no tool `{pattern}`"));
+            match suggest::did_you_mean(pattern, names()) {
+                Some(near) => problem.help(format!("did you mean `{near}`?")),
+                None => problem.help(format!("there is {}", suggest::list(names()))),
+            };
+            problems.push(problem);
+        }
+        problems.sort();
+        problems
+    }
+}
+
+/// Reads and checks a configuration, with `.env` beside it.
+///
+/// # Errors
+///
+/// Everything that is wrong, warnings included; paths inside are relative to the file's directory.
+pub fn load(path: &Path, environment: &Environment) -> Result<Config, Problems> {
+    let name = path.display().to_string();
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    match files::read(path, files::CONFIG_BYTES_MAX) {
+        Ok(bytes) => parse(&name, &bytes, directory, environment),
+        Err(why) => {
+            let mut problems = Problems::default();
+            let source = Arc::new(Source { name, text: None });
+            let message = format!("the configuration cannot be read: {why}");
+            let mut problem = Problem::new(&codes::FILE, Location::Whole(source), message);
+            problem.help("give the path of `gateway.toml` with `--config`");
+            problems.push(problem);
+            Err(problems)
+        }
+    }
+}
+
+/// Checks a configuration whose text is at hand, as [`load`] does.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn parse(
+    name: &str,
+    bytes: &[u8],
+    directory: &Path,
+    environment: &Environment,
+) -> Result<Config, Problems> {
+    let mut problems = Problems::default();
+    let config = checked(name, bytes, directory, environment, &mut problems);
+    problems.sort();
+    match config {
+        Some(config) if !problems.has_errors() => Ok(Config { warnings: problems, ..config }),
+        _ => Err(problems),
+    }
+}
+
+fn checked(
+    name: &str,
+    bytes: &[u8],
+    directory: &Path,
+    environment: &Environment,
+    problems: &mut Problems,
+) -> Option<Config> {
+    let environment = environment.clone().or(read::dotenv(directory, problems));
+    let mut document = read::parse(name, bytes, problems)?;
+    read::complete(&mut document, directory, &environment, problems);
+    shape::fit(&mut document, problems);
+    let defaults = Defaults::read();
+    let raw = match shape::typed(with_defaults(&document, &defaults)) {
+        Ok(raw) => raw,
+        // What does not fit was taken out and told, unless there was no end of it.
+        Err(_) => return None,
+    };
+    check::check(&document, directory, &defaults, raw, problems)
+}
+
+/// The document with everything put under it that holds by default.
+fn with_defaults<'i>(document: &Document<'i>, defaults: &Defaults) -> DeTable<'i> {
+    let mut table = document.table.clone();
+    for (key, below) in defaults.table.iter() {
+        match table.get_mut(key.get_ref().as_ref()).map(Spanned::get_mut) {
+            None => drop(table.insert(key.clone(), below.clone())),
+            Some(DeValue::Table(own)) => {
+                // A price is replaced whole: half of an old one is a wrong one.
+                let depth = if key.get_ref() == "pricing" { 0 } else { 2 };
+                if let DeValue::Table(below) = below.get_ref() {
+                    document::underlay(own, below, depth);
+                }
+            }
+            Some(_) => {}
+        }
+    }
+    check::inherit(&mut table, document, &defaults.session);
+    if let Some(DeValue::Table(plugins)) = table.get_mut("plugins").map(Spanned::get_mut) {
+        for (_, plugin) in plugins.iter_mut() {
+            if let DeValue::Table(plugin) = plugin.get_mut() {
+                document::underlay(plugin, &defaults.plugin, 1);
+            }
+        }
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests;

@@ -72,6 +72,8 @@ pub struct TemplateError {
     pub line: Option<usize>,
     /// The bytes of the template that are meant, where they are known.
     pub range: Option<Range<usize>>,
+    /// Whether it uses a name that does not exist.
+    pub is_unknown_name: bool,
     /// What is wrong.
     pub message: String,
 }
@@ -133,7 +135,9 @@ impl Template {
     /// those in branches that a rendering does not reach.
     pub fn names(&self) -> Vec<String> {
         let Ok(template) = self.environment.get_template(NAME) else { return Vec::new() };
+        let functions: Vec<&str> = self.environment.globals().map(|(name, _)| name).collect();
         let mut names: Vec<String> = template.undeclared_variables(true).into_iter().collect();
+        names.retain(|name| !functions.contains(&name.as_str()));
         names.sort();
         names
     }
@@ -170,7 +174,8 @@ fn describe(error: minijinja::Error) -> TemplateError {
         ErrorKind::WriteFailure => format!("it becomes longer than {} KiB", OUTPUT_BYTES_MAX >> 10),
         kind => error.detail().map_or_else(|| kind.to_string(), str::to_owned),
     };
-    TemplateError { line: error.line(), range: error.range(), message }
+    let is_unknown_name = error.kind() == ErrorKind::UndefinedError;
+    TemplateError { line: error.line(), range: error.range(), is_unknown_name, message }
 }
 
 /// A writer that refuses to grow beyond [`OUTPUT_BYTES_MAX`].

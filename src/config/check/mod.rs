@@ -1,0 +1,223 @@
+//! From typed tables to every room's settings, with every mistake of the meaning told.
+//!
+//! Each function reads all of its table before it gives up, so that all problems are told at once:
+//! values are read into options first and put together at the end.
+
+mod plugins;
+mod routes;
+mod server;
+mod sessions;
+mod speech;
+mod templates;
+mod vendors;
+
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use super::codes::{self, Code};
+use super::defaults::Defaults;
+use super::document::{Document, Place};
+use super::forms::{Count, Number};
+use super::problem::{Location, Problem, Problems};
+use super::raw::Raw;
+use super::suggest::{did_you_mean, list};
+use super::{Config, Features, units};
+
+pub(super) use sessions::{inherit, offered_tools};
+
+/// What the checks share.
+pub(super) struct Checker<'a> {
+    /// Where things stand.
+    document: &'a Document<'a>,
+    /// The directory that paths are relative to.
+    directory: &'a Path,
+    /// What holds where nothing is said.
+    defaults: &'a Defaults,
+    /// What was found so far.
+    problems: &'a mut Vec<Problem>,
+}
+
+/// Checks the whole; none when there were errors.
+pub(super) fn check(
+    document: &Document<'_>,
+    directory: &Path,
+    defaults: &Defaults,
+    raw: Raw,
+    problems: &mut Problems,
+) -> Option<Config> {
+    let mut found = Vec::new();
+    let mut checker = Checker { document, directory, defaults, problems: &mut found };
+    let config = checker.config(raw);
+    found.into_iter().for_each(|problem| problems.push(problem));
+    config.filter(|_| !problems.has_errors())
+}
+
+impl Checker<'_> {
+    fn config(&mut self, raw: Raw) -> Option<Config> {
+        let has_twilio = self.document.has(&Place::of(&["twilio"]));
+        let server = self.server(raw.server, !has_twilio);
+        let admin = self.admin(raw.admin);
+        let openai = self.openai(raw.openai);
+        let twilio = if has_twilio { self.twilio(raw.twilio).map(Some) } else { Some(None) };
+        let features = Features { openai_sip: raw.features.openai_sip.is_some_and(|flag| flag.0) };
+        let store = self.store(raw.store);
+        let telemetry = self.telemetry(raw.telemetry);
+        let plugins = self.plugins(raw.plugins);
+        let prices = self.prices(raw.pricing);
+        let has_routes = self.document.has(&Place::of(&["routes"]));
+        let routes = self.routes(raw.routes, has_routes, &raw.sessions);
+        let sessions = self.sessions(raw.sessions, &routes);
+        Some(Config {
+            server: server?,
+            admin: admin?,
+            openai: openai?,
+            twilio: twilio?,
+            features,
+            store: store?,
+            telemetry: telemetry?,
+            plugins: plugins?,
+            prices,
+            routes: routes.into_routes(),
+            offered: offered_tools(self.document, &sessions),
+            sessions,
+            warnings: Problems::default(),
+        })
+    }
+
+    fn report(&mut self, code: &'static Code, place: &Place, message: impl Into<String>) -> &mut Problem {
+        let location = self.document.locate(place);
+        self.report_at(code, location, message)
+    }
+
+    fn report_at(
+        &mut self,
+        code: &'static Code,
+        location: Location,
+        message: impl Into<String>,
+    ) -> &mut Problem {
+        self.problems.push(Problem::new(code, location, message));
+        let last = self.problems.len() - 1;
+        &mut self.problems[last]
+    }
+
+    /// The value, or a problem that it is missing in the table at `place`.
+    fn required<T>(&mut self, value: Option<T>, place: &Place, key: &str, help: &str) -> Option<T> {
+        if value.is_none() && !self.document.is_tainted(place) {
+            self.report(&codes::MISSING_KEY, place, format!("`{}` is missing", place.key(key))).help(help);
+        }
+        value
+    }
+
+    /// A duration within the range; `Some(None)` where there is none.
+    fn duration(
+        &mut self,
+        text: Option<String>,
+        place: &Place,
+        range: RangeInclusive<Duration>,
+    ) -> Option<Option<Duration>> {
+        let Some(text) = text else { return Some(None) };
+        let Some(span) = units::duration(&text) else {
+            let message = format!("`{place}` is not a duration");
+            self.report(&codes::UNIT, place, message).help("write a number and a unit, such as \"30s\" or \"15m\"");
+            return None;
+        };
+        if !range.contains(&span) {
+            let (least, most) = (units::show_duration(*range.start()), units::show_duration(*range.end()));
+            self.report(&codes::RANGE, place, format!("`{place}` is out of range"))
+                .label(format!("must be {least} to {most}"));
+            return None;
+        }
+        Some(Some(span))
+    }
+
+    /// A duration that has a default.
+    fn span(&mut self, text: Option<String>, place: &Place, range: RangeInclusive<Duration>) -> Option<Duration> {
+        let absent = text.is_none();
+        let span = self.duration(text, place, range)?;
+        if absent { None } else { span }
+    }
+
+    /// A size that has a default.
+    fn size(&mut self, text: Option<String>, place: &Place, range: RangeInclusive<u64>) -> Option<u64> {
+        let text = text?;
+        let Some(size) = units::bytes(&text) else {
+            let message = format!("`{place}` is not a size");
+            self.report(&codes::UNIT, place, message).help("write a number and a unit, such as \"64KiB\" or \"64MiB\"");
+            return None;
+        };
+        if !range.contains(&size) {
+            let (least, most) = (units::show_bytes(*range.start()), units::show_bytes(*range.end()));
+            self.report(&codes::RANGE, place, format!("`{place}` is out of range"))
+                .label(format!("must be {least} to {most}"));
+            return None;
+        }
+        Some(size)
+    }
+
+    /// A number within the range, where there is one.
+    fn within<T: PartialOrd + std::fmt::Display>(
+        &mut self,
+        value: Option<T>,
+        place: &Place,
+        range: RangeInclusive<T>,
+    ) -> Option<T> {
+        let value = value?;
+        if range.contains(&value) {
+            return Some(value);
+        }
+        self.report(&codes::RANGE, place, format!("`{place}` is out of range"))
+            .label(format!("must be {} to {}", range.start(), range.end()));
+        None
+    }
+
+    /// A whole number within the range, where there is one.
+    fn count(&mut self, value: Option<Count>, place: &Place, range: RangeInclusive<u32>) -> Option<u32> {
+        self.within(value.map(|count| count.0), place, range)
+    }
+
+    /// A number within the range, where there is one.
+    fn number(&mut self, value: Option<Number>, place: &Place, range: RangeInclusive<f64>) -> Option<f64> {
+        self.within(value.map(|number| number.0), place, range)
+    }
+
+    /// One of a few words; none, and a problem, for any other.
+    fn word<T: Copy>(&mut self, word: &str, place: &Place, words: &[(&str, T)]) -> Option<T> {
+        if let Some((_, meaning)) = words.iter().find(|(known, _)| *known == word) {
+            return Some(*meaning);
+        }
+        let known = || words.iter().map(|(known, _)| *known);
+        let help = match did_you_mean(word, known()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("it can be {}", list(known())),
+        };
+        self.report(&codes::WORD, place, format!("`{place}` cannot be this")).help(help);
+        None
+    }
+
+    /// A name that is fit for labels and keys.
+    fn name(&mut self, name: &str, place: &Place) -> bool {
+        let is_plain = |c: u8| c.is_ascii_alphanumeric() || c == b'-' || c == b'_';
+        let is_fit = (1..=64).contains(&name.len()) && name.bytes().all(is_plain);
+        if !is_fit {
+            self.report(&codes::NAME, place, format!("`{}` cannot be a name", name.escape_debug()))
+                .help("use 1 to 64 ASCII letters, digits, `-` or `_`");
+        }
+        is_fit
+    }
+
+    fn time_zone(&mut self, name: &str, place: &Place) -> Option<TimeZone> {
+        let zone = TimeZone::get(name).ok();
+        if zone.is_none() {
+            self.report(&codes::TIME_ZONE, place, format!("`{place}` is not a time zone that is known here"))
+                .help("use a name of the IANA database, such as `Asia/Tokyo`, `Europe/Berlin` or `UTC`");
+        }
+        zone
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        super::files::resolve(self.directory, path)
+    }
+}

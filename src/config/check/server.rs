@@ -1,0 +1,151 @@
+//! `[server]`, `[admin]`, `[store]` and `[telemetry]`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use reqwest::Url;
+
+use crate::config::codes;
+use crate::config::document::Place;
+use crate::config::raw;
+use crate::config::{AdminSettings, LogFormat, ServerSettings, TelemetrySettings};
+use crate::store;
+
+use super::Checker;
+
+impl Checker<'_> {
+    pub(super) fn server(&mut self, raw: raw::Server, direct_sip: bool) -> Option<ServerSettings> {
+        let place = Place::of(&["server"]);
+        let public_url = self.required(
+            raw.public_url,
+            &place,
+            "public_url",
+            "set the environment variable `BASE_URL` to the address under which the world reaches this gateway",
+        );
+        let listen = self.address(raw.listen, &place.key("listen"));
+        let public_url = public_url.and_then(|url| self.url(&url, &place.key("public_url"), &["https"]));
+        let max_calls = self.count(raw.max_calls, &place.key("max_calls"), 1..=100_000);
+        let day = Duration::from_secs(86_400);
+        let drain_timeout =
+            self.span(raw.drain_timeout, &place.key("drain_timeout"), Duration::ZERO..=day);
+        let body_max = self.size(raw.body_max, &place.key("body_max"), 4 << 10..=16 << 20);
+        let headers = self.called_number_headers(raw.called_number_headers, &place);
+        let default_country = self.country(raw.default_country, &place.key("default_country"));
+        Some(ServerSettings {
+            listen: listen?,
+            public_url: public_url?,
+            max_calls: usize::try_from(max_calls?).ok()?,
+            drain_timeout: drain_timeout?,
+            body_bytes_max: usize::try_from(body_max?).ok()?,
+            called_number_headers: headers?,
+            default_country: default_country?,
+            direct_sip: raw.direct_sip.map_or(direct_sip, |flag| flag.0),
+        })
+    }
+
+    pub(super) fn admin(&mut self, raw: raw::Admin) -> Option<AdminSettings> {
+        let listen = self.address(raw.listen, &Place::of(&["admin", "listen"]))?;
+        Some(AdminSettings { listen })
+    }
+
+    pub(super) fn store(&mut self, raw: raw::Store) -> Option<store::Settings> {
+        let cache = self.size(raw.cache, &Place::of(&["store", "cache"]), 1 << 20..=64 << 30);
+        let path = self.path(&raw.path?);
+        Some(store::Settings { path, cache_bytes: cache? })
+    }
+
+    pub(super) fn telemetry(&mut self, raw: raw::Telemetry) -> Option<TelemetrySettings> {
+        let log = raw.log?;
+        let place = Place::of(&["telemetry", "log"]);
+        let level = self.log_level(log.level?, &place.key("level"));
+        let formats = [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
+        let format = self.word(&log.format?, &place.key("format"), &formats);
+        Some(TelemetrySettings { log_level: level?, log_format: format? })
+    }
+
+    /// A level, or directives per module such as `info,switchboard::openai=debug`.
+    fn log_level(&mut self, level: String, place: &Place) -> Option<String> {
+        if level.contains(['=', ',']) {
+            let problem = tracing_subscriber::EnvFilter::try_new(&level).err()?;
+            self.report(&codes::WORD, place, format!("`{place}` cannot be read as log directives"))
+                .label(problem.to_string());
+            return None;
+        }
+        let levels = ["error", "warn", "info", "debug", "trace", "off"].map(|level| (level, ()));
+        self.word(&level, place, &levels)?;
+        Some(level)
+    }
+
+    fn address(&mut self, text: Option<String>, place: &Place) -> Option<SocketAddr> {
+        let address = text?.parse().ok();
+        if address.is_none() {
+            self.report(&codes::ADDRESS, place, format!("`{place}` is not an address to listen on"))
+                .help("write an IP address and a port, such as \"0.0.0.0:8080\"");
+        }
+        address
+    }
+
+    fn called_number_headers(&mut self, names: Option<Vec<String>>, place: &Place) -> Option<Vec<String>> {
+        let place = place.key("called_number_headers");
+        let names = names?;
+        let mut are_fit = true;
+        for (index, name) in names.iter().enumerate() {
+            are_fit &= self.header_name(name, &place.index(index));
+        }
+        if names.is_empty() {
+            are_fit = false;
+            self.report(&codes::RANGE, &place, format!("`{place}` is empty"))
+                .help("name at least one header, such as \"To\"");
+        }
+        are_fit.then_some(names)
+    }
+
+    pub(super) fn header_name(&mut self, name: &str, place: &Place) -> bool {
+        let is_fit = (1..=64).contains(&name.len())
+            && name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'));
+        if !is_fit {
+            self.report(&codes::HEADER_NAME, place, format!("`{}` is not a header name", name.escape_debug()));
+        }
+        is_fit
+    }
+
+    fn country(&mut self, code: Option<String>, place: &Place) -> Option<Option<String>> {
+        let Some(code) = code else { return Some(None) };
+        let is_code = (1..=3).contains(&code.len()) && code.bytes().all(|c| c.is_ascii_digit());
+        if is_code && !code.starts_with('0') {
+            return Some(Some(code));
+        }
+        self.report(&codes::WORD, place, format!("`{place}` is not a country's calling code"))
+            .help("write its digits, such as \"81\" for Japan");
+        None
+    }
+
+    /// A URL of one of the schemes (the plain one of each only for this machine), without a slash at
+    /// its end.
+    pub(super) fn url(&mut self, text: &str, place: &Place, schemes: &[&str]) -> Option<String> {
+        match url_fault(text, schemes) {
+            None => Some(text.trim_end_matches('/').to_owned()),
+            Some(fault) => {
+                self.report(&codes::URL, place, format!("`{place}` is not a usable URL")).label(fault);
+                None
+            }
+        }
+    }
+}
+
+fn url_fault(text: &str, schemes: &[&str]) -> Option<String> {
+    let Ok(url) = Url::parse(text) else { return Some("not a URL".to_owned()) };
+    let Some(host) = url.host_str() else { return Some("it has no host".to_owned()) };
+    let is_loopback = matches!(host, "localhost" | "[::1]") || host.starts_with("127.");
+    let is_plain = |scheme: &str| scheme.trim_end_matches('s') == url.scheme();
+    if !schemes.contains(&url.scheme()) && !(is_loopback && schemes.iter().any(|scheme| is_plain(scheme))) {
+        return Some(format!("it must begin with `{}://`", schemes[0]));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Some("it must not have a user or password".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Some("it must not have a query or fragment".to_owned());
+    }
+    None
+}

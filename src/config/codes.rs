@@ -1,0 +1,184 @@
+//! Every kind of problem a configuration can have, in one list. `docs/errors.md` is made from it.
+
+/// Whether the gateway can run all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// It cannot.
+    Error,
+    /// It can, but probably not as meant.
+    Warning,
+}
+
+/// A kind of problem. Its id never changes its meaning.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Code {
+    /// `E…` for errors, `W…` for warnings.
+    pub id: &'static str,
+    /// Whether the gateway can run all the same.
+    pub severity: Severity,
+    /// The kind, in a few words.
+    pub title: &'static str,
+    /// Cause and remedy, in one paragraph.
+    pub explanation: &'static str,
+}
+
+/// Declares the codes and their list.
+macro_rules! codes {
+    ($($severity:ident $name:ident = $id:literal, $title:literal, $explanation:literal;)*) => {
+        $(pub(super) static $name: Code = Code {
+            id: $id,
+            severity: Severity::$severity,
+            title: $title,
+            explanation: $explanation,
+        };)*
+
+        /// All codes, in the order of their ids.
+        pub static ALL: &[&Code] = &[$(&$name),*];
+    };
+}
+
+codes! {
+    Error FILE = "E0101", "the configuration cannot be read",
+        "The file does not exist, is not a plain file, may not be read by this user, or is larger than 1 MiB. \
+         Give its path with `--config`.";
+    Error ENCODING = "E0102", "not UTF-8",
+        "Configuration files are UTF-8 text. An editor may have saved the file as Shift_JIS or UTF-16: save it \
+         again as UTF-8.";
+    Error SYNTAX = "E0103", "not TOML",
+        "The text breaks the rules of TOML 1.1 (toml.io). The most common causes are a missing quote, a table \
+         that is opened twice, and a key that is given twice.";
+    Error UNKNOWN_KEY = "E0104", "unknown key",
+        "No such key exists in this table, so it would have no effect. It is misspelt, or stands in the wrong \
+         table. `docs/config.md` lists all keys.";
+    Error WRONG_TYPE = "E0105", "wrong type",
+        "The value is of another type than the key wants: for example a number where a text is wanted. Durations \
+         and sizes are texts with a unit: \"30s\", \"64MiB\".";
+    Error MISSING_KEY = "E0106", "missing key",
+        "The table lacks a key without which it means nothing.";
+    Error VARIABLE = "E0107", "environment variable not set",
+        "A text refers to `${NAME}`, and there is no such variable in the environment or in the file `.env` \
+         beside the configuration. Set it, or give a value to use without it: `${NAME:-value}`. To write a \
+         dollar sign itself, write `$$`.";
+    Error INTERPOLATION = "E0108", "unreadable `${…}`",
+        "After `${` there must be a variable's name, or `file:` and a path, and then `}`. To write a dollar sign \
+         itself, write `$$`.";
+    Error INCLUDED_FILE = "E0109", "a file it names cannot be read",
+        "A file named by `${file:…}` or `instructions_file` does not exist, is not a plain file, is too large, or \
+         is not UTF-8. Paths are relative to the directory of the configuration.";
+    Error DOTENV = "E0110", "unreadable line in `.env`",
+        "Lines of `.env` have the form `NAME=value`, `NAME=\"value\"` or `NAME='value'`; `#` begins a comment. The \
+         line itself is not shown, as it may hold a secret.";
+    Error OVERRIDE = "E0111", "an override has no place",
+        "Variables of the form `SWITCHBOARD__SERVER__LISTEN` replace `server.listen`. They reach keys of tables, \
+         not elements of lists, and cannot go below a key that holds a plain value.";
+    Error UNIT = "E0112", "unreadable duration or size",
+        "A duration is a whole number and a unit: `250ms`, `30s`, `15m`, `2h`, `90d`, or several of them. A size \
+         is a whole number and `B`, `KiB`, `MiB`, `GiB`, `kB`, `MB` or `GB`.";
+    Error NAME = "E0113", "not usable as a name",
+        "Names of sessions, routes, plugins and their like become labels of metrics and parts of keys. They have \
+         1 to 64 ASCII letters, digits, `-` or `_`.";
+    Error RANGE = "E0114", "out of range",
+        "The number, duration or size is smaller or larger than what is possible or sensible here.";
+    Error WORD = "E0115", "not one of the possible words",
+        "The key takes one of a few words, and this is none of them.";
+    Error TIME_ZONE = "E0116", "unknown time zone",
+        "Time zones have the names of the IANA database, such as `Asia/Tokyo` or `UTC`. Should a well-known name \
+         be refused, the machine lacks that database: install the package `tzdata`.";
+    Error ROUTE_TWICE = "E0201", "two routes of one name",
+        "Records and metrics name the route that took a call, so each route needs a name of its own.";
+    Error ROUTE_ACTION = "E0202", "a route must do exactly one thing",
+        "A route says exactly one of `session` (a model answers), `reject` (the call is turned away with a SIP \
+         code) and `forward` (the call is sent to a number). `vars` make sense only with `session`.";
+    Error UNKNOWN_SESSION = "E0203", "unknown session",
+        "A route or `extends` names a session, and there is no `[sessions.NAME]` of that name.";
+    Error NUMBER_PATTERN = "E0204", "not a number pattern",
+        "Numbers are written in E.164, `+` and country code first, with an optional `*` at the end: \
+         `+815012345678`, `+8150*`. A caller can also be `anonymous`.";
+    Error HOURS = "E0205", "unreadable hours",
+        "Hours are written like `{ days = \"mon-fri\", between = \"09:00-18:00\", tz = \"Asia/Tokyo\" }`, or with \
+         `outside` in place of `between`. A span that ends before it begins goes over midnight.";
+    Error REJECT_CODE = "E0206", "not a SIP code that refuses",
+        "A call is refused with a SIP final response of 400 to 699: 486 (busy), 603 (declined), 404 (nobody here). \
+         Carriers with only two answers are told `busy` for 486 and 600, else `rejected`.";
+    Error TARGET = "E0207", "not a place to send a call",
+        "A call can be sent to a number in E.164 (`+81312345678`, `tel:+81312345678`) or to a SIP address \
+         (`sip:desk@example.com`).";
+    Error HEADER_NAME = "E0208", "not a header name",
+        "A SIP header's name has letters, digits and `-` only.";
+    Warning UNREACHABLE = "W0209", "a route is never reached",
+        "The first route that matches takes the call. A route above has no condition and takes every call, so this \
+         one has no effect. Move the route without conditions to the end.";
+    Warning NO_CATCH_ALL = "W0210", "calls may match no route",
+        "Every route has conditions. A call that matches none is rejected with 404. End the list with a route \
+         without conditions to say what should happen instead.";
+    Error NOTHING_ANSWERS = "E0211", "nothing answers",
+        "Without `[[routes]]` every call is answered with the only session. With no session there is nothing to \
+         answer with, and with several it is not clear which one is meant: add a route.";
+    Error EXTENDS_ITSELF = "E0301", "a session extends itself",
+        "`extends` names a session whose values are used where this one has none. Following `extends` must come to \
+         an end.";
+    Error WRONG_API = "E0302", "the model speaks another API",
+        "Switchboard speaks OpenAI's Realtime API over SIP. Models of the Live API do not understand it.";
+    Warning RETIRING = "W0303", "the model will be switched off",
+        "The provider has announced the day on which the model stops working. Choose its successor before then.";
+    Error UNFITTING = "E0304", "settings that do not go together",
+        "The provider refuses a session in which these settings meet, and the call would fail. Remove one of them.";
+    Error TEMPLATE = "E0305", "unreadable template",
+        "Instructions and greetings are templates (minijinja, a Jinja2 dialect): `{{ vars.shop }}` puts a value in, \
+         `{% if call.from %}…{% endif %}` makes a part conditional. This one cannot be compiled or rendered.";
+    Error TEMPLATE_NAME = "E0306", "a template uses an unknown name",
+        "Templates know `call.id`, `call.from`, `call.from_masked`, `call.to`, `call.path`, `now`, and `vars.NAME` for \
+         every variable of the session or of the route that chose it. A variable that only some routes set needs \
+         a value in the session too, or a default: `{{ vars.shop | default(\"\") }}`.";
+    Error INSTRUCTIONS = "E0307", "no instructions, or two",
+        "A session says what the model is told in exactly one of `instructions` and `instructions_file`. Only a \
+         session with a stored `prompt` can do without.";
+    Error LANGUAGE = "E0308", "not a language code",
+        "Languages are written with two lower-case letters (ISO 639-1): `ja`, `en`.";
+    Error NO_TRANSFER_TARGET = "E0309", "`transfer` has nowhere to go",
+        "The session offers the built-in tool `transfer`, which sends the caller to one of the places of \
+         `[sessions.NAME.transfer]`. There are none.";
+    Error UNKNOWN_TOOL = "E0310", "no such tool",
+        "The session offers a tool by a name or pattern that no built-in tool and no plugin has.";
+    Warning UNUSED_SESSION = "W0311", "a session is not used",
+        "No route answers with this session, and no other session extends it.";
+    Warning UNPROTECTED = "W0312", "no greeting to protect",
+        "`greeting_protected` keeps the caller from interrupting the greeting, but there is none, or turn detection \
+         is off anyway.";
+    Error ADDRESS = "E0401", "not an address to listen on",
+        "An address is an IP address and a port: `0.0.0.0:8080`, `127.0.0.1:9797`, `[::1]:8080`.";
+    Error URL = "E0402", "not a usable URL",
+        "URLs must be `https://` (`http://` only for this machine itself), and have no user, password, query or \
+         fragment. Twilio signs the URL it calls: `public_url` must be the one it sees.";
+    Error NO_SECRET = "E0403", "missing secret",
+        "The gateway cannot work without it. Set the environment variable, or write it into the file `.env` beside \
+         the configuration.";
+    Warning LITERAL_SECRET = "W0404", "a secret stands in the file",
+        "Configuration files are copied, shown and put under version control. Put the secret into the environment, \
+         into `.env`, or into a file of its own, and refer to it: `${NAME}`, `${file:/run/secrets/name}`.";
+    Error CREDENTIAL = "E0405", "not a credential of its kind",
+        "The value cannot be what the key wants: an account SID begins with `AC`, a project id has only letters, \
+         digits, `_` and `-`, and what follows `whsec_` in a webhook secret is base64.";
+    Warning REGION = "W0406", "API and SIP host are of different regions",
+        "Calls that arrive at a regional SIP host are known only to the API of that region: accepting them elsewhere \
+         fails with 404. Leave `sip_host` out to have it follow from `base_url`.";
+    Error PLUGIN_FILE = "E0501", "the plugin's file is missing",
+        "`path` must name a WebAssembly component, relative to the directory of the configuration.";
+    Error HASH = "E0502", "not a SHA-256",
+        "`sha256` pins the plugin's file: 64 hexadecimal digits, as `sha256sum` prints them.";
+    Error PRICE = "E0601", "not a price",
+        "Prices are US dollars per million tokens, or per minute, and never negative.";
+}
+
+/// The reference page of all codes, in Markdown.
+pub fn reference() -> String {
+    let mut page = String::from(
+        "# Problems of a configuration\n\n\
+         `switchboard check` names each problem by a code. Errors (`E…`) keep the gateway from starting; warnings\n\
+         (`W…`) do not. This page is made from `src/config/codes.rs`.\n",
+    );
+    for code in ALL {
+        page.push_str(&format!("\n## {}: {}\n\n{}\n", code.id, code.title, code.explanation));
+    }
+    page
+}

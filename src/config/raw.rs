@@ -1,0 +1,263 @@
+//! `gateway.toml` as it is typed: every key optional, unknown keys refused, no logic.
+//!
+//! The doc comments here are short; `docs/config.md` is the reference, and a test checks that it
+//! mentions every key.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::forms::{Count, Flag, Number, OneOrMany, Scalar, WordOr};
+
+/// Declares a table of optional keys.
+macro_rules! tables {
+    ($($(#[$doc:meta])* $name:ident { $($key:ident: $kind:ty,)* })*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Debug, Default, Deserialize)]
+            #[serde(default, deny_unknown_fields)]
+            pub(super) struct $name {
+                $(pub(super) $key: Option<$kind>,)*
+            }
+        )*
+
+        /// Every key of every table, for the test of the reference.
+        #[cfg(test)]
+        pub(super) const KEYS: &[&str] = &[$($(stringify!($key),)*)*];
+    };
+}
+
+/// The whole file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Raw {
+    pub(super) server: Server,
+    pub(super) admin: Admin,
+    pub(super) openai: OpenAi,
+    pub(super) twilio: Twilio,
+    pub(super) features: Features,
+    pub(super) store: Store,
+    pub(super) telemetry: Telemetry,
+    pub(super) sessions: BTreeMap<String, Session>,
+    pub(super) routes: Vec<Route>,
+    pub(super) plugins: BTreeMap<String, Plugin>,
+    pub(super) pricing: BTreeMap<String, Price>,
+}
+
+tables! {
+    Server {
+        listen: String,
+        public_url: String,
+        max_calls: Count,
+        drain_timeout: String,
+        body_max: String,
+        called_number_headers: Vec<String>,
+        default_country: String,
+        direct_sip: Flag,
+    }
+
+    Admin {
+        listen: String,
+    }
+
+    OpenAi {
+        api_key: String,
+        project_id: String,
+        organization: String,
+        base_url: String,
+        realtime_url: String,
+        sip_host: String,
+        webhook_secrets: OneOrMany<String>,
+        tolerance: String,
+    }
+
+    Twilio {
+        account_sid: String,
+        auth_tokens: OneOrMany<String>,
+        shared_keys: Vec<SharedKey>,
+        require_shared_key: Flag,
+        base_url: String,
+        dial: Dial,
+        apology: Say,
+    }
+
+    SharedKey {
+        id: String,
+        secret: String,
+    }
+
+    Dial {
+        timeout: String,
+        time_limit: String,
+        ring_tone: String,
+        edge: String,
+        secure_media: Flag,
+    }
+
+    Say {
+        text: String,
+        language: String,
+        voice: String,
+    }
+
+    Features {
+        openai_sip: Flag,
+    }
+
+    Store {
+        path: String,
+        cache: String,
+    }
+
+    Telemetry {
+        log: Log,
+    }
+
+    Log {
+        level: String,
+        format: String,
+    }
+
+    Session {
+        extends: String,
+        model: String,
+        instructions: String,
+        instructions_file: String,
+        greeting: String,
+        greeting_protected: Flag,
+        vars: BTreeMap<String, Scalar>,
+        timezone: String,
+        language: String,
+        voice: WordOr<CustomVoice>,
+        speed: Number,
+        noise_reduction: WordOr<NoiseReduction>,
+        transcription: WordOr<Transcription>,
+        turn_detection: WordOr<TurnDetection>,
+        tools: Vec<String>,
+        tool_choice: WordOr<ToolChoice>,
+        parallel_tool_calls: Flag,
+        reasoning_effort: String,
+        max_output_tokens: Scalar,
+        truncation: WordOr<Truncation>,
+        tracing: WordOr<Tracing>,
+        prompt: Prompt,
+        include: Vec<String>,
+        limits: Limits,
+        transfer: BTreeMap<String, String>,
+    }
+
+    CustomVoice {
+        id: String,
+    }
+
+    NoiseReduction {
+        r#type: String,
+        strength: Number,
+    }
+
+    Transcription {
+        model: String,
+        language: String,
+        languages: Vec<String>,
+        prompt: String,
+        keywords: Vec<String>,
+        delay: String,
+    }
+
+    TurnDetection {
+        r#type: String,
+        threshold: Number,
+        prefix_padding: String,
+        silence_duration: String,
+        idle_timeout: String,
+        eagerness: String,
+        create_response: Flag,
+        interrupt_response: Flag,
+    }
+
+    ToolChoice {
+        name: String,
+    }
+
+    Truncation {
+        retention_ratio: Number,
+        post_instructions_tokens: Count,
+    }
+
+    Tracing {
+        workflow_name: String,
+        group_id: String,
+        metadata: BTreeMap<String, Scalar>,
+    }
+
+    Prompt {
+        id: String,
+        version: String,
+        variables: BTreeMap<String, Scalar>,
+    }
+
+    Limits {
+        duration: String,
+        silence: String,
+        tool_calls: Count,
+        tool_output: String,
+    }
+
+    Route {
+        name: String,
+        r#match: Match,
+        session: String,
+        vars: BTreeMap<String, Scalar>,
+        reject: Count,
+        forward: String,
+    }
+
+    Match {
+        to: OneOrMany<String>,
+        from: OneOrMany<String>,
+        header: BTreeMap<String, String>,
+        hours: Hours,
+        percent: Number,
+    }
+
+    Hours {
+        days: String,
+        between: String,
+        outside: String,
+        tz: String,
+    }
+
+    Plugin {
+        path: String,
+        sha256: String,
+        config: BTreeMap<String, toml::Value>,
+        allow: Allow,
+        limits: PluginLimits,
+    }
+
+    Allow {
+        kv: String,
+    }
+
+    PluginLimits {
+        memory: String,
+        time: String,
+        output: String,
+        log: String,
+        concurrency: Count,
+    }
+
+    Price {
+        as_of: String,
+        text: Rates,
+        audio: Rates,
+        image: Rates,
+        per_minute: Number,
+    }
+
+    Rates {
+        input: Number,
+        cached: Number,
+        output: Number,
+    }
+}

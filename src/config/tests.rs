@@ -1,0 +1,29 @@
+//! What belongs together: defaults and rooms, keys and their reference.
+
+use super::*;
+
+#[test]
+fn defaults_have_their_shape() {
+    let defaults = Defaults::read();
+    shape::typed::<raw::Raw>(defaults.table).unwrap();
+    shape::typed::<raw::Session>(defaults.session).unwrap();
+    shape::typed::<raw::Plugin>(defaults.plugin).unwrap();
+}
+
+#[test]
+fn every_key_stands_in_the_reference() {
+    let page = include_str!("../../docs/config.md");
+    for key in raw::KEYS {
+        let key = key.trim_start_matches("r#");
+        assert!(page.contains(&format!("`{key}`")), "docs/config.md does not mention `{key}`");
+    }
+}
+
+#[test]
+fn ids_of_problems_are_unique_and_in_order() {
+    let ids: Vec<&str> = codes::ALL.iter().map(|code| code.id.trim_start_matches(['E', 'W'])).collect();
+    assert!(ids.is_sorted_by(|left, right| left < right), "{ids:?}");
+    for code in codes::ALL {
+        assert_eq!(code.id.starts_with('W'), code.severity == codes::Severity::Warning, "{}", code.id);
+    }
+}
