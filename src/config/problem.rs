@@ -153,11 +153,6 @@ impl Problems {
         }
     }
 
-    pub(super) fn extend(&mut self, problems: Problems) {
-        problems.list.into_iter().for_each(|problem| self.push(problem));
-        self.more += problems.more;
-    }
-
     /// Puts them into the order of the file; what has no position goes first.
     pub(super) fn sort(&mut self) {
         self.list.sort_by_key(|problem| match &problem.location {
