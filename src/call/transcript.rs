@@ -26,6 +26,7 @@ const CLOSED_MAX: usize = 32;
 pub struct Transcript {
     audio_clock: AudioClock,
     caller: VecDeque<Utterance>,
+    caller_is_speaking: bool,
     assistant: VecDeque<Speech>,
     closed: VecDeque<ItemId>,
     hears_playback: bool,
@@ -51,7 +52,10 @@ struct Speech {
     n: Option<u32>,
     parts: Vec<(ItemId, String)>,
     started: Timestamp,
-    is_playing: bool,
+    /// Its sound began.
+    is_begun: bool,
+    /// The caller hears it now, as far as we know.
+    is_audible: bool,
     played: Option<(Timestamp, LineStatus)>,
     status: Option<TurnStatus>,
 }
@@ -74,12 +78,12 @@ impl Transcript {
 
     /// Claims that the caller is speaking now.
     pub fn caller_is_speaking(&self) -> bool {
-        self.caller.back().is_some_and(|utterance| utterance.ended.is_none())
+        self.caller_is_speaking
     }
 
     /// Claims that the caller hears the assistant now.
     pub fn assistant_is_audible(&self) -> bool {
-        self.assistant.iter().any(|speech| speech.is_playing && speech.played.is_none())
+        self.assistant.iter().any(|speech| speech.is_audible)
     }
 
     /// Claims that the turn has words.
@@ -94,6 +98,7 @@ impl Transcript {
 
     /// The caller began to speak.
     pub fn caller_started(&mut self, item: ItemId, at_ms: Option<u64>, now: Timestamp) {
+        self.caller_is_speaking = true;
         self.audio_clock.saw_start(at_ms, now);
         let utterance = self.utterance(item, now);
         utterance.start_ms = at_ms;
@@ -101,6 +106,7 @@ impl Transcript {
 
     /// The caller stopped speaking.
     pub fn caller_stopped(&mut self, item: ItemId, at_ms: Option<u64>, now: Timestamp) {
+        self.caller_is_speaking = false;
         self.audio_clock.saw_stop(at_ms, now);
         let after = self.audio_clock.padding.after;
         let utterance = self.utterance(item, now);
@@ -168,7 +174,7 @@ impl Transcript {
         speech.status = Some(status);
         // A turn that was cut before its first sound will never be played.
         let is_over = speech.played.is_some()
-            || (status != TurnStatus::Completed && !speech.is_playing && hears_playback);
+            || (status != TurnStatus::Completed && !speech.is_begun && hears_playback);
         self.keep_speech(at);
         if is_over {
             self.assistant.remove(at);
@@ -179,17 +185,32 @@ impl Transcript {
     pub fn playback_started(&mut self, turn: TurnId, now: Timestamp) {
         self.hears_playback = true;
         let speech = self.speech(turn, now);
-        speech.started = now;
-        speech.is_playing = true;
+        if speech.played.is_none() {
+            speech.started = now;
+            speech.is_begun = true;
+            speech.is_audible = true;
+        }
     }
 
     /// The turn was played to its end (`Final`) or the rest of it will not be heard (`Interrupted`).
     pub fn playback_ended(&mut self, turn: &TurnId, status: LineStatus, now: Timestamp) {
         let Some(at) = self.assistant.iter().position(|speech| speech.turn == *turn) else { return };
-        self.assistant[at].played = Some((now, status));
+        let speech = &mut self.assistant[at];
+        speech.is_audible = false;
+        speech.played.get_or_insert((now, status));
         if self.assistant[at].status.is_some() {
             self.keep_speech(at);
             self.assistant.remove(at);
+        }
+    }
+
+    /// The sideband was lost: the end of what is being said may pass unseen. Words that come later still
+    /// belong to it.
+    pub fn lost(&mut self) {
+        self.caller_is_speaking = false;
+        for at in 0..self.assistant.len() {
+            self.assistant[at].is_audible = false;
+            self.keep_speech(at);
         }
     }
 
@@ -202,7 +223,7 @@ impl Transcript {
             self.close_utterance(&item, status);
         }
         while let Some(speech) = self.assistant.front_mut() {
-            if speech.is_playing && speech.played.is_none() {
+            if std::mem::take(&mut speech.is_audible) {
                 speech.played = Some((now, LineStatus::Interrupted));
             }
             self.keep_speech(0);
@@ -269,7 +290,8 @@ impl Transcript {
             n: None,
             parts: Vec::new(),
             started: now,
-            is_playing: false,
+            is_begun: false,
+            is_audible: false,
             played: None,
             status: None,
         });
@@ -317,7 +339,7 @@ impl Speech {
                 LineStatus::Interrupted
             }
             (Some(TurnStatus::Completed), Some(_)) => LineStatus::Final,
-            (Some(TurnStatus::Completed), None) if !hears_playback || self.is_playing => LineStatus::Final,
+            (Some(TurnStatus::Completed), None) if !hears_playback || self.is_begun => LineStatus::Final,
             _ => LineStatus::Partial,
         }
     }
