@@ -30,6 +30,8 @@ const TIME_WARNING: Duration = Duration::from_secs(120);
 const BEFORE_EXPIRY: Duration = Duration::from_secs(30);
 /// Turn detection is set although the protected greeting's end was never reported.
 const GREETING_MAX: Duration = Duration::from_secs(15);
+/// The longest audio that one transcription can be billed for, in seconds: a day.
+const TRANSCRIPTION_S_MAX: f64 = 86_400.0;
 /// The longest arguments of a tool call in bytes.
 const ARGUMENTS_BYTES_MAX: usize = 64 << 10;
 
@@ -322,6 +324,7 @@ impl Call {
             model_knows,
         });
         keys.last = now;
+        keys.model_knows &= model_knows;
         if keys.digits.len() < KEYS_MAX {
             keys.digits.push(digit);
         }
@@ -332,15 +335,18 @@ impl Call {
     }
 
     fn tell_keys(&mut self, now: Timestamp) {
-        let Some(keys) = self.keys.take() else { return };
-        self.transcript.keys(keys.digits.chars().count(), keys.started, now);
-        if keys.model_knows {
-            return;
-        }
+        let Some(keys) = self.keep_keys().filter(|keys| !keys.model_knows) else { return };
         let text = format!("The caller pressed these keys on the telephone: {}", keys.digits);
         self.send(ProviderCommand::InjectContext { role: ContextRole::User, text });
         self.turns.want(Prompt::new(PromptKind::Notice, None));
         self.go_on(now);
+    }
+
+    /// The row of keys is over: how many there were goes into the transcript.
+    pub(super) fn keep_keys(&mut self) -> Option<Keys> {
+        let keys = self.keys.take()?;
+        self.transcript.keys(keys.digits.chars().count(), keys.started, keys.last);
+        Some(keys)
     }
 
     // === errors and transfers ===
@@ -506,7 +512,11 @@ impl Call {
         }
     }
 
-    fn add_usage(&mut self, model: String, turn: Option<TurnId>, usage: Usage, now: Timestamp) {
+    fn add_usage(&mut self, model: String, turn: Option<TurnId>, mut usage: Usage, now: Timestamp) {
+        // The only number that could shrink the sum, or make the record unreadable.
+        let seconds = usage.transcription_s;
+        usage.transcription_s =
+            if seconds.is_finite() { seconds.clamp(0.0, TRANSCRIPTION_S_MAX) } else { 0.0 };
         let cost_usd = self.terms().and_then(|terms| terms.prices.cost(&model, &usage));
         self.record.usage += &usage;
         if let Some(cost) = cost_usd {

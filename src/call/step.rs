@@ -312,6 +312,9 @@ impl Call {
     fn open_sideband(&mut self, now: Timestamp) {
         self.record.state = State::Accepted;
         self.record.stages.accepted = Some(now);
+        // The audio starts after the call was offered.
+        let earliest = self.record.stages.webhook_received.unwrap_or(now);
+        self.transcript.set_earliest(earliest);
         self.record_changed = true;
         self.sideband = Sideband::Opening { since: now };
         self.actions.push(Action::Attach { after: Duration::ZERO });
@@ -500,6 +503,7 @@ impl Call {
     }
 
     pub(super) fn end(&mut self, reason: EndedReason, detail: Option<String>, now: Timestamp) {
+        self.keep_keys();
         self.transcript.flush(now);
         for cancelled in self.tools.cancel_all(now) {
             self.actions.push(Action::Keep(Keep::ToolCall(cancelled)));

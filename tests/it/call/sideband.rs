@@ -264,7 +264,7 @@ fn keys_pressed_before_a_loss_are_told_after_it() {
     7.000 (deadline)
           - #1 tell as User: The caller pressed these keys on the telephone: 42
           - #2 prompt
-          - line Keypad 2.000–7.000 Final ••
+          - line Keypad 2.000–2.500 Final ••
     "#);
 }
 
