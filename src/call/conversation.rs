@@ -7,8 +7,8 @@ use super::event::{
     TurnStatus,
 };
 use super::leave::Exit;
-use super::record::{EndedReason, FORMAT, LineStatus, ToolOutcomeKind, Usage, UsageRecord};
-use super::step::{Call, Keys, Quiet, Sideband};
+use super::record::{FORMAT, LineStatus, ToolOutcomeKind, Usage, UsageRecord};
+use super::step::{Call, Keys, Quiet};
 use super::terms::Greeting;
 use super::tools::Admission;
 use super::turns::{Prompt, PromptKind};
@@ -30,6 +30,8 @@ const TIME_WARNING: Duration = Duration::from_secs(120);
 const BEFORE_EXPIRY: Duration = Duration::from_secs(30);
 /// Turn detection is set although the protected greeting's end was never reported.
 const GREETING_MAX: Duration = Duration::from_secs(15);
+/// The longest audio that one transcription can be billed for, in seconds: a day.
+const TRANSCRIPTION_S_MAX: f64 = 86_400.0;
 /// The longest arguments of a tool call in bytes.
 const ARGUMENTS_BYTES_MAX: usize = 64 << 10;
 
@@ -46,6 +48,9 @@ const TRANSFER_FAILED: &str =
 
 impl Call {
     pub(super) fn on_provider(&mut self, event: ProviderEvent, now: Timestamp) {
+        if !self.is_up() {
+            return self.on_early_event(event, now);
+        }
         match event {
             ProviderEvent::CallerSpeechStarted { item, at_ms } => {
                 self.transcript.caller_started(item, at_ms, now);
@@ -89,9 +94,17 @@ impl Call {
                 self.on_error(class, code, &message, command, now);
             }
             ProviderEvent::Unknown { kind } => self.note("provider.unknown", Some(&kind), now),
-            ProviderEvent::Attached { .. } | ProviderEvent::Configured | ProviderEvent::Ignored => {}
+            ProviderEvent::Configured => self.unconfirmed_turn_detection = None,
+            ProviderEvent::Attached { .. } | ProviderEvent::Ignored => {}
         }
         self.go_on(now);
+    }
+
+    /// Before the session is confirmed nothing counts, but an error tells why it never will be.
+    fn on_early_event(&mut self, event: ProviderEvent, now: Timestamp) {
+        if let ProviderEvent::Error { code, message, .. } = event {
+            self.note_error(code.as_deref(), &message, now);
+        }
     }
 
     // === turns ===
@@ -99,10 +112,7 @@ impl Call {
     pub(super) fn greet(&mut self, now: Timestamp) {
         let greeting = self.terms().map_or(Greeting::Wait, |terms| terms.greeting.clone());
         let instructions = match greeting {
-            Greeting::Wait => {
-                self.quiet.since = Some(now);
-                return self.set_turn_detection();
-            }
+            Greeting::Wait => return self.set_turn_detection(),
             Greeting::ByInstructions => None,
             Greeting::Say(words) => {
                 Some(format!("Greet the caller with exactly these words, then listen:\n{words}"))
@@ -115,7 +125,7 @@ impl Call {
 
     /// Asks for the next turn, if there is something to say and nobody is saying anything.
     pub(super) fn go_on(&mut self, now: Timestamp) {
-        if !matches!(self.sideband, Sideband::Up) || self.leave.asked().is_some() {
+        if !self.is_up() || self.leave.asked().is_some() {
             return;
         }
         if !self.leave.is_under_way() {
@@ -182,6 +192,10 @@ impl Call {
         self.do_leave(what, now);
         if !self.transcript.assistant_is_audible() {
             self.quiet.since = Some(now);
+            // A greeting that makes no sound protects nothing.
+            if self.is_greeting && (status != TurnStatus::Completed || !has_words) {
+                self.set_turn_detection();
+            }
         }
     }
 
@@ -205,7 +219,14 @@ impl Call {
     fn set_turn_detection(&mut self) {
         self.is_greeting = false;
         let waiting = self.terms.as_mut().and_then(|terms| terms.turn_detection_after_greeting.take());
-        if let Some(turn_detection) = waiting {
+        if waiting.is_some() {
+            self.unconfirmed_turn_detection = waiting;
+            self.resend_turn_detection();
+        }
+    }
+
+    pub(super) fn resend_turn_detection(&mut self) {
+        if let Some(turn_detection) = self.unconfirmed_turn_detection.clone() {
             self.send(ProviderCommand::SetTurnDetection(turn_detection));
         }
     }
@@ -275,7 +296,7 @@ impl Call {
     pub(super) fn on_tool_finished(&mut self, finished: &ToolFinished, now: Timestamp) {
         let Some(record) = self.tools.finish(finished, now) else { return };
         let record = record.clone();
-        if matches!(self.sideband, Sideband::Up) {
+        if self.is_up() {
             self.submit(finished.tool_call.clone(), finished.output.clone());
         }
         // Answered first, written down after: the model is waiting, the disk is not.
@@ -303,6 +324,7 @@ impl Call {
             model_knows,
         });
         keys.last = now;
+        keys.model_knows &= model_knows;
         if keys.digits.len() < KEYS_MAX {
             keys.digits.push(digit);
         }
@@ -313,15 +335,18 @@ impl Call {
     }
 
     fn tell_keys(&mut self, now: Timestamp) {
-        let Some(keys) = self.keys.take() else { return };
-        self.transcript.keys(keys.digits.chars().count(), keys.started, now);
-        if keys.model_knows {
-            return;
-        }
+        let Some(keys) = self.keep_keys().filter(|keys| !keys.model_knows) else { return };
         let text = format!("The caller pressed these keys on the telephone: {}", keys.digits);
         self.send(ProviderCommand::InjectContext { role: ContextRole::User, text });
         self.turns.want(Prompt::new(PromptKind::Notice, None));
         self.go_on(now);
+    }
+
+    /// The row of keys is over: how many there were goes into the transcript.
+    pub(super) fn keep_keys(&mut self) -> Option<Keys> {
+        let keys = self.keys.take()?;
+        self.transcript.keys(keys.digits.chars().count(), keys.started, keys.last);
+        Some(keys)
     }
 
     // === errors and transfers ===
@@ -348,14 +373,18 @@ impl Call {
             }
             // What was asked for counts as lost in a moment, and is then asked for again.
             (ErrorClass::Capacity, _) => {}
-            (_, Some(command)) => {
-                if self.turns.failed(command) == Some(PromptKind::Goodbye) {
-                    self.leave.goodbye_failed(now);
-                }
-            }
+            (_, Some(command)) => match self.turns.failed(command) {
+                Some(PromptKind::Goodbye) => self.leave.goodbye_failed(now),
+                Some(PromptKind::Greeting) => self.set_turn_detection(),
+                _ => {}
+            },
             (_, None) => {}
         }
-        let text = format!("{}: {message}", code.as_deref().unwrap_or("error"));
+        self.note_error(code.as_deref(), message, now);
+    }
+
+    fn note_error(&mut self, code: Option<&str>, message: &str, now: Timestamp) {
+        let text = format!("{}: {message}", code.unwrap_or("error"));
         self.note("provider.error", Some(&text), now);
     }
 
@@ -372,20 +401,15 @@ impl Call {
 
     pub(super) fn transfer_failed(&mut self, why: &str, now: Timestamp) {
         self.note("transfer.failed", Some(why), now);
-        if matches!(self.sideband, Sideband::Up) {
-            self.turns.want(Prompt::new(PromptKind::Notice, Some(TRANSFER_FAILED.to_owned())));
-            self.go_on(now);
-        } else {
-            self.end(EndedReason::Transferred, Some(format!("unconfirmed: {why}")), now);
-        }
+        self.turns.want(Prompt::new(PromptKind::Notice, Some(TRANSFER_FAILED.to_owned())));
+        self.go_on(now);
     }
 
     // === time ===
 
     pub(super) fn conversation_deadline(&self) -> Option<Timestamp> {
-        let keys = self.keys.as_ref().map(|keys| keys.last + KEYS_TOGETHER);
         [
-            keys,
+            self.keys_together_at(),
             self.turns.deadline(),
             self.leave.deadline(),
             self.time_warning_at(),
@@ -400,7 +424,7 @@ impl Call {
 
     pub(super) fn on_conversation_deadline(&mut self, now: Timestamp) {
         let is_due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
-        if is_due(self.keys.as_ref().map(|keys| keys.last + KEYS_TOGETHER)) {
+        if is_due(self.keys_together_at()) {
             self.tell_keys(now);
         }
         if is_due(self.greeting_over_at()) {
@@ -426,8 +450,13 @@ impl Call {
         self.go_on(now);
     }
 
+    fn keys_together_at(&self) -> Option<Timestamp> {
+        let keys = self.keys.as_ref().filter(|_| self.is_up())?;
+        Some(keys.last + KEYS_TOGETHER)
+    }
+
     fn on_silence(&mut self, now: Timestamp) {
-        self.quiet = Quiet { since: None, asked: self.quiet.asked + 1 };
+        self.quiet = Quiet { since: Some(now), asked: self.quiet.asked.saturating_add(1) };
         if self.quiet.asked == 1 {
             self.turns.want(Prompt::new(PromptKind::Notice, Some(STILL_THERE.to_owned())));
         } else {
@@ -443,14 +472,15 @@ impl Call {
             || self.leave.is_under_way()
             || self.transcript.caller_is_speaking()
             || self.transcript.assistant_is_audible();
-        if is_waiting || !matches!(self.sideband, Sideband::Up) {
+        if is_waiting || !self.is_up() {
             return None;
         }
         Some(self.quiet.since? + silence_max)
     }
 
     fn greeting_over_at(&self) -> Option<Timestamp> {
-        let is_waiting = self.is_greeting && self.terms()?.turn_detection_after_greeting.is_some();
+        let is_waiting =
+            self.is_up() && self.is_greeting && self.terms()?.turn_detection_after_greeting.is_some();
         if is_waiting { Some(self.record.stages.attached? + GREETING_MAX) } else { None }
     }
 
@@ -466,8 +496,7 @@ impl Call {
     }
 
     fn time_warning_at(&self) -> Option<Timestamp> {
-        let is_up = matches!(self.sideband, Sideband::Up);
-        if self.is_time_warned || self.leave.is_under_way() || !is_up {
+        if self.is_time_warned || self.leave.is_under_way() || !self.is_up() {
             return None;
         }
         let warning = self.ends_at()? - TIME_WARNING;
@@ -483,7 +512,11 @@ impl Call {
         }
     }
 
-    fn add_usage(&mut self, model: String, turn: Option<TurnId>, usage: Usage, now: Timestamp) {
+    fn add_usage(&mut self, model: String, turn: Option<TurnId>, mut usage: Usage, now: Timestamp) {
+        // The only number that could shrink the sum, or make the record unreadable.
+        let seconds = usage.transcription_s;
+        usage.transcription_s =
+            if seconds.is_finite() { seconds.clamp(0.0, TRANSCRIPTION_S_MAX) } else { 0.0 };
         let cost_usd = self.terms().and_then(|terms| terms.prices.cost(&model, &usage));
         self.record.usage += &usage;
         if let Some(cost) = cost_usd {

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use super::carrier::{self, Meaning};
 use super::event::{
     AcceptAnswer, Action, AttachFailure, CarrierEvent, Command, CommandId, Event, Keep, Offer,
-    ProviderCommand, ProviderEvent, Verdict,
+    ProviderCommand, ProviderEvent, SpeechPadding, Verdict,
 };
 use super::leave::{Do, Exit, Leave};
 use super::record::{
@@ -66,6 +66,8 @@ pub struct Call {
     pub(super) is_time_warned: bool,
     /// The greeting was asked for; turn detection waits for its end.
     pub(super) is_greeting: bool,
+    /// Turn detection that was set, and of which the provider has not said that it is.
+    pub(super) unconfirmed_turn_detection: Option<Box<RawValue>>,
     forward_to: Option<String>,
     leg_over_at: Option<Timestamp>,
     next_command: u64,
@@ -83,8 +85,8 @@ pub(super) enum Sideband {
     Opening { since: Timestamp },
     /// The provider confirmed the session.
     Up,
-    /// Lost; the `tries`th try to get it back is under way.
-    Lost { since: Timestamp, tries: usize },
+    /// Lost; the `tries`th try to get it back is under way, and is over at the latest then.
+    Lost { since: Timestamp, tries: usize, until: Timestamp },
 }
 
 /// Keys pressed so far, told to the model together.
@@ -161,6 +163,7 @@ impl Call {
             quiet: Quiet::default(),
             is_time_warned: false,
             is_greeting: false,
+            unconfirmed_turn_detection: None,
             forward_to: None,
             leg_over_at: None,
             next_command: 1,
@@ -187,6 +190,7 @@ impl Call {
         let outer = match (self.record.state, &self.sideband) {
             (State::Dialing, _) => self.record.stages.carrier_asked.map(|at| at + OFFERED_WITHIN),
             (_, Sideband::Opening { since }) => Some(*since + ATTACH_WITHIN + CONFIRM_WITHIN),
+            (_, Sideband::Lost { until, .. }) => Some(*until),
             _ => None,
         };
         let leg = self.leg_over_at.map(|at| at + LEG_OVER_GRACE);
@@ -203,8 +207,7 @@ impl Call {
             Event::AcceptAnswered(answer) => self.on_accept_answer(answer, now),
             Event::AttachFailed(failure) => self.on_attach_failure(failure, now),
             Event::Provider(ProviderEvent::Attached { expires_at, padding }) => {
-                self.transcript.set_padding(padding);
-                self.on_attached(expires_at, now);
+                self.on_attached(expires_at, padding, now);
             }
             Event::Provider(event) => self.on_provider(event, now),
             Event::SidebandLost(code) => self.on_sideband_lost(code, now),
@@ -309,6 +312,9 @@ impl Call {
     fn open_sideband(&mut self, now: Timestamp) {
         self.record.state = State::Accepted;
         self.record.stages.accepted = Some(now);
+        // The audio starts after the call was offered.
+        let earliest = self.record.stages.webhook_received.unwrap_or(now);
+        self.transcript.set_earliest(earliest);
         self.record_changed = true;
         self.sideband = Sideband::Opening { since: now };
         self.actions.push(Action::Attach { after: Duration::ZERO });
@@ -316,32 +322,46 @@ impl Call {
 
     // === the sideband ===
 
-    fn on_attached(&mut self, expires_at: Option<Timestamp>, now: Timestamp) {
+    fn on_attached(&mut self, expires_at: Option<Timestamp>, padding: SpeechPadding, now: Timestamp) {
+        if matches!(self.sideband, Sideband::Down) {
+            return;
+        }
+        self.transcript.set_padding(padding);
         if let Some(provider) = &mut self.record.provider {
             provider.expires_at = expires_at.or(provider.expires_at);
-            provider.reattached += u32::from(matches!(self.sideband, Sideband::Lost { .. }));
         }
         self.record_changed = true;
         match std::mem::replace(&mut self.sideband, Sideband::Up) {
-            Sideband::Lost { since, .. } => {
-                let gap = format!("{} ms", now.since(since).as_millis());
-                self.note("sideband.reattached", Some(&gap), now);
-                self.resend_tool_results();
-                self.go_on(now);
-            }
-            _ if self.record.state == State::Live => {}
-            _ => {
-                self.record.state = State::Live;
-                self.record.stages.attached = Some(now);
-                match self.forward_to.take() {
-                    Some(target) => {
-                        let what = self.leave.want_now(Exit::Transfer(target), now);
-                        self.do_leave(what, now);
-                    }
-                    None => self.greet(now),
-                }
-            }
+            Sideband::Lost { since, .. } => self.on_found_again(since, now),
+            Sideband::Opening { .. } => self.on_up(now),
+            Sideband::Up | Sideband::Down => {}
         }
+    }
+
+    fn on_up(&mut self, now: Timestamp) {
+        self.record.state = State::Live;
+        self.record.stages.attached = Some(now);
+        self.quiet.since = Some(now);
+        match self.forward_to.take() {
+            Some(target) => {
+                let what = self.leave.want_now(Exit::Transfer(target), now);
+                self.do_leave(what, now);
+            }
+            None => self.greet(now),
+        }
+    }
+
+    /// What happened meanwhile is not told again; what was to be said is said now.
+    fn on_found_again(&mut self, since: Timestamp, now: Timestamp) {
+        if let Some(provider) = &mut self.record.provider {
+            provider.reattached += 1;
+        }
+        let gap = format!("{} ms", now.since(since).as_millis());
+        self.note("sideband.reattached", Some(&gap), now);
+        self.quiet.since = Some(now);
+        self.resend_turn_detection();
+        self.resend_tool_results();
+        self.go_on(now);
     }
 
     fn on_attach_failure(&mut self, failure: AttachFailure, now: Timestamp) {
@@ -355,7 +375,7 @@ impl Call {
                 }
             }
             Sideband::Lost { .. } if failure == AttachFailure::NotFound => self.end_gone(now),
-            Sideband::Lost { since, tries } => self.reattach(since, tries, describe(&failure), now),
+            Sideband::Lost { since, tries, .. } => self.reattach(since, tries, describe(&failure), now),
             Sideband::Down | Sideband::Up => {}
         }
     }
@@ -364,24 +384,21 @@ impl Call {
         match self.sideband {
             Sideband::Up => {}
             // It opened and fell before the session was confirmed: as good as not opened.
-            Sideband::Opening { .. } => {
-                let why = "closed before the session was confirmed".to_owned();
-                return self.on_attach_failure(AttachFailure::Passing(why), now);
-            }
-            Sideband::Lost { .. } => {
+            Sideband::Opening { .. } | Sideband::Lost { .. } => {
                 let why = "closed before the session was confirmed".to_owned();
                 return self.on_attach_failure(AttachFailure::Passing(why), now);
             }
             Sideband::Down => return,
         }
-        if let Some(command) = self.turns.lost() {
-            self.tools.not_continued(command);
-        }
-        self.leave.sideband_lost(now);
         // Asked to end, or the carrier says so: this is the end that was expected.
         if self.leg_over_at.is_some() || self.leave.asked().is_some() {
             return self.end_gone(now);
         }
+        if let Some(command) = self.turns.lost() {
+            self.tools.not_continued(command);
+        }
+        self.transcript.lost();
+        self.leave.sideband_lost(now);
         let code = code.map_or("no close frame".to_owned(), |code| format!("close code {code}"));
         self.note("sideband.lost", Some(&code), now);
         self.reattach(now, 0, code, now);
@@ -390,14 +407,20 @@ impl Call {
     fn reattach(&mut self, since: Timestamp, tries: usize, why: String, now: Timestamp) {
         match REATTACH_AFTER.get(tries) {
             Some(after) => {
-                self.sideband = Sideband::Lost { since, tries: tries + 1 };
+                let until = now + *after + CONFIRM_WITHIN;
+                self.sideband = Sideband::Lost { since, tries: tries + 1, until };
                 self.actions.push(Action::Attach { after: *after });
             }
+            None if self.leave.asked().is_some() => self.end_gone(now),
             None => {
                 self.actions.push(Action::HangUp);
                 self.end(EndedReason::ProviderDropped, Some(why), now);
             }
         }
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.sideband, Sideband::Up)
     }
 
     /// Accepted, but there is no way to talk with the session: the caller must not hang there.
@@ -458,6 +481,12 @@ impl Call {
         {
             return self.cannot_serve("the session was not confirmed in time".to_owned(), now);
         }
+        if let Sideband::Lost { since, tries, until } = self.sideband
+            && until <= now
+        {
+            let why = "the session was not confirmed in time".to_owned();
+            return self.reattach(since, tries, why, now);
+        }
         if self.leg_over_at.is_some_and(|at| at + LEG_OVER_GRACE <= now) {
             self.actions.push(Action::HangUp);
             return self.end_gone(now);
@@ -474,6 +503,7 @@ impl Call {
     }
 
     pub(super) fn end(&mut self, reason: EndedReason, detail: Option<String>, now: Timestamp) {
+        self.keep_keys();
         self.transcript.flush(now);
         for cancelled in self.tools.cancel_all(now) {
             self.actions.push(Action::Keep(Keep::ToolCall(cancelled)));

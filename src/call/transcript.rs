@@ -18,16 +18,20 @@ use crate::ids::{ItemId, TurnId};
 const TEXT_BYTES_MAX: usize = 64 << 10;
 /// How many utterances may wait for their words at once; the oldest is then kept as it stands.
 const OPEN_MAX: usize = 32;
-/// How many finished utterances are remembered, so that words that come twice make no second line.
+/// How many finished utterances and turns are remembered, so that late words make no second line.
 const CLOSED_MAX: usize = 32;
+/// How many items one turn's words may come in; the words of more are dropped.
+const PARTS_MAX: usize = 32;
 
 /// The transcript of one call in the making.
 #[derive(Debug, Default)]
 pub struct Transcript {
     audio_clock: AudioClock,
     caller: VecDeque<Utterance>,
+    caller_is_speaking: bool,
     assistant: VecDeque<Speech>,
-    closed: VecDeque<ItemId>,
+    closed_items: Recent<ItemId>,
+    closed_turns: Recent<TurnId>,
     hears_playback: bool,
     next: u32,
     changed: Vec<Line>,
@@ -51,12 +55,20 @@ struct Speech {
     n: Option<u32>,
     parts: Vec<(ItemId, String)>,
     started: Timestamp,
-    is_playing: bool,
+    /// Its sound began.
+    is_begun: bool,
+    /// The caller hears it now, as far as we know.
+    is_audible: bool,
     played: Option<(Timestamp, LineStatus)>,
     status: Option<TurnStatus>,
 }
 
 impl Transcript {
+    /// No sound of the call can be older than this.
+    pub fn set_earliest(&mut self, earliest: Timestamp) {
+        self.audio_clock.earliest = earliest;
+    }
+
     /// How far the provider's speech times reach beyond the speech.
     pub fn set_padding(&mut self, padding: SpeechPadding) {
         self.audio_clock.padding = padding;
@@ -74,17 +86,17 @@ impl Transcript {
 
     /// Claims that the caller is speaking now.
     pub fn caller_is_speaking(&self) -> bool {
-        self.caller.back().is_some_and(|utterance| utterance.ended.is_none())
+        self.caller_is_speaking
     }
 
     /// Claims that the caller hears the assistant now.
     pub fn assistant_is_audible(&self) -> bool {
-        self.assistant.iter().any(|speech| speech.is_playing && speech.played.is_none())
+        self.assistant.iter().any(|speech| speech.is_audible)
     }
 
     /// Claims that the turn has words.
     pub fn has_words(&self, turn: &TurnId) -> bool {
-        self.assistant.iter().any(|speech| speech.turn == *turn && !speech.parts.is_empty())
+        self.assistant.iter().any(|speech| speech.turn == *turn && speech.has_words())
     }
 
     /// Claims that the turn is not waiting to be played to its end.
@@ -94,26 +106,28 @@ impl Transcript {
 
     /// The caller began to speak.
     pub fn caller_started(&mut self, item: ItemId, at_ms: Option<u64>, now: Timestamp) {
-        self.audio_clock.saw_start(at_ms, now);
-        let utterance = self.utterance(item, now);
-        utterance.start_ms = at_ms;
+        self.caller_is_speaking = true;
+        let started = self.audio_clock.saw_start(at_ms, now);
+        if let Some(utterance) = self.utterance(item, now) {
+            utterance.start_ms = started;
+        }
     }
 
     /// The caller stopped speaking.
     pub fn caller_stopped(&mut self, item: ItemId, at_ms: Option<u64>, now: Timestamp) {
-        self.audio_clock.saw_stop(at_ms, now);
+        self.caller_is_speaking = false;
+        let ended = self.audio_clock.saw_stop(at_ms, now);
         let after = self.audio_clock.padding.after;
-        let utterance = self.utterance(item, now);
-        utterance.end_ms = at_ms;
-        utterance.ended = Some(now - after);
+        if let Some(utterance) = self.utterance(item, now) {
+            utterance.end_ms = ended;
+            utterance.ended = Some(now - after);
+        }
     }
 
     /// Words of the caller.
     pub fn caller_words(&mut self, item: ItemId, text: &str, mode: TextMode, now: Timestamp) {
-        if self.closed.contains(&item) {
-            return;
-        }
-        put_words(&mut self.utterance(item.clone(), now).text, text, mode);
+        let Some(utterance) = self.utterance(item.clone(), now) else { return };
+        put_words(&mut utterance.text, text, mode, TEXT_BYTES_MAX);
         if mode == TextMode::Final {
             self.close_utterance(&item, LineStatus::Final);
         }
@@ -125,14 +139,14 @@ impl Transcript {
     }
 
     /// The caller pressed keys; which is nobody's business, how many may be.
-    pub fn keys(&mut self, count: usize, started: Timestamp, now: Timestamp) {
+    pub fn keys(&mut self, count: usize, started: Timestamp, ended: Timestamp) {
         let line = Line {
             v: FORMAT,
             n: self.number(),
             speaker: Speaker::Keypad,
             text: "•".repeat(count),
             started,
-            ended: Some(now),
+            ended: Some(ended),
             status: LineStatus::Final,
             item: None,
             turn: None,
@@ -149,14 +163,8 @@ impl Transcript {
         mode: TextMode,
         now: Timestamp,
     ) {
-        let speech = self.speech(turn, now);
-        match speech.parts.iter_mut().find(|(known, _)| *known == item) {
-            Some((_, words)) => put_words(words, text, mode),
-            None => {
-                let mut words = String::new();
-                put_words(&mut words, text, mode);
-                speech.parts.push((item, words));
-            }
+        if let Some(speech) = self.speech(turn, now) {
+            speech.put_words(item, text, mode);
         }
     }
 
@@ -168,51 +176,70 @@ impl Transcript {
         speech.status = Some(status);
         // A turn that was cut before its first sound will never be played.
         let is_over = speech.played.is_some()
-            || (status != TurnStatus::Completed && !speech.is_playing && hears_playback);
+            || (status != TurnStatus::Completed && !speech.is_begun && hears_playback);
         self.keep_speech(at);
         if is_over {
-            self.assistant.remove(at);
+            self.close_speech(at);
         }
     }
 
     /// The caller can hear the turn from now on.
     pub fn playback_started(&mut self, turn: TurnId, now: Timestamp) {
         self.hears_playback = true;
-        let speech = self.speech(turn, now);
-        speech.started = now;
-        speech.is_playing = true;
+        // One sound at a time: whatever was still waiting for its end has had it.
+        self.assistant.iter_mut().for_each(|speech| speech.is_audible = false);
+        let Some(speech) = self.speech(turn, now) else { return };
+        if speech.played.is_none() {
+            speech.started = now;
+            speech.is_begun = true;
+            speech.is_audible = true;
+        }
     }
 
     /// The turn was played to its end (`Final`) or the rest of it will not be heard (`Interrupted`).
     pub fn playback_ended(&mut self, turn: &TurnId, status: LineStatus, now: Timestamp) {
         let Some(at) = self.assistant.iter().position(|speech| speech.turn == *turn) else { return };
-        self.assistant[at].played = Some((now, status));
+        let speech = &mut self.assistant[at];
+        speech.is_audible = false;
+        speech.played.get_or_insert((now, status));
         if self.assistant[at].status.is_some() {
             self.keep_speech(at);
-            self.assistant.remove(at);
+            self.close_speech(at);
+        }
+    }
+
+    /// The sideband was lost: the end of what is being said may pass unseen. Words that come later still
+    /// belong to it.
+    pub fn lost(&mut self) {
+        self.caller_is_speaking = false;
+        for at in 0..self.assistant.len() {
+            self.assistant[at].is_audible = false;
+            self.keep_speech(at);
         }
     }
 
     /// The call is over: whatever is still open is kept as it stands.
     pub fn flush(&mut self, now: Timestamp) {
         while let Some(utterance) = self.caller.front() {
-            let status =
-                if utterance.text.is_empty() { LineStatus::Untranscribed } else { LineStatus::Partial };
             let item = utterance.item.clone();
-            self.close_utterance(&item, status);
+            self.close_utterance(&item, LineStatus::Partial);
         }
         while let Some(speech) = self.assistant.front_mut() {
-            if speech.is_playing && speech.played.is_none() {
+            if std::mem::take(&mut speech.is_audible) {
                 speech.played = Some((now, LineStatus::Interrupted));
             }
             self.keep_speech(0);
-            self.assistant.pop_front();
+            self.close_speech(0);
         }
     }
 
-    fn utterance(&mut self, item: ItemId, now: Timestamp) -> &mut Utterance {
+    /// The utterance of an item, begun now if it is new; none when it was finished before.
+    fn utterance(&mut self, item: ItemId, now: Timestamp) -> Option<&mut Utterance> {
+        if self.closed_items.contains(&item) {
+            return None;
+        }
         if let Some(at) = self.caller.iter().position(|utterance| utterance.item == item) {
-            return &mut self.caller[at];
+            return self.caller.get_mut(at);
         }
         if self.caller.len() == OPEN_MAX {
             let oldest = self.caller[0].item.clone();
@@ -227,60 +254,70 @@ impl Transcript {
             ended: None,
             end_ms: None,
         });
-        let last = self.caller.len() - 1;
-        &mut self.caller[last]
+        self.caller.back_mut()
     }
 
     fn close_utterance(&mut self, item: &ItemId, status: LineStatus) {
         let Some(at) = self.caller.iter().position(|utterance| utterance.item == *item) else { return };
         let Some(utterance) = self.caller.remove(at) else { return };
-        if self.closed.len() == CLOSED_MAX {
-            self.closed.pop_front();
-        }
-        self.closed.push_back(utterance.item.clone());
+        self.closed_items.push(utterance.item.clone());
+        let is_empty = utterance.text.is_empty();
         // A cough is speech to a detector, but no line.
-        if utterance.text.is_empty() && status == LineStatus::Final {
+        if is_empty && status == LineStatus::Final {
             return;
         }
+        let started = self.audio_clock.start(utterance.start_ms).unwrap_or(utterance.started);
+        let ended = self.audio_clock.end(utterance.end_ms).or(utterance.ended);
         let line = Line {
             v: FORMAT,
             n: self.number(),
             speaker: Speaker::Caller,
-            started: self.audio_clock.start(utterance.start_ms).unwrap_or(utterance.started),
-            ended: self.audio_clock.end(utterance.end_ms).or(utterance.ended),
+            started,
+            // The padding can be longer than the sound.
+            ended: ended.map(|ended| ended.max(started)),
             text: utterance.text,
-            status,
+            status: if is_empty { LineStatus::Untranscribed } else { status },
             item: Some(utterance.item),
             turn: None,
         };
         self.changed.push(line);
     }
 
-    fn speech(&mut self, turn: TurnId, now: Timestamp) -> &mut Speech {
+    /// What a turn says, begun now if it is new; none when it was finished before.
+    fn speech(&mut self, turn: TurnId, now: Timestamp) -> Option<&mut Speech> {
+        if self.closed_turns.contains(&turn) {
+            return None;
+        }
         if let Some(at) = self.assistant.iter().position(|speech| speech.turn == turn) {
-            return &mut self.assistant[at];
+            return self.assistant.get_mut(at);
         }
         if self.assistant.len() == OPEN_MAX {
             self.keep_speech(0);
-            self.assistant.pop_front();
+            self.close_speech(0);
         }
         self.assistant.push_back(Speech {
             turn,
             n: None,
             parts: Vec::new(),
             started: now,
-            is_playing: false,
+            is_begun: false,
+            is_audible: false,
             played: None,
             status: None,
         });
-        let last = self.assistant.len() - 1;
-        &mut self.assistant[last]
+        self.assistant.back_mut()
+    }
+
+    fn close_speech(&mut self, at: usize) {
+        if let Some(speech) = self.assistant.remove(at) {
+            self.closed_turns.push(speech.turn);
+        }
     }
 
     /// Hands out the line of a speech as it stands.
     fn keep_speech(&mut self, at: usize) {
         let hears_playback = self.hears_playback;
-        if self.assistant[at].parts.is_empty() {
+        if !self.assistant[at].has_words() {
             return;
         }
         let n = match self.assistant[at].n {
@@ -311,44 +348,88 @@ impl Transcript {
 }
 
 impl Speech {
+    fn has_words(&self) -> bool {
+        self.parts.iter().any(|(_, words)| !words.is_empty())
+    }
+
+    fn put_words(&mut self, item: ItemId, text: &str, mode: TextMode) {
+        let others = self.parts.iter().filter(|(known, _)| *known != item);
+        let room = TEXT_BYTES_MAX.saturating_sub(others.map(|(_, words)| words.len() + 1).sum());
+        let known = self.parts.iter().position(|(known, _)| *known == item);
+        if known.is_none() && self.parts.len() == PARTS_MAX {
+            return;
+        }
+        let at = known.unwrap_or_else(|| {
+            self.parts.push((item, String::new()));
+            self.parts.len() - 1
+        });
+        put_words(&mut self.parts[at].1, text, mode, room);
+    }
+
     fn line_status(&self, hears_playback: bool) -> LineStatus {
         match (self.status, self.played) {
             (_, Some((_, LineStatus::Interrupted))) | (Some(TurnStatus::Cancelled), _) => {
                 LineStatus::Interrupted
             }
             (Some(TurnStatus::Completed), Some(_)) => LineStatus::Final,
-            (Some(TurnStatus::Completed), None) if !hears_playback || self.is_playing => LineStatus::Final,
+            (Some(TurnStatus::Completed), None) if !hears_playback || self.is_begun => LineStatus::Final,
             _ => LineStatus::Partial,
         }
+    }
+}
+
+/// The last few ids of a kind.
+#[derive(Debug)]
+struct Recent<T>(VecDeque<T>);
+
+impl<T> Default for Recent<T> {
+    fn default() -> Recent<T> {
+        Recent(VecDeque::new())
+    }
+}
+
+impl<T: PartialEq> Recent<T> {
+    fn contains(&self, id: &T) -> bool {
+        self.0.contains(id)
+    }
+
+    fn push(&mut self, id: T) {
+        if self.0.len() == CLOSED_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(id);
     }
 }
 
 /// Lays the provider's audio clock onto ours.
 ///
 /// An event that names a moment of the audio clock cannot arrive before that moment, so the earliest
-/// zero that any event leads to is the best one: it carries the least delay.
+/// zero that any event leads to is the best one: it carries the least delay. A moment that would lie
+/// before the call is a mistake of the provider's and is not believed.
 #[derive(Debug, Default)]
 struct AudioClock {
     zero: Option<Timestamp>,
+    earliest: Timestamp,
     padding: SpeechPadding,
 }
 
 impl AudioClock {
-    fn saw_start(&mut self, at_ms: Option<u64>, now: Timestamp) {
-        if let Some(at_ms) = at_ms {
-            self.saw(Duration::from_millis(at_ms) + self.padding.before, now);
-        }
+    /// Gives back the moment, if it can be believed.
+    fn saw_start(&mut self, at_ms: Option<u64>, now: Timestamp) -> Option<u64> {
+        self.saw(at_ms?, self.padding.before, now)
     }
 
-    fn saw_stop(&mut self, at_ms: Option<u64>, now: Timestamp) {
-        if let Some(at_ms) = at_ms {
-            self.saw(Duration::from_millis(at_ms), now);
-        }
+    fn saw_stop(&mut self, at_ms: Option<u64>, now: Timestamp) -> Option<u64> {
+        self.saw(at_ms?, Duration::ZERO, now)
     }
 
-    fn saw(&mut self, offset: Duration, now: Timestamp) {
-        let zero = now - offset;
+    fn saw(&mut self, at_ms: u64, padding: Duration, now: Timestamp) -> Option<u64> {
+        let zero = now - (Duration::from_millis(at_ms).saturating_add(padding));
+        if zero < self.earliest {
+            return None;
+        }
         self.zero = Some(self.zero.map_or(zero, |known| known.min(zero)));
+        Some(at_ms)
     }
 
     /// When speech began whose padded start is `at_ms`.
@@ -362,13 +443,14 @@ impl AudioClock {
     }
 }
 
-fn put_words(text: &mut String, words: &str, mode: TextMode) {
+/// Puts words to those that are there, and cuts what is longer than `bytes_max`.
+fn put_words(text: &mut String, words: &str, mode: TextMode, bytes_max: usize) {
     if mode != TextMode::Append {
         text.clear();
     }
     text.push_str(words);
-    if text.len() > TEXT_BYTES_MAX {
-        let end = (0..=TEXT_BYTES_MAX).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    if text.len() > bytes_max {
+        let end = (0..=bytes_max).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
         text.truncate(end);
     }
 }

@@ -40,11 +40,12 @@ impl Prices {
     /// What `usage` of `model` costs in US dollars; none when the table does not know the model.
     pub fn cost(&self, model: &str, usage: &Usage) -> Option<f64> {
         let price = self.0.get(model)?;
-        let tokens = kind_cost(price.text, usage.text_in + usage.transcription_in, usage.text_cached)
-            + kind_cost(price.audio, usage.audio_in, usage.audio_cached)
-            + kind_cost(price.image, usage.image_in, usage.image_cached)
-            + (usage.text_out + usage.transcription_out) as f64 * price.text.output
-            + usage.audio_out as f64 * price.audio.output;
+        let tokens =
+            kind_cost(price.text, usage.text_in.saturating_add(usage.transcription_in), usage.text_cached)
+                + kind_cost(price.audio, usage.audio_in, usage.audio_cached)
+                + kind_cost(price.image, usage.image_in, usage.image_cached)
+                + usage.text_out.saturating_add(usage.transcription_out) as f64 * price.text.output
+                + usage.audio_out as f64 * price.audio.output;
         Some(tokens / 1e6 + usage.transcription_s / 60.0 * price.per_minute)
     }
 }
