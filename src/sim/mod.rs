@@ -8,4 +8,5 @@
 pub mod log;
 pub mod script;
 pub mod sip;
+pub mod twilio;
 pub mod twiml;
