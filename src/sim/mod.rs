@@ -10,4 +10,5 @@ pub mod log;
 pub mod openai;
 pub mod script;
 pub mod sip;
+pub mod twilio;
 pub mod twiml;

@@ -1,0 +1,42 @@
+//! Trouble a carrier can make, as it stands in a scenario's `[carrier_faults]`.
+
+use serde::Deserialize;
+
+use super::report::RequestKind;
+
+/// Which requests of a call go wrong, and how. By default none does.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CarrierFaults {
+    /// Sent twice at the same time with one idempotency token.
+    pub doubled: Vec<RequestKind>,
+    /// Never arrive.
+    pub dropped: Vec<RequestKind>,
+    /// Sent without a signature.
+    pub unsigned: Vec<RequestKind>,
+    /// Signed with somebody else's token.
+    pub wrong_token: Vec<RequestKind>,
+    /// Callbacks are held until the call is over, then sent in a random order.
+    pub shuffled: bool,
+    /// Each callback waits this long before it is sent, in milliseconds.
+    pub delayed_ms: u64,
+}
+
+impl CarrierFaults {
+    /// Whether requests of this kind must be refused by a careful gateway.
+    pub(super) fn spoil(&self, kind: RequestKind) -> bool {
+        self.unsigned.contains(&kind) || self.wrong_token.contains(&kind)
+    }
+}
+
+/// How a request is signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Signing {
+    /// With the account's token.
+    #[default]
+    Right,
+    /// With a token that is not the account's.
+    WrongToken,
+    /// Not at all.
+    Missing,
+}
