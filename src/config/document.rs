@@ -208,7 +208,11 @@ pub(super) fn underlay<'i>(table: &mut DeTable<'i>, below: &DeTable<'i>, depth: 
     }
 }
 
-fn walk<'i>(place: &Place, value: &mut Spanned<DeValue<'i>>, change: &mut impl FnMut(&Place, &mut Spanned<DeValue<'i>>)) {
+fn walk<'i>(
+    place: &Place,
+    value: &mut Spanned<DeValue<'i>>,
+    change: &mut impl FnMut(&Place, &mut Spanned<DeValue<'i>>),
+) {
     match value.get_mut() {
         DeValue::Table(table) => {
             for (key, inner) in table.iter_mut() {

@@ -96,8 +96,7 @@ fn mask_lines(text: &mut String, is_broken: bool) {
 
 /// Covers the values of secrets; the text keeps its length.
 fn mask_values(mut text: String, table: &DeTable<'_>) -> String {
-    let mut document =
-        Document::new(Arc::new(Source { name: String::new(), text: None }), table.clone());
+    let mut document = Document::new(Arc::new(Source { name: String::new(), text: None }), table.clone());
     document.for_each_text(&mut |place, value| {
         let is_literal = value.get_ref().as_str().is_some_and(|secret| !is_only_reference(secret));
         let span = value.span();
@@ -170,7 +169,12 @@ fn forget_spans<'i>(list: &DeArray<'i>) -> DeArray<'i> {
     list.iter().map(|value| Spanned::new(0..0, value.get_ref().clone())).collect()
 }
 
-fn fill_in(document: &mut Document<'_>, directory: &Path, environment: &Environment, problems: &mut Problems) {
+fn fill_in(
+    document: &mut Document<'_>,
+    directory: &Path,
+    environment: &Environment,
+    problems: &mut Problems,
+) {
     let source = document.source.clone();
     let mut unknown = Vec::new();
     document.for_each_text(&mut |place, value| {

@@ -30,8 +30,6 @@ pub enum SipEvent {
     Bye,
     /// The provider asks the carrier to send the caller elsewhere (REFER).
     Refer(String),
-    /// Not of SIP: the script's caller puts the phone down. The carrier answers with its BYE.
-    CallerHangsUp,
 }
 
 /// What the carrier does with a leg.
@@ -46,7 +44,8 @@ pub enum LegCommand {
 pub struct SipLeg {
     /// The provider's id of the call (`rtc_…`), for logs and assertions.
     pub call_id: String,
-    /// What the provider does. Closed after `Failed` or `Bye`.
+    /// What the provider does. Closed after `Failed` or `Bye`; closed without either, the script's
+    /// caller has put the phone down.
     pub events: mpsc::Receiver<SipEvent>,
     /// What the carrier does.
     pub commands: mpsc::Sender<LegCommand>,

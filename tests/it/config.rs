@@ -210,7 +210,8 @@ fn a_regional_api_brings_its_hosts() {
 
 #[test]
 fn overrides_go_before_the_file_and_the_file_before_names() {
-    let text = format!("[server]\nlisten = \"127.0.0.1:1\"\npublic_url = \"https://file.example.com\"\n{SESSION}");
+    let text =
+        format!("[server]\nlisten = \"127.0.0.1:1\"\npublic_url = \"https://file.example.com\"\n{SESSION}");
     let mut variables = variables();
     for (name, value) in [
         ("SWITCHBOARD__SERVER__LISTEN", "127.0.0.1:2"),
@@ -251,7 +252,8 @@ fn dotenv_beside_the_file_is_read() {
 fn secrets_can_stand_in_files() {
     let house = tempfile::tempdir().unwrap();
     fs::write(house.path().join("key"), "sk-from-file\n").unwrap();
-    let text = format!("[openai]\napi_key = \"${{file:key}}\"\norganization = \"$$${{ORG:-none}}\"\n{SESSION}");
+    let text =
+        format!("[openai]\napi_key = \"${{file:key}}\"\norganization = \"$$${{ORG:-none}}\"\n{SESSION}");
     let config = config::parse("gateway.toml", text.as_bytes(), house.path(), &environment()).unwrap();
     assert_eq!(config.openai.api_key.expose(), "sk-from-file");
     assert_eq!(config.openai.organization.as_deref(), Some("$none"));
@@ -370,7 +372,9 @@ fn routes_reject_and_forward() {
         config.routes.decide(&Asked { from, to: None, headers: &[], now: Timestamp::from_secs(0) }).action
     };
     assert_eq!(*decide(None), Action::Reject(RejectCode::new(603).unwrap()));
-    assert!(matches!(decide(Some("+81312345678")), Action::Forward(target) if target.to_string() == "tel:+81312345678"));
+    assert!(
+        matches!(decide(Some("+81312345678")), Action::Forward(target) if target.to_string() == "tel:+81312345678")
+    );
 }
 
 #[test]
@@ -406,7 +410,10 @@ fn tools_are_compared_with_what_there_is() {
     let config = parse(&text).unwrap();
     let available = ["hangup", "find_customer"].map(str::to_owned);
     let problems = config.check_tools(&available).to_string();
-    assert!(problems.contains("error[E0310]: session `reception` offers a tool that does not exist"), "{problems}");
+    assert!(
+        problems.contains("error[E0310]: session `reception` offers a tool that does not exist"),
+        "{problems}"
+    );
     assert!(problems.contains("gateway.toml:3:20"), "{problems}");
     assert!(problems.contains("help: did you mean `find_customer`?"), "{problems}");
     assert!(problems.contains("no tool `crm.*`"), "{problems}");
@@ -418,7 +425,10 @@ fn tools_are_compared_with_what_there_is() {
 fn problems_know_their_position() {
     let problems = parse(&format!("{SESSION}speed = 9.0\n")).unwrap_err();
     let problem = problems.iter().next().unwrap();
-    assert_eq!((problem.code.id, problem.file(), problem.position()), ("E0114", "gateway.toml".to_owned(), Some((3, 9))));
+    assert_eq!(
+        (problem.code.id, problem.file(), problem.position()),
+        ("E0114", "gateway.toml".to_owned(), Some((3, 9)))
+    );
     assert!(problems.render(true).contains("\u{1b}["), "colours where asked");
 }
 

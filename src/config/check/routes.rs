@@ -64,7 +64,8 @@ impl Checker<'_> {
             let when = self.conditions(raw.r#match.clone().unwrap_or_default(), &place.key("match"));
             let has_mistake = when.is_none();
             let when = when.unwrap_or_default();
-            let is_always = when.is_always() && !has_mistake && !self.document.is_tainted(&place.key("match"));
+            let is_always =
+                when.is_always() && !has_mistake && !self.document.is_tainted(&place.key("match"));
             if is_always && always.is_none() {
                 always = Some(name.clone());
             }
@@ -95,12 +96,14 @@ impl Checker<'_> {
     }
 
     fn route_name(&mut self, name: Option<String>, place: &Place, before: &[Route]) -> String {
-        let Some(name) = self.required(name, place, "name", "give the route a name for records and metrics") else {
+        let Some(name) = self.required(name, place, "name", "give the route a name for records and metrics")
+        else {
             return String::new();
         };
         if self.name(&name, &place.key("name")) && before.iter().any(|route| route.name == name) {
             let message = format!("there is another route named `{name}`");
-            self.report(&codes::ROUTE_TWICE, &place.key("name"), message).help("give each route its own name");
+            self.report(&codes::ROUTE_TWICE, &place.key("name"), message)
+                .help("give each route its own name");
         }
         name
     }
@@ -127,8 +130,9 @@ impl Checker<'_> {
             (None, None, None) if self.document.is_tainted(place) => None,
             _ => {
                 let message = format!("route `{name}` does not do exactly one thing");
-                self.report(&codes::ROUTE_ACTION, place, message)
-                    .help("write one of `session = \"…\"` (with `vars`), `reject = 486` and `forward = \"+81…\"`");
+                self.report(&codes::ROUTE_ACTION, place, message).help(
+                    "write one of `session = \"…\"` (with `vars`), `reject = 486` and `forward = \"+81…\"`",
+                );
                 None
             }
         }
@@ -227,7 +231,8 @@ impl Checker<'_> {
     }
 
     fn hours(&mut self, raw: raw::Hours, place: &Place) -> Option<Hours> {
-        let zone = self.required(raw.tz, place, "tz", "say where these hours are read: `tz = \"Asia/Tokyo\"`");
+        let zone =
+            self.required(raw.tz, place, "tz", "say where these hours are read: `tz = \"Asia/Tokyo\"`");
         let zone = zone.and_then(|name| self.time_zone(&name, &place.key("tz")));
         let days = match &raw.days {
             Some(text) => Days::parse(text).map_err(|fault| (place.key("days"), fault)),

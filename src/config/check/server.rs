@@ -26,8 +26,7 @@ impl Checker<'_> {
         let public_url = public_url.and_then(|url| self.url(&url, &place.key("public_url"), &["https"]));
         let max_calls = self.count(raw.max_calls, &place.key("max_calls"), 1..=100_000);
         let day = Duration::from_secs(86_400);
-        let drain_timeout =
-            self.span(raw.drain_timeout, &place.key("drain_timeout"), Duration::ZERO..=day);
+        let drain_timeout = self.span(raw.drain_timeout, &place.key("drain_timeout"), Duration::ZERO..=day);
         let body_max = self.size(raw.body_max, &place.key("body_max"), 4 << 10..=16 << 20);
         let headers = self.called_number_headers(raw.called_number_headers, &place);
         let default_country = self.country(raw.default_country, &place.key("default_country"));
@@ -51,7 +50,7 @@ impl Checker<'_> {
     pub(super) fn store(&mut self, raw: raw::Store) -> Option<store::Settings> {
         let cache = self.size(raw.cache, &Place::of(&["store", "cache"]), 1 << 20..=64 << 30);
         let path = self.path(&raw.path?);
-        Some(store::Settings { path, cache_bytes: cache? })
+        Some(store::Settings { cache_bytes: cache?, ..store::Settings::at(path) })
     }
 
     pub(super) fn telemetry(&mut self, raw: raw::Telemetry) -> Option<TelemetrySettings> {
@@ -104,7 +103,11 @@ impl Checker<'_> {
         let is_fit = (1..=64).contains(&name.len())
             && name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'));
         if !is_fit {
-            self.report(&codes::HEADER_NAME, place, format!("`{}` is not a header name", name.escape_debug()));
+            self.report(
+                &codes::HEADER_NAME,
+                place,
+                format!("`{}` is not a header name", name.escape_debug()),
+            );
         }
         is_fit
     }

@@ -98,7 +98,8 @@ impl<'a> SessionPlace<'a> {
 
     /// The place of a value, wherever it is inherited from.
     pub(super) fn key(&self, keys: &[&str]) -> Place {
-        let full = |name: &String| keys.iter().fold(Place::of(&["sessions", name]), |place, key| place.key(key));
+        let full =
+            |name: &String| keys.iter().fold(Place::of(&["sessions", name]), |place, key| place.key(key));
         let found = self.lineage.iter().map(full).find(|place| self.document.has(place));
         found.unwrap_or_else(|| full(&self.lineage[0]))
     }
@@ -158,7 +159,8 @@ impl Checker<'_> {
         if !self.problems.is_empty() {
             return;
         }
-        let parents: BTreeSet<&String> = all.values().filter_map(|session| session.extends.as_ref()).collect();
+        let parents: BTreeSet<&String> =
+            all.values().filter_map(|session| session.extends.as_ref()).collect();
         for name in all.keys() {
             if routes.answered_by(name).next().is_none() && !parents.contains(name) {
                 let place = Place::of(&["sessions", name]);
@@ -177,16 +179,24 @@ impl Checker<'_> {
         let tools = raw.tools.clone().unwrap_or_default();
         let transfer = self.transfer(raw.transfer.clone().unwrap_or_default(), &tools, &place);
         let instructions = self.instructions(&raw, &place);
-        let greeting = raw.greeting.as_ref().map(|text| Written::in_config(self.document, &place.key(&["greeting"]), text));
+        let greeting = raw
+            .greeting
+            .as_ref()
+            .map(|text| Written::in_config(self.document, &place.key(&["greeting"]), text));
         let speech = self.speech(&raw, language.clone().flatten(), &place);
         let is_protected = raw.greeting_protected.is_some_and(|flag| flag.0);
-        if is_protected && (greeting.is_none() || speech.as_ref().is_some_and(|speech| speech.turn_detection.is_none())) {
+        if is_protected
+            && (greeting.is_none() || speech.as_ref().is_some_and(|speech| speech.turn_detection.is_none()))
+        {
             let place = place.key(&["greeting_protected"]);
-            self.report(&codes::UNPROTECTED, &place, "there is no greeting to protect, or turn detection is off");
+            self.report(
+                &codes::UNPROTECTED,
+                &place,
+                "there is no greeting to protect, or turn detection is off",
+            );
         }
         let (time_zone, language) = (time_zone?, language?);
-        let surroundings =
-            Surroundings::new(name, &vars, &time_zone, language.as_deref(), routes);
+        let surroundings = Surroundings::new(name, &vars, &time_zone, language.as_deref(), routes);
         let instructions = self.template(instructions?, &surroundings);
         let greeting = self.template(greeting, &surroundings);
         let speech = speech?;
@@ -263,9 +273,13 @@ impl Checker<'_> {
         match files::read_text(&file, files::INSTRUCTIONS_BYTES_MAX) {
             Ok(text) => Some(Written::in_file(file.display().to_string(), text)),
             Err(why) => {
-                self.report(&codes::INCLUDED_FILE, place, format!("`{place}` names a file that cannot be read"))
-                    .label(why)
-                    .help("the path is relative to this file's directory");
+                self.report(
+                    &codes::INCLUDED_FILE,
+                    place,
+                    format!("`{place}` names a file that cannot be read"),
+                )
+                .label(why)
+                .help("the path is relative to this file's directory");
                 None
             }
         }
@@ -294,7 +308,8 @@ impl Checker<'_> {
         if let (Some(index), true) = (tools.iter().position(|tool| tool == "transfer"), raw.is_empty()) {
             let tool = place.key(&["tools"]).index(index);
             let help = format!("add `[{}.transfer]` with names and numbers, or remove the tool", place.own());
-            self.report(&codes::NO_TRANSFER_TARGET, &tool, "`transfer` has nowhere to send a caller").help(help);
+            self.report(&codes::NO_TRANSFER_TARGET, &tool, "`transfer` has nowhere to send a caller")
+                .help(help);
             return None;
         }
         let mut targets = Some(BTreeMap::new());
@@ -309,7 +324,8 @@ impl Checker<'_> {
 
     fn prompt(&mut self, raw: Option<raw::Prompt>, place: &SessionPlace<'_>) -> Option<Option<Prompt>> {
         let Some(raw) = raw else { return Some(None) };
-        let id = self.required(raw.id, &place.key(&["prompt"]), "id", "write the stored prompt's id, `pmpt_…`")?;
+        let id =
+            self.required(raw.id, &place.key(&["prompt"]), "id", "write the stored prompt's id, `pmpt_…`")?;
         Some(Some(Prompt { id, version: raw.version, variables: texts(raw.variables) }))
     }
 }

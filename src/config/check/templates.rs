@@ -59,7 +59,9 @@ impl Written {
 
     fn locate(&self, range: Option<Range<usize>>) -> Location {
         match (&self.begins, range) {
-            (Some((source, at)), Some(range)) => Location::Text(source.clone(), at + range.start..at + range.end),
+            (Some((source, at)), Some(range)) => {
+                Location::Text(source.clone(), at + range.start..at + range.end)
+            }
             _ => self.whole.clone(),
         }
     }
@@ -167,7 +169,12 @@ impl Checker<'_> {
     }
 
     /// Compares the names a template uses with what there is, also where a trial does not pass.
-    fn template_names(&mut self, template: &Template, written: &Written, surroundings: &Surroundings<'_>) -> bool {
+    fn template_names(
+        &mut self,
+        template: &Template,
+        written: &Written,
+        surroundings: &Surroundings<'_>,
+    ) -> bool {
         let variables = surroundings.variables();
         let mut are_known = true;
         for name in template.names() {

@@ -75,10 +75,12 @@ impl Checker<'_> {
     /// The price table: defaults, and what the file puts in their place.
     pub(super) fn prices(&mut self, raw: BTreeMap<String, raw::Price>) -> Vec<(String, Price)> {
         let place = Place::of(&["pricing"]);
-        raw.into_iter().map(|(model, price)| {
-            let price = self.price(price, &place.key(&model));
-            (model, price)
-        }).collect()
+        raw.into_iter()
+            .map(|(model, price)| {
+                let price = self.price(price, &place.key(&model));
+                (model, price)
+            })
+            .collect()
     }
 
     fn price(&mut self, raw: raw::Price, place: &Place) -> Price {
@@ -161,7 +163,9 @@ impl Checker<'_> {
 
     fn sip_host(&mut self, host: String, base_url: Option<&str>, place: &Place) -> Option<String> {
         let is_host = !host.is_empty()
-            && host.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b':' | b'[' | b']'));
+            && host
+                .bytes()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b':' | b'[' | b']'));
         if !is_host {
             self.report(&codes::URL, place, format!("`{place}` is not a host"))
                 .help("write a host only, such as \"sip.api.openai.com\"");
@@ -177,7 +181,8 @@ impl Checker<'_> {
     }
 
     fn account_sid(&mut self, sid: String, place: &Place) -> Option<String> {
-        let is_fit = sid.starts_with("AC") && sid.len() <= 64 && sid.bytes().all(|c| c.is_ascii_alphanumeric());
+        let is_fit =
+            sid.starts_with("AC") && sid.len() <= 64 && sid.bytes().all(|c| c.is_ascii_alphanumeric());
         if !is_fit {
             self.report(&codes::CREDENTIAL, place, format!("`{place}` is not an account SID"))
                 .help("copy it from Twilio's console: `AC` and 32 hexadecimal digits");
@@ -186,12 +191,16 @@ impl Checker<'_> {
     }
 
     fn shared_keys(&mut self, raw: Vec<raw::SharedKey>, place: &Place) -> Option<Vec<(String, Secret)>> {
-        let keys: Vec<Option<(String, Secret)>> = raw.into_iter().enumerate().map(|(index, key)| {
-            let place = place.index(index);
-            let id = self.required(key.id, &place, "id", "write the shared key's id");
-            let secret = self.required(key.secret, &place, "secret", "write the shared key's secret");
-            Some((id?, Secret::new(secret?)))
-        }).collect();
+        let keys: Vec<Option<(String, Secret)>> = raw
+            .into_iter()
+            .enumerate()
+            .map(|(index, key)| {
+                let place = place.index(index);
+                let id = self.required(key.id, &place, "id", "write the shared key's id");
+                let secret = self.required(key.secret, &place, "secret", "write the shared key's secret");
+                Some((id?, Secret::new(secret?)))
+            })
+            .collect();
         keys.into_iter().collect()
     }
 
@@ -226,7 +235,11 @@ impl Checker<'_> {
     fn apology(&mut self, raw: raw::Say, place: &Place) -> Option<twilio::Say> {
         let text = raw.text?;
         if text.trim().is_empty() || text.chars().count() > 1_000 {
-            self.report(&codes::RANGE, &place.key("text"), "the apology is empty or longer than 1000 characters");
+            self.report(
+                &codes::RANGE,
+                &place.key("text"),
+                "the apology is empty or longer than 1000 characters",
+            );
             return None;
         }
         Some(twilio::Say { text, language: raw.language?, voice: raw.voice })

@@ -179,6 +179,7 @@ impl SimCall {
         mut leg: mpsc::Receiver<LegCommand>,
         events: mpsc::Sender<SipEvent>,
     ) {
+        let mut events = Some(events);
         self.schedule(self.world.options.pending_ttl, Due::DecisionOver);
         let stopping = self.world.stopping.clone();
         loop {
@@ -196,14 +197,20 @@ impl SimCall {
                 () = stopping.cancelled() => break,
             }
             self.go_on();
-            self.flush(&events).await;
+            self.flush(&mut events).await;
         }
     }
 
     /// Hands over what is to be sent; a gateway that does not read loses its sideband.
-    async fn flush(&mut self, events: &mpsc::Sender<SipEvent>) {
+    async fn flush(&mut self, events: &mut Option<mpsc::Sender<SipEvent>>) {
         for event in std::mem::take(&mut self.to_carrier) {
-            let _ = events.send(event).await;
+            if let Some(events) = events {
+                let _ = events.send(event).await;
+            }
+        }
+        // Closed without a BYE, the carrier knows that the caller has left.
+        if self.phase == Phase::Over {
+            *events = None;
         }
     }
 
@@ -527,7 +534,7 @@ impl SimCall {
     fn on_caller_hangs_up(&mut self) {
         self.world.log(Party::Caller, Party::Twilio, || "hangs up".to_owned());
         lock(&self.report).script_done = true;
-        self.to_carrier.push(SipEvent::CallerHangsUp);
+        self.end(None);
     }
 
     // === the caller ===
