@@ -1,8 +1,11 @@
-//! (in the making)
+//! OpenAI Realtime: the calls of its REST interface and the sideband of a live call.
 
 use std::time::Duration;
 
 use crate::secret::Secret;
+
+pub mod dialect;
+mod usage;
 
 /// What is needed to speak with OpenAI.
 #[derive(Clone, Debug)]

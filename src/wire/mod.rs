@@ -2,3 +2,5 @@
 //!
 //! Verify bytes, then parse, then speak our own words: nothing above this room sees vendor JSON
 //! that was not checked here.
+
+pub mod realtime;
