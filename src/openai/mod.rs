@@ -1,10 +1,18 @@
 //! OpenAI Realtime: the calls of its REST interface and the sideband of a live call.
+//!
+//! [`rest::Client`] decides calls, [`sideband::Connector`] opens the socket beside a live one, and
+//! [`dialect`] turns what the socket carries into the neutral vocabulary and back. Both are built once
+//! and shared; building them is where wrong settings show. Neither logs, and neither prints a secret.
 
 use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 
 use crate::secret::Secret;
 
 pub mod dialect;
+pub mod rest;
+pub mod sideband;
 mod usage;
 
 /// What is needed to speak with OpenAI.
@@ -26,4 +34,102 @@ pub struct Settings {
     pub webhook_secrets: Vec<Secret>,
     /// How far a webhook's timestamp may be from our clock, either way.
     pub tolerance: Duration,
+}
+
+/// How long to wait for OpenAI before something else is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// For a connection to stand, name lookup and TLS included.
+    pub connect: Duration,
+    /// For the answer to an accept, its retry included: the caller hears it ring meanwhile.
+    pub accept: Duration,
+    /// For the answer to each try of a reject, a refer or a hangup.
+    pub control: Duration,
+    /// Before the first retry; each further one waits twice as long.
+    pub retry_pause: Duration,
+    /// For a sideband to stand, connection and handshake included.
+    pub attach: Duration,
+    /// Between two pings on a sideband.
+    pub ping_every: Duration,
+    /// Without a message from the other side, not even a pong, a sideband counts as lost.
+    pub silence_max: Duration,
+    /// A sideband whose peer does not take what we send counts as lost.
+    pub send: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Deadlines {
+        Deadlines {
+            connect: Duration::from_secs(3),
+            accept: Duration::from_secs(10),
+            control: Duration::from_secs(5),
+            retry_pause: Duration::from_millis(200),
+            attach: Duration::from_secs(5),
+            ping_every: Duration::from_secs(20),
+            // Two pings and a little more.
+            silence_max: Duration::from_secs(45),
+            send: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Settings with which OpenAI cannot be spoken to.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// `base_url` does not name a place.
+    #[error("`openai.base_url` must be an address that begins with https:// or http://")]
+    BaseUrl,
+    /// `realtime_url` does not name a place.
+    #[error("`openai.realtime_url` must be an address that begins with wss:// or ws://")]
+    RealtimeUrl,
+    /// A setting that becomes a header cannot be one.
+    #[error("`openai.{0}` contains characters that an HTTP header cannot carry")]
+    Header(&'static str),
+    /// A sideband over TLS cannot be checked.
+    #[error("no trusted certificates were found: install `ca-certificates` or set `SSL_CERT_FILE`")]
+    NoCertificates,
+    /// The TLS library refuses its own defaults.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] rustls::Error),
+    /// The HTTP library refuses the settings.
+    #[error("the HTTP client cannot be set up")]
+    Http(#[from] reqwest::Error),
+}
+
+/// The headers of every request. Facts: OpenAI API reference, "Authentication".
+fn headers(settings: &Settings) -> Result<HeaderMap, SettingsError> {
+    let mut headers = HeaderMap::new();
+    let mut key = header("api_key", &format!("Bearer {}", settings.api_key.expose()))?;
+    key.set_sensitive(true);
+    headers.insert(AUTHORIZATION, key);
+    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("switchboard/", env!("CARGO_PKG_VERSION"))));
+    let project = header("project_id", &settings.project_id)?;
+    headers.insert(HeaderName::from_static("openai-project"), project);
+    if let Some(organization) = &settings.organization {
+        let organization = header("organization", organization)?;
+        headers.insert(HeaderName::from_static("openai-organization"), organization);
+    }
+    Ok(headers)
+}
+
+fn header(setting: &'static str, value: &str) -> Result<HeaderValue, SettingsError> {
+    HeaderValue::from_str(value).map_err(|_| SettingsError::Header(setting))
+}
+
+/// An error and all that caused it, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// What a person is shown of a text of the vendor's: one line of at most `chars_max` characters.
+fn excerpt(text: &str, chars_max: usize) -> String {
+    let line = text.trim().chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+    line.take(chars_max).collect()
 }
