@@ -1,354 +1,419 @@
-//! OpenAI Realtime as a dialect of the neutral vocabulary: frames in, events out; commands in, frames
-//! out (OpenAI, "Realtime API reference").
+//! OpenAI Realtime as a dialect of the neutral vocabulary: frames to events, commands to frames.
+//!
+//! [`read`] never fails and keeps no memory: one frame is one event. What a call cannot use is
+//! `Ignored`, what is new or senseless is `Unknown`. Commands carry their number in the event id, by
+//! which an error names them, and `response.create` also in the metadata, by which the turn that
+//! answers it is known.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
-
+use super::usage;
 use crate::call::event::{
     CommandId, ContextRole, ErrorClass, ProviderCommand, ProviderEvent, SpeechPadding, TextMode, ToolCall,
     TurnStatus,
 };
-use crate::call::record::Usage;
 use crate::clock::Timestamp;
-use crate::ids::{ItemId, ToolCallId, TurnId};
-use crate::wire::realtime::{
-    AudioPatch, Command, CommandBody, DtmfEvent, Envelope, ErrorBody, ErrorEvent, InputPatch, InputText,
-    Item, ItemEvent, Metadata, NewItem, PlaybackEvent, Response, ResponseCreate, ResponseEvent,
-    ResponseUsage, SessionEvent, SessionPatch, SpeechEvent, TranscriptionEvent, TranscriptionUsage,
-    WordsEvent,
+use crate::wire::realtime::client::{NewContent, NewItem, NewResponse, SessionUpdate};
+use crate::wire::realtime::server::{
+    ErrorBody, Item, Key, OutputItem, OutputText, Response, Session, Transcription, TurnDetection,
 };
+use crate::wire::realtime::{ClientEvent, ServerEvent};
 
-/// What our event ids begin with, so that an error that names one of ours is known.
+/// The key of a response's metadata under which the number of our command stands.
+const COMMAND_KEY: &str = "switchboard_command";
+
+/// What our event ids begin with.
 const EVENT_ID_PREFIX: &str = "sb_";
-/// The longest name of an unknown event that is kept.
-const KIND_CHARS_MAX: usize = 80;
 
-/// What a frame of the sideband means. Never fails: what cannot be read is [`ProviderEvent::Unknown`].
+/// How much of an unknown kind's name is kept, in characters.
+const KIND_CHARS_MAX: usize = 100;
+
+/// Reads one text frame of the sideband.
 pub fn read(frame: &str) -> ProviderEvent {
-    let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(frame) else {
-        return ProviderEvent::Unknown { kind: "not an event".to_owned() };
+    match ServerEvent::read(frame) {
+        ServerEvent::SessionCreated(session) => attached(&session),
+        ServerEvent::SessionUpdated => ProviderEvent::Configured,
+        ServerEvent::SpeechStarted(speech) => {
+            ProviderEvent::CallerSpeechStarted { item: speech.item_id, at_ms: speech.audio_start_ms }
+        }
+        ServerEvent::SpeechStopped(speech) => {
+            ProviderEvent::CallerSpeechStopped { item: speech.item_id, at_ms: speech.audio_end_ms }
+        }
+        ServerEvent::Key(key) => key_pressed(&key),
+        ServerEvent::TranscriptionDelta(words) => caller_words_more(words),
+        ServerEvent::TranscriptionCompleted(words) => caller_words_done(words),
+        ServerEvent::TranscriptionFailed(words) => transcription_failed(words),
+        ServerEvent::ItemPut(item) => item_put(item),
+        ServerEvent::ResponseCreated(response) => turn_started(*response),
+        ServerEvent::OutputItemDone(output) => output_item_done(output),
+        ServerEvent::OutputDelta(words) => assistant_words_more(words),
+        ServerEvent::OutputDone(words) => assistant_words_done(words),
+        ServerEvent::ResponseDone(response) => turn_ended(*response),
+        ServerEvent::PlaybackStarted(playback) => {
+            ProviderEvent::PlaybackStarted { turn: playback.response_id }
+        }
+        ServerEvent::PlaybackStopped(playback) => {
+            ProviderEvent::PlaybackDrained { turn: playback.response_id }
+        }
+        ServerEvent::PlaybackCleared(playback) => {
+            ProviderEvent::PlaybackCleared { turn: playback.response_id }
+        }
+        ServerEvent::Error(error) => went_wrong(error),
+        ServerEvent::Unused => ProviderEvent::Ignored,
+        ServerEvent::Unknown { kind } => unknown(&kind),
+    }
+}
+
+/// Writes one command as a text frame.
+pub fn write(id: CommandId, command: &ProviderCommand) -> String {
+    let number = id.0.to_string();
+    let event_id = format!("{EVENT_ID_PREFIX}{number}");
+    let event_id = event_id.as_str();
+    let event = match command {
+        ProviderCommand::PromptTurn { instructions, may_call_tools } => ClientEvent::ResponseCreate {
+            event_id,
+            response: NewResponse {
+                instructions: instructions.as_deref(),
+                tool_choice: (!may_call_tools).then_some("none"),
+                metadata: BTreeMap::from([(COMMAND_KEY, number.as_str())]),
+            },
+        },
+        ProviderCommand::SubmitToolResult { tool_call, output } => ClientEvent::ItemCreate {
+            event_id,
+            item: NewItem::FunctionCallOutput { call_id: tool_call.as_str(), output },
+        },
+        ProviderCommand::InjectContext { role, text } => ClientEvent::ItemCreate {
+            event_id,
+            item: NewItem::Message { role: role_name(*role), content: [NewContent::InputText { text }] },
+        },
+        ProviderCommand::SetTurnDetection(turn_detection) => {
+            ClientEvent::SessionUpdate { event_id, session: SessionUpdate::turn_detection(turn_detection) }
+        }
     };
-    let kind = envelope.kind.as_ref();
-    read_kind(kind, frame)
-        .unwrap_or_else(|| ProviderEvent::Unknown { kind: kind.chars().take(KIND_CHARS_MAX).collect() })
+    event.render()
 }
 
-/// None: not known, or not readable.
-fn read_kind(kind: &str, frame: &str) -> Option<ProviderEvent> {
-    match kind {
-        "session.created" => body(frame).map(attached),
-        "session.updated" => Some(ProviderEvent::Configured),
-        "input_audio_buffer.speech_started" => {
-            body(frame).map(|speech: SpeechEvent| ProviderEvent::CallerSpeechStarted {
-                item: ItemId(speech.item_id),
-                at_ms: millis(speech.audio_start_ms),
-            })
-        }
-        "input_audio_buffer.speech_stopped" => {
-            body(frame).map(|speech: SpeechEvent| ProviderEvent::CallerSpeechStopped {
-                item: ItemId(speech.item_id),
-                at_ms: millis(speech.audio_end_ms),
-            })
-        }
-        "input_audio_buffer.dtmf_event_received" => body(frame).and_then(key),
-        "conversation.item.input_audio_transcription.delta" => {
-            body(frame).map(|event: TranscriptionEvent| caller_words(event, TextMode::Append))
-        }
-        "conversation.item.input_audio_transcription.completed" => {
-            body(frame).map(|event: TranscriptionEvent| caller_words(event, TextMode::Final))
-        }
-        "conversation.item.input_audio_transcription.failed" => body(frame).map(caller_words_failed),
-        "conversation.item.added" | "conversation.item.created" | "conversation.item.done" => {
-            body(frame).map(item_added)
-        }
-        "response.created" => body(frame).map(turn_started),
-        "response.done" => body(frame).map(turn_ended),
-        "response.output_item.done" => body(frame).map(item_done),
-        "response.output_audio_transcript.delta"
-        | "response.audio_transcript.delta"
-        | "response.output_text.delta"
-        | "response.text.delta" => {
-            body(frame).map(|event: WordsEvent| assistant_words(event, TextMode::Append))
-        }
-        "response.output_audio_transcript.done"
-        | "response.audio_transcript.done"
-        | "response.output_text.done"
-        | "response.text.done" => {
-            body(frame).map(|event: WordsEvent| assistant_words(event, TextMode::Final))
-        }
-        "output_audio_buffer.started" => playback(frame, |turn| ProviderEvent::PlaybackStarted { turn }),
-        "output_audio_buffer.stopped" => playback(frame, |turn| ProviderEvent::PlaybackDrained { turn }),
-        "output_audio_buffer.cleared" => playback(frame, |turn| ProviderEvent::PlaybackCleared { turn }),
-        "error" => body(frame).map(|event: ErrorEvent| error(event.error)),
-        kind if is_ignored(kind) => Some(ProviderEvent::Ignored),
-        _ => None,
+/// An event of which nothing but the name is known.
+pub(super) fn unknown(kind: &str) -> ProviderEvent {
+    let printable = kind.chars().filter(|letter| !letter.is_control());
+    ProviderEvent::Unknown { kind: printable.take(KIND_CHARS_MAX).collect() }
+}
+
+fn role_name(role: ContextRole) -> &'static str {
+    match role {
+        ContextRole::System => "system",
+        ContextRole::User => "user",
     }
 }
 
-/// Known events from which nothing follows: audio that is heard over SIP anyway, progress, limits.
-fn is_ignored(kind: &str) -> bool {
-    matches!(
-        kind,
-        "response.output_audio.delta"
-            | "response.output_audio.done"
-            | "response.audio.delta"
-            | "response.audio.done"
-            | "response.output_item.added"
-            | "response.content_part.added"
-            | "response.content_part.done"
-            | "response.function_call_arguments.delta"
-            | "response.function_call_arguments.done"
-            | "conversation.created"
-            | "conversation.item.truncated"
-            | "conversation.item.deleted"
-            | "conversation.item.retrieved"
-            | "conversation.item.input_audio_transcription.segment"
-            | "input_audio_buffer.committed"
-            | "input_audio_buffer.cleared"
-            | "input_audio_buffer.timeout_triggered"
-            | "rate_limits.updated"
-    ) || kind.starts_with("mcp_list_tools.")
-        || kind.starts_with("response.mcp_call")
-}
-
-fn body<'a, T: Deserialize<'a>>(frame: &'a str) -> Option<T> {
-    serde_json::from_str(frame).ok()
-}
-
-fn attached(event: SessionEvent) -> ProviderEvent {
-    let detection = event.session.audio.and_then(|audio| audio.input).and_then(|input| input.turn_detection);
-    // Only here do the times of speech reach beyond it by a known span.
-    let detection = detection.filter(|detection| detection.kind.as_deref() == Some("server_vad"));
-    let span = |ms: Option<f64>| Duration::from_millis(millis(ms).unwrap_or(0));
-    let padding = detection.map_or(SpeechPadding::default(), |detection| SpeechPadding {
-        before: span(detection.prefix_padding_ms),
-        after: span(detection.silence_duration_ms),
-    });
-    let expires_at = event.session.expires_at.filter(|at| at.is_finite() && *at > 0.0);
-    ProviderEvent::Attached { expires_at: expires_at.map(|at| Timestamp::from_secs(at as u64)), padding }
-}
-
-fn key(event: DtmfEvent) -> Option<ProviderEvent> {
-    let digit = event.event.or(event.digit)?.chars().next()?;
-    Some(ProviderEvent::Key { digit, model_knows: false })
-}
-
-fn caller_words(event: TranscriptionEvent, mode: TextMode) -> ProviderEvent {
-    let text = if mode == TextMode::Final { event.transcript } else { event.delta };
-    ProviderEvent::CallerTranscript {
-        item: ItemId(event.item_id),
-        text: text.unwrap_or_default(),
-        mode,
-        usage: event.usage.map(|usage| transcription_usage(&usage)),
+fn attached(session: &Session) -> ProviderEvent {
+    ProviderEvent::Attached {
+        expires_at: session.expires_at_s.map(Timestamp::from_secs),
+        padding: session.turn_detection.as_ref().map(padding).unwrap_or_default(),
     }
 }
 
-fn caller_words_failed(event: TranscriptionEvent) -> ProviderEvent {
-    let reason = event.error.map(|error| describe(&error)).unwrap_or_default();
-    ProviderEvent::CallerTranscriptFailed { item: ItemId(event.item_id), reason }
+/// How far speech times reach beyond the speech: only `server_vad` pads by fixed amounts.
+///
+/// An amount that is not given is the documented default (guide "Voice activity detection").
+fn padding(turn_detection: &TurnDetection) -> SpeechPadding {
+    if turn_detection.kind.as_deref() != Some("server_vad") {
+        return SpeechPadding::default();
+    }
+    SpeechPadding {
+        before: Duration::from_millis(turn_detection.prefix_padding_ms.unwrap_or(300)),
+        after: Duration::from_millis(turn_detection.silence_duration_ms.unwrap_or(500)),
+    }
 }
 
-fn item_added(event: ItemEvent) -> ProviderEvent {
-    match (event.item.kind.as_deref(), event.item.call_id) {
-        (Some("function_call_output"), Some(call_id)) => {
-            ProviderEvent::ToolResultAcknowledged { tool_call: ToolCallId(call_id) }
+fn key_pressed(key: &Key) -> ProviderEvent {
+    let mut digits = key.event.chars();
+    match (digits.next(), digits.next()) {
+        (Some(digit @ ('0'..='9' | '*' | '#' | 'A'..='D')), None) => {
+            ProviderEvent::Key { digit, model_knows: false }
+        }
+        _ => unknown("input_audio_buffer.dtmf_event_received"),
+    }
+}
+
+fn caller_words_more(words: Transcription) -> ProviderEvent {
+    let text = words.delta.unwrap_or_default();
+    ProviderEvent::CallerTranscript { item: words.item_id, text, mode: TextMode::Append, usage: None }
+}
+
+fn caller_words_done(words: Transcription) -> ProviderEvent {
+    let text = words.transcript.unwrap_or_default();
+    let usage = words.usage.as_ref().map(usage::of_transcription);
+    ProviderEvent::CallerTranscript { item: words.item_id, text, mode: TextMode::Final, usage }
+}
+
+fn transcription_failed(words: Transcription) -> ProviderEvent {
+    let reason = words.error.and_then(shortest_reason).unwrap_or_else(|| "no reason given".to_owned());
+    ProviderEvent::CallerTranscriptFailed { item: words.item_id, reason }
+}
+
+/// What an error can be told by: its code, else its family, else its text.
+fn shortest_reason(error: ErrorBody) -> Option<String> {
+    error.code.or(error.kind).or(error.message)
+}
+
+fn item_put(item: Item) -> ProviderEvent {
+    match item.call_id {
+        Some(tool_call) if item.kind == "function_call_output" => {
+            ProviderEvent::ToolResultAcknowledged { tool_call }
         }
         _ => ProviderEvent::Ignored,
     }
 }
 
-fn item_done(event: ItemEvent) -> ProviderEvent {
-    match (tool_call(event.item), event.response_id) {
-        (Some(call), Some(response_id)) => {
-            ProviderEvent::ToolCallRequested { turn: TurnId(response_id), call }
-        }
-        _ => ProviderEvent::Ignored,
+fn turn_started(response: Response) -> ProviderEvent {
+    if response.is_out_of_band {
+        return ProviderEvent::Ignored;
     }
+    ProviderEvent::TurnStarted { command: command_of(&response), turn: response.id }
 }
 
-/// The request in an item, where the item is one and is whole.
-fn tool_call(item: Item) -> Option<ToolCall> {
-    let is_call =
-        item.kind.as_deref() == Some("function_call") && item.status.as_deref() == Some("completed");
-    if !is_call {
-        return None;
-    }
-    Some(ToolCall {
-        id: ToolCallId(item.call_id?),
-        name: item.name.unwrap_or_default(),
-        arguments: item.arguments.unwrap_or_default(),
-    })
+fn command_of(response: &Response) -> Option<CommandId> {
+    let number = response.metadata.as_ref()?.get(COMMAND_KEY)?;
+    number.parse().ok().map(CommandId)
 }
 
-fn turn_started(event: ResponseEvent) -> ProviderEvent {
-    let response = event.response;
-    match response.id.as_ref().filter(|_| !is_out_of_band(&response)) {
-        Some(id) => ProviderEvent::TurnStarted { turn: TurnId(id.clone()), command: command_of(&response) },
+/// A tool runs only on a finished item: an interrupted response also ends its items, `incomplete`.
+fn output_item_done(output: OutputItem) -> ProviderEvent {
+    if output.item.status.as_deref() != Some("completed") {
+        return ProviderEvent::Ignored;
+    }
+    match tool_call(output.item) {
+        Some(call) => ProviderEvent::ToolCallRequested { turn: output.response_id, call },
         None => ProviderEvent::Ignored,
     }
 }
 
-fn turn_ended(event: ResponseEvent) -> ProviderEvent {
-    let response = event.response;
-    let Some(id) = response.id.clone().filter(|_| !is_out_of_band(&response)) else {
-        return ProviderEvent::Ignored;
-    };
-    let status = match response.status.as_deref() {
-        Some("cancelled") => TurnStatus::Cancelled,
-        Some("incomplete") => TurnStatus::Incomplete,
-        Some("failed") => TurnStatus::Failed,
-        _ => TurnStatus::Completed,
-    };
-    let may_run = matches!(status, TurnStatus::Completed | TurnStatus::Incomplete);
-    let items = response.output.unwrap_or_default();
-    ProviderEvent::TurnEnded {
-        turn: TurnId(id),
-        status,
-        reason: response
-            .status_details
-            .and_then(|details| details.error.map(|error| describe(&error)).or(details.reason)),
-        usage: response.usage.map(|usage| response_usage(&usage)),
-        tool_calls: items.into_iter().filter_map(tool_call).filter(|_| may_run).collect(),
+fn tool_call(item: Item) -> Option<ToolCall> {
+    if item.kind != "function_call" {
+        return None;
     }
+    Some(ToolCall { id: item.call_id?, name: item.name?, arguments: item.arguments.unwrap_or_default() })
 }
 
-/// A response with `"conversation_id": null` belongs to no conversation. Serde drops a null, so the
-/// default conversation's responses are told by our own rule: we ask for no others.
-fn is_out_of_band(response: &Response) -> bool {
-    response.conversation_id.as_ref().is_some_and(|id| id.get() == "null")
+fn assistant_words_more(words: OutputText) -> ProviderEvent {
+    let text = words.delta.unwrap_or_default();
+    let (turn, item) = (words.response_id, words.item_id);
+    ProviderEvent::AssistantTranscript { turn, item, text, mode: TextMode::Append }
 }
 
-fn command_of(response: &Response) -> Option<CommandId> {
-    response.metadata.as_ref()?.switchboard_command.as_ref()?.parse().ok().map(CommandId)
-}
-
-fn assistant_words(event: WordsEvent, mode: TextMode) -> ProviderEvent {
-    let text = if mode == TextMode::Final { event.transcript.or(event.text) } else { event.delta };
-    ProviderEvent::AssistantTranscript {
-        turn: TurnId(event.response_id),
-        item: ItemId(event.item_id),
-        text: text.unwrap_or_default(),
-        mode,
-    }
-}
-
-fn playback(frame: &str, event: impl FnOnce(TurnId) -> ProviderEvent) -> Option<ProviderEvent> {
-    body(frame).map(|playback: PlaybackEvent| event(TurnId(playback.response_id)))
-}
-
-fn error(body: ErrorBody) -> ProviderEvent {
-    let class = match body.code.as_deref() {
-        Some("conversation_already_has_active_response") => ErrorClass::TurnActive,
-        Some(
-            "response_cancel_not_active"
-            | "input_audio_buffer_commit_empty"
-            | "item_truncate_invalid_item_id",
-        ) => ErrorClass::Benign,
-        Some("session_expired") => ErrorClass::Expired,
-        Some("rate_limit_exceeded" | "insufficient_quota" | "server_error") => ErrorClass::Capacity,
-        Some(
-            "missing_required_parameter"
-            | "unknown_parameter"
-            | "invalid_type"
-            | "invalid_value"
-            | "invalid_event",
-        ) => ErrorClass::BadCommand,
-        _ => ErrorClass::Other,
-    };
-    let command = body.event_id.as_deref().and_then(|id| id.strip_prefix(EVENT_ID_PREFIX)?.parse().ok());
-    ProviderEvent::Error {
-        class,
-        code: body.code,
-        message: body.message.unwrap_or_default(),
-        command: command.map(CommandId),
-    }
-}
-
-fn describe(error: &ErrorBody) -> String {
-    let code = error.code.as_deref().or(error.kind.as_deref()).unwrap_or("error");
-    format!("{code}: {}", error.message.as_deref().unwrap_or("no message"))
-}
-
-fn millis(ms: Option<f64>) -> Option<u64> {
-    ms.filter(|ms| ms.is_finite() && *ms >= 0.0).map(|ms| ms as u64)
-}
-
-fn response_usage(usage: &ResponseUsage) -> Usage {
-    let input = usage.input_token_details.as_ref();
-    let output = usage.output_token_details.as_ref();
-    let (text_cached, audio_cached, image_cached) = input.map_or((0, 0, 0), |input| {
-        match (&input.cached_tokens_details, input.cached_tokens) {
-            (Some(cached), _) => (
-                cached.text_tokens.unwrap_or(0),
-                cached.audio_tokens.unwrap_or(0),
-                cached.image_tokens.unwrap_or(0),
-            ),
-            // Without kinds the cheaper assumption for the provider: text first.
-            (None, Some(all)) => {
-                let text = all.min(input.text_tokens.unwrap_or(0));
-                (text, all - text, 0)
-            }
-            (None, None) => (0, 0, 0),
+/// The words of a part are known as a whole; those of a later part have come piece by piece, and must
+/// not replace the first part's.
+fn assistant_words_done(words: OutputText) -> ProviderEvent {
+    let is_first_part = words.content_index.unwrap_or_default() == 0;
+    match words.transcript.or(words.text) {
+        Some(text) if is_first_part => {
+            let (turn, item) = (words.response_id, words.item_id);
+            ProviderEvent::AssistantTranscript { turn, item, text, mode: TextMode::Final }
         }
-    });
-    let audio_out = output.and_then(|output| output.audio_tokens).unwrap_or(0);
-    let text_out = output.and_then(|output| output.text_tokens).unwrap_or(0);
-    // What is neither text nor audio (reasoning) is billed as text.
-    let rest = usage.output_tokens.unwrap_or(0).saturating_sub(text_out.saturating_add(audio_out));
-    Usage {
-        text_in: input.and_then(|input| input.text_tokens).unwrap_or(0),
-        audio_in: input.and_then(|input| input.audio_tokens).unwrap_or(0),
-        image_in: input.and_then(|input| input.image_tokens).unwrap_or(0),
-        text_cached,
-        audio_cached,
-        image_cached,
-        text_out: text_out.saturating_add(rest),
-        audio_out,
-        ..Usage::default()
+        _ => ProviderEvent::Ignored,
     }
 }
 
-fn transcription_usage(usage: &TranscriptionUsage) -> Usage {
-    let input = usage.input_token_details.as_ref();
-    let audio_in = input.and_then(|input| input.audio_tokens);
-    Usage {
-        transcription_s: usage
-            .seconds
-            .filter(|seconds| seconds.is_finite() && *seconds >= 0.0)
-            .unwrap_or(0.0),
-        transcription_in: usage.input_tokens.or(audio_in).unwrap_or(0),
-        transcription_out: usage.output_tokens.unwrap_or(0),
-        ..Usage::default()
+fn turn_ended(response: Response) -> ProviderEvent {
+    if response.is_out_of_band {
+        return ProviderEvent::Ignored;
     }
-}
-
-/// The frame of a command.
-pub fn write(id: CommandId, command: &ProviderCommand) -> String {
-    let body = match command {
-        ProviderCommand::PromptTurn { instructions, may_call_tools } => CommandBody::ResponseCreate {
-            response: ResponseCreate {
-                instructions: instructions.as_deref(),
-                tool_choice: (!may_call_tools).then_some("none"),
-                metadata: Metadata { switchboard_command: Some(id.0.to_string()) },
-            },
-        },
-        ProviderCommand::SubmitToolResult { tool_call, output } => CommandBody::ItemCreate {
-            item: NewItem::FunctionCallOutput { call_id: tool_call.as_str(), output },
-        },
-        ProviderCommand::InjectContext { role, text } => CommandBody::ItemCreate {
-            item: NewItem::Message {
-                role: match role {
-                    ContextRole::System => "system",
-                    ContextRole::User => "user",
-                },
-                content: [InputText { text }],
-            },
-        },
-        ProviderCommand::SetTurnDetection(turn_detection) => CommandBody::SessionUpdate {
-            session: SessionPatch { audio: AudioPatch { input: InputPatch { turn_detection } } },
-        },
+    let status = turn_status(response.status.as_deref());
+    let details = response.status_details.unwrap_or_default();
+    let is_completed = |item: &Item| match item.status.as_deref() {
+        Some(status) => status == "completed",
+        None => status == TurnStatus::Completed,
     };
-    let command = Command { event_id: format!("{EVENT_ID_PREFIX}{}", id.0), body };
-    serde_json::to_string(&command).expect("texts and prepared JSON are JSON")
+    ProviderEvent::TurnEnded {
+        turn: response.id,
+        status,
+        reason: details.error.and_then(shortest_reason).or(details.reason),
+        usage: response.usage.as_ref().map(usage::of_response),
+        tool_calls: response.output.into_iter().filter(is_completed).filter_map(tool_call).collect(),
+    }
+}
+
+/// A status that is not known says that the turn did not end as it should.
+fn turn_status(status: Option<&str>) -> TurnStatus {
+    match status {
+        Some("completed") | None => TurnStatus::Completed,
+        Some("cancelled") => TurnStatus::Cancelled,
+        Some("failed") => TurnStatus::Failed,
+        Some(_) => TurnStatus::Incomplete,
+    }
+}
+
+fn went_wrong(error: ErrorBody) -> ProviderEvent {
+    let class = error_class(&error);
+    let command = error.event_id.as_deref().and_then(command_of_event);
+    let message = error.message.unwrap_or_default();
+    ProviderEvent::Error { class, code: error.code.or(error.kind), message, command }
+}
+
+fn command_of_event(event_id: &str) -> Option<CommandId> {
+    event_id.strip_prefix(EVENT_ID_PREFIX)?.parse().ok().map(CommandId)
+}
+
+/// By the code; where that says nothing, by the family and the text.
+fn error_class(error: &ErrorBody) -> ErrorClass {
+    let message = error.message.as_deref().unwrap_or_default();
+    match error.code.as_deref().unwrap_or_default() {
+        "conversation_already_has_active_response" => return ErrorClass::TurnActive,
+        "response_cancel_not_active"
+        | "input_audio_buffer_commit_empty"
+        | "item_truncate_invalid_item_id" => return ErrorClass::Benign,
+        "invalid_value" if message.contains("already shorter than") => return ErrorClass::Benign,
+        "missing_required_parameter"
+        | "unknown_parameter"
+        | "invalid_type"
+        | "invalid_value"
+        | "invalid_event" => return ErrorClass::BadCommand,
+        "session_expired" => return ErrorClass::Expired,
+        "rate_limit_exceeded" | "insufficient_quota" | "server_error" => return ErrorClass::Capacity,
+        _ => {}
+    }
+    if message.contains("already has an active response") {
+        return ErrorClass::TurnActive;
+    }
+    match error.kind.as_deref().unwrap_or_default() {
+        "server_error" | "rate_limit_exceeded" | "insufficient_quota" => ErrorClass::Capacity,
+        "invalid_request_error" if message.contains("maximum duration") => ErrorClass::Expired,
+        "invalid_request_error" if message.contains("no active response") => ErrorClass::Benign,
+        "invalid_request_error" if error.event_id.is_some() => ErrorClass::BadCommand,
+        _ => ErrorClass::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Frames quoted from the vendor's reference, one a line, each followed by what we make of it.
+    const SERVER_EVENTS: &str = include_str!("../../tests/fixtures/wire/realtime_server.txt");
+
+    /// Our frames, shaped as the vendor's reference shows them, one a line.
+    const CLIENT_EVENTS: &str = include_str!("../../tests/fixtures/wire/realtime_client.jsonl");
+
+    #[test]
+    fn the_vendors_examples_read_as_recorded() {
+        let mut lines = SERVER_EVENTS.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let mut seen = 0;
+        while let (Some(frame), Some(expected)) = (lines.next(), lines.next()) {
+            assert_eq!(format!("=> {:?}", read(frame)), expected, "{frame}");
+            seen += 1;
+        }
+        assert!(seen > 50, "{seen} examples");
+    }
+
+    #[test]
+    fn commands_are_written_as_the_vendor_shows_them() {
+        let raw = |json: &str| serde_json::value::RawValue::from_string(json.to_owned()).unwrap();
+        let commands = [
+            ProviderCommand::PromptTurn { instructions: None, may_call_tools: true },
+            ProviderCommand::PromptTurn {
+                instructions: Some("Greet the caller by name.".into()),
+                may_call_tools: false,
+            },
+            ProviderCommand::SubmitToolResult {
+                tool_call: "call_X1".into(),
+                output: r#"{"status":"shipped"}"#.into(),
+            },
+            ProviderCommand::InjectContext {
+                role: ContextRole::System,
+                text: "Caller pressed 2 (billing).".into(),
+            },
+            ProviderCommand::InjectContext { role: ContextRole::User, text: "My PIN is 4821".into() },
+            ProviderCommand::SetTurnDetection(raw(r#"{"type":"semantic_vad","interrupt_response":true}"#)),
+            ProviderCommand::SetTurnDetection(raw("null")),
+        ];
+        let expected: Vec<&str> = CLIENT_EVENTS.lines().collect();
+        assert_eq!(expected.len(), commands.len());
+        for (number, command) in (1..).zip(&commands) {
+            assert_eq!(write(CommandId(number), command), expected[number as usize - 1]);
+        }
+    }
+
+    #[test]
+    fn an_error_names_our_command() {
+        for (event_id, command) in
+            [("sb_7", Some(CommandId(7))), ("sb_x", None), ("g7", None), ("sb_99999999999999999999", None)]
+        {
+            let frame = serde_json::json!({"type":"error","error":{"event_id":event_id}}).to_string();
+            let ProviderEvent::Error { command: read, .. } = read(&frame) else { panic!("{frame}") };
+            assert_eq!(read, command, "{event_id}");
+        }
+    }
+
+    #[test]
+    fn errors_have_classes() {
+        let table: &[(&str, ErrorClass)] = &[
+            (r#"{"code":"conversation_already_has_active_response"}"#, ErrorClass::TurnActive),
+            (
+                r#"{"message":"Conversation already has an active response in progress"}"#,
+                ErrorClass::TurnActive,
+            ),
+            (r#"{"code":"response_cancel_not_active"}"#, ErrorClass::Benign),
+            (r#"{"code":"input_audio_buffer_commit_empty"}"#, ErrorClass::Benign),
+            (r#"{"code":"item_truncate_invalid_item_id"}"#, ErrorClass::Benign),
+            (
+                r#"{"code":"invalid_value","message":"Audio content is already shorter than 9ms"}"#,
+                ErrorClass::Benign,
+            ),
+            (r#"{"code":"invalid_value","message":"Invalid value"}"#, ErrorClass::BadCommand),
+            (r#"{"code":"missing_required_parameter"}"#, ErrorClass::BadCommand),
+            (r#"{"code":"unknown_parameter"}"#, ErrorClass::BadCommand),
+            (r#"{"code":"invalid_type"}"#, ErrorClass::BadCommand),
+            (r#"{"code":"invalid_event"}"#, ErrorClass::BadCommand),
+            (r#"{"type":"invalid_request_error","code":null,"event_id":"sb_1"}"#, ErrorClass::BadCommand),
+            (r#"{"type":"invalid_request_error"}"#, ErrorClass::Other),
+            (r#"{"code":"session_expired"}"#, ErrorClass::Expired),
+            (r#"{"code":"rate_limit_exceeded"}"#, ErrorClass::Capacity),
+            (r#"{"code":"insufficient_quota"}"#, ErrorClass::Capacity),
+            (r#"{"type":"server_error"}"#, ErrorClass::Capacity),
+            (r#"{"code":"brand_new","message":"?"}"#, ErrorClass::Other),
+            ("{}", ErrorClass::Other),
+        ];
+        for (error, class) in table {
+            let frame = format!(r#"{{"type":"error","error":{error}}}"#);
+            let ProviderEvent::Error { class: read, .. } = read(&frame) else { panic!("{frame}") };
+            assert_eq!(read, *class, "{error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_kind_is_named_in_bounds() {
+        let frame = serde_json::json!({"type": "\u{7}new\n".to_owned() + &"x".repeat(500)}).to_string();
+        let ProviderEvent::Unknown { kind } = read(&frame) else { panic!("{frame}") };
+        assert!(kind.starts_with("newxxx") && kind.len() == KIND_CHARS_MAX, "{kind}");
+    }
+
+    proptest! {
+        #[test]
+        fn reading_never_panics(frame in any::<String>()) {
+            read(&frame);
+        }
+
+        /// The vendor's examples with any one byte replaced.
+        #[test]
+        fn reading_damaged_examples_never_panics(line in 0..200_usize, at in any::<u16>(), other in any::<u8>()) {
+            let frames: Vec<&str> = SERVER_EVENTS.lines().filter(|line| line.starts_with('{')).collect();
+            let mut bytes = frames[line % frames.len()].as_bytes().to_vec();
+            let at = usize::from(at) % bytes.len();
+            bytes[at] = other;
+            read(&String::from_utf8_lossy(&bytes));
+        }
+
+        #[test]
+        fn what_is_written_is_json_with_a_type_and_an_id(number in any::<u64>(), text in any::<String>()) {
+            let command = ProviderCommand::InjectContext { role: ContextRole::User, text: text.clone() };
+            let frame: Value = serde_json::from_str(&write(CommandId(number), &command)).unwrap();
+            prop_assert_eq!(&frame["event_id"], &format!("sb_{number}"));
+            prop_assert_eq!(&frame["item"]["content"][0]["text"], &text);
+        }
+    }
 }

@@ -1,18 +1,19 @@
-//! OpenAI Realtime over SIP: its REST, its sideband, its dialect.
+//! OpenAI Realtime: the calls of its REST interface and the sideband of a live call.
 //!
-//! Nothing above this room knows a name of an OpenAI event or field.
-
-pub mod dialect;
-mod rest;
-mod sideband;
+//! [`rest::Client`] decides calls, [`sideband::Connector`] opens the socket beside a live one, and
+//! [`dialect`] turns what the socket carries into the neutral vocabulary and back. Both are built once
+//! and shared; building them is where wrong settings show. Neither logs, and neither prints a secret.
 
 use std::time::Duration;
 
-use tokio_tungstenite::Connector;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 
 use crate::secret::Secret;
 
-pub use sideband::{Sideband, SidebandItem, Stalled};
+pub mod dialect;
+pub mod rest;
+pub mod sideband;
+mod usage;
 
 /// What is needed to speak with OpenAI.
 #[derive(Clone, Debug)]
@@ -35,17 +36,25 @@ pub struct Settings {
     pub tolerance: Duration,
 }
 
-/// How long each kind of request may take.
-#[derive(Clone, Debug)]
+/// How long to wait for OpenAI before something else is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadlines {
-    /// To make a connection.
+    /// For a connection to stand, name lookup and TLS included.
     pub connect: Duration,
-    /// An accept, its one repetition included; the carrier gives up after about as long.
+    /// For the answer to an accept, its retry included: the caller hears it ring meanwhile.
     pub accept: Duration,
-    /// A reject, refer or hang-up.
-    pub request: Duration,
-    /// To open a sideband.
+    /// For the answer to each try of a reject, a refer or a hangup.
+    pub control: Duration,
+    /// Before the first retry; each further one waits twice as long.
+    pub retry_pause: Duration,
+    /// For a sideband to stand, connection and handshake included.
     pub attach: Duration,
+    /// Between two pings on a sideband.
+    pub ping_every: Duration,
+    /// Without a message from the other side, not even a pong, a sideband counts as lost.
+    pub silence_max: Duration,
+    /// A sideband whose peer does not take what we send counts as lost.
+    pub send: Duration,
 }
 
 impl Default for Deadlines {
@@ -53,58 +62,74 @@ impl Default for Deadlines {
         Deadlines {
             connect: Duration::from_secs(3),
             accept: Duration::from_secs(10),
-            request: Duration::from_secs(5),
+            control: Duration::from_secs(5),
+            retry_pause: Duration::from_millis(200),
             attach: Duration::from_secs(5),
+            ping_every: Duration::from_secs(20),
+            // Two pings and a little more.
+            silence_max: Duration::from_secs(45),
+            send: Duration::from_secs(10),
         }
     }
 }
 
-/// The provider, as far as we call it: REST and sidebands.
-pub struct Client {
-    settings: Settings,
-    deadlines: Deadlines,
-    http: reqwest::Client,
-    connector: Connector,
-}
-
-/// Why the provider cannot be called at all.
+/// Settings with which OpenAI cannot be spoken to.
 #[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// The API key has characters that no header can carry.
-    #[error("`openai.api_key` has characters that a header cannot carry")]
-    BadKey,
-    /// The organization has characters that no header can carry.
-    #[error("`openai.organization` has characters that a header cannot carry")]
-    BadOrganization,
-    /// HTTP cannot be set up.
-    #[error("HTTP cannot be set up")]
-    Http(#[source] reqwest::Error),
-    /// TLS cannot be set up.
+pub enum SettingsError {
+    /// `base_url` does not name a place.
+    #[error("`openai.base_url` must be an address that begins with https:// or http://")]
+    BaseUrl,
+    /// `realtime_url` does not name a place.
+    #[error("`openai.realtime_url` must be an address that begins with wss:// or ws://")]
+    RealtimeUrl,
+    /// A setting that becomes a header cannot be one.
+    #[error("`openai.{0}` contains characters that an HTTP header cannot carry")]
+    Header(&'static str),
+    /// A sideband over TLS cannot be checked.
+    #[error("no trusted certificates were found: install `ca-certificates` or set `SSL_CERT_FILE`")]
+    NoCertificates,
+    /// The TLS library refuses its own defaults.
     #[error("TLS cannot be set up")]
-    Tls(#[source] rustls::Error),
+    Tls(#[from] rustls::Error),
+    /// The HTTP library refuses the settings.
+    #[error("the HTTP client cannot be set up")]
+    Http(#[from] reqwest::Error),
 }
 
-impl Client {
-    /// A client with the ordinary deadlines.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError`].
-    pub fn new(settings: &Settings) -> Result<Client, ClientError> {
-        Client::with_deadlines(settings, Deadlines::default())
+/// The headers of every request. Facts: OpenAI API reference, "Authentication".
+fn headers(settings: &Settings) -> Result<HeaderMap, SettingsError> {
+    let mut headers = HeaderMap::new();
+    let mut key = header("api_key", &format!("Bearer {}", settings.api_key.expose()))?;
+    key.set_sensitive(true);
+    headers.insert(AUTHORIZATION, key);
+    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("switchboard/", env!("CARGO_PKG_VERSION"))));
+    let project = header("project_id", &settings.project_id)?;
+    headers.insert(HeaderName::from_static("openai-project"), project);
+    if let Some(organization) = &settings.organization {
+        let organization = header("organization", organization)?;
+        headers.insert(HeaderName::from_static("openai-organization"), organization);
     }
+    Ok(headers)
+}
 
-    /// A client with deadlines of its own.
-    ///
-    /// # Errors
-    ///
-    /// [`ClientError`].
-    pub fn with_deadlines(settings: &Settings, deadlines: Deadlines) -> Result<Client, ClientError> {
-        Ok(Client {
-            http: rest::http_client(settings, &deadlines)?,
-            connector: sideband::connector()?,
-            settings: settings.clone(),
-            deadlines,
-        })
+fn header(setting: &'static str, value: &str) -> Result<HeaderValue, SettingsError> {
+    HeaderValue::from_str(value).map_err(|_| SettingsError::Header(setting))
+}
+
+/// An error and all that caused it, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
     }
+    text
+}
+
+/// What a person is shown of a text of the vendor's: one line of at most `chars_max` characters.
+fn excerpt(text: &str, chars_max: usize) -> String {
+    let line = text.trim().chars().map(|letter| if letter.is_control() { ' ' } else { letter });
+    line.take(chars_max).collect()
 }

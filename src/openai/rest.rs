@@ -1,215 +1,353 @@
-//! OpenAI's REST: accept, reject, refer, hang up (OpenAI, "Realtime API with SIP", "Calls API").
+//! Deciding calls: accept, reject, refer and hang up over OpenAI's REST interface.
 //!
-//! A caller is waiting while these run, so each has a deadline of its own and the connections are kept
-//! warm. What may be repeated is repeated a few times; an accept whose answer was lost is not, because
-//! only the sideband can tell whether it worked; a refer never is.
+//! Each request goes over one warm pool (HTTP/2 over TLS, kept-alive HTTP/1.1 without), within a
+//! deadline, without redirects, and without reading more of an answer than a person would. What may be
+//! tried again and what may not is decided here, see each method. Errors are text for a person: the
+//! status, the provider's code and message, or what the connection did.
+//!
+//! Facts: OpenAI API reference, "Realtime calls", and guide "Realtime API with SIP".
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Response, StatusCode};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Response, StatusCode, Url, redirect};
 use serde::Deserialize;
-use serde_json::json;
+use tokio::time::{sleep, timeout};
 
-use super::{Client, Deadlines, Settings};
+use super::{Deadlines, Settings, SettingsError, chain, excerpt, headers};
 use crate::call::event::AcceptAnswer;
 use crate::ids::ProviderCallId;
 
-/// How much of an error's body is read; what is behind it is not an explanation.
-const ERROR_BYTES_MAX: usize = 16 << 10;
-/// How much of an explanation is kept.
-const ERROR_CHARS_MAX: usize = 300;
-/// Tries of what may be repeated.
-const TRIES: u32 = 3;
-/// Before the one repetition of an accept.
-const QUICK_RETRY: Duration = Duration::from_millis(150);
-/// Before a repetition of a reject or hang-up, doubled each time.
-const RETRY: Duration = Duration::from_millis(250);
+/// How often a reject or a hangup is tried again.
+const RETRIES: u32 = 3;
 
-/// How a request failed.
-enum Failure {
-    /// It never left: the connection could not be made.
-    NotSent(String),
-    /// It may have arrived: no answer came.
-    Unclear(String),
-}
+/// How much of an answer's body is read; the rest goes unread, and its connection is given up.
+const BODY_BYTES_MAX: usize = 16 << 10;
 
-pub(super) fn http_client(
-    settings: &Settings,
-    deadlines: &Deadlines,
-) -> Result<reqwest::Client, super::ClientError> {
-    let mut headers = HeaderMap::new();
-    let mut bearer = HeaderValue::from_str(&format!("Bearer {}", settings.api_key.expose()))
-        .map_err(|_| super::ClientError::BadKey)?;
-    bearer.set_sensitive(true);
-    headers.insert(AUTHORIZATION, bearer);
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    if let Some(organization) = &settings.organization {
-        let value = HeaderValue::from_str(organization).map_err(|_| super::ClientError::BadOrganization)?;
-        headers.insert("OpenAI-Organization", value);
-    }
-    reqwest::Client::builder()
-        .default_headers(headers)
-        .connect_timeout(deadlines.connect)
-        .redirect(reqwest::redirect::Policy::none())
-        .pool_idle_timeout(Duration::from_secs(300))
-        .tcp_nodelay(true)
-        .no_proxy()
-        .build()
-        .map_err(super::ClientError::Http)
+/// How long to wait for an answer's body when its head is there: the head decides.
+const BODY_WAIT: Duration = Duration::from_secs(1);
+
+/// How much of the vendor's own text goes into ours.
+const EXCERPT_CHARS_MAX: usize = 300;
+
+/// Idle connections are kept this long, so that the next caller need not wait for a handshake.
+const IDLE_MAX: Duration = Duration::from_secs(600);
+
+/// Decides calls at OpenAI. Clones share one pool of connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    /// The base of all paths, without a slash at the end.
+    base: Url,
+    deadlines: Deadlines,
 }
 
 impl Client {
-    /// Opens a connection before the first caller needs it. That it fails is no failure yet.
-    pub async fn warm_up(&self) {
-        let request =
-            self.http.get(format!("{}/models", self.settings.base_url)).timeout(self.deadlines.connect);
-        if let Err(error) = request.send().await {
-            tracing::warn!(error = %error.without_url(), "the provider cannot be reached at the moment");
+    /// Sets up a client; nothing is sent yet.
+    pub fn new(settings: &Settings, deadlines: Deadlines) -> Result<Client, SettingsError> {
+        let base = Url::parse(&settings.base_url).map_err(|_| SettingsError::BaseUrl)?;
+        if !matches!(base.scheme(), "http" | "https") {
+            return Err(SettingsError::BaseUrl);
         }
-    }
-
-    /// Asks the provider to answer the call with this session (`POST …/accept`).
-    pub async fn accept(&self, call: &ProviderCallId, body: String) -> AcceptAnswer {
-        let answer = tokio::time::timeout(self.deadlines.accept, self.accept_once_more(call, body)).await;
-        answer.unwrap_or_else(|_| AcceptAnswer::Unclear("no answer in time".to_owned()))
-    }
-
-    async fn accept_once_more(&self, call: &ProviderCallId, body: String) -> AcceptAnswer {
-        let url = self.url(call, "accept");
-        let first = self.post(&url, Some(body.clone())).await;
-        let may_retry = match &first {
-            Err(Failure::NotSent(_)) => true,
-            Ok(response) => {
-                matches!(response.status(), StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE)
-            }
-            Err(Failure::Unclear(_)) => false,
-        };
-        let answer = if may_retry {
-            tokio::time::sleep(QUICK_RETRY).await;
-            self.post(&url, Some(body)).await
-        } else {
-            first
-        };
-        match answer {
-            Ok(response) => accept_answer(response).await,
-            Err(Failure::NotSent(why)) => AcceptAnswer::Refused(why),
-            Err(Failure::Unclear(why)) => AcceptAnswer::Unclear(why),
+        let mut builder = reqwest::Client::builder()
+            .default_headers(headers(settings)?)
+            .redirect(redirect::Policy::none())
+            .connect_timeout(deadlines.connect)
+            .tcp_nodelay(true)
+            .pool_idle_timeout(IDLE_MAX)
+            .http2_keep_alive_interval(Duration::from_secs(30))
+            .http2_keep_alive_timeout(Duration::from_secs(10))
+            .http2_keep_alive_while_idle(true);
+        if is_loopback(&base) {
+            builder = builder.no_proxy();
         }
+        Ok(Client { http: builder.build()?, base, deadlines })
     }
 
-    /// Asks the provider to turn the call away with a SIP code (`POST …/reject`). A call that is gone or
-    /// decided needs no more.
-    pub async fn reject(&self, call: &ProviderCallId, sip_code: u16) {
-        let body = json!({ "status_code": sip_code }).to_string();
-        self.until_done(call, "reject", Some(body)).await;
-    }
-
-    /// Asks the provider to end the call (`POST …/hangup`). A call that is gone needs no more.
-    pub async fn hangup(&self, call: &ProviderCallId) {
-        self.until_done(call, "hangup", None).await;
-    }
-
-    /// Asks the provider to hand the caller to somebody else (`POST …/refer`). Never repeated.
+    /// Opens a connection and leaves it in the pool, so that the first caller need not wait for it.
     ///
     /// # Errors
+    /// Why no connection stands. An answer of any kind is none: only the connection matters.
+    pub async fn warm_up(&self) -> Result<(), String> {
+        let request = self.http.head(self.url(&["models"]));
+        match timeout(self.deadlines.control, request.send()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(chain(&error.without_url())),
+            Err(_) => Err(too_late(self.deadlines.control)),
+        }
+    }
+
+    /// Asks the provider to answer the call with the session `body`, JSON text.
     ///
-    /// Why it did not work, for a person.
+    /// The caller hears it ring meanwhile, so there is one quick retry, and only where the provider was
+    /// not reached or says itself that it was a passing failure (502, 503). The answer is `Unclear`
+    /// where the provider may have taken the call although it did not say so. The time before this is
+    /// called counts as the time the accept was sent.
+    pub async fn accept(&self, call: &ProviderCallId, body: String) -> AcceptAnswer {
+        let accepting = self.try_accept(self.call_url(call, "accept"), body);
+        match timeout(self.deadlines.accept, accepting).await {
+            Ok(answer) => answer,
+            Err(_) => AcceptAnswer::Unclear(too_late(self.deadlines.accept)),
+        }
+    }
+
+    /// Asks the provider to turn the call away; the carrier is given `sip_code`.
+    ///
+    /// Tried again up to three times. A call that is over, or was decided before, needs no rejection.
+    ///
+    /// # Errors
+    /// What the provider, or the connection, said last.
+    pub async fn reject(&self, call: &ProviderCallId, sip_code: u16) -> Result<(), String> {
+        let body = serde_json::json!({ "status_code": sip_code }).to_string();
+        self.insist(self.call_url(call, "reject"), Some(body)).await
+    }
+
+    /// Asks the provider to end the call.
+    ///
+    /// Tried again up to three times. A call that is over already is as wanted.
+    ///
+    /// # Errors
+    /// What the provider, or the connection, said last.
+    pub async fn hangup(&self, call: &ProviderCallId) -> Result<(), String> {
+        self.insist(self.call_url(call, "hangup"), None).await
+    }
+
+    /// Asks the provider to hand the call to `target`, a `tel:` or `sip:` URI.
+    ///
+    /// Success says that the request was passed on, not that somebody answered. It is tried again once
+    /// where the provider was not reached, and never when it may have been: that would dial twice.
+    ///
+    /// # Errors
+    /// What the provider, or the connection, said.
     pub async fn refer(&self, call: &ProviderCallId, target: &str) -> Result<(), String> {
-        let body = json!({ "target_uri": target }).to_string();
-        let url = self.url(call, "refer");
-        let request = self.post(&url, Some(body));
-        match tokio::time::timeout(self.deadlines.request, request).await {
-            Ok(Ok(response)) if response.status().is_success() => Ok(()),
-            Ok(Ok(response)) => Err(explain(response).await),
-            Ok(Err(Failure::NotSent(why) | Failure::Unclear(why))) => Err(why),
-            Err(_) => Err("no answer in time".to_owned()),
+        let url = self.call_url(call, "refer");
+        let body = serde_json::json!({ "target_uri": target }).to_string();
+        let mut outcome = self.post_in_time(url.clone(), Some(body.clone())).await;
+        if matches!(outcome, Outcome::NotSent(_)) {
+            sleep(self.deadlines.retry_pause).await;
+            outcome = self.post_in_time(url, Some(body)).await;
+        }
+        match outcome {
+            Outcome::Answered(answer) if answer.status.is_success() => Ok(()),
+            other => Err(other.into_text()),
         }
     }
 
-    async fn until_done(&self, call: &ProviderCallId, verb: &'static str, body: Option<String>) {
-        let url = self.url(call, verb);
-        for attempt in 0..TRIES {
-            tokio::time::sleep(if attempt == 0 { Duration::ZERO } else { RETRY * 2u32.pow(attempt - 1) })
-                .await;
-            let request = self.post(&url, body.clone());
-            match tokio::time::timeout(self.deadlines.request, request).await {
-                Ok(Ok(response)) if !response.status().is_server_error() => {
-                    let status = response.status();
-                    let is_done = status.is_success() || matches!(status.as_u16(), 404 | 409);
-                    if !is_done {
-                        let why = explain(response).await;
-                        tracing::warn!(%call, verb, why, "the provider refused");
-                    }
-                    return;
-                }
-                _ => {}
+    async fn try_accept(&self, url: Url, body: String) -> AcceptAnswer {
+        let first = self.post(url.clone(), Some(body.clone())).await;
+        let is_passing = match &first {
+            Outcome::NotSent(_) => true,
+            Outcome::Broken(_) => false,
+            Outcome::Answered(answer) => matches!(answer.status.as_u16(), 502 | 503),
+        };
+        if !is_passing {
+            return accept_answer(first, false);
+        }
+        sleep(self.deadlines.retry_pause).await;
+        let may_have_worked = first.may_have_worked();
+        accept_answer(self.post(url, Some(body)).await, may_have_worked)
+    }
+
+    /// Posts until the provider has heard it: for requests that do no harm when they come twice.
+    async fn insist(&self, url: Url, body: Option<String>) -> Result<(), String> {
+        let mut pause = self.deadlines.retry_pause;
+        for _ in 0..RETRIES {
+            let outcome = self.post_in_time(url.clone(), body.clone()).await;
+            if !outcome.is_passing() {
+                return outcome.settled();
             }
+            sleep(pause).await;
+            pause *= 2;
         }
-        tracing::warn!(%call, verb, "the provider did not answer");
+        self.post_in_time(url, body).await.settled()
     }
 
-    async fn post(&self, url: &str, body: Option<String>) -> Result<Response, Failure> {
+    async fn post_in_time(&self, url: Url, body: Option<String>) -> Outcome {
+        match timeout(self.deadlines.control, self.post(url, body)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Outcome::Broken(too_late(self.deadlines.control)),
+        }
+    }
+
+    async fn post(&self, url: Url, body: Option<String>) -> Outcome {
         let mut request = self.http.post(url);
         if let Some(body) = body {
-            request = request.header(CONTENT_TYPE, "application/json").body(body);
+            let json = HeaderValue::from_static("application/json");
+            request = request.header(CONTENT_TYPE, json).body(body);
         }
-        request.send().await.map_err(|error| {
-            let is_unsent = error.is_connect() || error.is_builder();
-            let why = error.without_url().to_string();
-            if is_unsent { Failure::NotSent(why) } else { Failure::Unclear(why) }
-        })
+        match request.send().await {
+            Ok(response) => Outcome::Answered(Answer::read(response).await),
+            Err(error) if error.is_connect() || error.is_builder() => {
+                Outcome::NotSent(chain(&error.without_url()))
+            }
+            Err(error) => Outcome::Broken(chain(&error.without_url())),
+        }
     }
 
-    fn url(&self, call: &ProviderCallId, verb: &str) -> String {
-        let mut url = format!("{}/realtime/calls/", self.settings.base_url);
-        crate::phone::percent::encode_into(&mut url, call.as_str());
-        url.push('/');
-        url.push_str(verb);
+    fn call_url(&self, call: &ProviderCallId, verb: &str) -> Url {
+        self.url(&["realtime", "calls", call.as_str(), verb])
+    }
+
+    /// The address of a path below the base; its segments are percent-encoded.
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
         url
     }
 }
 
-async fn accept_answer(response: Response) -> AcceptAnswer {
-    match response.status() {
-        status if status.is_success() => AcceptAnswer::Ok,
-        StatusCode::NOT_FOUND => AcceptAnswer::Gone,
-        StatusCode::CONFLICT => AcceptAnswer::AlreadyDecided,
-        StatusCode::TOO_MANY_REQUESTS => {
-            let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-            let after = after.map(|after| format!(" (retry after {after} s)")).unwrap_or_default();
-            AcceptAnswer::Refused(explain(response).await + &after)
+/// What came of one request.
+#[derive(Debug)]
+enum Outcome {
+    /// An answer.
+    Answered(Answer),
+    /// No connection: the provider has not seen the request.
+    NotSent(String),
+    /// No answer: the provider may have seen the request.
+    Broken(String),
+}
+
+impl Outcome {
+    /// Claims that the provider may have done what was asked although it did not say so.
+    fn may_have_worked(&self) -> bool {
+        match self {
+            Outcome::NotSent(_) => false,
+            Outcome::Broken(_) => true,
+            // Whoever speaks for the provider here has lost its answer.
+            Outcome::Answered(answer) => matches!(answer.status.as_u16(), 502 | 504),
         }
-        _ => AcceptAnswer::Refused(explain(response).await),
+    }
+
+    /// Claims that another try may fare better.
+    fn is_passing(&self) -> bool {
+        match self {
+            Outcome::NotSent(_) | Outcome::Broken(_) => true,
+            Outcome::Answered(answer) => {
+                answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS
+            }
+        }
+    }
+
+    /// Whether the call is over, or will be, as was asked.
+    fn settled(self) -> Result<(), String> {
+        match self {
+            Outcome::Answered(answer) if answer.status.is_success() => Ok(()),
+            Outcome::Answered(answer) if matches!(answer.status.as_u16(), 404 | 409) => Ok(()),
+            other => Err(other.into_text()),
+        }
+    }
+
+    fn into_text(self) -> String {
+        match self {
+            Outcome::Answered(answer) => answer.text,
+            Outcome::NotSent(text) | Outcome::Broken(text) => text,
+        }
     }
 }
 
-/// An error of the provider in one line. Bodies may be JSON, text, or nothing.
-async fn explain(mut response: Response) -> String {
+/// What an accept's last outcome means, when an earlier try may have worked or not.
+fn accept_answer(outcome: Outcome, earlier_may_have_worked: bool) -> AcceptAnswer {
+    if let Outcome::Answered(answer) = &outcome {
+        match answer.status.as_u16() {
+            200..300 => return AcceptAnswer::Ok,
+            404 => return AcceptAnswer::Gone,
+            409 => return AcceptAnswer::AlreadyDecided,
+            _ => {}
+        }
+    }
+    if earlier_may_have_worked || outcome.may_have_worked() {
+        return AcceptAnswer::Unclear(outcome.into_text());
+    }
+    AcceptAnswer::Refused(outcome.into_text())
+}
+
+/// An answer, read within bounds.
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    /// What it says, for a person; empty for a success.
+    text: String,
+}
+
+impl Answer {
+    async fn read(response: Response) -> Answer {
+        let status = response.status();
+        if status.is_success() {
+            // Only when it was read to its end is its connection used again.
+            read_body(response).await;
+            return Answer { status, text: String::new() };
+        }
+        let headers = response.headers().clone();
+        let body = read_body(response).await;
+        Answer { status, text: told(status, &headers, &body) }
+    }
+}
+
+async fn read_body(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    let reading = async {
+        while let Ok(Some(chunk)) = response.chunk().await {
+            let room = BODY_BYTES_MAX - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if body.len() == BODY_BYTES_MAX {
+                break;
+            }
+        }
+    };
+    // What has come until then is enough: the body is for people.
+    let _ = timeout(BODY_WAIT, reading).await;
+    body
+}
+
+/// `status 429 rate_limit_exceeded: Slow down (retry-after 2, x-request-id req_1)`.
+fn told(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> String {
+    let mut text = format!("status {}", status.as_u16());
+    let (code, message) = error_of(body);
+    for (mark, part) in [(" ", code), (": ", message)] {
+        if let Some(part) = part {
+            text.push_str(mark);
+            text.push_str(&excerpt(&part, EXCERPT_CHARS_MAX));
+        }
+    }
+    let notes: Vec<String> = ["retry-after-ms", "retry-after", "x-request-id"]
+        .into_iter()
+        .filter_map(|name| Some(format!("{name} {}", excerpt(headers.get(name)?.to_str().ok()?, 80))))
+        .collect();
+    if !notes.is_empty() {
+        text.push_str(&format!(" ({})", notes.join(", ")));
+    }
+    text
+}
+
+/// The code and the message of an error's body, which may be the documented envelope, or plain text.
+fn error_of(body: &[u8]) -> (Option<String>, Option<String>) {
     #[derive(Deserialize)]
     struct Envelope {
-        error: Error,
+        error: ErrorBody,
     }
     #[derive(Deserialize)]
-    struct Error {
+    struct ErrorBody {
         message: Option<String>,
         code: Option<String>,
+        r#type: Option<String>,
     }
-    let status = response.status().as_u16();
-    let mut bytes = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        let room = ERROR_BYTES_MAX - bytes.len();
-        bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if bytes.len() == ERROR_BYTES_MAX {
-            break;
-        }
+    if let Ok(Envelope { error }) = serde_json::from_slice(body) {
+        return (error.code.or(error.r#type), error.message);
     }
-    let words = match serde_json::from_slice::<Envelope>(&bytes) {
-        Ok(Envelope { error }) => {
-            [error.code, error.message].into_iter().flatten().collect::<Vec<_>>().join(": ")
-        }
-        Err(_) => String::from_utf8_lossy(&bytes).into_owned(),
-    };
-    let words: String = words.chars().filter(|c| !c.is_control()).take(ERROR_CHARS_MAX).collect();
-    if words.is_empty() { format!("status {status}") } else { format!("status {status}: {words}") }
+    let text = String::from_utf8_lossy(body);
+    (None, Some(text.into_owned()).filter(|text| !text.trim().is_empty()))
+}
+
+fn too_late(deadline: Duration) -> String {
+    format!("no answer within {deadline:?}")
+}
+
+/// Claims that `url` names this machine, where no proxy should stand between.
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }

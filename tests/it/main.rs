@@ -1,4 +1,4 @@
 //! All integration tests, in one binary: a file per behaviour, listed here.
 
-mod config;
+mod openai;
 mod tidy;
