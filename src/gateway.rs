@@ -24,7 +24,7 @@ use crate::config::{self, Config};
 use crate::http::{self, Doors};
 use crate::metrics::Metrics;
 use crate::net::PromptAcceptor;
-use crate::openai;
+use crate::openai::{self, Deadlines, rest, sideband};
 use crate::phone::CallingCode;
 use crate::secret::Secret;
 use crate::store::{Expect, OpenError, Store, StoreError, Tx, Write};
@@ -101,7 +101,7 @@ pub enum StartError {
     },
     /// The provider's addresses or certificates cannot be used.
     #[error("the provider cannot be reached with these settings")]
-    OpenAi(#[from] openai::ClientError),
+    OpenAi(#[from] openai::SettingsError),
 }
 
 impl Gateway {
@@ -121,8 +121,11 @@ impl Gateway {
         let toolbox = load_tools(&config, &store).await?;
         let admin_token = admin_token(&config.store.path, &entropy)?;
         let join_key = join_key(&store, &entropy).await?;
-        let openai = openai::Client::new(&config.openai)?;
-        openai.warm_up().await;
+        let openai = rest::Client::new(&config.openai, Deadlines::default())?;
+        let sidebands = sideband::Connector::new(&config.openai, Deadlines::default())?;
+        if let Err(why) = openai.warm_up().await {
+            tracing::warn!(why, "the provider cannot be reached at the moment");
+        }
         let doors_settings = http::Settings {
             public_url: config.server.public_url.clone(),
             default_country: country(config.server.default_country.as_deref()),
@@ -139,6 +142,7 @@ impl Gateway {
             prices: prices(&config.prices),
             store,
             openai,
+            sidebands,
             toolbox,
             metrics: Arc::new(Metrics::new()),
             clock: Arc::clone(&clock),

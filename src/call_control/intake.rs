@@ -268,7 +268,9 @@ impl CallControl {
         }
         if let Err(error) = self.refuse_when_full() {
             // The caller must not ring into nothing while the provider tries again.
-            self.openai.reject(&delivery.call_id, UNAVAILABLE).await;
+            if let Err(why) = self.openai.reject(&delivery.call_id, UNAVAILABLE).await {
+                tracing::warn!(why, "a call that cannot be kept could not be rejected");
+            }
             return Err(error.into());
         }
         let (id, message) = match self.join(&delivery, now)? {

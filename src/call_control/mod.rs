@@ -21,7 +21,7 @@ use crate::call::usage::Prices;
 use crate::clock::{Clock, Entropy};
 use crate::ids::{CallId, CallSid};
 use crate::metrics::Metrics;
-use crate::openai;
+use crate::openai::{rest, sideband};
 use crate::phone::CallingCode;
 use crate::routing::Routes;
 use crate::session::Session;
@@ -59,7 +59,8 @@ pub struct CallControl {
     sessions: BTreeMap<String, Arc<Session>>,
     prices: Arc<Prices>,
     store: Store,
-    openai: openai::Client,
+    openai: rest::Client,
+    sidebands: sideband::Connector,
     toolbox: Toolbox,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
@@ -82,8 +83,10 @@ pub struct Parts {
     pub prices: Prices,
     /// Where calls are kept.
     pub store: Store,
-    /// The provider's REST and sideband.
-    pub openai: openai::Client,
+    /// The provider's REST.
+    pub openai: rest::Client,
+    /// The provider's sidebands.
+    pub sidebands: sideband::Connector,
     /// The tools.
     pub toolbox: Toolbox,
     /// What operators watch.
@@ -120,6 +123,7 @@ impl CallControl {
             prices: Arc::new(parts.prices),
             store: parts.store,
             openai: parts.openai,
+            sidebands: parts.sidebands,
             toolbox: parts.toolbox,
             metrics: parts.metrics,
             clock: parts.clock,

@@ -24,7 +24,7 @@ use crate::call::record::{CallRecord, ToolOutcomeKind};
 use crate::clock::Timestamp;
 use crate::ids::ProviderCallId;
 use crate::openai::dialect;
-use crate::openai::{Sideband, SidebandItem};
+use crate::openai::sideband::{Sideband, SidebandItem};
 use crate::session::Session;
 use crate::store::{Committed, StoreError, Tx, Write};
 use crate::tool::plugin::CallContext;
@@ -211,26 +211,21 @@ impl Runner {
                 work.events.push_back(Event::AcceptSent);
             }
             Action::Reject { sip_code } => self.request(move |control, call| async move {
-                control.openai.reject(&call, sip_code).await;
-                Answer::Done
+                told(&call, "reject", control.openai.reject(&call, sip_code).await)
             }),
             Action::Attach { after } => self.request(move |control, call| async move {
                 tokio::time::sleep(after).await;
-                Answer::Attached(control.openai.attach(&call).await.map(Box::new))
+                Answer::Attached(control.sidebands.connect(&call).await.map(Box::new))
             }),
             Action::Refer { target } => self.request(move |control, call| async move {
                 Answer::Event(Event::ReferAnswered(control.openai.refer(&call, &target).await))
             }),
             Action::HangUp => self.request(|control, call| async move {
-                control.openai.hangup(&call).await;
-                Answer::Done
+                told(&call, "hang up", control.openai.hangup(&call).await)
             }),
             Action::Send(id, command) => {
-                let frame = dialect::write(id, &command);
-                let Some(sideband) = &mut self.sideband else { return };
-                if sideband.send(frame).await.is_err() {
-                    self.sideband = None;
-                    work.events.push_back(Event::SidebandLost(None));
+                if let Some(sideband) = &mut self.sideband {
+                    sideband.send(dialect::write(id, &command));
                 }
             }
             Action::RunTool { call } if self.control.toolbox.may_repeat(&call.name) => self.run_tool(call),
@@ -371,6 +366,14 @@ impl Runner {
         }
         self.control.metrics.call_left();
     }
+}
+
+/// A request whose failure changes nothing for the call, but should be known.
+fn told(call: &ProviderCallId, verb: &str, answer: Result<(), String>) -> Answer {
+    if let Err(why) = answer {
+        tracing::warn!(provider_call = %call, verb, why, "the provider did not do what it was asked");
+    }
+    Answer::Done
 }
 
 async fn next_item(sideband: &mut Option<Box<Sideband>>) -> SidebandItem {

@@ -3,4 +3,12 @@
 //! Verify bytes, then parse, then speak our own words: nothing above this room sees vendor JSON
 //! that was not checked here.
 
+pub mod form;
+pub mod incoming;
+pub mod join_token;
 pub mod realtime;
+pub mod sip_uri;
+pub mod twilio;
+pub mod twilio_signature;
+pub mod twiml;
+pub mod webhook;
