@@ -35,7 +35,8 @@ impl Defaults {
             },
             None => DeTable::new(),
         });
-        let vad = |table: DeTable<'static>| typed(table).expect("default.toml has its shape: a test reads it");
+        let vad =
+            |table: DeTable<'static>| typed(table).expect("default.toml has its shape: a test reads it");
         Defaults { table, session, plugin, server_vad: vad(server_vad), semantic_vad: vad(semantic_vad) }
     }
 }

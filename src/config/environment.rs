@@ -12,9 +12,8 @@ pub struct Environment(BTreeMap<String, String>);
 impl Environment {
     /// The environment of this process; what is not UTF-8 is left out.
     pub fn of_process() -> Environment {
-        let texts = std::env::vars_os().filter_map(|(name, text)| {
-            Some((name.into_string().ok()?, text.into_string().ok()?))
-        });
+        let texts = std::env::vars_os()
+            .filter_map(|(name, text)| Some((name.into_string().ok()?, text.into_string().ok()?)));
         Environment(texts.collect())
     }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::codes::{self, Code};
+use super::codes::{self, Code, Severity};
 use super::defaults::Defaults;
 use super::document::{Document, Place};
 use super::forms::{Count, Number};
@@ -87,6 +87,10 @@ impl Checker<'_> {
         })
     }
 
+    fn has_errors(&self) -> bool {
+        self.problems.iter().any(|problem| problem.code.severity == Severity::Error)
+    }
+
     fn report(&mut self, code: &'static Code, place: &Place, message: impl Into<String>) -> &mut Problem {
         let location = self.document.locate(place);
         self.report_at(code, location, message)
@@ -121,7 +125,8 @@ impl Checker<'_> {
         let Some(text) = text else { return Some(None) };
         let Some(span) = units::duration(&text) else {
             let message = format!("`{place}` is not a duration");
-            self.report(&codes::UNIT, place, message).help("write a number and a unit, such as \"30s\" or \"15m\"");
+            self.report(&codes::UNIT, place, message)
+                .help("write a number and a unit, such as \"30s\" or \"15m\"");
             return None;
         };
         if !range.contains(&span) {
@@ -134,7 +139,12 @@ impl Checker<'_> {
     }
 
     /// A duration that has a default.
-    fn span(&mut self, text: Option<String>, place: &Place, range: RangeInclusive<Duration>) -> Option<Duration> {
+    fn span(
+        &mut self,
+        text: Option<String>,
+        place: &Place,
+        range: RangeInclusive<Duration>,
+    ) -> Option<Duration> {
         let absent = text.is_none();
         let span = self.duration(text, place, range)?;
         if absent { None } else { span }
@@ -145,7 +155,8 @@ impl Checker<'_> {
         let text = text?;
         let Some(size) = units::bytes(&text) else {
             let message = format!("`{place}` is not a size");
-            self.report(&codes::UNIT, place, message).help("write a number and a unit, such as \"64KiB\" or \"64MiB\"");
+            self.report(&codes::UNIT, place, message)
+                .help("write a number and a unit, such as \"64KiB\" or \"64MiB\"");
             return None;
         };
         if !range.contains(&size) {
@@ -168,8 +179,11 @@ impl Checker<'_> {
         if range.contains(&value) {
             return Some(value);
         }
-        self.report(&codes::RANGE, place, format!("`{place}` is out of range"))
-            .label(format!("must be {} to {}", range.start(), range.end()));
+        self.report(&codes::RANGE, place, format!("`{place}` is out of range")).label(format!(
+            "must be {} to {}",
+            range.start(),
+            range.end()
+        ));
         None
     }
 

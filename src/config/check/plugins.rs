@@ -13,8 +13,10 @@ use super::Checker;
 impl Checker<'_> {
     pub(super) fn plugins(&mut self, raw: BTreeMap<String, raw::Plugin>) -> Option<Vec<plugin::Settings>> {
         let place = Place::of(&["plugins"]);
-        let checked: Vec<Option<plugin::Settings>> =
-            raw.into_iter().map(|(name, plugin)| self.plugin(name.clone(), plugin, &place.key(&name))).collect();
+        let checked: Vec<Option<plugin::Settings>> = raw
+            .into_iter()
+            .map(|(name, plugin)| self.plugin(name.clone(), plugin, &place.key(&name)))
+            .collect();
         checked.into_iter().collect()
     }
 

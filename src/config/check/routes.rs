@@ -64,14 +64,15 @@ impl Checker<'_> {
             let when = self.conditions(raw.r#match.clone().unwrap_or_default(), &place.key("match"));
             let has_mistake = when.is_none();
             let when = when.unwrap_or_default();
-            let is_always = when.is_always() && !has_mistake && !self.document.is_tainted(&place.key("match"));
+            let is_always =
+                when.is_always() && !has_mistake && !self.document.is_tainted(&place.key("match"));
             if is_always && always.is_none() {
                 always = Some(name.clone());
             }
             let action = self.action(raw, &name, &place, sessions);
             routes.extend(action.map(|action| Route { name, when, action }));
         }
-        if always.is_none() && self.problems.is_empty() {
+        if always.is_none() && !self.has_errors() {
             self.report(&codes::NO_CATCH_ALL, &place, "every route has conditions")
                 .label("a call that matches none of the routes is rejected with 404")
                 .help("end the list with a route without `match`");
@@ -95,12 +96,14 @@ impl Checker<'_> {
     }
 
     fn route_name(&mut self, name: Option<String>, place: &Place, before: &[Route]) -> String {
-        let Some(name) = self.required(name, place, "name", "give the route a name for records and metrics") else {
+        let Some(name) = self.required(name, place, "name", "give the route a name for records and metrics")
+        else {
             return String::new();
         };
         if self.name(&name, &place.key("name")) && before.iter().any(|route| route.name == name) {
             let message = format!("there is another route named `{name}`");
-            self.report(&codes::ROUTE_TWICE, &place.key("name"), message).help("give each route its own name");
+            self.report(&codes::ROUTE_TWICE, &place.key("name"), message)
+                .help("give each route its own name");
         }
         name
     }
@@ -125,10 +128,17 @@ impl Checker<'_> {
                 self.target(&to, &place.key("forward")).map(Action::Forward)
             }
             (None, None, None) if self.document.is_tainted(place) => None,
+            (None, Some(_), None) | (None, None, Some(_)) => {
+                let message = format!("route `{name}` has `vars`, but no session to use them");
+                self.report(&codes::ROUTE_ACTION, &place.key("vars"), message)
+                    .help("remove `vars`, or answer with a `session`");
+                None
+            }
             _ => {
                 let message = format!("route `{name}` does not do exactly one thing");
-                self.report(&codes::ROUTE_ACTION, place, message)
-                    .help("write one of `session = \"…\"` (with `vars`), `reject = 486` and `forward = \"+81…\"`");
+                self.report(&codes::ROUTE_ACTION, place, message).help(
+                    "write one of `session = \"…\"` (with `vars`), `reject = 486` and `forward = \"+81…\"`",
+                );
                 None
             }
         }
@@ -144,6 +154,9 @@ impl Checker<'_> {
     ) -> Option<()> {
         if sessions.contains_key(session) {
             return Some(());
+        }
+        if self.document.is_tainted(&Place::of(&["sessions"])) {
+            return None;
         }
         let near = did_you_mean(session, sessions.keys().map(String::as_str));
         let help = near.map_or_else(
@@ -221,13 +234,15 @@ impl Checker<'_> {
     fn headers(&mut self, raw: BTreeMap<String, String>, place: &Place) -> Option<Vec<(String, Wildcard)>> {
         let mut are_fit = true;
         for name in raw.keys() {
-            are_fit &= self.header_name(name, &place.key(name));
+            let location = self.document.locate_key(&place.key(name));
+            are_fit &= self.header_name(name, location);
         }
         are_fit.then(|| raw.into_iter().map(|(name, value)| (name, Wildcard::new(value))).collect())
     }
 
     fn hours(&mut self, raw: raw::Hours, place: &Place) -> Option<Hours> {
-        let zone = self.required(raw.tz, place, "tz", "say where these hours are read: `tz = \"Asia/Tokyo\"`");
+        let zone =
+            self.required(raw.tz, place, "tz", "say where these hours are read: `tz = \"Asia/Tokyo\"`");
         let zone = zone.and_then(|name| self.time_zone(&name, &place.key("tz")));
         let days = match &raw.days {
             Some(text) => Days::parse(text).map_err(|fault| (place.key("days"), fault)),

@@ -13,10 +13,11 @@ use crate::config::forms::texts;
 use crate::config::raw;
 use crate::config::{Offered, files};
 use crate::routing::{Target, Wildcard};
-use crate::session::{Limits, Prompt, Session};
+use crate::session::{Limits, Prompt, Session, ToolChoice};
 
 use super::Checker;
 use super::routes::CheckedRoutes;
+use super::speech::Speech;
 use super::templates::{Surroundings, Written};
 
 /// The provider ends every call after an hour.
@@ -98,7 +99,8 @@ impl<'a> SessionPlace<'a> {
 
     /// The place of a value, wherever it is inherited from.
     pub(super) fn key(&self, keys: &[&str]) -> Place {
-        let full = |name: &String| keys.iter().fold(Place::of(&["sessions", name]), |place, key| place.key(key));
+        let full =
+            |name: &String| keys.iter().fold(Place::of(&["sessions", name]), |place, key| place.key(key));
         let found = self.lineage.iter().map(full).find(|place| self.document.has(place));
         found.unwrap_or_else(|| full(&self.lineage[0]))
     }
@@ -155,10 +157,11 @@ impl Checker<'_> {
     }
 
     fn unused(&mut self, all: &BTreeMap<String, raw::Session>, routes: &CheckedRoutes) {
-        if !self.problems.is_empty() {
+        if self.has_errors() {
             return;
         }
-        let parents: BTreeSet<&String> = all.values().filter_map(|session| session.extends.as_ref()).collect();
+        let parents: BTreeSet<&String> =
+            all.values().filter_map(|session| session.extends.as_ref()).collect();
         for name in all.keys() {
             if routes.answered_by(name).next().is_none() && !parents.contains(name) {
                 let place = Place::of(&["sessions", name]);
@@ -177,16 +180,19 @@ impl Checker<'_> {
         let tools = raw.tools.clone().unwrap_or_default();
         let transfer = self.transfer(raw.transfer.clone().unwrap_or_default(), &tools, &place);
         let instructions = self.instructions(&raw, &place);
-        let greeting = raw.greeting.as_ref().map(|text| Written::in_config(self.document, &place.key(&["greeting"]), text));
+        let greeting = raw
+            .greeting
+            .as_ref()
+            .map(|text| Written::in_config(self.document, &place.key(&["greeting"]), text));
         let speech = self.speech(&raw, language.clone().flatten(), &place);
         let is_protected = raw.greeting_protected.is_some_and(|flag| flag.0);
-        if is_protected && (greeting.is_none() || speech.as_ref().is_some_and(|speech| speech.turn_detection.is_none())) {
-            let place = place.key(&["greeting_protected"]);
-            self.report(&codes::UNPROTECTED, &place, "there is no greeting to protect, or turn detection is off");
+        if let Some(speech) = &speech {
+            let is_idle = greeting.is_none() || speech.turn_detection.is_none();
+            self.protection(is_protected && is_idle, &place);
+            self.chosen_tool(speech, &tools, &place);
         }
         let (time_zone, language) = (time_zone?, language?);
-        let surroundings =
-            Surroundings::new(name, &vars, &time_zone, language.as_deref(), routes);
+        let surroundings = Surroundings::new(name, &vars, &time_zone, language.as_deref(), routes);
         let instructions = self.template(instructions?, &surroundings);
         let greeting = self.template(greeting, &surroundings);
         let speech = speech?;
@@ -216,6 +222,27 @@ impl Checker<'_> {
             limits: limits?,
             transfer: transfer?,
         })
+    }
+
+    fn protection(&mut self, is_idle: bool, place: &SessionPlace<'_>) {
+        if is_idle {
+            let place = place.key(&["greeting_protected"]);
+            self.report(
+                &codes::UNPROTECTED,
+                &place,
+                "there is no greeting to protect, or turn detection is off",
+            );
+        }
+    }
+
+    /// The provider refuses a session that must call a tool it does not have.
+    fn chosen_tool(&mut self, speech: &Speech, tools: &[String], place: &SessionPlace<'_>) {
+        let Some(ToolChoice::Tool(name)) = &speech.tool_choice else { return };
+        if !tools.iter().any(|pattern| Wildcard::new(pattern.as_str()).matches(name)) {
+            let message =
+                format!("`tool_choice` names a tool that is not offered: `{}`", name.escape_debug());
+            self.report(&codes::UNFITTING, &place.key(&["tool_choice"]), message).help("add it to `tools`");
+        }
     }
 
     pub(super) fn language(&mut self, code: Option<String>, place: &Place) -> Option<Option<String>> {
@@ -263,9 +290,13 @@ impl Checker<'_> {
         match files::read_text(&file, files::INSTRUCTIONS_BYTES_MAX) {
             Ok(text) => Some(Written::in_file(file.display().to_string(), text)),
             Err(why) => {
-                self.report(&codes::INCLUDED_FILE, place, format!("`{place}` names a file that cannot be read"))
-                    .label(why)
-                    .help("the path is relative to this file's directory");
+                self.report(
+                    &codes::INCLUDED_FILE,
+                    place,
+                    format!("`{place}` names a file that cannot be read"),
+                )
+                .label(why)
+                .help("the path is relative to this file's directory");
                 None
             }
         }
@@ -294,7 +325,8 @@ impl Checker<'_> {
         if let (Some(index), true) = (tools.iter().position(|tool| tool == "transfer"), raw.is_empty()) {
             let tool = place.key(&["tools"]).index(index);
             let help = format!("add `[{}.transfer]` with names and numbers, or remove the tool", place.own());
-            self.report(&codes::NO_TRANSFER_TARGET, &tool, "`transfer` has nowhere to send a caller").help(help);
+            self.report(&codes::NO_TRANSFER_TARGET, &tool, "`transfer` has nowhere to send a caller")
+                .help(help);
             return None;
         }
         let mut targets = Some(BTreeMap::new());
@@ -309,7 +341,8 @@ impl Checker<'_> {
 
     fn prompt(&mut self, raw: Option<raw::Prompt>, place: &SessionPlace<'_>) -> Option<Option<Prompt>> {
         let Some(raw) = raw else { return Some(None) };
-        let id = self.required(raw.id, &place.key(&["prompt"]), "id", "write the stored prompt's id, `pmpt_…`")?;
+        let id =
+            self.required(raw.id, &place.key(&["prompt"]), "id", "write the stored prompt's id, `pmpt_…`")?;
         Some(Some(Prompt { id, version: raw.version, variables: texts(raw.variables) }))
     }
 }

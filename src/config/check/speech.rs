@@ -9,8 +9,8 @@ use crate::config::raw;
 use crate::config::suggest::{did_you_mean, list};
 use crate::session::catalog::{self, Api};
 use crate::session::{
-    Eagerness, Effort, Include, MaxOutputTokens, NoiseKind, NoiseReduction, ToolChoice, Tracing, Transcription,
-    Truncation, TurnDetection, Voice,
+    Eagerness, Effort, Include, MaxOutputTokens, NoiseKind, NoiseReduction, ToolChoice, Tracing,
+    Transcription, Truncation, TurnDetection, Voice,
 };
 
 use super::Checker;
@@ -57,7 +57,8 @@ impl Checker<'_> {
         let turn_detection = self.turn_detection(raw.turn_detection?, &place.key(&["turn_detection"]));
         let tool_choice = self.tool_choice(raw.tool_choice, &place.key(&["tool_choice"]));
         let effort = self.effort(raw.reasoning_effort, &place.key(&["reasoning_effort"]));
-        let max_output_tokens = self.max_output_tokens(raw.max_output_tokens, &place.key(&["max_output_tokens"]));
+        let max_output_tokens =
+            self.max_output_tokens(raw.max_output_tokens, &place.key(&["max_output_tokens"]));
         let truncation = self.truncation(raw.truncation, &place.key(&["truncation"]));
         let tracing = self.tracing(raw.tracing, &place.key(&["tracing"]));
         let include = self.include(raw.include.unwrap_or_default(), &place.key(&["include"]));
@@ -117,9 +118,12 @@ impl Checker<'_> {
             WordOr::Word(name) => {
                 let help = match did_you_mean(&name, catalog::VOICES) {
                     Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("voices are {}; your own is `{{ id = \"voice_…\" }}`", list(catalog::VOICES)),
+                    None => {
+                        format!("voices are {}; your own is `{{ id = \"voice_…\" }}`", list(catalog::VOICES))
+                    }
                 };
-                self.report(&codes::WORD, place, format!("there is no voice `{}`", name.escape_debug())).help(help);
+                self.report(&codes::WORD, place, format!("there is no voice `{}`", name.escape_debug()))
+                    .help(help);
                 None
             }
             WordOr::Table(custom) => {
@@ -160,7 +164,8 @@ impl Checker<'_> {
             }
             WordOr::Table(table) => table,
         };
-        let model = self.required(raw.model, place, "model", "write the model's name, such as `gpt-transcribe`");
+        let model =
+            self.required(raw.model, place, "model", "write the model's name, such as `gpt-transcribe`");
         let languages = raw.languages.unwrap_or_default();
         let are_languages = self.languages(&languages, &place.key("languages"))
             & raw.language.as_ref().is_none_or(|code| self.is_language(code, &place.key("language")));
@@ -198,7 +203,8 @@ impl Checker<'_> {
             if !takes {
                 fits = false;
                 let message = format!("`{name}` does not take `{key}`");
-                self.report(&codes::UNFITTING, &place.key(key), message).help("remove it, or choose another model");
+                self.report(&codes::UNFITTING, &place.key(key), message)
+                    .help("remove it, or choose another model");
             }
         }
         fits
@@ -214,9 +220,11 @@ impl Checker<'_> {
             WordOr::Word(word) if word == "off" => return Some(None),
             WordOr::Word(word) => raw::TurnDetection { r#type: Some(word), ..Default::default() },
         };
-        let type_place = if self.document.has(&place.key("type")) { place.key("type") } else { place.clone() };
-        let kind = self.required(raw.r#type.clone(), place, "type", "write `server_vad` or `semantic_vad`")?;
-        match self.word(&kind, &type_place, &[("server_vad", true), ("semantic_vad", false), ])? {
+        let type_place =
+            if self.document.has(&place.key("type")) { place.key("type") } else { place.clone() };
+        let kind =
+            self.required(raw.r#type.clone(), place, "type", "write `server_vad` or `semantic_vad`")?;
+        match self.word(&kind, &type_place, &[("server_vad", true), ("semantic_vad", false)])? {
             true => self.server_vad(raw, place).map(Some),
             false => self.semantic_vad(raw, place).map(Some),
         }
@@ -287,7 +295,11 @@ impl Checker<'_> {
         Some(span.and_then(|span| u32::try_from(span.as_millis()).ok()))
     }
 
-    fn tool_choice(&mut self, raw: Option<WordOr<raw::ToolChoice>>, place: &Place) -> Option<Option<ToolChoice>> {
+    fn tool_choice(
+        &mut self,
+        raw: Option<WordOr<raw::ToolChoice>>,
+        place: &Place,
+    ) -> Option<Option<ToolChoice>> {
         let words = [("auto", 0), ("none", 1), ("required", 2)];
         match raw {
             None => Some(None),
@@ -325,7 +337,11 @@ impl Checker<'_> {
         }
     }
 
-    fn truncation(&mut self, raw: Option<WordOr<raw::Truncation>>, place: &Place) -> Option<Option<Truncation>> {
+    fn truncation(
+        &mut self,
+        raw: Option<WordOr<raw::Truncation>>,
+        place: &Place,
+    ) -> Option<Option<Truncation>> {
         match raw {
             None => Some(None),
             Some(WordOr::Word(word)) => {
@@ -333,7 +349,8 @@ impl Checker<'_> {
                 Some(Some(if is_auto { Truncation::Auto } else { Truncation::Disabled }))
             }
             Some(WordOr::Table(table)) => {
-                let ratio = self.required(table.retention_ratio, place, "retention_ratio", "write 0.0 to 1.0");
+                let ratio =
+                    self.required(table.retention_ratio, place, "retention_ratio", "write 0.0 to 1.0");
                 let retention_ratio = self.number(ratio, &place.key("retention_ratio"), 0.0..=1.0)?;
                 let post_instructions = table.post_instructions_tokens.map(|tokens| tokens.0);
                 Some(Some(Truncation::RetentionRatio { retention_ratio, post_instructions }))
@@ -358,8 +375,11 @@ impl Checker<'_> {
 
     fn include(&mut self, words: Vec<String>, place: &Place) -> Option<Vec<Include>> {
         let known = [("item.input_audio_transcription.logprobs", Include::TranscriptionLogprobs)];
-        let found: Vec<Option<Include>> =
-            words.iter().enumerate().map(|(index, word)| self.word(word, &place.index(index), &known)).collect();
+        let found: Vec<Option<Include>> = words
+            .iter()
+            .enumerate()
+            .map(|(index, word)| self.word(word, &place.index(index), &known))
+            .collect();
         found.into_iter().collect()
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use reqwest::Url;
 
 use crate::config::codes;
 use crate::config::document::Place;
@@ -75,10 +76,12 @@ impl Checker<'_> {
     /// The price table: defaults, and what the file puts in their place.
     pub(super) fn prices(&mut self, raw: BTreeMap<String, raw::Price>) -> Vec<(String, Price)> {
         let place = Place::of(&["pricing"]);
-        raw.into_iter().map(|(model, price)| {
-            let price = self.price(price, &place.key(&model));
-            (model, price)
-        }).collect()
+        raw.into_iter()
+            .map(|(model, price)| {
+                let price = self.price(price, &place.key(&model));
+                (model, price)
+            })
+            .collect()
     }
 
     fn price(&mut self, raw: raw::Price, place: &Place) -> Price {
@@ -160,9 +163,7 @@ impl Checker<'_> {
     }
 
     fn sip_host(&mut self, host: String, base_url: Option<&str>, place: &Place) -> Option<String> {
-        let is_host = !host.is_empty()
-            && host.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b':' | b'[' | b']'));
-        if !is_host {
+        if !is_host(&host) {
             self.report(&codes::URL, place, format!("`{place}` is not a host"))
                 .help("write a host only, such as \"sip.api.openai.com\"");
             return None;
@@ -177,7 +178,8 @@ impl Checker<'_> {
     }
 
     fn account_sid(&mut self, sid: String, place: &Place) -> Option<String> {
-        let is_fit = sid.starts_with("AC") && sid.len() <= 64 && sid.bytes().all(|c| c.is_ascii_alphanumeric());
+        let is_fit =
+            sid.starts_with("AC") && sid.len() <= 64 && sid.bytes().all(|c| c.is_ascii_alphanumeric());
         if !is_fit {
             self.report(&codes::CREDENTIAL, place, format!("`{place}` is not an account SID"))
                 .help("copy it from Twilio's console: `AC` and 32 hexadecimal digits");
@@ -186,12 +188,16 @@ impl Checker<'_> {
     }
 
     fn shared_keys(&mut self, raw: Vec<raw::SharedKey>, place: &Place) -> Option<Vec<(String, Secret)>> {
-        let keys: Vec<Option<(String, Secret)>> = raw.into_iter().enumerate().map(|(index, key)| {
-            let place = place.index(index);
-            let id = self.required(key.id, &place, "id", "write the shared key's id");
-            let secret = self.required(key.secret, &place, "secret", "write the shared key's secret");
-            Some((id?, Secret::new(secret?)))
-        }).collect();
+        let keys: Vec<Option<(String, Secret)>> = raw
+            .into_iter()
+            .enumerate()
+            .map(|(index, key)| {
+                let place = place.index(index);
+                let id = self.required(key.id, &place, "id", "write the shared key's id");
+                let secret = self.required(key.secret, &place, "secret", "write the shared key's secret");
+                Some((id?, Secret::new(secret?)))
+            })
+            .collect();
         keys.into_iter().collect()
     }
 
@@ -226,7 +232,11 @@ impl Checker<'_> {
     fn apology(&mut self, raw: raw::Say, place: &Place) -> Option<twilio::Say> {
         let text = raw.text?;
         if text.trim().is_empty() || text.chars().count() > 1_000 {
-            self.report(&codes::RANGE, &place.key("text"), "the apology is empty or longer than 1000 characters");
+            self.report(
+                &codes::RANGE,
+                &place.key("text"),
+                "the apology is empty or longer than 1000 characters",
+            );
             return None;
         }
         Some(twilio::Say { text, language: raw.language?, voice: raw.voice })
@@ -237,6 +247,12 @@ impl Checker<'_> {
 fn realtime_url(base_url: &str) -> String {
     let over_websocket = base_url.replacen("http", "ws", 1);
     format!("{over_websocket}/realtime")
+}
+
+/// Claims that the text is a host, with a port or without.
+fn is_host(text: &str) -> bool {
+    let is_plain = text.bytes().all(|c| c.is_ascii_alphanumeric() || b".-:[]".contains(&c));
+    is_plain && Url::parse(&format!("https://{text}/")).is_ok_and(|url| url.has_host())
 }
 
 fn is_openais(base_url: &str) -> bool {
