@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use toml::Spanned;
-use toml::de::{DeArray, DeString, DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 use super::problem::{Location, Source};
 
@@ -114,6 +114,19 @@ impl<'i> Document<'i> {
         Location::Whole(self.source.clone())
     }
 
+    /// Where the key itself stands.
+    pub(super) fn locate_key(&self, place: &Place) -> Location {
+        let parent = place.parent();
+        let table = self.get(&parent).and_then(DeValue::as_table);
+        match (table, place.0.last()) {
+            (Some(table), Some(Step::Key(key))) => match table.get_key_value(key.as_str()) {
+                Some((key, _)) => self.location(key.span()),
+                None => self.locate(place),
+            },
+            _ => self.locate(place),
+        }
+    }
+
     /// What the span stands for.
     pub(super) fn location(&self, span: Range<usize>) -> Location {
         match span.start.checked_sub(VARIABLES_FROM).and_then(|at| self.variables.get(at)) {
@@ -131,12 +144,20 @@ impl<'i> Document<'i> {
         let mut table = &mut self.table;
         for key in way {
             let entry = table
-                .entry(spanned_key(key))
+                .entry(Spanned::new(span.clone(), Cow::Owned(key.clone())))
                 .or_insert_with(|| Spanned::new(0..0, DeValue::Table(DeTable::new())));
             let DeValue::Table(inner) = entry.get_mut() else { return false };
             table = inner;
         }
-        table.insert(spanned_key(last), Spanned::new(span, value));
+        let value = match value {
+            DeValue::Array(list) => DeValue::Array(
+                list.into_iter().map(|inner| Spanned::new(span.clone(), inner.into_inner())).collect(),
+            ),
+            other => other,
+        };
+        // Taken out first: an entry that is written over would keep its old key and that key's place.
+        table.remove(last.as_str());
+        table.insert(Spanned::new(span.clone(), Cow::Owned(last.clone())), Spanned::new(span, value));
         self.variables.push(variable.to_owned());
         true
     }
@@ -186,11 +207,6 @@ impl<'i> Document<'i> {
     fn place_of(&self, span: &Range<usize>) -> Option<Place> {
         in_table(&self.table, &Place::default(), span)
     }
-}
-
-/// The same key, in a text of its own and without a place.
-pub(super) fn spanned_key(key: &str) -> Spanned<DeString<'static>> {
-    Spanned::new(0..0, Cow::Owned(key.to_owned()))
 }
 
 /// Puts into `table` what only `below` has; tables on both sides are put together down to `depth`.

@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use toml::Spanned;
-use toml::de::{DeArray, DeTable, DeValue};
+use toml::de::{DeTable, DeValue};
 
 use super::codes;
 use super::document::{Document, Place};
@@ -65,7 +64,8 @@ pub(super) fn parse<'i>(name: &str, bytes: &'i [u8], problems: &mut Problems) ->
     let table = table.into_inner();
     let mut shown = text.to_owned();
     mask_lines(&mut shown, !errors.is_empty());
-    let source = Arc::new(Source { name: name.to_owned(), text: Some(mask_values(shown, &table)) });
+    let source =
+        Arc::new(Source { name: name.to_owned(), text: Some(mask_urls(mask_values(shown, &table))) });
     for error in &errors {
         let span = error.span().unwrap_or_default();
         let location = Location::Text(source.clone(), span);
@@ -82,16 +82,30 @@ fn mask_lines(text: &mut String, is_broken: bool) {
     }
     let names = ["api_key", "webhook_secrets", "auth_tokens", "secret", "whsec_", "sk-"];
     let mut masked = String::with_capacity(text.len());
+    let mut is_in_list = false;
     for line in text.split_inclusive('\n') {
-        match names.iter().filter_map(|name| Some(line.find(name)? + name.len())).min() {
-            Some(at) => {
-                masked.push_str(&line[..at]);
-                masked.push_str(&stars(&line[at..]));
-            }
-            None => masked.push_str(line),
-        }
+        let name_end = names.iter().filter_map(|name| Some(line.find(name)? + name.len())).min();
+        let covered_from = if is_in_list { Some(0) } else { name_end };
+        let (shown, covered) = line.split_at(covered_from.unwrap_or(line.len()));
+        masked.push_str(shown);
+        masked.push_str(&stars(covered));
+        is_in_list = !covered.contains(']') && (is_in_list || covered.contains('['));
     }
     *text = masked;
+}
+
+/// Covers the user and password of every URL; the text keeps its length.
+fn mask_urls(mut text: String) -> String {
+    let mut from = 0;
+    while let Some(at) = text[from..].find("://").map(|at| from + at + 3) {
+        let authority = text[at..].find(['/', '"', '\'', ' ', '\n']).map_or(text.len(), |end| at + end);
+        if let Some(user_end) = text[at..authority].rfind('@').map(|end| at + end) {
+            let covered = stars(&text[at..user_end]);
+            text.replace_range(at..user_end, &covered);
+        }
+        from = at;
+    }
+    text
 }
 
 /// Covers the values of secrets; the text keeps its length.
@@ -110,7 +124,8 @@ fn mask_values(mut text: String, table: &DeTable<'_>) -> String {
 
 /// The same number of bytes, with everything but quotes, blanks and line ends covered.
 fn stars(text: &str) -> String {
-    let cover = |byte: u8| if matches!(byte, b'"' | b'\'' | b' ' | b'\n' | b'\r') { byte } else { b'*' };
+    let cover =
+        |byte: u8| if matches!(byte, b'"' | b'\'' | b' ' | b'=' | b'\n' | b'\r') { byte } else { b'*' };
     text.bytes().map(|byte| char::from(cover(byte))).collect()
 }
 
@@ -153,20 +168,16 @@ fn text_value(text: &str) -> DeValue<'static> {
     DeValue::String(text.to_owned().into())
 }
 
-/// A list where it looks like one, else a text: numbers and booleans may be typed as text.
+/// A list of texts where it looks like one, else a text: numbers and booleans may be typed as text.
 fn override_value(text: &str) -> DeValue<'_> {
     if text.starts_with('[')
         && let Ok(parsed) = DeValue::parse(text)
         && let DeValue::Array(list) = parsed.into_inner()
+        && list.iter().all(|value| value.get_ref().is_str())
     {
-        return DeValue::Array(forget_spans(&list));
+        return DeValue::Array(list);
     }
     text_value(text)
-}
-
-/// The list with its values' places forgotten: they are places in the variable, not in the file.
-fn forget_spans<'i>(list: &DeArray<'i>) -> DeArray<'i> {
-    list.iter().map(|value| Spanned::new(0..0, value.get_ref().clone())).collect()
 }
 
 fn fill_in(

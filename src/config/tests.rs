@@ -13,9 +13,12 @@ fn defaults_have_their_shape() {
 #[test]
 fn every_key_stands_in_the_reference() {
     let page = include_str!("../../docs/config.md");
+    let code = page.split('`').skip(1).step_by(2);
+    let words: Vec<&str> =
+        code.flat_map(|code| code.split(|c: char| !c.is_alphanumeric() && c != '_')).collect();
     for key in raw::KEYS {
         let key = key.trim_start_matches("r#");
-        assert!(page.contains(&format!("`{key}`")), "docs/config.md does not mention `{key}`");
+        assert!(words.contains(&key), "docs/config.md does not mention `{key}`");
     }
 }
 

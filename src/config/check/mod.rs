@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::codes::{self, Code};
+use super::codes::{self, Code, Severity};
 use super::defaults::Defaults;
 use super::document::{Document, Place};
 use super::forms::{Count, Number};
@@ -85,6 +85,10 @@ impl Checker<'_> {
             sessions,
             warnings: Problems::default(),
         })
+    }
+
+    fn has_errors(&self) -> bool {
+        self.problems.iter().any(|problem| problem.code.severity == Severity::Error)
     }
 
     fn report(&mut self, code: &'static Code, place: &Place, message: impl Into<String>) -> &mut Problem {

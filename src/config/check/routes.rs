@@ -72,7 +72,7 @@ impl Checker<'_> {
             let action = self.action(raw, &name, &place, sessions);
             routes.extend(action.map(|action| Route { name, when, action }));
         }
-        if always.is_none() && self.problems.is_empty() {
+        if always.is_none() && !self.has_errors() {
             self.report(&codes::NO_CATCH_ALL, &place, "every route has conditions")
                 .label("a call that matches none of the routes is rejected with 404")
                 .help("end the list with a route without `match`");
@@ -128,6 +128,12 @@ impl Checker<'_> {
                 self.target(&to, &place.key("forward")).map(Action::Forward)
             }
             (None, None, None) if self.document.is_tainted(place) => None,
+            (None, Some(_), None) | (None, None, Some(_)) => {
+                let message = format!("route `{name}` has `vars`, but no session to use them");
+                self.report(&codes::ROUTE_ACTION, &place.key("vars"), message)
+                    .help("remove `vars`, or answer with a `session`");
+                None
+            }
             _ => {
                 let message = format!("route `{name}` does not do exactly one thing");
                 self.report(&codes::ROUTE_ACTION, place, message).help(
@@ -148,6 +154,9 @@ impl Checker<'_> {
     ) -> Option<()> {
         if sessions.contains_key(session) {
             return Some(());
+        }
+        if self.document.is_tainted(&Place::of(&["sessions"])) {
+            return None;
         }
         let near = did_you_mean(session, sessions.keys().map(String::as_str));
         let help = near.map_or_else(
@@ -225,7 +234,8 @@ impl Checker<'_> {
     fn headers(&mut self, raw: BTreeMap<String, String>, place: &Place) -> Option<Vec<(String, Wildcard)>> {
         let mut are_fit = true;
         for name in raw.keys() {
-            are_fit &= self.header_name(name, &place.key(name));
+            let location = self.document.locate_key(&place.key(name));
+            are_fit &= self.header_name(name, location);
         }
         are_fit.then(|| raw.into_iter().map(|(name, value)| (name, Wildcard::new(value))).collect())
     }

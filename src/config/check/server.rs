@@ -1,12 +1,13 @@
 //! `[server]`, `[admin]`, `[store]` and `[telemetry]`.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use reqwest::Url;
 
 use crate::config::codes;
 use crate::config::document::Place;
+use crate::config::problem::Location;
 use crate::config::raw;
 use crate::config::{AdminSettings, LogFormat, ServerSettings, TelemetrySettings};
 use crate::store;
@@ -89,7 +90,8 @@ impl Checker<'_> {
         let names = names?;
         let mut are_fit = true;
         for (index, name) in names.iter().enumerate() {
-            are_fit &= self.header_name(name, &place.index(index));
+            let location = self.document.locate(&place.index(index));
+            are_fit &= self.header_name(name, location);
         }
         if names.is_empty() {
             are_fit = false;
@@ -99,15 +101,12 @@ impl Checker<'_> {
         are_fit.then_some(names)
     }
 
-    pub(super) fn header_name(&mut self, name: &str, place: &Place) -> bool {
+    pub(super) fn header_name(&mut self, name: &str, location: Location) -> bool {
         let is_fit = (1..=64).contains(&name.len())
             && name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.'));
         if !is_fit {
-            self.report(
-                &codes::HEADER_NAME,
-                place,
-                format!("`{}` is not a header name", name.escape_debug()),
-            );
+            let message = format!("`{}` is not a header name", name.escape_debug());
+            self.report_at(&codes::HEADER_NAME, location, message);
         }
         is_fit
     }
@@ -139,9 +138,12 @@ impl Checker<'_> {
 fn url_fault(text: &str, schemes: &[&str]) -> Option<String> {
     let Ok(url) = Url::parse(text) else { return Some("not a URL".to_owned()) };
     let Some(host) = url.host_str() else { return Some("it has no host".to_owned()) };
-    let is_loopback = matches!(host, "localhost" | "[::1]") || host.starts_with("127.");
-    let is_plain = |scheme: &str| scheme.trim_end_matches('s') == url.scheme();
-    if !schemes.contains(&url.scheme()) && !(is_loopback && schemes.iter().any(|scheme| is_plain(scheme))) {
+    let is_local = matches!(host, "localhost" | "[::1]")
+        || host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback());
+    let is_wanted = |scheme: &&str| {
+        *scheme == url.scheme() || (is_local && scheme.strip_suffix('s') == Some(url.scheme()))
+    };
+    if !schemes.iter().any(is_wanted) {
         return Some(format!("it must begin with `{}://`", schemes[0]));
     }
     if !url.username().is_empty() || url.password().is_some() {

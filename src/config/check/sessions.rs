@@ -13,10 +13,11 @@ use crate::config::forms::texts;
 use crate::config::raw;
 use crate::config::{Offered, files};
 use crate::routing::{Target, Wildcard};
-use crate::session::{Limits, Prompt, Session};
+use crate::session::{Limits, Prompt, Session, ToolChoice};
 
 use super::Checker;
 use super::routes::CheckedRoutes;
+use super::speech::Speech;
 use super::templates::{Surroundings, Written};
 
 /// The provider ends every call after an hour.
@@ -156,7 +157,7 @@ impl Checker<'_> {
     }
 
     fn unused(&mut self, all: &BTreeMap<String, raw::Session>, routes: &CheckedRoutes) {
-        if !self.problems.is_empty() {
+        if self.has_errors() {
             return;
         }
         let parents: BTreeSet<&String> =
@@ -185,15 +186,10 @@ impl Checker<'_> {
             .map(|text| Written::in_config(self.document, &place.key(&["greeting"]), text));
         let speech = self.speech(&raw, language.clone().flatten(), &place);
         let is_protected = raw.greeting_protected.is_some_and(|flag| flag.0);
-        if is_protected
-            && (greeting.is_none() || speech.as_ref().is_some_and(|speech| speech.turn_detection.is_none()))
-        {
-            let place = place.key(&["greeting_protected"]);
-            self.report(
-                &codes::UNPROTECTED,
-                &place,
-                "there is no greeting to protect, or turn detection is off",
-            );
+        if let Some(speech) = &speech {
+            let is_idle = greeting.is_none() || speech.turn_detection.is_none();
+            self.protection(is_protected && is_idle, &place);
+            self.chosen_tool(speech, &tools, &place);
         }
         let (time_zone, language) = (time_zone?, language?);
         let surroundings = Surroundings::new(name, &vars, &time_zone, language.as_deref(), routes);
@@ -226,6 +222,27 @@ impl Checker<'_> {
             limits: limits?,
             transfer: transfer?,
         })
+    }
+
+    fn protection(&mut self, is_idle: bool, place: &SessionPlace<'_>) {
+        if is_idle {
+            let place = place.key(&["greeting_protected"]);
+            self.report(
+                &codes::UNPROTECTED,
+                &place,
+                "there is no greeting to protect, or turn detection is off",
+            );
+        }
+    }
+
+    /// The provider refuses a session that must call a tool it does not have.
+    fn chosen_tool(&mut self, speech: &Speech, tools: &[String], place: &SessionPlace<'_>) {
+        let Some(ToolChoice::Tool(name)) = &speech.tool_choice else { return };
+        if !tools.iter().any(|pattern| Wildcard::new(pattern.as_str()).matches(name)) {
+            let message =
+                format!("`tool_choice` names a tool that is not offered: `{}`", name.escape_debug());
+            self.report(&codes::UNFITTING, &place.key(&["tool_choice"]), message).help("add it to `tools`");
+        }
     }
 
     pub(super) fn language(&mut self, code: Option<String>, place: &Place) -> Option<Option<String>> {

@@ -158,14 +158,15 @@ impl Checker<'_> {
     }
 
     fn template_error(&mut self, written: &Written, error: &TemplateError, route: Option<&str>) {
-        let when = route.map(|route| format!(" for route `{route}`")).unwrap_or_default();
-        let (code, what) = if error.is_unknown_name {
-            (&codes::TEMPLATE_NAME, "uses a name that does not exist")
-        } else {
-            (&codes::TEMPLATE, "cannot be used")
-        };
         let location = written.locate(error.range.clone());
-        self.report_at(code, location, format!("the template {what}{when}")).label(error.message.clone());
+        if let (true, Some(route)) = (error.is_unknown_name, route) {
+            let message = format!("the template uses a name that route `{route}` does not set");
+            self.report_at(&codes::TEMPLATE_NAME, location, message)
+                .help("give it a value in the session's `vars` too, or a default: `{{ … | default(\"\") }}`");
+            return;
+        }
+        self.report_at(&codes::TEMPLATE, location, "the template cannot be used")
+            .label(error.message.clone());
     }
 
     /// Compares the names a template uses with what there is, also where a trial does not pass.

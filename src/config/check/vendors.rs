@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use reqwest::Url;
 
 use crate::config::codes;
 use crate::config::document::Place;
@@ -162,11 +163,7 @@ impl Checker<'_> {
     }
 
     fn sip_host(&mut self, host: String, base_url: Option<&str>, place: &Place) -> Option<String> {
-        let is_host = !host.is_empty()
-            && host
-                .bytes()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b':' | b'[' | b']'));
-        if !is_host {
+        if !is_host(&host) {
             self.report(&codes::URL, place, format!("`{place}` is not a host"))
                 .help("write a host only, such as \"sip.api.openai.com\"");
             return None;
@@ -250,6 +247,12 @@ impl Checker<'_> {
 fn realtime_url(base_url: &str) -> String {
     let over_websocket = base_url.replacen("http", "ws", 1);
     format!("{over_websocket}/realtime")
+}
+
+/// Claims that the text is a host, with a port or without.
+fn is_host(text: &str) -> bool {
+    let is_plain = text.bytes().all(|c| c.is_ascii_alphanumeric() || b".-:[]".contains(&c));
+    is_plain && Url::parse(&format!("https://{text}/")).is_ok_and(|url| url.has_host())
 }
 
 fn is_openais(base_url: &str) -> bool {
