@@ -1,3 +1,4 @@
 //! All integration tests, in one binary: a file per behaviour, listed here.
 
+mod sim_twilio;
 mod tidy;
