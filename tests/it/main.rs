@@ -1,4 +1,4 @@
 //! All integration tests, in one binary: a file per behaviour, listed here.
 
-mod openai;
+mod sim_twilio;
 mod tidy;

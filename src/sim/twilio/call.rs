@@ -8,7 +8,9 @@ use tokio::time::Instant;
 use super::courier::{Courier, Errand};
 use super::form::{Fields, ParentLeg, pairs, rfc_2822};
 use super::report::{CarrierReport, Delivery, Heard, RequestKind};
+use super::web::{path, sid};
 use super::{CallerSetup, STATUS_PATH, Shared, VOICE_PATH};
+use crate::clock::Entropy;
 use crate::sim::log::Party;
 use crate::sim::twiml::{Document, RejectReason, Request, Verb};
 
@@ -36,6 +38,8 @@ pub(super) struct CallRun {
     pub shared: Arc<Shared>,
     pub caller: CallerSetup,
     pub sid: String,
+    /// For the ids of this call's legs.
+    pub entropy: Entropy,
     pub courier: Courier,
     pub report: CarrierReport,
     /// Where the document being carried out came from; relative URLs start there.
@@ -53,7 +57,8 @@ pub(super) async fn run(shared: Arc<Shared>, caller: CallerSetup) -> CarrierRepo
 
 impl CallRun {
     fn dial_in(shared: Arc<Shared>, caller: CallerSetup) -> CallRun {
-        let sid = shared.new_call_sid();
+        let entropy = shared.own_entropy();
+        let sid = sid("CA", &entropy);
         shared.options.log.say(Party::Caller, Party::Twilio, || format!("calls {}", caller.to));
         let patience = caller.hangs_up_after.map_or(caller.time_limit, |after| after.min(caller.time_limit));
         CallRun {
@@ -64,6 +69,7 @@ impl CallRun {
             shared,
             caller,
             sid,
+            entropy,
         }
     }
 
@@ -102,7 +108,7 @@ impl CallRun {
     /// Reads the document of a delivery, and of its double, which must be the same.
     fn judge(&mut self, deliveries: &[Delivery]) -> Option<Document> {
         let first = deliveries.first()?;
-        let path = super::web::path(&first.url);
+        let path = path(&first.url);
         let answer = match &first.answer {
             Ok(answer) if answer.status == 200 => answer,
             Ok(answer) => {
@@ -258,7 +264,7 @@ impl CallRun {
             let is_accepted = delivery.status().is_some_and(|status| (200..300).contains(&status));
             let is_expected = self.caller.faults.spoil(delivery.kind) || delivery.attempts == 0;
             if !is_accepted && !is_expected {
-                let path = super::web::path(&delivery.url);
+                let path = path(&delivery.url);
                 let text = match &delivery.answer {
                     Ok(answer) => format!("15003: callback {path} answered {}", answer.status),
                     Err(problem) => format!("15003: callback {path}: {problem}"),

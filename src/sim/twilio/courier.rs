@@ -13,6 +13,7 @@ use super::faults::{CarrierFaults, Signing};
 use super::form::Fields;
 use super::report::{Delivery, RequestKind};
 use super::web::{Answer, Outgoing, idempotency_token, path};
+use crate::clock::Entropy;
 use crate::sim::log::Party;
 use crate::sim::twiml::{Method, Request};
 
@@ -33,6 +34,7 @@ pub(super) struct Errand {
 pub(super) struct Courier {
     shared: Arc<Shared>,
     faults: Arc<CarrierFaults>,
+    entropy: Entropy,
     queue: mpsc::Sender<Errand>,
     worker: JoinHandle<Vec<Delivery>>,
 }
@@ -41,13 +43,15 @@ impl Courier {
     pub fn start(shared: Arc<Shared>, faults: CarrierFaults) -> Courier {
         let faults = Arc::new(faults);
         let (queue, errands) = mpsc::channel(QUEUE_MAX);
-        let worker = tokio::spawn(work(Arc::clone(&shared), Arc::clone(&faults), errands));
-        Courier { shared, faults, queue, worker }
+        let entropy = shared.own_entropy();
+        let worker = work(Arc::clone(&shared), Arc::clone(&faults), shared.own_entropy(), errands);
+        let worker = tokio::spawn(worker);
+        Courier { shared, faults, entropy, queue, worker }
     }
 
     /// Delivers now. More than one delivery means that the request was doubled.
     pub async fn deliver(&self, errand: &Errand) -> Vec<Delivery> {
-        deliver(&self.shared, &self.faults, errand).await
+        deliver(&self.shared, &self.faults, &self.entropy, errand).await
     }
 
     /// Delivers in the background, after what was queued before.
@@ -66,6 +70,7 @@ impl Courier {
 async fn work(
     shared: Arc<Shared>,
     faults: Arc<CarrierFaults>,
+    entropy: Entropy,
     mut errands: mpsc::Receiver<Errand>,
 ) -> Vec<Delivery> {
     let mut deliveries = Vec::new();
@@ -76,25 +81,30 @@ async fn work(
             continue;
         }
         tokio::time::sleep(shared.pace.real(Duration::from_millis(faults.delayed_ms))).await;
-        deliveries.extend(deliver(&shared, &faults, &errand).await);
+        deliveries.extend(deliver(&shared, &faults, &entropy, &errand).await);
     }
-    shuffle(&shared, &mut held);
+    shuffle(&entropy, &mut held);
     for errand in held {
-        deliveries.extend(deliver(&shared, &faults, &errand).await);
+        deliveries.extend(deliver(&shared, &faults, &entropy, &errand).await);
     }
     deliveries
 }
 
 /// Fisher and Yates.
-fn shuffle(shared: &Shared, errands: &mut [Errand]) {
+fn shuffle(entropy: &Entropy, errands: &mut [Errand]) {
     for last in (1..errands.len()).rev() {
-        let chance = usize::from(u16::from_be_bytes(shared.options.entropy.bytes()));
+        let chance = usize::from(u16::from_be_bytes(entropy.bytes()));
         errands.swap(last, chance % (last + 1));
     }
 }
 
-async fn deliver(shared: &Shared, faults: &CarrierFaults, errand: &Errand) -> Vec<Delivery> {
-    let token = idempotency_token(&shared.options.entropy);
+async fn deliver(
+    shared: &Shared,
+    faults: &CarrierFaults,
+    entropy: &Entropy,
+    errand: &Errand,
+) -> Vec<Delivery> {
+    let token = idempotency_token(entropy);
     let signing = match errand.kind {
         kind if faults.unsigned.contains(&kind) => Signing::Missing,
         kind if faults.wrong_token.contains(&kind) => Signing::WrongToken,

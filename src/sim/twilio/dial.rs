@@ -37,7 +37,7 @@ impl CallRun {
         }
         self.report.heard.push(Heard::Ringing);
         self.shared.pass(INVITE_DELAY).await;
-        let mut leg = Leg::new(&self.shared, dial, &self.caller.from);
+        let mut leg = Leg::new(self, dial);
         leg.progress(self, LegEvent::Initiated, None).await;
         let mut far_end = self.invite(&leg, &dial.noun.target).await;
         let step = self.follow(dial, &mut leg, &mut far_end).await;
@@ -71,6 +71,8 @@ impl CallRun {
         let mut deadline = Instant::now() + pace.real(timeout);
         loop {
             let step = tokio::select! {
+                // What has happened counts before what did not happen in time.
+                biased;
                 event = far_end.next() => self.on_event(event, dial, leg).await,
                 () = tokio::time::sleep_until(deadline) => Step::Over(self.give_up(leg, far_end)),
                 () = tokio::time::sleep_until(self.leaves_at()) => {

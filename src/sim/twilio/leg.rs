@@ -2,7 +2,6 @@
 
 use tokio::time::Instant;
 
-use super::Shared;
 use super::call::{CallRun, short, whole_seconds};
 use super::form::{Fields, pairs, rfc_2822};
 use super::report::RequestKind;
@@ -31,15 +30,15 @@ pub(super) struct LegEnd {
 }
 
 impl Leg {
-    pub fn new(shared: &Shared, dial: &Dial, caller: &str) -> Leg {
+    pub fn new(call: &CallRun, dial: &Dial) -> Leg {
         let sip_call_id = matches!(dial.noun.target, Target::Sip(_))
-            .then(|| format!("{}@0.0.0.0", &sid("", &shared.options.entropy)[..10]));
+            .then(|| format!("{}@0.0.0.0", &sid("", &call.entropy)[..10]));
         Leg {
-            sid: shared.new_call_sid(),
+            sid: sid("CA", &call.entropy),
             sip_call_id,
             answered: None,
             noun: dial.noun.clone(),
-            caller_id: dial.caller_id.clone().unwrap_or_else(|| caller.to_owned()),
+            caller_id: dial.caller_id.clone().unwrap_or_else(|| call.caller.from.clone()),
             sequence: 0,
         }
     }
@@ -55,7 +54,7 @@ impl Leg {
     /// The INVITE as Twilio sends it to a SIP domain.
     pub fn invite(&self, call: &CallRun, uri: &SipUri) -> Invite {
         let options = &call.shared.options;
-        let tag = &sid("", &options.entropy)[..8];
+        let tag = &sid("", &call.entropy)[..8];
         let from = match self.caller_id.as_str() {
             id if id.starts_with('+') => format!("<sip:{id}@demo.pstn.twilio.com>;tag={tag}"),
             _ => format!("<sip:anonymous@anonymous.invalid>;tag={tag}"),
