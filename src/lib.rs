@@ -7,10 +7,12 @@
 // floor 1, words: pure data and small ports; no I/O
 pub mod clock;
 pub mod ids;
-pub mod net;
 pub mod phone;
 pub mod secret;
 pub mod wire;
+
+// the one piece of plumbing that both sides of a test share: accepting connections
+pub mod net;
 
 // beside floor 1, the outside world simulated; only `cli` and the tests lean on it
 pub mod sim;
@@ -22,16 +24,16 @@ pub mod session;
 
 // floor 3, hands: each touches one outside thing
 pub mod metrics;
-pub mod openai;
 pub mod store;
-pub mod tool;
+pub mod openai;
 pub mod twilio;
+pub mod tool;
 
 // floor 4, call control: where calls live
 pub mod call_control;
 
 // floor 5, doors: the only rooms strangers enter
-pub mod cli;
+pub mod http;
 pub mod config;
 pub mod gateway;
-pub mod http;
+pub mod cli;

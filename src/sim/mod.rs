@@ -12,3 +12,4 @@ pub mod script;
 pub mod sip;
 pub mod twilio;
 pub mod twiml;
+pub mod world;

@@ -7,6 +7,7 @@
 
 mod call;
 mod model;
+mod play;
 mod report;
 mod server;
 mod session;

@@ -89,9 +89,19 @@ impl Session {
         Ok(())
     }
 
-    /// As it is echoed.
-    pub fn as_value(&self) -> &Value {
-        &self.0
+    /// As it is echoed. In a world that runs faster, spans on the wire are those of real time, like the
+    /// offsets of its audio clock.
+    pub fn echo(&self, speed: f64) -> Value {
+        let mut echo = self.0.clone();
+        for span in ["prefix_padding_ms", "silence_duration_ms"] {
+            let pointer = format!("/audio/input/turn_detection/{span}");
+            if let Some(value) = echo.pointer_mut(&pointer)
+                && let Some(millis) = value.as_f64()
+            {
+                *value = ((millis / speed).round() as u64).into();
+            }
+        }
+        echo
     }
 
     /// Silence that ends speech; none when turns are not detected at all.

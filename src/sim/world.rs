@@ -1,0 +1,156 @@
+//! Both vendors in one world: one seed, one clock, one log.
+//!
+//! A world is started before the gateway, because the gateway must know the vendors' addresses
+//! ([`World::environment`]); the vendors learn the gateway's with [`World::connect`].
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use super::fault::ProviderFaults;
+use super::log::WorldLog;
+use super::openai::{self, CallReport, OpenAiSim};
+use super::sip::{Invite, SipLeg};
+use super::twilio::{self, CallerSetup, CarrierReport, SipPeer, TwilioSim};
+use crate::clock::{Clock, Entropy};
+use crate::secret::Secret;
+
+/// The address under which this world reaches the gateway: what Twilio signs. It is never resolved.
+pub const PUBLIC_URL: &str = "https://voice.example.com";
+const API_KEY: &str = "sk-simulated";
+const PROJECT_ID: &str = "proj_demo";
+/// Base64 of an ordinary text, in the form that the vendor gives out.
+const WEBHOOK_SECRET: &str = "whsec_c2ltdWxhdGVkLXdlYmhvb2stc2VjcmV0LTMyYnl0ZXM=";
+const ACCOUNT_SID: &str = "AC00000000000000000000000000000abc";
+const AUTH_TOKEN: &str = "simulated_auth_token";
+
+/// How a world is set up.
+pub struct Options {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Decides every id.
+    pub seed: u64,
+    /// Where exchanges are written.
+    pub log: WorldLog,
+    /// Simulated time passes this much faster.
+    pub speed: f64,
+    /// How long the provider waits for a decision about a call.
+    pub pending_ttl: Duration,
+    /// What goes wrong at the provider.
+    pub provider_faults: ProviderFaults,
+}
+
+impl Options {
+    /// An untroubled world at this speed.
+    pub fn new(clock: Arc<dyn Clock>, log: WorldLog, speed: f64) -> Options {
+        let pending_ttl = Duration::from_secs(10);
+        Options { clock, seed: 1, log, speed, pending_ttl, provider_faults: ProviderFaults::default() }
+    }
+}
+
+/// The outside world of one gateway.
+pub struct World {
+    openai: OpenAiSim,
+    entropy: Arc<Entropy>,
+    clock: Arc<dyn Clock>,
+    log: WorldLog,
+    speed: f64,
+}
+
+/// A world that knows where its gateway is.
+pub struct ConnectedWorld {
+    /// The provider.
+    pub openai: OpenAiSim,
+    /// The carrier.
+    pub twilio: TwilioSim,
+    /// What was exchanged.
+    pub log: WorldLog,
+}
+
+/// One call, as both vendors saw it.
+#[derive(Clone, Debug)]
+pub struct Played {
+    /// The carrier's side.
+    pub carrier: CarrierReport,
+    /// The provider's side; none when the call never reached it.
+    pub provider: Option<CallReport>,
+}
+
+impl World {
+    /// Starts the provider; the carrier needs no address of its own.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's, when no port can be had.
+    pub async fn start(options: Options) -> io::Result<World> {
+        let openai = OpenAiSim::start(openai::Options {
+            clock: Arc::clone(&options.clock),
+            entropy: Entropy::seeded(options.seed),
+            log: options.log.clone(),
+            project_id: PROJECT_ID.to_owned(),
+            api_key: API_KEY.to_owned(),
+            webhook_secrets: vec![WEBHOOK_SECRET.to_owned()],
+            pending_ttl: options.pending_ttl,
+            speed: options.speed,
+            faults: options.provider_faults,
+        })
+        .await?;
+        let entropy = Arc::new(Entropy::seeded(options.seed.wrapping_add(1)));
+        Ok(World { openai, entropy, clock: options.clock, log: options.log, speed: options.speed })
+    }
+
+    /// The environment that a gateway in this world needs.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        [
+            ("OPENAI_BASE_URL", self.openai.base_url().as_str()),
+            ("OPENAI_API_KEY", API_KEY),
+            ("OPENAI_PROJECT_ID", PROJECT_ID),
+            ("OPENAI_WEBHOOK_SECRET", WEBHOOK_SECRET),
+            ("TWILIO_ACCOUNT_SID", ACCOUNT_SID),
+            ("TWILIO_AUTH_TOKEN", AUTH_TOKEN),
+            ("BASE_URL", PUBLIC_URL),
+            ("USE_OPENAI_SIP", "true"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+    }
+
+    /// Tells the vendors where the gateway listens (`http://127.0.0.1:8080`) and takes its webhooks.
+    ///
+    /// # Errors
+    ///
+    /// The HTTP library's, when it has no TLS.
+    pub fn connect(self, gateway_url: &str, webhook_path: &str) -> reqwest::Result<ConnectedWorld> {
+        self.openai.set_webhook_url(format!("{gateway_url}{webhook_path}"));
+        let twilio = TwilioSim::new(twilio::Options {
+            clock: self.clock,
+            entropy: self.entropy,
+            log: self.log.clone(),
+            account_sid: ACCOUNT_SID.to_owned(),
+            auth_token: Secret::new(AUTH_TOKEN),
+            gateway_url: gateway_url.to_owned(),
+            public_url: PUBLIC_URL.to_owned(),
+            peer: Arc::new(self.openai.clone()),
+            speed: self.speed,
+        })?;
+        Ok(ConnectedWorld { openai: self.openai, twilio, log: self.log })
+    }
+}
+
+impl ConnectedWorld {
+    /// Plays one call from dialling to the last callback.
+    pub async fn play(&self, caller: CallerSetup) -> Played {
+        let carrier = self.twilio.call(caller).await;
+        let provider_call = carrier.dials.iter().find_map(|dial| dial.provider_call_id.clone());
+        let provider = provider_call.and_then(|call_id| self.openai.call(&call_id));
+        Played { carrier, provider }
+    }
+}
+
+impl SipPeer for OpenAiSim {
+    fn invite(&self, invite: Invite) -> BoxFuture<'_, SipLeg> {
+        Box::pin(OpenAiSim::invite(self, invite))
+    }
+}

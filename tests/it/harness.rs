@@ -1,0 +1,194 @@
+//! A whole gateway inside a simulated world: real sockets, real signatures, its own data directory.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use switchboard::call::record::{CallDetail, CallRecord};
+use switchboard::clock::{Entropy, SystemClock};
+use switchboard::config::{self, Environment};
+use switchboard::gateway::Gateway;
+use switchboard::http::{OPENAI_WEBHOOK, detail};
+use switchboard::ids::CallId;
+use switchboard::sim::fault::ProviderFaults;
+use switchboard::sim::log::WorldLog;
+use switchboard::sim::script::Script;
+use switchboard::sim::twilio::CallerSetup;
+use switchboard::sim::world::{ConnectedWorld, Options, Played, World};
+use switchboard::store::CallQuery;
+
+/// How much faster than life the tests' callers speak.
+const SPEED: f64 = 50.0;
+
+/// A gateway and everything around it.
+pub struct House {
+    pub gateway: Gateway,
+    pub world: ConnectedWorld,
+    pub data: tempfile::TempDir,
+}
+
+/// How a house differs from the ordinary.
+pub struct Plan {
+    pub config: String,
+    pub faults: ProviderFaults,
+    pub speed: f64,
+    pub environment: Vec<(&'static str, String)>,
+}
+
+impl Default for Plan {
+    fn default() -> Plan {
+        Plan {
+            config: CONFIG.to_owned(),
+            faults: ProviderFaults::default(),
+            speed: SPEED,
+            environment: Vec::new(),
+        }
+    }
+}
+
+/// A small shop: one session with every tool, one route.
+pub const CONFIG: &str = r#"
+[sessions.shop]
+model = "gpt-realtime-2.1"
+voice = "marin"
+instructions = "You are the shop. The caller is {{ call.from }}."
+greeting = "Say hello."
+tools = ["*"]
+turn_detection = { type = "server_vad", silence_duration = "200ms" }
+
+[sessions.shop.transfer]
+desk = "+81312345678"
+
+[[routes]]
+name = "all"
+session = "shop"
+
+[plugins.customer-lookup]
+path = "plugins/customer-lookup/customer-lookup.wasm"
+allow = { kv = "customers" }
+
+[[plugins.customer-lookup.config.customers]]
+name = "佐藤 花子"
+phone = "090-1234-5678"
+orders = [{ id = "A-1001", item = "便箋", status = "発送済み" }]
+"#;
+
+impl House {
+    /// The ordinary house.
+    pub async fn open() -> House {
+        House::with(Plan::default()).await
+    }
+
+    /// A house with these faults of the provider.
+    pub async fn with_faults(faults: ProviderFaults) -> House {
+        House::with(Plan { faults, ..Plan::default() }).await
+    }
+
+    pub async fn with(plan: Plan) -> House {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        House::at(plan, data).await
+    }
+
+    /// A house over a data directory that may hold calls already.
+    pub async fn at(plan: Plan, data: tempfile::TempDir) -> House {
+        let clock = Arc::new(SystemClock);
+        let mut options = Options::new(clock, WorldLog::new(Arc::new(SystemClock), None), plan.speed);
+        options.provider_faults = plan.faults;
+        let world = World::start(options).await.expect("a world");
+        let mut environment = world.environment();
+        environment.extend(place(data.path()));
+        environment.extend(plan.environment.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        let environment: Environment = environment.into_iter().collect();
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let config = config::parse("test.toml", plan.config.as_bytes(), &root, &environment)
+            .unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+        let entropy = Entropy::seeded(7);
+        let gateway = Gateway::start(config, Arc::new(SystemClock), entropy).await.expect("a gateway");
+        let world = world.connect(&format!("http://{}", gateway.public), OPENAI_WEBHOOK).expect("a client");
+        House { gateway, world, data }
+    }
+
+    /// Where the public listener is.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.gateway.public)
+    }
+
+    /// Plays a call from the customer that the shop knows.
+    pub async fn call(&self, steps: &str) -> Played {
+        self.play(CallerSetup::new("+819012345678", "+815012345678", script(steps))).await
+    }
+
+    pub async fn play(&self, caller: CallerSetup) -> Played {
+        let playing = self.world.play(caller);
+        tokio::time::timeout(Duration::from_secs(20), playing)
+            .await
+            .unwrap_or_else(|_| panic!("the call does not end; the world's log:\n{}", self.world.log.text()))
+    }
+
+    /// All calls that are kept, newest first.
+    pub async fn calls(&self) -> Vec<CallRecord> {
+        let page = self.gateway.control().store().calls(CallQuery::default(), None, 200).await;
+        page.expect("a readable store").items
+    }
+
+    /// The one call that is kept, once it is over.
+    pub async fn ended(&self) -> CallDetail {
+        let calls = self.calls().await;
+        assert_eq!(calls.len(), 1, "calls: {calls:#?}");
+        self.ended_call(calls[0].id).await
+    }
+
+    /// A call, once it is over.
+    pub async fn ended_call(&self, id: CallId) -> CallDetail {
+        let store = self.gateway.control().store();
+        eventually("the call is over", || async move {
+            let kept = detail(store, id).await.expect("a readable store").expect("a call");
+            kept.call.ended.is_some().then_some(kept)
+        })
+        .await
+    }
+
+    /// The value of a metric's line, by its whole name with labels; 0 when it is not there.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.gateway.control().metrics().text();
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse().ok()).unwrap_or(0.0)
+    }
+
+    /// Stops the gateway and gives its data directory back.
+    pub async fn close(self) -> tempfile::TempDir {
+        self.gateway.stop().await;
+        self.data
+    }
+}
+
+/// Waits until something is so, and gives it; panics after ten seconds.
+pub async fn eventually<T, F>(what: &str, mut look: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    for _ in 0..2_000 {
+        if let Some(seen) = look().await {
+            return seen;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("not so after ten seconds: {what}");
+}
+
+/// The `[[steps]]` of a scenario.
+pub fn script(steps: &str) -> Script {
+    toml::from_str(steps).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Listeners on any free port, and a data directory of its own.
+fn place(data: &Path) -> Vec<(String, String)> {
+    [
+        ("SWITCHBOARD__SERVER__LISTEN", "127.0.0.1:0".to_owned()),
+        ("SWITCHBOARD__ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
+        ("SWITCHBOARD__SERVER__DRAIN_TIMEOUT", "5s".to_owned()),
+        ("SWITCHBOARD__STORE__PATH", data.display().to_string()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
