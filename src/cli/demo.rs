@@ -1,5 +1,197 @@
 //! `switchboard demo`: a whole gateway answers a simulated call, over real sockets, without an account.
 //!
-//! The configuration is the one beside the scenario's reader: `gateway.toml` where there is one (so
-//! that a newcomer hears their own change), else the copy inside the binary. Only what must differ is
-//! overridden: the vendors' addresses, the secrets, the listeners and a data directory of its own.
+//! The configuration is the `gateway.toml` in this folder, so that newcomers hear their own change, or
+//! else the copy inside the binary. Only what must differ is overridden: the vendors' addresses and
+//! secrets, the listeners, and a data directory of its own that is thrown away.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use serde_json::json;
+
+use super::{Failure, view};
+use crate::call::record::CallDetail;
+use crate::clock::{Clock, Entropy, SystemClock};
+use crate::config::{self, Config, Environment};
+use crate::gateway::Gateway;
+use crate::http::{OPENAI_WEBHOOK, detail};
+use crate::sim::log::{Listener, WorldLog};
+use crate::sim::scenario::{Mismatch, Scenario, Seen, SeenLine, SeenToolCall};
+use crate::sim::world::{Options, Played, World};
+use crate::store::CallQuery;
+
+/// What a binary needs where there is no repository around it.
+const GATEWAY_TOML: &str = include_str!("../../gateway.toml");
+const CUSTOMER_LOOKUP: &[u8] = include_bytes!("../../plugins/customer-lookup/customer-lookup.wasm");
+const SCENARIO: &str = include_str!("../../examples/scenarios/japanese-customer-lookup.toml");
+
+/// How long the gateway may take to close a call that the carrier has seen the end of.
+const CLOSED_WITHIN: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// A scenario file; without one a Japanese caller asks for her order.
+    #[arg(long, value_name = "FILE")]
+    scenario: Option<PathBuf>,
+    /// Simulated seconds per second, instead of the scenario's.
+    #[arg(long)]
+    speed: Option<f64>,
+    /// Print the exchanges and the stored call as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A folder that is removed with everything in it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> std::io::Result<Scratch> {
+        let name = format!("switchboard-demo-{}-{}", std::process::id(), SystemClock.now().as_micros());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path)?;
+        Ok(Scratch(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left in the system's temporary folder harms nobody.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure> {
+    let scenario = match &arguments.scenario {
+        Some(path) => Scenario::load(path)?,
+        None => Scenario::parse(SCENARIO, "japanese-customer-lookup.toml")?,
+    };
+    let scratch = Scratch::new().context("a temporary folder cannot be made")?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let listener: Option<Listener> =
+        if arguments.json { None } else { Some(Box::new(|line| println!("{line}"))) };
+    let log = WorldLog::new(Arc::clone(&clock), listener);
+    let speed = arguments.speed.unwrap_or(scenario.speed);
+    let world = World::start(Options {
+        seed: scenario.seed,
+        provider_faults: scenario.provider_faults.clone(),
+        ..Options::new(Arc::clone(&clock), log.clone(), speed)
+    })
+    .await
+    .context("the simulated provider cannot listen")?;
+    let config = load(path, &world, &scratch.0)?;
+    if !arguments.json {
+        println!("{}: {}\n", scenario.name, scenario.description);
+    }
+    let gateway = Gateway::start(config, clock, Entropy::System).await?;
+    let world = world.connect(&format!("http://{}", gateway.public), OPENAI_WEBHOOK)?;
+    let played = world.play(scenario.caller_setup()).await;
+    let kept = closed_call(&gateway).await;
+    gateway.stop().await;
+    let kept = kept?;
+    let mismatches = scenario.expect.grade(&seen(&played, &kept));
+    if arguments.json {
+        print_json(&scenario, &log, &kept, &mismatches);
+    } else {
+        println!("\n{}", view::detail(&kept));
+    }
+    verdict(&scenario, &mismatches)
+}
+
+/// The configuration in this folder, or the binary's own, put into the simulated world.
+fn load(path: &Path, world: &World, scratch: &Path) -> Result<Config, Failure> {
+    let mut environment = world.environment();
+    let data = scratch.join("data");
+    for (name, value) in [
+        ("SWITCHBOARD__SERVER__LISTEN", "127.0.0.1:0".to_owned()),
+        ("SWITCHBOARD__ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
+        ("SWITCHBOARD__STORE__PATH", data.display().to_string()),
+    ] {
+        environment.push((name.to_owned(), value));
+    }
+    let environment: Environment = environment.into_iter().collect();
+    let explain = |problems| Failure::Config(Box::new(problems));
+    if path.exists() {
+        return config::load(path, &environment).map_err(explain);
+    }
+    let plugin = scratch.join("plugins/customer-lookup/customer-lookup.wasm");
+    if let Some(folder) = plugin.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(&plugin, CUSTOMER_LOOKUP)?;
+    config::parse("gateway.toml", GATEWAY_TOML.as_bytes(), scratch, &environment).map_err(explain)
+}
+
+/// The call as it is kept, once it is closed.
+async fn closed_call(gateway: &Gateway) -> Result<CallDetail, Failure> {
+    let store = gateway.control().store();
+    let closed = async {
+        loop {
+            let page = store.calls(CallQuery::default(), None, 1).await?;
+            if let Some(call) = page.items.first().filter(|call| call.ended.is_some()) {
+                return anyhow::Ok(detail(store, call.id).await?);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let closed = tokio::time::timeout(CLOSED_WITHIN, closed).await;
+    let kept = closed.context("the gateway did not close the call")??;
+    kept.ok_or_else(|| anyhow!("the call was not kept").into())
+}
+
+/// What was seen, in the words of scenarios.
+fn seen(played: &Played, kept: &CallDetail) -> Seen {
+    let word = |value: serde_json::Result<serde_json::Value>| {
+        value.ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+    };
+    let provider = played.provider.as_ref();
+    let mut problems = played.carrier.problems.clone();
+    problems.extend(provider.map(|report| report.protocol_errors.clone()).unwrap_or_default());
+    Seen {
+        ended: kept.call.ended.as_ref().map(|ended| ended.reason.as_str().to_owned()),
+        route: kept.call.route.clone(),
+        session: kept.call.session.clone(),
+        path: Some(word(serde_json::to_value(kept.call.path))),
+        tool_calls: kept
+            .tool_calls
+            .iter()
+            .map(|call| SeenToolCall {
+                name: call.name.clone(),
+                outcome: call.outcome.map(|outcome| outcome.as_str().to_owned()),
+                output: call.output.clone(),
+            })
+            .collect(),
+        lines: kept
+            .lines
+            .iter()
+            .map(|line| SeenLine {
+                speaker: word(serde_json::to_value(line.speaker)),
+                text: line.text.clone(),
+                status: word(serde_json::to_value(line.status)),
+            })
+            .collect(),
+        caller_hears: played.carrier.heard.iter().map(ToString::to_string).collect(),
+        accepts: provider.map_or(0, |report| report.accepted as usize),
+        problems,
+    }
+}
+
+fn print_json(scenario: &Scenario, log: &WorldLog, kept: &CallDetail, mismatches: &[Mismatch]) {
+    let lines: Vec<String> = log.text().lines().map(str::to_owned).collect();
+    let mismatches: Vec<String> = mismatches.iter().map(ToString::to_string).collect();
+    let page = json!({ "scenario": scenario.name, "log": lines, "call": kept, "mismatches": mismatches });
+    println!("{page:#}");
+}
+
+fn verdict(scenario: &Scenario, mismatches: &[Mismatch]) -> Result<(), Failure> {
+    if mismatches.is_empty() {
+        eprintln!("the call went as `{}` says", scenario.name);
+        return Ok(());
+    }
+    for mismatch in mismatches {
+        eprintln!("{mismatch}");
+    }
+    Err(anyhow!("the call did not go as `{}` says", scenario.name).into())
+}

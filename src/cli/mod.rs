@@ -5,6 +5,8 @@
 
 mod calls;
 mod check;
+mod demo;
+mod load;
 mod logging;
 mod serve;
 mod view;
@@ -31,10 +33,14 @@ struct Cli {
 enum Command {
     /// Answer calls until told to stop.
     Serve,
+    /// Play a simulated call against a whole gateway; needs no account.
+    Demo(demo::Arguments),
     /// Say everything that is wrong with the configuration.
     Check(check::Arguments),
     /// Read the calls that were kept.
     Calls(calls::Arguments),
+    /// Play many simulated calls at once against `serve` in a process of its own, and print times.
+    Load(load::Arguments),
 }
 
 /// How a command ends when it does not end well.
@@ -66,6 +72,8 @@ pub fn main() -> ExitCode {
     let ended = runtime.block_on(async {
         match cli.command {
             Command::Serve => serve::run(&cli.config).await,
+            Command::Demo(arguments) => demo::run(&cli.config, arguments).await,
+            Command::Load(arguments) => load::run(arguments).await,
             Command::Check(arguments) => check::run(&cli.config, arguments).await,
             Command::Calls(arguments) => calls::run(&cli.config, arguments).await,
         }

@@ -8,6 +8,7 @@
 pub mod fault;
 pub mod log;
 pub mod openai;
+pub mod scenario;
 pub mod script;
 pub mod sip;
 pub mod twilio;

@@ -60,6 +60,7 @@ pub struct World {
 }
 
 /// A world that knows where its gateway is.
+#[derive(Clone)]
 pub struct ConnectedWorld {
     /// The provider.
     pub openai: OpenAiSim,
@@ -101,17 +102,22 @@ impl World {
         Ok(World { openai, entropy, clock: options.clock, log: options.log, speed: options.speed })
     }
 
-    /// The environment that a gateway in this world needs.
+    /// The environment that makes any configuration one of this world: vendors' addresses and secrets,
+    /// whatever the file says of them.
     pub fn environment(&self) -> Vec<(String, String)> {
+        let base_url = self.openai.base_url();
+        let realtime_url = format!("{}/realtime", base_url.replacen("http", "ws", 1));
         [
-            ("OPENAI_BASE_URL", self.openai.base_url().as_str()),
-            ("OPENAI_API_KEY", API_KEY),
-            ("OPENAI_PROJECT_ID", PROJECT_ID),
-            ("OPENAI_WEBHOOK_SECRET", WEBHOOK_SECRET),
-            ("TWILIO_ACCOUNT_SID", ACCOUNT_SID),
-            ("TWILIO_AUTH_TOKEN", AUTH_TOKEN),
-            ("BASE_URL", PUBLIC_URL),
-            ("USE_OPENAI_SIP", "true"),
+            ("SWITCHBOARD__OPENAI__BASE_URL", base_url.as_str()),
+            ("SWITCHBOARD__OPENAI__REALTIME_URL", realtime_url.as_str()),
+            ("SWITCHBOARD__OPENAI__SIP_HOST", "sip.api.openai.com"),
+            ("SWITCHBOARD__OPENAI__API_KEY", API_KEY),
+            ("SWITCHBOARD__OPENAI__PROJECT_ID", PROJECT_ID),
+            ("SWITCHBOARD__OPENAI__WEBHOOK_SECRETS", WEBHOOK_SECRET),
+            ("SWITCHBOARD__TWILIO__ACCOUNT_SID", ACCOUNT_SID),
+            ("SWITCHBOARD__TWILIO__AUTH_TOKENS", AUTH_TOKEN),
+            ("SWITCHBOARD__SERVER__PUBLIC_URL", PUBLIC_URL),
+            ("SWITCHBOARD__FEATURES__OPENAI_SIP", "true"),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into()
