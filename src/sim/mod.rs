@@ -6,6 +6,7 @@
 //! misreading in [`crate::wire`] cannot agree with itself. Everything random comes from one seed.
 
 pub mod log;
+pub mod scenario;
 pub mod script;
 pub mod sip;
 pub mod twilio;

@@ -100,7 +100,7 @@ impl CallRun {
         let document = self.judge(&deliveries);
         self.report.deliveries.extend(deliveries);
         if !self.report.caller_hung_up && Instant::now() >= self.leaves_at {
-            self.caller_leaves();
+            self.time_is_up();
         }
         document
     }
@@ -155,7 +155,7 @@ impl CallRun {
 
     async fn say(&mut self, text: String) -> Flow {
         self.answer();
-        self.shared.options.log.say(Party::Twilio, Party::Caller, || format!("“{text}”"));
+        self.shared.options.log.say(Party::Twilio, Party::Caller, || format!("「{text}」"));
         let characters = u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
         self.report.heard.push(Heard::Said(text));
         self.pass(SPEECH_PER_CHARACTER.saturating_mul(characters)).await
@@ -177,7 +177,7 @@ impl CallRun {
         let until = Instant::now() + self.shared.pace.real(simulated);
         tokio::time::sleep_until(until.min(self.leaves_at)).await;
         if until > self.leaves_at {
-            self.caller_leaves();
+            self.time_is_up();
             return Flow::End;
         }
         Flow::Continue
@@ -191,7 +191,7 @@ impl CallRun {
         self.shared
             .options
             .log
-            .say(Party::Twilio, Party::Caller, || "“an application error has occurred”".into());
+            .say(Party::Twilio, Party::Caller, || "「an application error has occurred」".into());
         self.report.heard.push(Heard::ApplicationError);
     }
 
@@ -200,14 +200,19 @@ impl CallRun {
         self.leaves_at
     }
 
-    /// The caller is gone; nothing that is still on the way matters any more.
+    /// The caller put the phone down; nothing that is still on the way matters any more.
     pub fn caller_leaves(&mut self) {
-        let by_plan = self.caller.hangs_up_after.is_some_and(|after| after <= self.caller.time_limit);
-        if Instant::now() >= self.leaves_at && !by_plan {
+        self.report.caller_hung_up = true;
+    }
+
+    /// The caller leaves because it is time: by plan, or because the call lasted too long.
+    pub fn time_is_up(&mut self) {
+        let is_planned = self.caller.hangs_up_after.is_some_and(|after| after <= self.caller.time_limit);
+        if !is_planned {
             self.problem(format!("the call lasted longer than {} s", self.caller.time_limit.as_secs()));
         }
         self.shared.options.log.say(Party::Caller, Party::Twilio, || "hangs up".to_owned());
-        self.report.caller_hung_up = true;
+        self.caller_leaves();
     }
 
     pub fn is_caller_gone(&self) -> bool {

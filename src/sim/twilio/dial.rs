@@ -76,7 +76,7 @@ impl CallRun {
                 event = far_end.next() => self.on_event(event, dial, leg).await,
                 () = tokio::time::sleep_until(deadline) => Step::Over(self.give_up(leg, far_end)),
                 () = tokio::time::sleep_until(self.leaves_at()) => {
-                    self.caller_leaves();
+                    self.time_is_up();
                     Step::Over(self.give_up(leg, far_end))
                 }
             };
@@ -116,12 +116,13 @@ impl CallRun {
                 self.problem(format!("REFER to `{target}` refused: the <Dial> has no referUrl"));
                 Step::GoOn
             }
-            None if leg.answered.is_some() => {
+            // The leg was closed: the caller, who is simulated together with the provider, is gone;
+            _ if leg.answered.is_some() => {
                 self.caller_leaves();
                 over("completed", Some(200))
             }
-            // Nobody there at all: no TCP, no TLS.
-            None => over("failed", None),
+            // or nobody was there at all: no TCP, no TLS.
+            _ => over("failed", None),
         }
     }
 
@@ -188,7 +189,7 @@ impl CallRun {
             Some(SipEvent::Refer(target)) => {
                 log.say(Party::OpenAi, Party::Twilio, || format!("REFER {target}"));
             }
-            None => {}
+            _ => {}
         }
     }
 }

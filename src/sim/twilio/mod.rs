@@ -49,7 +49,7 @@ pub const STATUS_PATH: &str = "/twilio/status";
 /// Whoever answers the SIP legs: the simulated provider, or a test.
 ///
 /// When the caller of an answered call puts the phone down (because the peer plays the script that
-/// says so), the peer closes [`SipLeg::events`] without a `Bye`.
+/// says so), the peer closes [`SipLeg::events`] without a `Bye`, and writes that into the world's log.
 pub trait SipPeer: Send + Sync + 'static {
     /// Offers a call.
     fn invite(&self, invite: Invite) -> BoxFuture<'_, SipLeg>;

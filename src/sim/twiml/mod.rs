@@ -175,7 +175,7 @@ impl Document {
         check::document(root)
     }
 
-    /// The document in a few words, for the world's log: `Dial Sip sip:…`, `Say "…", Hangup`.
+    /// The document in a few words, for the world's log: `Dial Sip sip:…`, `Say 「…」, Hangup`.
     pub fn summary(&self) -> String {
         if self.verbs.is_empty() {
             return "(empty Response)".to_owned();
@@ -188,7 +188,7 @@ impl Verb {
     fn summary(&self) -> String {
         match self {
             Verb::Dial(dial) => format!("Dial {}", dial.noun.target),
-            Verb::Say { text, .. } => format!("Say “{text}”"),
+            Verb::Say { text, .. } => format!("Say 「{text}」"),
             Verb::Pause(seconds) => format!("Pause {seconds}"),
             Verb::Hangup => "Hangup".to_owned(),
             Verb::Reject(RejectReason::Busy) => "Reject busy".to_owned(),

@@ -1,0 +1,298 @@
+//! Scenario files: who calls, what caller and model say, what goes wrong, and what must come of it.
+//!
+//! One file serves demo, tests and load. Unknown keys are refused; errors name file, line and column.
+//!
+//! ```toml
+//! name = "opening-hours"
+//! description = "A caller asks when the shop opens."
+//!
+//! [caller]
+//! from = "+819012345678"
+//! to = "+815012345678"
+//!
+//! [[steps]]
+//! model = { says = "はい、山田商店でございます。" }
+//! [[steps]]
+//! caller = { says = "何時に開きますか。" }
+//!
+//! [expect]
+//! ended = "caller_hangup"
+//! ```
+
+mod expect;
+
+use std::fmt::Display;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+pub use expect::{Expect, ExpectedLine, ExpectedToolCall, Mismatch, Seen, SeenLine, SeenToolCall};
+
+use super::script::{Script, Step};
+use super::twilio::{CallerSetup, CarrierFaults, Human};
+
+/// The longest call a scenario may ask for, in seconds.
+const TIME_LIMIT_S_MAX: u64 = 4 * 3600;
+
+/// One scenario.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// A short name, like the file's.
+    pub name: String,
+    /// What it shows, in a sentence.
+    #[serde(default)]
+    pub description: String,
+    /// Decides everything random.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// Simulated seconds per real second.
+    #[serde(default = "default_speed")]
+    pub speed: f64,
+    /// The longest the call may last, in simulated seconds.
+    #[serde(default = "default_time_limit_s")]
+    pub time_limit_s: u64,
+    /// Who calls.
+    pub caller: Caller,
+    /// What caller and model do once the call is up, in order.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+    /// Whoever answers when the gateway dials a telephone.
+    #[serde(default)]
+    pub human: Human,
+    /// Trouble the provider makes, as its simulator reads it.
+    #[serde(default)]
+    pub provider_faults: toml::Table,
+    /// Trouble the carrier makes.
+    #[serde(default)]
+    pub carrier_faults: CarrierFaults,
+    /// What must come of it.
+    #[serde(default)]
+    pub expect: Expect,
+}
+
+fn default_seed() -> u64 {
+    1
+}
+
+fn default_speed() -> f64 {
+    1.0
+}
+
+fn default_time_limit_s() -> u64 {
+    120
+}
+
+/// Who calls whom.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Caller {
+    /// The caller's number in E.164, or `anonymous`.
+    pub from: String,
+    /// The number dialled, in E.164.
+    pub to: String,
+    /// The language spoken (BCP 47), for whoever reads the scenario.
+    pub language: Option<String>,
+    /// Puts the phone down this long after dialling, whatever happens, in simulated milliseconds.
+    pub hangs_up_after_ms: Option<u64>,
+}
+
+/// A scenario cannot be played.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// The file cannot be read.
+    #[error("cannot read the scenario `{path}`")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The text is not a scenario.
+    #[error("{path}:{line}:{column}: {message}")]
+    Malformed {
+        /// The file.
+        path: String,
+        /// The line, from 1.
+        line: usize,
+        /// The column in characters, from 1.
+        column: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A value makes no sense.
+    #[error("{path}: `{key}`: {message}")]
+    Invalid {
+        /// The file.
+        path: String,
+        /// The key.
+        key: &'static str,
+        /// What is wrong, and what is expected.
+        message: String,
+    },
+}
+
+impl Scenario {
+    /// Reads a scenario file.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not a scenario, or holds a value that makes no sense.
+    pub fn load(path: &Path) -> Result<Scenario, ScenarioError> {
+        let name = path.display().to_string();
+        match std::fs::read_to_string(path) {
+            Ok(text) => Scenario::parse(&text, &name),
+            Err(source) => Err(ScenarioError::Unreadable { path: name, source }),
+        }
+    }
+
+    /// Reads a scenario; `path` is what errors call it.
+    ///
+    /// # Errors
+    /// The text is not a scenario, or holds a value that makes no sense.
+    pub fn parse(text: &str, path: &str) -> Result<Scenario, ScenarioError> {
+        let scenario: Scenario = toml::from_str(text).map_err(|error| malformed(text, path, &error))?;
+        scenario.check().map_err(|(key, message)| ScenarioError::Invalid {
+            path: path.to_owned(),
+            key,
+            message,
+        })?;
+        Ok(scenario)
+    }
+
+    /// The call, as the carrier plays it.
+    pub fn caller_setup(&self) -> CallerSetup {
+        CallerSetup {
+            from: self.caller.from.clone(),
+            to: self.caller.to.clone(),
+            script: Script { steps: self.steps.clone() },
+            hangs_up_after: self.caller.hangs_up_after_ms.map(Duration::from_millis),
+            time_limit: Duration::from_secs(self.time_limit_s),
+            human: self.human.clone(),
+            faults: self.carrier_faults.clone(),
+        }
+    }
+
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        if self.name.trim().is_empty() {
+            return Err(("name", "must not be empty".to_owned()));
+        }
+        in_range("speed", self.speed, 0.01, 10_000.0)?;
+        in_range("time_limit_s", self.time_limit_s, 1, TIME_LIMIT_S_MAX)?;
+        number("caller.to", &self.caller.to)?;
+        if self.caller.from != "anonymous" {
+            number("caller.from", &self.caller.from)?;
+        }
+        Ok(())
+    }
+}
+
+fn in_range<T: PartialOrd + Display>(
+    key: &'static str,
+    value: T,
+    least: T,
+    most: T,
+) -> Result<(), (&'static str, String)> {
+    if value >= least && value <= most {
+        return Ok(());
+    }
+    Err((key, format!("{value} is not between {least} and {most}")))
+}
+
+fn number(key: &'static str, text: &str) -> Result<(), (&'static str, String)> {
+    match text.strip_prefix('+') {
+        Some(digits) if digits.len() >= 7 && digits.bytes().all(|digit| digit.is_ascii_digit()) => Ok(()),
+        _ => Err((key, format!("`{text}` is not a number in E.164, such as `+819012345678`"))),
+    }
+}
+
+fn malformed(text: &str, path: &str, error: &toml::de::Error) -> ScenarioError {
+    let at = error.span().map_or(0, |span| span.start.min(text.len()));
+    let before = text.get(..at).unwrap_or_default();
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    ScenarioError::Malformed {
+        path: path.to_owned(),
+        line: before.matches('\n').count() + 1,
+        column: before[line_start..].chars().count() + 1,
+        message: error.message().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str =
+        "name = 'x'\ndescription = 'y'\n[caller]\nfrom = '+819012345678'\nto = '+815012345678'\n";
+
+    fn parse(tail: &str) -> Result<Scenario, String> {
+        Scenario::parse(&format!("{HEAD}{tail}"), "x.toml").map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_whole_scenario_is_read() {
+        let scenario = parse(
+            r#"hangs_up_after_ms = 1500
+[[steps]]
+caller = { says = "もしもし", for_ms = 900 }
+[[steps]]
+model = { calls = [{ name = "lookup_customer", arguments = { phone = "{caller}" } }] }
+[[steps]]
+pause_ms = 800
+[[steps]]
+hang_up = "gateway"
+[human]
+reaction = "busy"
+[carrier_faults]
+doubled = ["voice", "leg_answered"]
+shuffled = true
+[expect]
+ended = "caller_hangup"
+tool_calls = [{ name = "lookup_customer", outcome = "ok", output_contains = "found" }]
+lines = [{ speaker = "caller", contains = "もしもし" }]
+caller_hears = ["ringing"]
+accepts = 1
+"#,
+        )
+        .unwrap();
+        assert_eq!((scenario.seed, scenario.speed, scenario.time_limit_s), (1, 1.0, 120));
+        let setup = scenario.caller_setup();
+        assert_eq!(setup.script.steps.len(), 4);
+        assert_eq!(setup.hangs_up_after, Some(Duration::from_millis(1_500)));
+        assert!(setup.faults.shuffled);
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_its_place() {
+        for (tail, expected) in [
+            ("nam = 1\n", "x.toml:6:1: unknown field `nam`"),
+            ("[[steps]]\ncaller = { say = 'a' }\n", "x.toml:7:12: unknown field `say`"),
+            ("[[steps]]\nsays = 'a'\n", "x.toml:7:1: unknown variant `says`"),
+            ("[[steps]]\npause_ms = 1\nhang_up = 'caller'\n", "x.toml:6:1: wanted exactly 1 element"),
+            ("[carrier_faults]\ndoubled = ['voices']\n", "x.toml:7:12: unknown variant `voices`"),
+            ("[expect]\nendd = 'x'\n", "x.toml:7:1: unknown field `endd`"),
+            ("[[expect.lines]]\nspeaker = 'caller'\n", "x.toml:6:1: missing field `contains`"),
+            ("[x\n", "x.toml:6:3: "),
+        ] {
+            let error = parse(tail).expect_err(tail);
+            assert!(error.starts_with(expected), "{tail}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_makes_no_sense_is_refused() {
+        for (from, to, expected) in [
+            ("name = 'x'", "name = ' '", "`name`: must not be empty"),
+            ("name = 'x'", "name = 'x'\nspeed = 0.0", "`speed`: 0 is not between 0.01 and 10000"),
+            ("name = 'x'", "name = 'x'\nspeed = nan", "`speed`: NaN is not between"),
+            ("name = 'x'", "name = 'x'\ntime_limit_s = 0", "`time_limit_s`: 0 is not between 1 and 14400"),
+            ("+819012345678", "090-1234-5678", "`caller.from`: `090-1234-5678` is not a number in E.164"),
+            ("+815012345678", "anonymous", "`caller.to`: `anonymous` is not a number in E.164"),
+        ] {
+            let error = Scenario::parse(&HEAD.replace(from, to), "x.toml").expect_err(to).to_string();
+            assert!(error.starts_with(&format!("x.toml: {expected}")), "{error}");
+        }
+        assert!(Scenario::parse(&HEAD.replace("+819012345678", "anonymous"), "x.toml").is_ok());
+    }
+}
