@@ -311,8 +311,8 @@ async fn the_world_can_be_read() {
         "twilio ← openai   503",
         "twilio → gateway  POST /twilio/dial-result  CA",
         "  DialCallStatus=failed",
-        "twilio ← gateway  200 Say “申し訳ございません。”, Hangup",
-        "twilio → caller   “申し訳ございません。”",
+        "twilio ← gateway  200 Say 「申し訳ございません。」, Hangup",
+        "twilio → caller   「申し訳ございません。」",
         "twilio ← gateway  204",
     ] {
         assert!(text.contains(line), "`{line}` is missing from\n{text}");
