@@ -344,7 +344,7 @@ impl Call {
         self.quiet.since = Some(now);
         match self.forward_to.take() {
             Some(target) => {
-                let what = self.leave.want_now(Exit::Transfer(target), now);
+                let what = self.leave.want_now(Exit::Forward(target), now);
                 self.do_leave(what, now);
             }
             None => self.greet(now),
@@ -519,7 +519,7 @@ impl Call {
         match what {
             Do::Nothing => {}
             Do::AskForGoodbye => self.ask_for_goodbye(now),
-            Do::Go(Exit::Transfer(target)) => {
+            Do::Go(Exit::Transfer(target) | Exit::Forward(target)) => {
                 self.note("transfer.asked", None, now);
                 self.actions.push(Action::Refer { target });
             }
@@ -577,6 +577,7 @@ fn reason_of(exit: &Exit) -> EndedReason {
         Exit::TimeOver => EndedReason::MaxDuration,
         Exit::Operator => EndedReason::Operator,
         Exit::Transfer(_) => EndedReason::Transferred,
+        Exit::Forward(_) => EndedReason::Forwarded,
     }
 }
 
