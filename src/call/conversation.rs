@@ -28,7 +28,7 @@ const KEYS_MAX: usize = 32;
 /// The caller is told this long before the time is over.
 const TIME_WARNING: Duration = Duration::from_secs(120);
 /// The call is ended this long before the provider would cut it.
-const BEFORE_EXPIRY: Duration = Duration::from_secs(30);
+pub(super) const BEFORE_EXPIRY: Duration = Duration::from_secs(30);
 /// Turn detection is set although the protected greeting's end was never reported.
 const GREETING_MAX: Duration = Duration::from_secs(15);
 /// The longest audio that one transcription can be billed for, in seconds: a day.

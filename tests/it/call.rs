@@ -1,6 +1,7 @@
 //! The life of a call, told as stories: what happens and when, what the call does about it, what is
 //! kept. Only the public surface is used; the driver in `story` follows the deadlines in between.
 
+mod ending;
 mod leaving;
 mod sideband;
 mod story;
