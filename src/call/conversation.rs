@@ -10,7 +10,7 @@ use super::leave::Exit;
 use super::record::{FORMAT, LineStatus, ToolOutcomeKind, Usage, UsageRecord};
 use super::step::{Call, Keys, Quiet};
 use super::terms::Greeting;
-use super::tools::Admission;
+use super::tools::{ARGUMENTS_BYTES_MAX, Admission};
 use super::transcript::Heard;
 use super::turns::{Prompt, PromptKind};
 use crate::clock::Timestamp;
@@ -33,8 +33,6 @@ pub(super) const BEFORE_EXPIRY: Duration = Duration::from_secs(30);
 const GREETING_MAX: Duration = Duration::from_secs(15);
 /// The longest audio that one transcription can be billed for, in seconds: a day.
 const TRANSCRIPTION_S_MAX: f64 = 86_400.0;
-/// The longest arguments of a tool call in bytes.
-const ARGUMENTS_BYTES_MAX: usize = 64 << 10;
 
 const GOODBYE: &str =
     "Say a short goodbye to the caller in the language of the conversation. The call ends after it.";
@@ -142,10 +140,11 @@ impl Call {
         if prompt.kind == PromptKind::Continue && is_needless {
             return;
         }
-        let command = self.send(ProviderCommand::PromptTurn {
-            instructions: prompt.instructions.clone(),
-            may_call_tools: !matches!(prompt.kind, PromptKind::Greeting | PromptKind::Goodbye),
-        });
+        // A model that has used up its tool calls would ask for the next one in every turn.
+        let may_call_tools = !matches!(prompt.kind, PromptKind::Greeting | PromptKind::Goodbye)
+            && self.tools.count() <= self.tool_calls_max();
+        let command = self
+            .send(ProviderCommand::PromptTurn { instructions: prompt.instructions.clone(), may_call_tools });
         self.tools.continued(command);
         self.turns.requested(command, prompt, now);
     }
@@ -238,13 +237,16 @@ impl Call {
     // === tools ===
 
     fn on_tool_request(&mut self, turn: TurnId, call: ToolCall, now: Timestamp) {
-        let calls_max = self.terms().map_or(0, |terms| terms.tool_calls_max);
-        let (admission, record) = self.tools.request(turn.clone(), &call, calls_max, now);
-        let Some(record) = record.cloned() else { return };
+        let calls_max = self.tool_calls_max();
+        let Some((admission, record)) = self.tools.request(turn.clone(), &call, calls_max, now) else {
+            return;
+        };
+        let record = record.clone();
         self.act(Action::Keep(Keep::ToolCall(record)));
         self.record.counts.tool_calls = self.tools.count();
         self.record_has_changed();
-        if admission == Admission::TooMany {
+        let is_built_in = matches!(call.name.as_str(), HANG_UP_TOOL | TRANSFER_TOOL);
+        if admission == Admission::TooMany && !is_built_in {
             let text = "too many tool calls; go on without";
             return self.refuse_tool(&call.id, ToolOutcomeKind::Cancelled, text, now);
         }
@@ -257,6 +259,10 @@ impl Call {
             TRANSFER_TOOL => self.on_transfer_tool(turn, &call, now),
             _ => self.act(Action::RunTool { call }),
         }
+    }
+
+    fn tool_calls_max(&self) -> u32 {
+        self.terms().map_or(0, |terms| terms.tool_calls_max)
     }
 
     fn on_hang_up_tool(&mut self, turn: TurnId, id: &ToolCallId, now: Timestamp) {

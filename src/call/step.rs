@@ -50,8 +50,10 @@ const OFFERED_WITHIN: Duration = Duration::from_secs(660);
 const LEG_OVER_GRACE: Duration = Duration::from_secs(3);
 /// The SIP code for a call that is over before the provider offers it: temporarily unavailable.
 const TOO_LATE: u16 = 480;
-/// How many events are kept for a person to read; a flood beyond that is only counted.
+/// How many events are kept for a person to read; a flood beyond that is dropped.
 const EVENTS_MAX: u32 = 500;
+/// How many of them may be the provider's errors and unknown words, which can come in floods.
+const PROVIDER_EVENTS_MAX: u32 = 400;
 
 /// One call: what is kept of it, and what it is in the middle of.
 #[derive(Debug)]
@@ -629,7 +631,8 @@ impl Call {
 
     /// Keeps an event for the person who asks why.
     pub(super) fn note(&mut self, kind: &str, detail: Option<&str>, now: Timestamp) {
-        if self.record.counts.events >= EVENTS_MAX {
+        let events_max = if kind.starts_with("provider.") { PROVIDER_EVENTS_MAX } else { EVENTS_MAX };
+        if self.record.counts.events >= events_max {
             return;
         }
         let data = detail.and_then(|detail| {

@@ -339,7 +339,8 @@ impl Transcript {
         };
         let speech = &mut self.assistant[at];
         speech.n = Some(n);
-        let texts: Vec<&str> = speech.parts.iter().map(|(_, words)| words.as_str()).collect();
+        let words = speech.parts.iter().map(|(_, words)| words.as_str());
+        let texts: Vec<&str> = words.filter(|words| !words.is_empty()).collect();
         self.changed.push(Line {
             v: FORMAT,
             n,
@@ -462,10 +463,7 @@ fn put_words(text: &mut String, words: &str, mode: TextMode, bytes_max: usize) {
         text.clear();
     }
     text.push_str(words);
-    if text.len() > bytes_max {
-        let end = (0..=bytes_max).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
-        text.truncate(end);
-    }
+    text.truncate(text.floor_char_boundary(bytes_max));
 }
 
 #[cfg(test)]
