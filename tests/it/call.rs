@@ -5,6 +5,6 @@ mod ending;
 mod floods;
 mod leaving;
 mod sideband;
-mod story;
+pub mod story;
 mod talking;
 mod tools;
