@@ -503,6 +503,62 @@ fn a_caller_who_talks_into_every_goodbye_is_not_longer_on_the_line_than_the_time
 }
 
 #[test]
+fn the_end_of_the_time_is_not_talked_away() {
+    let mut story = Story::live(|terms| terms.duration_max = Some(Duration::from_secs(60)));
+    story.skip();
+    story.until(61_000);
+    story.tell([(62_000, begins("t1"))]);
+    story.until(75_000);
+    assert_snapshot!(story.log(), @r#"
+    61.000 (deadline)
+           - #1 prompt "The time of this call is over. T" without tools
+    71.000 (deadline)
+           - hang up
+    "#);
+}
+
+#[test]
+fn a_goodbye_the_model_says_by_itself_is_not_said_again() {
+    let mut story = Story::live(|terms| terms.duration_max = Some(Duration::from_secs(60)));
+    story.tell([(60_500, begins("t1")), (61_100, wants("t1", "h", "hangup", "{}"))]);
+    story.skip();
+    story.tell([
+        (61_200, says("t1", "失礼いたします")),
+        (61_300, plays("t1")),
+        (61_400, done("t1")),
+        (63_000, played("t1")),
+    ]);
+    story.until(63_300);
+    assert_snapshot!(story.log(), @"
+    61.400 turn t1 ends: Completed
+           - line Assistant 61.300–? Final 失礼いたします
+    63.000 t1 was heard
+           - line Assistant 61.300–63.000 Final 失礼いたします
+    63.300 (deadline)
+           - hang up
+    ");
+}
+
+#[test]
+fn a_goodbye_that_begins_to_sound_late_is_heard_to_its_end() {
+    let mut story = Story::live(|_| {});
+    story.tell([
+        (2_000, begins("t1")),
+        (2_100, says("t1", "失礼いたします")),
+        (2_150, wants("t1", "h", "hangup", "{}")),
+        (2_200, done("t1")),
+        (11_000, plays("t1")),
+        (20_000, played("t1")),
+    ]);
+    story.skip();
+    story.until(20_300);
+    assert_snapshot!(story.log(), @"
+    20.300 (deadline)
+           - hang up
+    ");
+}
+
+#[test]
 fn a_session_that_expired_is_over() {
     let mut story = Story::live(|_| {});
     story.skip();
@@ -583,6 +639,44 @@ fn a_caller_who_speaks_up_is_not_silent() {
            - line Assistant 21.450–21.900 Final 失礼し
     ");
     assert_eq!(story.reason(), None);
+}
+
+#[test]
+fn a_caller_who_answered_is_asked_again_before_the_goodbye() {
+    let mut story = Story::live(|terms| terms.silence_max = Some(Duration::from_secs(10)));
+    story.until(11_000);
+    story.tell([
+        (11_100, begins_as("t1", 1)),
+        (11_200, done("t1")),
+        (12_000, hears("i1", 11_200)),
+        (13_000, hears_end("i1", 12_400)),
+    ]);
+    story.skip();
+    story.until(23_000);
+    assert_snapshot!(story.log(), @r#"
+    23.000 (deadline)
+           - #2 prompt "The caller has been silent for a"
+    "#);
+}
+
+#[test]
+fn silence_is_noticed_although_the_end_of_a_playback_was_never_reported() {
+    let mut story = Story::live(|terms| terms.silence_max = Some(Duration::from_secs(10)));
+    story.tell([
+        (2_000, begins("t1")),
+        (2_100, plays("t1")),
+        (2_200, done("t1")),
+        (3_000, begins("t2")),
+        (3_100, plays("t2")),
+        (3_200, done("t2")),
+        (4_000, played("t2")),
+    ]);
+    story.skip();
+    story.until(14_000);
+    assert_snapshot!(story.log(), @r#"
+    14.000 (deadline)
+           - #1 prompt "The caller has been silent for a"
+    "#);
 }
 
 #[test]
