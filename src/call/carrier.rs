@@ -45,13 +45,22 @@ pub fn apply(carrier: &mut Carrier, event: CarrierEvent) -> Meaning {
             if carrier.leg_status.as_deref().is_none_or(|known| !is_terminal(known)) {
                 carrier.leg_status = Some(status);
             }
-            match apply_caller_status(carrier, caller_status) {
-                Meaning::CallerGone => Meaning::CallerGone,
-                _ => Meaning::DialOver,
-            }
+            apply_caller_status(carrier, caller_status);
+            // Whichever report told it first.
+            if caller_is_gone(carrier) { Meaning::CallerGone } else { Meaning::DialOver }
         }
         CarrierEvent::Caller { status } => apply_caller_status(carrier, status),
     }
+}
+
+/// Claims that the caller's leg is over.
+pub fn caller_is_gone(carrier: &Carrier) -> bool {
+    is_terminal(&carrier.status)
+}
+
+/// Claims that the leg towards the provider is over.
+pub fn leg_is_over(carrier: &Carrier) -> bool {
+    carrier.leg_status.as_deref().is_some_and(is_terminal)
 }
 
 fn note_leg(
@@ -69,15 +78,13 @@ fn note_leg(
 
 fn apply_leg_status(carrier: &mut Carrier, status: String, sequence: Option<u32>) -> Meaning {
     let known = carrier.leg_status.as_deref();
-    if known.is_some_and(is_terminal) {
-        return Meaning::Nothing;
-    }
     let is_older = match (sequence, carrier.leg_sequence) {
         (Some(new), Some(old)) => new <= old,
         _ => known == Some(status.as_str()),
     };
+    carrier.leg_sequence = carrier.leg_sequence.max(sequence);
     // A terminal status counts whatever its number: nothing can come after it.
-    if is_older && !is_terminal(&status) {
+    if known.is_some_and(is_terminal) || (is_older && !is_terminal(&status)) {
         return Meaning::Nothing;
     }
     let meaning = match status.as_str() {
@@ -85,7 +92,6 @@ fn apply_leg_status(carrier: &mut Carrier, status: String, sequence: Option<u32>
         status if is_terminal(status) => Meaning::LegOver,
         _ => Meaning::Noted,
     };
-    carrier.leg_sequence = sequence.or(carrier.leg_sequence);
     carrier.leg_status = Some(status);
     meaning
 }

@@ -10,7 +10,8 @@ use super::leave::Exit;
 use super::record::{FORMAT, LineStatus, ToolOutcomeKind, Usage, UsageRecord};
 use super::step::{Call, Keys, Quiet};
 use super::terms::Greeting;
-use super::tools::Admission;
+use super::tools::{ARGUMENTS_BYTES_MAX, Admission};
+use super::transcript::Heard;
 use super::turns::{Prompt, PromptKind};
 use crate::clock::Timestamp;
 use crate::ids::{ToolCallId, TurnId};
@@ -27,16 +28,15 @@ const KEYS_MAX: usize = 32;
 /// The caller is told this long before the time is over.
 const TIME_WARNING: Duration = Duration::from_secs(120);
 /// The call is ended this long before the provider would cut it.
-const BEFORE_EXPIRY: Duration = Duration::from_secs(30);
+pub(super) const BEFORE_EXPIRY: Duration = Duration::from_secs(30);
 /// Turn detection is set although the protected greeting's end was never reported.
 const GREETING_MAX: Duration = Duration::from_secs(15);
 /// The longest audio that one transcription can be billed for, in seconds: a day.
 const TRANSCRIPTION_S_MAX: f64 = 86_400.0;
-/// The longest arguments of a tool call in bytes.
-const ARGUMENTS_BYTES_MAX: usize = 64 << 10;
 
 const GOODBYE: &str =
     "Say a short goodbye to the caller in the language of the conversation. The call ends after it.";
+const HAND_OVER: &str = "Tell the caller in one short sentence, in the language of the conversation, that they are put through now.";
 const TIME_IS_SHORT: &str =
     "Two minutes of this call are left. Bring the conversation to its end and tell the caller so.";
 const TIME_IS_OVER: &str =
@@ -55,6 +55,7 @@ impl Call {
             ProviderEvent::CallerSpeechStarted { item, at_ms } => {
                 self.transcript.caller_started(item, at_ms, now);
                 self.quiet = Quiet::default();
+                self.leave.caller_speaks();
             }
             ProviderEvent::CallerSpeechStopped { item, at_ms } => {
                 self.transcript.caller_stopped(item, at_ms, now);
@@ -70,7 +71,7 @@ impl Call {
                 self.transcript.caller_words_failed(&item);
                 self.note("transcription.failed", Some(&reason), now);
             }
-            ProviderEvent::TurnStarted { turn, command } => self.on_turn_started(turn, command),
+            ProviderEvent::TurnStarted { turn, command } => self.on_turn_started(turn, command, now),
             ProviderEvent::AssistantTranscript { turn, item, text, mode } => {
                 self.transcript.assistant_words(turn, item, &text, mode, now);
             }
@@ -128,21 +129,22 @@ impl Call {
         if !self.is_up() || self.leave.asked().is_some() {
             return;
         }
-        if !self.leave.is_under_way() {
+        if !self.leave.wants_goodbye() {
             self.turns.withdraw(PromptKind::Goodbye);
-            if self.tools.continuation_is_due() {
-                self.turns.want_any(PromptKind::Continue);
-            }
+        }
+        if !self.leave.is_under_way() && self.tools.continuation_is_due() {
+            self.turns.want_any(PromptKind::Continue);
         }
         let Some(prompt) = self.turns.next() else { return };
         let is_needless = !self.tools.continuation_is_due() || self.leave.is_under_way();
         if prompt.kind == PromptKind::Continue && is_needless {
             return;
         }
-        let command = self.send(ProviderCommand::PromptTurn {
-            instructions: prompt.instructions.clone(),
-            may_call_tools: !matches!(prompt.kind, PromptKind::Greeting | PromptKind::Goodbye),
-        });
+        // A model that has used up its tool calls would ask for the next one in every turn.
+        let may_call_tools = !matches!(prompt.kind, PromptKind::Greeting | PromptKind::Goodbye)
+            && self.tools.count() <= self.tool_calls_max();
+        let command = self
+            .send(ProviderCommand::PromptTurn { instructions: prompt.instructions.clone(), may_call_tools });
         self.tools.continued(command);
         self.turns.requested(command, prompt, now);
     }
@@ -151,16 +153,17 @@ impl Call {
         let words = match self.leave.exit() {
             Some(Exit::TimeOver) => TIME_IS_OVER,
             Some(Exit::Silence) => NOBODY_THERE,
+            Some(Exit::Transfer(_)) => HAND_OVER,
             _ => GOODBYE,
         };
         self.turns.want(Prompt::new(PromptKind::Goodbye, Some(words.to_owned())));
         self.go_on(now);
     }
 
-    fn on_turn_started(&mut self, turn: TurnId, command: Option<CommandId>) {
+    fn on_turn_started(&mut self, turn: TurnId, command: Option<CommandId>, now: Timestamp) {
         self.tools.turn_started();
         let kind = self.turns.started(turn.clone(), command);
-        self.leave.turn_started(&turn, kind == Some(PromptKind::Goodbye));
+        self.leave.turn_started(&turn, kind == Some(PromptKind::Goodbye), now);
         self.quiet.since = None;
     }
 
@@ -175,12 +178,11 @@ impl Call {
         if let (Some(usage), Some(model)) = (usage, self.terms().map(|terms| terms.model.clone())) {
             self.add_usage(model, Some(turn.clone()), usage, now);
         }
-        let has_words = self.transcript.has_words(&turn);
-        let is_played = self.transcript.is_played(&turn);
+        let heard = self.transcript.heard(&turn);
         self.transcript.turn_ended(&turn, status);
         self.tools.turn_ended(&turn);
         let is_answered_later = self.tools.is_any_running() || self.leave.is_under_way();
-        if status == TurnStatus::Failed && !has_words && !is_answered_later {
+        if status == TurnStatus::Failed && heard == Heard::Silent && !is_answered_later {
             self.turns.failed_silently(&turn, now);
         } else {
             self.turns.ended(&turn);
@@ -188,12 +190,12 @@ impl Call {
         if matches!(status, TurnStatus::Failed | TurnStatus::Incomplete) {
             self.note("turn.cut", reason.as_deref(), now);
         }
-        let what = self.leave.turn_ended(&turn, status, has_words, is_played, now);
+        let what = self.leave.turn_ended(&turn, status, heard, now);
         self.do_leave(what, now);
         if !self.transcript.assistant_is_audible() {
             self.quiet.since = Some(now);
             // A greeting that makes no sound protects nothing.
-            if self.is_greeting && (status != TurnStatus::Completed || !has_words) {
+            if self.is_greeting && (status != TurnStatus::Completed || heard == Heard::Silent) {
                 self.set_turn_detection();
             }
         }
@@ -204,6 +206,7 @@ impl Call {
             self.record.stages.first_audio = Some(now);
             self.record_has_changed();
         }
+        self.leave.playback_started(&turn, now);
         self.transcript.playback_started(turn, now);
         self.quiet.since = None;
     }
@@ -234,13 +237,16 @@ impl Call {
     // === tools ===
 
     fn on_tool_request(&mut self, turn: TurnId, call: ToolCall, now: Timestamp) {
-        let calls_max = self.terms().map_or(0, |terms| terms.tool_calls_max);
-        let (admission, record) = self.tools.request(turn.clone(), &call, calls_max, now);
-        let Some(record) = record.cloned() else { return };
+        let calls_max = self.tool_calls_max();
+        let Some((admission, record)) = self.tools.request(turn.clone(), &call, calls_max, now) else {
+            return;
+        };
+        let record = record.clone();
         self.act(Action::Keep(Keep::ToolCall(record)));
         self.record.counts.tool_calls = self.tools.count();
         self.record_has_changed();
-        if admission == Admission::TooMany {
+        let is_built_in = matches!(call.name.as_str(), HANG_UP_TOOL | TRANSFER_TOOL);
+        if admission == Admission::TooMany && !is_built_in {
             let text = "too many tool calls; go on without";
             return self.refuse_tool(&call.id, ToolOutcomeKind::Cancelled, text, now);
         }
@@ -255,8 +261,12 @@ impl Call {
         }
     }
 
+    fn tool_calls_max(&self) -> u32 {
+        self.terms().map_or(0, |terms| terms.tool_calls_max)
+    }
+
     fn on_hang_up_tool(&mut self, turn: TurnId, id: &ToolCallId, now: Timestamp) {
-        self.leave.want_after(turn, Exit::HangUp);
+        self.leave.want_after(turn, Exit::HangUp, now);
         self.tools.needs_no_turn(id);
         self.answer_tool(id, ToolOutcomeKind::Ok, r#"{"ok":true}"#.to_owned(), now);
     }
@@ -272,7 +282,7 @@ impl Call {
         });
         match target.cloned() {
             Some(target) => {
-                self.leave.want_after(turn, Exit::Transfer(target));
+                self.leave.want_after(turn, Exit::Transfer(target), now);
                 self.tools.needs_no_turn(&call.id);
                 self.answer_tool(&call.id, ToolOutcomeKind::Ok, r#"{"ok":true}"#.to_owned(), now);
             }
@@ -414,6 +424,7 @@ impl Call {
             self.leave.deadline(),
             self.time_warning_at(),
             self.time_over_at(),
+            self.last_moment(),
             self.silence_at(),
             self.greeting_over_at(),
         ]
@@ -434,6 +445,10 @@ impl Call {
             self.is_time_warned = true;
             let text = TIME_IS_SHORT.to_owned();
             self.send(ProviderCommand::InjectContext { role: ContextRole::System, text });
+        }
+        if is_due(self.last_moment()) {
+            let what = self.leave.want_now(Exit::TimeOver, now);
+            self.do_leave(what, now);
         }
         if is_due(self.time_over_at()) {
             let what = self.leave.want_with_goodbye(Exit::TimeOver, now);
@@ -493,6 +508,11 @@ impl Call {
 
     fn time_over_at(&self) -> Option<Timestamp> {
         if self.leave.is_under_way() { None } else { self.ends_at() }
+    }
+
+    /// However the goodbye is interrupted, the call does not outlive this.
+    fn last_moment(&self) -> Option<Timestamp> {
+        if self.leave.asked().is_some() { None } else { Some(self.ends_at()? + BEFORE_EXPIRY) }
     }
 
     fn time_warning_at(&self) -> Option<Timestamp> {

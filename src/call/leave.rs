@@ -1,22 +1,28 @@
 //! How a call is left on purpose: the last words are heard to their end before the line goes.
 //!
 //! The model asks to hang up or to transfer in the middle of a turn. What that turn says is played to
-//! its end; if it says nothing, the assistant is asked for a goodbye first. A caller who speaks into
-//! the goodbye is not hung up on: the call goes on, and the model may ask again.
+//! its end; if it says nothing, the assistant is asked for a goodbye first, once. A caller who speaks
+//! into the goodbye is not hung up on: the call goes on, and the model may ask again. Every stage ends
+//! by itself, whatever is never reported.
 
 use std::time::Duration;
 
 use super::event::TurnStatus;
+use super::transcript::Heard;
 use crate::clock::Timestamp;
 use crate::ids::TurnId;
 
-/// How long the last words may play after their turn ended, should their end never be reported.
-const LAST_WORDS_MAX: Duration = Duration::from_secs(10);
+/// How long the turn that wants to leave may take to end.
+const TURN_MAX: Duration = Duration::from_secs(60);
+/// How long the last words may take to be heard after their turn ended, when no sound of them began.
+const SOUND_BEGINS_WITHIN: Duration = Duration::from_secs(10);
+/// How long the last words may play, should their end never be reported.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(30);
 /// How long the assistant may take to begin its goodbye.
 const GOODBYE_BEGINS_WITHIN: Duration = Duration::from_secs(10);
 /// What is on its way to the caller's ear when the provider has played everything.
 const TAIL: Duration = Duration::from_millis(300);
-/// How long a call that was hung up or handed over may take to end.
+/// How long a call that was hung up may take to end.
 const GONE_AFTER: Duration = Duration::from_secs(5);
 /// How long a transfer may take before the caller and the model are told that it failed.
 const TRANSFER_MAX: Duration = Duration::from_secs(20);
@@ -32,26 +38,42 @@ pub enum Exit {
     Silence,
     /// It is hung up because an operator wants it.
     Operator,
-    /// It is handed on to this URI.
+    /// It is handed on to this URI because the model asked for it.
     Transfer(String),
+    /// It is handed on to this URI because its route says so.
+    Forward(String),
 }
 
-/// How far the leaving is.
+impl Exit {
+    fn is_hand_over(&self) -> bool {
+        matches!(self, Exit::Transfer(_) | Exit::Forward(_))
+    }
+}
+
+/// Whether and how the call is being left.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub enum Leave {
-    /// Nobody wants to leave.
-    #[default]
-    No,
-    /// This turn wants it; it has not ended yet.
-    AfterTurn(TurnId, Exit),
-    /// The assistant was asked to say goodbye; its turn has not begun, and must by this moment.
-    Goodbye(Timestamp, Exit),
-    /// The last words play; they end at the latest then.
-    LastWords(TurnId, Timestamp, Exit),
-    /// The line goes at this moment.
-    Tail(Timestamp, Exit),
-    /// The provider was asked to end the call or to hand it on; done or failed at this moment.
-    Asked(Timestamp, Exit),
+pub struct Leave(Option<Leaving>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Leaving {
+    exit: Exit,
+    stage: Stage,
+    /// When the stage is over at the latest.
+    until: Timestamp,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Stage {
+    /// This turn wants it, or says goodbye; it has not ended yet.
+    Turn { turn: TurnId, is_goodbye: bool },
+    /// The assistant was asked to say goodbye; its turn has not begun.
+    Goodbye,
+    /// What this turn said is being played.
+    LastWords(TurnId),
+    /// The line goes when this is over.
+    Tail,
+    /// The provider was asked to end the call or to hand it on.
+    Asked,
 }
 
 /// What the life of the call has to do about it.
@@ -72,33 +94,29 @@ pub enum Do {
 impl Leave {
     /// Claims that the call is being left.
     pub fn is_under_way(&self) -> bool {
-        *self != Leave::No
+        self.0.is_some()
+    }
+
+    /// Claims that the assistant shall say goodbye and has not begun to.
+    pub fn wants_goodbye(&self) -> bool {
+        self.0.as_ref().is_some_and(|leaving| leaving.stage == Stage::Goodbye)
     }
 
     /// What shall become of the call, when it is being left.
     pub fn exit(&self) -> Option<&Exit> {
-        match self {
-            Leave::No => None,
-            Leave::AfterTurn(_, exit)
-            | Leave::Goodbye(_, exit)
-            | Leave::LastWords(_, _, exit)
-            | Leave::Tail(_, exit)
-            | Leave::Asked(_, exit) => Some(exit),
-        }
+        self.0.as_ref().map(|leaving| &leaving.exit)
     }
 
     /// Why the call ends, once the provider was asked.
     pub fn asked(&self) -> Option<&Exit> {
-        match self {
-            Leave::Asked(_, exit) => Some(exit),
-            _ => None,
-        }
+        self.0.as_ref().filter(|leaving| leaving.stage == Stage::Asked).map(|leaving| &leaving.exit)
     }
 
     /// The model wants to leave with this turn.
-    pub fn want_after(&mut self, turn: TurnId, exit: Exit) {
-        if !matches!(self, Leave::Asked(..) | Leave::Tail(..)) {
-            *self = Leave::AfterTurn(turn, exit);
+    pub fn want_after(&mut self, turn: TurnId, exit: Exit, now: Timestamp) {
+        let is_too_late = |leaving: &Leaving| matches!(leaving.stage, Stage::Asked | Stage::Tail);
+        if !self.0.as_ref().is_some_and(is_too_late) {
+            self.set(exit, Stage::Turn { turn, is_goodbye: false }, now + TURN_MAX);
         }
     }
 
@@ -107,122 +125,140 @@ impl Leave {
         if self.is_under_way() {
             return Do::Nothing;
         }
-        *self = Leave::Goodbye(now + GOODBYE_BEGINS_WITHIN, exit);
-        Do::AskForGoodbye
+        self.ask_for_goodbye(exit, now)
     }
 
     /// We want to leave at once.
     pub fn want_now(&mut self, exit: Exit, now: Timestamp) -> Do {
-        if matches!(self, Leave::Asked(_, Exit::HangUp | Exit::TimeOver | Exit::Silence | Exit::Operator)) {
-            return Do::Nothing;
+        match self.asked() {
+            Some(asked) if !asked.is_hand_over() => Do::Nothing,
+            _ => self.ask(exit, now),
         }
-        self.ask(exit, now)
+    }
+
+    /// The caller speaks: then it is not silent.
+    pub fn caller_speaks(&mut self) {
+        self.0.take_if(|leaving| leaving.exit == Exit::Silence && leaving.stage != Stage::Asked);
     }
 
     /// A turn began; `is_goodbye` when it is the goodbye that was asked for.
-    pub fn turn_started(&mut self, turn: &TurnId, is_goodbye: bool) {
-        match std::mem::take(self) {
-            Leave::Goodbye(_, exit) if is_goodbye => *self = Leave::AfterTurn(turn.clone(), exit),
-            // Our own deadlines are not talked away; the model's wish is, by a caller who goes on.
-            Leave::Goodbye(until, exit) if exit != Exit::HangUp => *self = Leave::Goodbye(until, exit),
-            Leave::Goodbye(..) | Leave::LastWords(..) => {}
-            other => *self = other,
+    pub fn turn_started(&mut self, turn: &TurnId, is_goodbye: bool, now: Timestamp) {
+        let Some(leaving) = &mut self.0 else { return };
+        match leaving.stage {
+            Stage::Turn { .. } | Stage::Goodbye | Stage::LastWords(_) if is_goodbye => {
+                leaving.stage = Stage::Turn { turn: turn.clone(), is_goodbye };
+                leaving.until = now + TURN_MAX;
+            }
+            // The end of the time is not talked away; the model's wish is, by a caller who goes on.
+            Stage::Goodbye if leaving.exit == Exit::TimeOver => {}
+            Stage::Goodbye | Stage::LastWords(_) => self.0 = None,
+            Stage::Turn { .. } | Stage::Tail | Stage::Asked => {}
         }
     }
 
-    /// A turn ended; `has_words` when it says something, `is_played` when that was already heard.
-    pub fn turn_ended(
-        &mut self,
-        turn: &TurnId,
-        status: TurnStatus,
-        has_words: bool,
-        is_played: bool,
-        now: Timestamp,
-    ) -> Do {
-        let Leave::AfterTurn(last, exit) = self else { return Do::Nothing };
+    /// A turn ended; `heard` is how far what it said has come.
+    pub fn turn_ended(&mut self, turn: &TurnId, status: TurnStatus, heard: Heard, now: Timestamp) -> Do {
+        let Some(Leaving { exit, stage: Stage::Turn { turn: last, is_goodbye }, .. }) = &self.0 else {
+            return Do::Nothing;
+        };
         if last != turn {
             return Do::Nothing;
         }
-        let exit = exit.clone();
-        if status == TurnStatus::Cancelled {
-            *self = Leave::No;
-            Do::Nothing
-        } else if !has_words && status == TurnStatus::Completed {
-            *self = Leave::Goodbye(now + GOODBYE_BEGINS_WITHIN, exit);
-            Do::AskForGoodbye
-        } else if is_played {
-            *self = Leave::Tail(now + TAIL, exit);
-            Do::Nothing
-        } else {
-            *self = Leave::LastWords(turn.clone(), now + LAST_WORDS_MAX, exit);
-            Do::Nothing
+        let (exit, is_goodbye) = (exit.clone(), *is_goodbye);
+        match heard {
+            _ if status == TurnStatus::Cancelled => self.0 = None,
+            // Asked once is enough: an assistant without words has none the second time.
+            Heard::Silent if status == TurnStatus::Completed && !is_goodbye => {
+                return self.ask_for_goodbye(exit, now);
+            }
+            Heard::Silent | Heard::Whole => self.set(exit, Stage::Tail, now + TAIL),
+            Heard::NotYet => self.set(exit, Stage::LastWords(turn.clone()), now + SOUND_BEGINS_WITHIN),
+            Heard::Now => self.set(exit, Stage::LastWords(turn.clone()), now + LAST_WORDS_MAX),
+        }
+        Do::Nothing
+    }
+
+    /// The caller hears a turn from now on.
+    pub fn playback_started(&mut self, turn: &TurnId, now: Timestamp) {
+        if let Some(leaving) = &mut self.0
+            && leaving.stage == Stage::LastWords(turn.clone())
+        {
+            leaving.until = now + LAST_WORDS_MAX;
         }
     }
 
     /// A turn was heard to its end, or cut off by the caller.
     pub fn playback_ended(&mut self, turn: &TurnId, was_cut: bool, now: Timestamp) {
-        if let Leave::LastWords(last, _, exit) = self
-            && last == turn
-        {
-            *self = if was_cut { Leave::No } else { Leave::Tail(now + TAIL, exit.clone()) };
+        let Some(leaving) = &mut self.0 else { return };
+        match &leaving.stage {
+            Stage::Turn { turn: last, .. } | Stage::LastWords(last) if was_cut && last == turn => {
+                self.0 = None
+            }
+            Stage::LastWords(last) if last == turn => {
+                leaving.stage = Stage::Tail;
+                leaving.until = now + TAIL;
+            }
+            _ => {}
         }
     }
 
     /// The goodbye could not be had: leave without it.
     pub fn goodbye_failed(&mut self, now: Timestamp) {
-        if let Leave::Goodbye(_, exit) = self {
-            *self = Leave::Tail(now, exit.clone());
+        if let Some(leaving) = self.0.as_mut().filter(|leaving| leaving.stage == Stage::Goodbye) {
+            leaving.stage = Stage::Tail;
+            leaving.until = now;
         }
     }
 
     /// The sideband was lost: the end of the turn that was waited for may have passed unseen.
     pub fn sideband_lost(&mut self, now: Timestamp) {
-        if let Leave::AfterTurn(turn, exit) = self {
-            *self = Leave::LastWords(turn.clone(), now + LAST_WORDS_MAX, exit.clone());
+        if let Some(leaving) = &mut self.0
+            && let Stage::Turn { turn, .. } = &leaving.stage
+        {
+            leaving.stage = Stage::LastWords(turn.clone());
+            leaving.until = now + SOUND_BEGINS_WITHIN;
         }
     }
 
-    /// The provider refused to hand the call on.
+    /// The provider refused to hand the call on. Claims that it was asked to.
     pub fn transfer_refused(&mut self) -> bool {
-        let was_asked = matches!(self, Leave::Asked(_, Exit::Transfer(_)));
+        let was_asked = self.asked().is_some_and(Exit::is_hand_over);
         if was_asked {
-            *self = Leave::No;
+            self.0 = None;
         }
         was_asked
     }
 
     /// When something is due.
     pub fn deadline(&self) -> Option<Timestamp> {
-        match self {
-            Leave::Goodbye(at, _) | Leave::LastWords(_, at, _) | Leave::Tail(at, _) | Leave::Asked(at, _) => {
-                Some(*at)
-            }
-            _ => None,
-        }
+        self.0.as_ref().map(|leaving| leaving.until)
     }
 
     /// The deadline may have come.
     pub fn tick(&mut self, now: Timestamp) -> Do {
-        if self.deadline().is_none_or(|deadline| deadline > now) {
+        let Some(Leaving { exit, stage, .. }) = self.0.take_if(|leaving| leaving.until <= now) else {
             return Do::Nothing;
-        }
-        match std::mem::take(self) {
-            Leave::Goodbye(_, exit) | Leave::LastWords(_, _, exit) | Leave::Tail(_, exit) => {
-                self.ask(exit, now)
-            }
-            Leave::Asked(_, Exit::Transfer(_)) => Do::TransferFailed,
-            Leave::Asked(_, exit) => Do::GiveUp(exit),
-            other => {
-                *self = other;
-                Do::Nothing
-            }
+        };
+        match stage {
+            Stage::Asked if exit.is_hand_over() => Do::TransferFailed,
+            Stage::Asked => Do::GiveUp(exit),
+            _ => self.ask(exit, now),
         }
     }
 
     fn ask(&mut self, exit: Exit, now: Timestamp) -> Do {
-        let patience = if matches!(exit, Exit::Transfer(_)) { TRANSFER_MAX } else { GONE_AFTER };
-        *self = Leave::Asked(now + patience, exit.clone());
+        let patience = if exit.is_hand_over() { TRANSFER_MAX } else { GONE_AFTER };
+        self.set(exit.clone(), Stage::Asked, now + patience);
         Do::Go(exit)
+    }
+
+    fn ask_for_goodbye(&mut self, exit: Exit, now: Timestamp) -> Do {
+        self.set(exit, Stage::Goodbye, now + GOODBYE_BEGINS_WITHIN);
+        Do::AskForGoodbye
+    }
+
+    fn set(&mut self, exit: Exit, stage: Stage, until: Timestamp) {
+        self.0 = Some(Leaving { exit, stage, until });
     }
 }
 
@@ -236,53 +272,59 @@ mod tests {
         "t1".into()
     }
 
+    /// The model called `hangup` in a turn that has now ended.
+    fn hang_up_after_a_turn(heard: Heard) -> (Leave, Do) {
+        let mut leave = Leave::default();
+        leave.want_after(turn(), Exit::HangUp, NOW);
+        let what = leave.turn_ended(&turn(), TurnStatus::Completed, heard, NOW);
+        (leave, what)
+    }
+
     #[test]
     fn the_last_words_are_heard_before_the_line_goes() {
-        let mut leave = Leave::No;
-        leave.want_after(turn(), Exit::HangUp);
-        assert_eq!(leave.turn_ended(&turn(), TurnStatus::Completed, true, false, NOW), Do::Nothing);
-        let heard = NOW + Duration::from_secs(4);
+        let (mut leave, what) = hang_up_after_a_turn(Heard::Now);
+        assert_eq!(what, Do::Nothing);
+        let heard = NOW + Duration::from_secs(14);
+        assert_eq!(leave.tick(heard), Do::Nothing, "they still play");
         leave.playback_ended(&turn(), false, heard);
         assert_eq!(leave.tick(heard), Do::Nothing, "the tail is still on the wire");
         assert_eq!(leave.tick(heard + TAIL), Do::Go(Exit::HangUp));
     }
 
     #[test]
-    fn a_silent_turn_is_followed_by_a_goodbye() {
-        let mut leave = Leave::No;
-        leave.want_after(turn(), Exit::HangUp);
-        assert_eq!(leave.turn_ended(&turn(), TurnStatus::Completed, false, true, NOW), Do::AskForGoodbye);
-        leave.turn_started(&"t2".into(), true);
-        assert_eq!(leave.turn_ended(&"t2".into(), TurnStatus::Completed, true, true, NOW), Do::Nothing);
+    fn a_silent_turn_is_followed_by_one_goodbye() {
+        let (mut leave, what) = hang_up_after_a_turn(Heard::Silent);
+        assert_eq!(what, Do::AskForGoodbye);
+        leave.turn_started(&"t2".into(), true, NOW);
+        assert_eq!(leave.turn_ended(&"t2".into(), TurnStatus::Completed, Heard::Silent, NOW), Do::Nothing);
         assert_eq!(leave.tick(NOW + TAIL), Do::Go(Exit::HangUp));
     }
 
     #[test]
     fn a_caller_who_speaks_into_the_goodbye_is_not_hung_up_on() {
-        let mut leave = Leave::No;
-        leave.want_after(turn(), Exit::HangUp);
-        leave.turn_ended(&turn(), TurnStatus::Completed, true, false, NOW);
+        let (mut leave, _) = hang_up_after_a_turn(Heard::Now);
         leave.playback_ended(&turn(), true, NOW);
-        assert_eq!(leave, Leave::No);
+        assert!(!leave.is_under_way());
     }
 
     #[test]
-    fn an_end_of_playback_that_is_never_reported_is_not_waited_for() {
-        let mut leave = Leave::No;
-        leave.want_after(turn(), Exit::HangUp);
-        leave.turn_ended(&turn(), TurnStatus::Completed, true, false, NOW);
-        assert_eq!(leave.tick(NOW + LAST_WORDS_MAX), Do::Go(Exit::HangUp));
-        assert_eq!(leave.tick(NOW + LAST_WORDS_MAX + GONE_AFTER), Do::GiveUp(Exit::HangUp));
+    fn what_is_never_reported_is_not_waited_for() {
+        for (heard, patience) in [(Heard::NotYet, SOUND_BEGINS_WITHIN), (Heard::Now, LAST_WORDS_MAX)] {
+            let (mut leave, _) = hang_up_after_a_turn(heard);
+            assert_eq!(leave.tick(NOW + patience), Do::Go(Exit::HangUp));
+            assert_eq!(leave.tick(NOW + patience + GONE_AFTER), Do::GiveUp(Exit::HangUp));
+        }
+        let mut leave = Leave::default();
+        leave.want_after(turn(), Exit::HangUp, NOW);
+        assert_eq!(leave.tick(NOW + TURN_MAX), Do::Go(Exit::HangUp), "the turn never ended");
     }
 
     #[test]
     fn a_transfer_without_effect_is_noticed() {
-        let mut leave = Leave::No;
-        assert_eq!(
-            leave.want_now(Exit::Transfer("tel:+81".into()), NOW),
-            Do::Go(Exit::Transfer("tel:+81".into()))
-        );
+        let mut leave = Leave::default();
+        let exit = Exit::Transfer("tel:+81".into());
+        assert_eq!(leave.want_now(exit.clone(), NOW), Do::Go(exit));
         assert_eq!(leave.tick(NOW + TRANSFER_MAX), Do::TransferFailed);
-        assert_eq!(leave, Leave::No);
+        assert!(!leave.is_under_way());
     }
 }

@@ -101,7 +101,8 @@ pub struct Carrier {
     pub status: String,
     /// Last status of the leg towards the provider, likewise.
     pub leg_status: Option<String>,
-    /// Sequence number of the callback that gave `leg_status`; a lower one that comes later is ignored.
+    /// Highest sequence number of that leg's callbacks so far; one with a lower number says nothing new,
+    /// unless it says that the leg is over.
     pub leg_sequence: Option<u32>,
     /// Final SIP code of that leg's INVITE.
     pub sip_code: Option<u16>,
@@ -201,7 +202,8 @@ pub struct Ended {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedReason {
-    /// The socket ended with the call and nothing of ours had asked for it.
+    /// The call ended, nothing of ours had asked for it, and the carrier does not say that the caller
+    /// was still there.
     CallerHangup,
     /// The model called the `hangup` tool.
     AssistantHangup,
@@ -225,7 +227,8 @@ pub enum EndedReason {
     CallerGone,
     /// The provider's or the session's longest duration was reached.
     MaxDuration,
-    /// The provider dropped the call, and it could not be found again.
+    /// The provider dropped the call: it could not be found again, or the carrier says that the caller
+    /// was still there.
     ProviderDropped,
     /// An operator ended it.
     Operator,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::carrier::{self, Meaning};
+use super::conversation::BEFORE_EXPIRY;
 use super::event::{
     AcceptAnswer, Action, AttachFailure, CarrierEvent, Command, CommandId, Event, Keep, Offer,
     ProviderCommand, ProviderEvent, SpeechPadding, Verdict,
@@ -47,8 +48,12 @@ const REATTACH_AFTER: [Duration; 5] = [
 const OFFERED_WITHIN: Duration = Duration::from_secs(660);
 /// How long after the carrier's leg ended the sideband may stay up before we hang up ourselves.
 const LEG_OVER_GRACE: Duration = Duration::from_secs(3);
-/// How many events are kept for a person to read; a flood beyond that is only counted.
+/// The SIP code for a call that is over before the provider offers it: temporarily unavailable.
+const TOO_LATE: u16 = 480;
+/// How many events are kept for a person to read; a flood beyond that is dropped.
 const EVENTS_MAX: u32 = 500;
+/// How many of them may be the provider's errors and unknown words, which can come in floods.
+const PROVIDER_EVENTS_MAX: u32 = 400;
 
 /// One call: what is kept of it, and what it is in the middle of.
 #[derive(Debug)]
@@ -70,6 +75,8 @@ pub struct Call {
     pub(super) unconfirmed_turn_detection: Option<Box<RawValue>>,
     forward_to: Option<String>,
     leg_over_at: Option<Timestamp>,
+    /// The carrier said that the dial was over and the caller was not.
+    caller_stayed: bool,
     next_command: u64,
     actions: Vec<Action>,
     record_changed: bool,
@@ -166,6 +173,7 @@ impl Call {
             unconfirmed_turn_detection: None,
             forward_to: None,
             leg_over_at: None,
+            caller_stayed: false,
             next_command: 1,
             actions: Vec::new(),
             record_changed: false,
@@ -194,15 +202,17 @@ impl Call {
             _ => None,
         };
         let leg = self.leg_over_at.map(|at| at + LEG_OVER_GRACE);
-        [outer, leg, self.conversation_deadline()].into_iter().flatten().min()
+        let is_live = self.record.state == State::Live;
+        let conversation = if is_live { self.conversation_deadline() } else { None };
+        [outer, leg, conversation].into_iter().flatten().min()
     }
 
     /// Something happened `now`: says what to do, in this order.
     pub fn step(&mut self, event: Event, now: Timestamp) -> Vec<Action> {
         match event {
             Event::Carrier(event) => self.on_carrier(event, now),
-            _ if self.is_over() => {}
             Event::Offered(offer) => self.on_offer(*offer, now),
+            _ if self.is_over() => {}
             Event::AcceptSent => self.on_accept_sent(now),
             Event::AcceptAnswered(answer) => self.on_accept_answer(answer, now),
             Event::AttachFailed(failure) => self.on_attach_failure(failure, now),
@@ -213,10 +223,7 @@ impl Call {
             Event::SidebandLost(code) => self.on_sideband_lost(code, now),
             Event::ReferAnswered(answer) => self.on_refer_answer(answer, now),
             Event::ToolFinished(finished) => self.on_tool_finished(&finished, now),
-            Event::Command(Command::HangUp) => {
-                let what = self.leave.want_now(Exit::Operator, now);
-                self.do_leave(what, now);
-            }
+            Event::Command(Command::HangUp) => self.on_hang_up_command(now),
             Event::Deadline => self.on_deadline(now),
         }
         self.keep_lines();
@@ -240,11 +247,12 @@ impl Call {
     // === offered and accepted ===
 
     fn on_offer(&mut self, offer: Offer, now: Timestamp) {
-        if self.record.state != State::Dialing {
-            self.note("offer.again", None, now);
+        if self.record.provider.is_some() {
+            if !self.is_over() {
+                self.note("offer.again", None, now);
+            }
             return;
         }
-        self.record.state = State::Offered;
         self.record.stages.webhook_created = Some(offer.created);
         self.record.stages.webhook_received = Some(offer.received);
         self.record.provider = Some(Provider {
@@ -258,6 +266,14 @@ impl Call {
             sip_headers: offer.sip_headers,
         });
         self.record_changed = true;
+        if self.is_over() {
+            // The caller is gone, or was hung up: what still rings at the provider shall stop.
+            return self.actions.push(Action::Reject { sip_code: TOO_LATE });
+        }
+        self.record.state = State::Offered;
+        if self.record.carrier.as_ref().is_some_and(carrier::leg_is_over) {
+            self.leg_over_at = Some(now);
+        }
         match offer.verdict {
             Verdict::Answer(terms) => self.answer(*terms),
             Verdict::Forward { target, terms } => {
@@ -281,13 +297,18 @@ impl Call {
     }
 
     fn on_accept_sent(&mut self, now: Timestamp) {
-        self.record.stages.accept_sent.get_or_insert(now);
-        self.record_changed = true;
+        if self.record.state == State::Offered && self.record.stages.accept_sent.is_none() {
+            self.record.stages.accept_sent = Some(now);
+            self.record_changed = true;
+        }
     }
 
     fn on_accept_answer(&mut self, answer: AcceptAnswer, now: Timestamp) {
         if self.record.state != State::Offered {
             return;
+        }
+        if self.leave.asked().is_some() {
+            return self.end_unwanted(&answer, now);
         }
         match answer {
             AcceptAnswer::Ok => self.open_sideband(now),
@@ -309,6 +330,18 @@ impl Call {
         }
     }
 
+    /// The call was hung up while the accept was on its way.
+    fn end_unwanted(&mut self, answer: &AcceptAnswer, now: Timestamp) {
+        match answer {
+            AcceptAnswer::Gone => {}
+            AcceptAnswer::Refused(_) => self.actions.push(Action::Reject { sip_code: TOO_LATE }),
+            AcceptAnswer::Ok | AcceptAnswer::AlreadyDecided | AcceptAnswer::Unclear(_) => {
+                self.actions.push(Action::HangUp);
+            }
+        }
+        self.end_gone(now);
+    }
+
     fn open_sideband(&mut self, now: Timestamp) {
         self.record.state = State::Accepted;
         self.record.stages.accepted = Some(now);
@@ -328,6 +361,8 @@ impl Call {
         }
         self.transcript.set_padding(padding);
         if let Some(provider) = &mut self.record.provider {
+            // A session that was just confirmed has not expired, whatever its clock says.
+            let expires_at = expires_at.filter(|at| *at > now + BEFORE_EXPIRY);
             provider.expires_at = expires_at.or(provider.expires_at);
         }
         self.record_changed = true;
@@ -344,7 +379,7 @@ impl Call {
         self.quiet.since = Some(now);
         match self.forward_to.take() {
             Some(target) => {
-                let what = self.leave.want_now(Exit::Transfer(target), now);
+                let what = self.leave.want_now(Exit::Forward(target), now);
                 self.do_leave(what, now);
             }
             None => self.greet(now),
@@ -433,40 +468,79 @@ impl Call {
 
     fn on_carrier(&mut self, event: CarrierEvent, now: Timestamp) {
         let Some(carrier) = &mut self.record.carrier else { return };
+        let before = carrier.clone();
         let meaning = carrier::apply(carrier, event);
-        self.record_changed |= meaning != Meaning::Nothing;
+        self.record_changed |= *carrier != before;
         match meaning {
             Meaning::LegAnswered => {
                 self.record.stages.leg_answered.get_or_insert(now);
             }
-            Meaning::LegOver | Meaning::DialOver | Meaning::CallerGone if !self.is_over() => {
-                self.on_leg_over(meaning, now);
-            }
-            _ => {}
+            Meaning::LegOver | Meaning::DialOver | Meaning::CallerGone => self.on_leg_over(meaning, now),
+            Meaning::Nothing | Meaning::Noted => {}
         }
     }
 
     fn on_leg_over(&mut self, meaning: Meaning, now: Timestamp) {
+        self.caller_stayed |= meaning == Meaning::DialOver;
         match (self.record.state, meaning) {
             // Only the leg: the result of the dial follows and says more.
             (State::Dialing, Meaning::LegOver) => {}
             (State::Dialing, Meaning::CallerGone) => self.end(EndedReason::CallerGone, None, now),
-            (State::Dialing, _) => {
-                let code = self.record.carrier.as_ref().and_then(|carrier| carrier.sip_code);
-                let detail = code.map(|code| format!("SIP {code}"));
-                self.end(EndedReason::ProviderSilent, detail, now);
-            }
-            // The model must not go on talking to nobody.
-            (State::Offered | State::Accepted, _) => {
-                self.actions.push(Action::HangUp);
-                self.end(EndedReason::CallerGone, None, now);
-            }
-            (State::Live | State::Ended, _) if matches!(self.sideband, Sideband::Lost { .. }) => {
-                self.end_gone(now);
-            }
-            (State::Live | State::Ended, _) => {
+            (State::Dialing, _) => self.end(EndedReason::ProviderSilent, self.sip_result(), now),
+            (State::Live, _) if matches!(self.sideband, Sideband::Lost { .. }) => self.end_gone(now),
+            // Likewise, but not for long: the model must not talk to nobody.
+            (State::Offered | State::Accepted, Meaning::LegOver) | (State::Live, _) => {
                 self.leg_over_at.get_or_insert(now);
             }
+            (State::Offered | State::Accepted, _) => self.end_early(now),
+            (State::Ended, _) => self.correct_reason(),
+        }
+    }
+
+    /// The leg ended before the sideband was up.
+    fn end_early(&mut self, now: Timestamp) {
+        self.actions.push(Action::HangUp);
+        let carrier = self.record.carrier.as_ref();
+        let reason = match carrier.and_then(|carrier| carrier.leg_status.as_deref()) {
+            _ if carrier.is_some_and(carrier::caller_is_gone) => EndedReason::CallerGone,
+            Some("completed") if self.caller_stayed => EndedReason::ProviderDropped,
+            Some("busy" | "failed" | "no-answer") => EndedReason::LegFailed,
+            _ if self.caller_stayed => EndedReason::LegFailed,
+            _ => EndedReason::CallerGone,
+        };
+        let detail = if reason == EndedReason::CallerGone { None } else { self.sip_result() };
+        self.end(reason, detail, now);
+    }
+
+    /// The socket and the leg ended, and later the carrier says that the caller is still there.
+    fn correct_reason(&mut self) {
+        if let Some(ended) = &mut self.record.ended
+            && ended.reason == EndedReason::CallerHangup
+            && self.caller_stayed
+        {
+            ended.reason = EndedReason::ProviderDropped;
+            self.record_changed = true;
+        }
+    }
+
+    fn sip_result(&self) -> Option<String> {
+        let code = self.record.carrier.as_ref()?.sip_code?;
+        Some(format!("SIP {code}"))
+    }
+
+    // === the operator ===
+
+    fn on_hang_up_command(&mut self, now: Timestamp) {
+        let what = self.leave.want_now(Exit::Operator, now);
+        match self.record.state {
+            State::Dialing => self.end(EndedReason::Operator, None, now),
+            // The accept is on its way; whatever its answer is, the call ends with it.
+            State::Offered => {}
+            State::Accepted => {
+                self.actions.push(Action::HangUp);
+                self.end(EndedReason::Operator, None, now);
+            }
+            State::Live | State::Ended => self.do_leave(what, now),
         }
     }
 
@@ -487,18 +561,27 @@ impl Call {
             let why = "the session was not confirmed in time".to_owned();
             return self.reattach(since, tries, why, now);
         }
-        if self.leg_over_at.is_some_and(|at| at + LEG_OVER_GRACE <= now) {
-            self.actions.push(Action::HangUp);
-            return self.end_gone(now);
+        let is_leg_over = self.leg_over_at.is_some_and(|at| at + LEG_OVER_GRACE <= now);
+        match self.record.state {
+            State::Offered | State::Accepted if is_leg_over => self.end_early(now),
+            State::Live if is_leg_over => {
+                self.actions.push(Action::HangUp);
+                self.end_gone(now);
+            }
+            State::Live => self.on_conversation_deadline(now),
+            _ => {}
         }
-        self.on_conversation_deadline(now);
     }
 
     // === the end ===
 
     /// The call is over at the provider: why, as far as it can be known.
     pub(super) fn end_gone(&mut self, now: Timestamp) {
-        let reason = self.leave.asked().map_or(EndedReason::CallerHangup, reason_of);
+        let reason = match self.leave.asked() {
+            Some(exit) => reason_of(exit),
+            None if self.caller_stayed => EndedReason::ProviderDropped,
+            None => EndedReason::CallerHangup,
+        };
         self.end(reason, None, now);
     }
 
@@ -519,7 +602,7 @@ impl Call {
         match what {
             Do::Nothing => {}
             Do::AskForGoodbye => self.ask_for_goodbye(now),
-            Do::Go(Exit::Transfer(target)) => {
+            Do::Go(Exit::Transfer(target) | Exit::Forward(target)) => {
                 self.note("transfer.asked", None, now);
                 self.actions.push(Action::Refer { target });
             }
@@ -548,7 +631,8 @@ impl Call {
 
     /// Keeps an event for the person who asks why.
     pub(super) fn note(&mut self, kind: &str, detail: Option<&str>, now: Timestamp) {
-        if self.record.counts.events >= EVENTS_MAX {
+        let events_max = if kind.starts_with("provider.") { PROVIDER_EVENTS_MAX } else { EVENTS_MAX };
+        if self.record.counts.events >= events_max {
             return;
         }
         let data = detail.and_then(|detail| {
@@ -577,6 +661,7 @@ fn reason_of(exit: &Exit) -> EndedReason {
         Exit::TimeOver => EndedReason::MaxDuration,
         Exit::Operator => EndedReason::Operator,
         Exit::Transfer(_) => EndedReason::Transferred,
+        Exit::Forward(_) => EndedReason::Forwarded,
     }
 }
 

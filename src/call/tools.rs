@@ -14,6 +14,11 @@ use crate::ids::{ToolCallId, TurnId};
 /// How many tool calls may wait for their answer at once; more are refused, so that a model in a loop
 /// cannot fill the machine.
 const RUNNING_MAX: usize = 16;
+/// How many tool calls are refused and answered once a phone call has used up its number; what comes
+/// after them is not even remembered.
+const REFUSED_MAX: u32 = 32;
+/// The longest arguments of a tool call in bytes.
+pub const ARGUMENTS_BYTES_MAX: usize = 64 << 10;
 
 /// The tool calls of one phone call.
 #[derive(Debug, Default)]
@@ -45,10 +50,8 @@ enum NextTurn {
 }
 
 /// What is to be done about a request of the model.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// Known already: nothing.
-    Again,
     /// Run it.
     Run,
     /// Refuse it: too many run at once, or the phone call has used up its number.
@@ -66,22 +69,23 @@ impl Tools {
         self.pending.iter().any(|pending| pending.record.finished.is_none())
     }
 
-    /// The model wants a tool. Gives the new record to keep, unless the request was known.
+    /// The model wants a tool. Gives what to do about it and the new record to keep; none when the
+    /// request was known, or when far too many have come.
     pub fn request(
         &mut self,
         turn: TurnId,
         call: &ToolCall,
         calls_max: u32,
         now: Timestamp,
-    ) -> (Admission, Option<&ToolCallRecord>) {
-        if self.known.contains(&call.id) {
-            return (Admission::Again, None);
+    ) -> Option<(Admission, &ToolCallRecord)> {
+        let n = self.count();
+        if self.known.contains(&call.id) || n >= calls_max.saturating_add(REFUSED_MAX) {
+            return None;
         }
         let running = self.pending.iter().filter(|pending| pending.record.finished.is_none()).count();
-        let n = self.count();
-        // Remembering ids without bound would let a model fill the memory; past the limit none is run.
         let admission =
             if n >= calls_max || running >= RUNNING_MAX { Admission::TooMany } else { Admission::Run };
+        let kept_bytes = call.arguments.floor_char_boundary(ARGUMENTS_BYTES_MAX);
         self.known.insert(call.id.clone());
         self.pending.push(Pending {
             record: ToolCallRecord {
@@ -89,7 +93,7 @@ impl Tools {
                 n,
                 tool_call_id: call.id.clone(),
                 name: call.name.clone(),
-                arguments: call.arguments.clone(),
+                arguments: call.arguments[..kept_bytes].to_owned(),
                 requested: now,
                 finished: None,
                 outcome: None,
@@ -100,7 +104,7 @@ impl Tools {
             is_acknowledged: false,
             next_turn: NextTurn::Due,
         });
-        (admission, self.pending.last().map(|pending| &pending.record))
+        self.pending.last().map(|pending| (admission, &pending.record))
     }
 
     /// A tool has answered. Gives the record to keep; none when the answer came twice.
@@ -210,20 +214,20 @@ mod tests {
         ToolFinished { tool_call: id.into(), kind: ToolOutcomeKind::Ok, output: "{}".into() }
     }
 
-    fn request(tools: &mut Tools, turn: &str, id: &str) -> Admission {
-        tools.request(turn.into(), &call(id), 100, NOW).0
+    fn request(tools: &mut Tools, turn: &str, id: &str) -> Option<Admission> {
+        tools.request(turn.into(), &call(id), 100, NOW).map(|(admission, _)| admission)
     }
 
     #[test]
     fn a_request_runs_once_however_often_it_comes() {
         let mut tools = Tools::default();
-        assert_eq!(request(&mut tools, "t1", "a"), Admission::Run);
-        assert_eq!(request(&mut tools, "t1", "a"), Admission::Again);
+        assert_eq!(request(&mut tools, "t1", "a"), Some(Admission::Run));
+        assert_eq!(request(&mut tools, "t1", "a"), None);
         assert!(tools.finish(&answer("a"), NOW).is_some());
         assert!(tools.finish(&answer("a"), NOW).is_none());
         tools.acknowledge(&"a".into());
         tools.turn_started();
-        assert_eq!(request(&mut tools, "t2", "a"), Admission::Again);
+        assert_eq!(request(&mut tools, "t2", "a"), None);
     }
 
     #[test]
@@ -268,9 +272,9 @@ mod tests {
     fn a_model_in_a_loop_is_refused() {
         let mut tools = Tools::default();
         for n in 0..RUNNING_MAX {
-            assert_eq!(request(&mut tools, "t1", &n.to_string()), Admission::Run);
+            assert_eq!(request(&mut tools, "t1", &n.to_string()), Some(Admission::Run));
         }
-        assert_eq!(request(&mut tools, "t1", "one more"), Admission::TooMany);
+        assert_eq!(request(&mut tools, "t1", "one more"), Some(Admission::TooMany));
     }
 
     #[test]

@@ -37,6 +37,19 @@ pub struct Transcript {
     changed: Vec<Line>,
 }
 
+/// How far what a turn says has come to the caller's ear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// It says nothing.
+    Silent,
+    /// No sound of it has begun, as far as we know.
+    NotYet,
+    /// It is being played.
+    Now,
+    /// It was played, or cut.
+    Whole,
+}
+
 /// Something the caller says.
 #[derive(Debug)]
 struct Utterance {
@@ -94,14 +107,14 @@ impl Transcript {
         self.assistant.iter().any(|speech| speech.is_audible)
     }
 
-    /// Claims that the turn has words.
-    pub fn has_words(&self, turn: &TurnId) -> bool {
-        self.assistant.iter().any(|speech| speech.turn == *turn && speech.has_words())
-    }
-
-    /// Claims that the turn is not waiting to be played to its end.
-    pub fn is_played(&self, turn: &TurnId) -> bool {
-        self.assistant.iter().all(|speech| speech.turn != *turn || speech.played.is_some())
+    /// How far what the turn says has come to the caller's ear.
+    pub fn heard(&self, turn: &TurnId) -> Heard {
+        match self.assistant.iter().find(|speech| speech.turn == *turn && speech.has_words()) {
+            None => Heard::Silent,
+            Some(speech) if speech.played.is_some() => Heard::Whole,
+            Some(speech) if speech.is_audible => Heard::Now,
+            Some(_) => Heard::NotYet,
+        }
     }
 
     /// The caller began to speak.
@@ -326,7 +339,8 @@ impl Transcript {
         };
         let speech = &mut self.assistant[at];
         speech.n = Some(n);
-        let texts: Vec<&str> = speech.parts.iter().map(|(_, words)| words.as_str()).collect();
+        let words = speech.parts.iter().map(|(_, words)| words.as_str());
+        let texts: Vec<&str> = words.filter(|words| !words.is_empty()).collect();
         self.changed.push(Line {
             v: FORMAT,
             n,
@@ -449,10 +463,7 @@ fn put_words(text: &mut String, words: &str, mode: TextMode, bytes_max: usize) {
         text.clear();
     }
     text.push_str(words);
-    if text.len() > bytes_max {
-        let end = (0..=bytes_max).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
-        text.truncate(end);
-    }
+    text.truncate(text.floor_char_boundary(bytes_max));
 }
 
 #[cfg(test)]

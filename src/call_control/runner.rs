@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::CallControl;
 use super::registry::{Mailbox, Message};
@@ -52,6 +52,8 @@ pub(super) struct Runner {
     plan: Option<Arc<Plan>>,
     sideband: Option<Box<Sideband>>,
     requests: JoinSet<Answer>,
+    /// The sideband that is being opened; a new try takes the place of the old one.
+    attaching: Option<AbortHandle>,
     tools: JoinSet<ToolFinished>,
     commits: FuturesUnordered<Commit>,
 }
@@ -102,6 +104,7 @@ impl Runner {
             plan: None,
             sideband: None,
             requests: JoinSet::new(),
+            attaching: None,
             tools: JoinSet::new(),
             commits: FuturesUnordered::new(),
         }
@@ -147,6 +150,8 @@ impl Runner {
                 Ok(Answer::Event(event)) => Happened::Event(event),
                 Ok(Answer::Attached(result)) => Happened::Attached(result),
                 Ok(Answer::Done) => Happened::Nothing,
+                // An older try to open the sideband.
+                Err(error) if error.is_cancelled() => Happened::Nothing,
                 Err(error) => {
                     tracing::error!(call = %self.call.record.id, %error, "a request to the provider was cut off");
                     Happened::Nothing
@@ -210,19 +215,30 @@ impl Runner {
                 self.accept();
                 work.events.push_back(Event::AcceptSent);
             }
-            Action::Reject { sip_code } => self.request(move |control, call| async move {
-                told(&call, "reject", control.openai.reject(&call, sip_code).await)
-            }),
-            Action::Attach { after } => self.request(move |control, call| async move {
-                tokio::time::sleep(after).await;
-                Answer::Attached(control.sidebands.connect(&call).await.map(Box::new))
-            }),
-            Action::Refer { target } => self.request(move |control, call| async move {
-                Answer::Event(Event::ReferAnswered(control.openai.refer(&call, &target).await))
-            }),
-            Action::HangUp => self.request(|control, call| async move {
-                told(&call, "hang up", control.openai.hangup(&call).await)
-            }),
+            Action::Reject { sip_code } => {
+                self.request(move |control, call| async move {
+                    told(&call, "reject", control.openai.reject(&call, sip_code).await)
+                });
+            }
+            Action::Attach { after } => {
+                let attaching = self.request(move |control, call| async move {
+                    tokio::time::sleep(after).await;
+                    Answer::Attached(control.sidebands.connect(&call).await.map(Box::new))
+                });
+                if let Some(older) = std::mem::replace(&mut self.attaching, attaching) {
+                    older.abort();
+                }
+            }
+            Action::Refer { target } => {
+                self.request(move |control, call| async move {
+                    Answer::Event(Event::ReferAnswered(control.openai.refer(&call, &target).await))
+                });
+            }
+            Action::HangUp => {
+                self.request(|control, call| async move {
+                    told(&call, "hang up", control.openai.hangup(&call).await)
+                });
+            }
             Action::Send(id, command) => {
                 if let Some(sideband) = &mut self.sideband {
                     sideband.send(dialect::write(id, &command));
@@ -243,13 +259,15 @@ impl Runner {
     }
 
     /// Starts a request to the provider about this call.
-    fn request<F>(&mut self, request: impl FnOnce(Arc<CallControl>, ProviderCallId) -> F)
+    fn request<F>(
+        &mut self,
+        request: impl FnOnce(Arc<CallControl>, ProviderCallId) -> F,
+    ) -> Option<AbortHandle>
     where
         F: Future<Output = Answer> + Send + 'static,
     {
-        if let Some(provider) = &self.call.record.provider {
-            self.requests.spawn(request(Arc::clone(&self.control), provider.call_id.clone()));
-        }
+        let provider = self.call.record.provider.as_ref()?;
+        Some(self.requests.spawn(request(Arc::clone(&self.control), provider.call_id.clone())))
     }
 
     fn run_tool(&mut self, call: ToolCall) {
@@ -343,6 +361,9 @@ impl Runner {
     fn on_over(&mut self) {
         self.tools.abort_all();
         self.sideband = None;
+        if let Some(attaching) = self.attaching.take() {
+            attaching.abort();
+        }
         let record = &self.call.record;
         let outcome = record.ended.as_ref().map_or("unknown", |ended| ended.reason.as_str());
         self.control.metrics.call_ended(record.route.as_deref(), outcome, record.cost_usd);

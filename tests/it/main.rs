@@ -2,9 +2,11 @@
 
 mod call;
 mod call_path;
+mod call_properties;
 mod config;
 mod harness;
 mod openai;
+mod scenarios;
 mod signatures;
 mod sim_twilio;
 mod store;

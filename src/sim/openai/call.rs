@@ -104,6 +104,8 @@ pub(super) struct SimCall {
     pub(super) session: Option<Session>,
     pub(super) sidebands: Vec<mpsc::Sender<Out>>,
     pub(super) response: Option<Response>,
+    /// A response that is heard while the next one is on its way.
+    pub(super) still_heard: Option<Response>,
     pub(super) response_item: String,
     pub(super) played_since: Option<Instant>,
     pub(super) caller_speaks: bool,
@@ -144,6 +146,7 @@ impl SimCall {
             session: None,
             sidebands: Vec::new(),
             response: None,
+            still_heard: None,
             response_item: String::new(),
             played_since: None,
             caller_speaks: false,

@@ -22,6 +22,8 @@ const PAUSE_MS: u64 = 400;
 const CHAR_MS: u64 = 130;
 /// From the end of speech to its transcription.
 const TRANSCRIBE_MS: u64 = 450;
+/// How often a response looks whether the one before it was heard to its end.
+const QUEUE_MS: u64 = 20;
 /// What a model without a script says.
 const FILLER: &str = "はい。";
 
@@ -33,7 +35,7 @@ impl SimCall {
         if self.phase != Phase::Up || !self.has_begun || self.step_is_due {
             return;
         }
-        let is_quiet = self.response.is_none() && !self.caller_speaks;
+        let is_quiet = self.response.is_none() && self.still_heard.is_none() && !self.caller_speaks;
         match self.steps.front() {
             Some(Step::Model(_)) => {}
             Some(Step::Caller(speech)) => match (speech.interrupts_after_ms, self.played_since) {
@@ -169,9 +171,9 @@ impl SimCall {
             },
             _ => ModelTurn { says: Some(FILLER.to_owned()), for_ms: Some(400), ..ModelTurn::default() },
         };
-        // A response that was still being heard goes on being heard; the next one queues behind it.
+        // What is still being heard goes on being heard; the next response queues behind it.
         if let Some(old) = self.response.take() {
-            self.finish_playing(&old.id.clone(), old);
+            self.still_heard = Some(old);
         }
         let words = turn.says.as_ref().map(|says| fill_in(says, &self.outputs));
         let calls = self.function_calls(&turn);
@@ -199,6 +201,9 @@ impl SimCall {
     }
 
     pub(super) fn on_response_speaks(&mut self, id: &str) {
+        if self.still_heard.is_some() {
+            return self.later(QUEUE_MS, Due::ResponseSpeaks(id.to_owned()));
+        }
         let Some(mut response) = self.response.take_if(|response| response.id == id) else { return };
         let item = self.response_item.clone();
         self.emit_all(response.speech_begins(&item));
@@ -247,7 +252,8 @@ impl SimCall {
     }
 
     pub(super) fn on_response_played(&mut self, id: &str) {
-        if let Some(response) = self.response.take_if(|response| response.id == id) {
+        let heard = self.still_heard.take_if(|response| response.id == id);
+        if let Some(response) = heard.or_else(|| self.response.take_if(|response| response.id == id)) {
             self.finish_playing(id, response);
         }
     }
@@ -262,6 +268,10 @@ impl SimCall {
 
     /// The caller speaks: what is said stops, what is being generated is cancelled.
     fn interrupt(&mut self) {
+        if let Some(heard) = self.still_heard.take() {
+            self.emit(json!({ "type": "output_audio_buffer.cleared", "response_id": heard.id }));
+            lock(&self.report).spoken.push(format!("{} [cut]", heard.words.as_deref().unwrap_or_default()));
+        }
         let Some(response) = self.response.take() else { return };
         let item = self.response_item.clone();
         if response.is_playing {

@@ -166,6 +166,21 @@ fn an_interrupted_answer_says_so_and_when() {
 }
 
 #[test]
+fn a_playback_that_was_cut_was_not_heard_to_its_end() {
+    let mut story = Story::live(|_| {});
+    story.tell([
+        (2_000, begins("t1")),
+        (2_100, plays("t1")),
+        (2_200, says("t1", "ご注文は")),
+        (3_000, cut("t1")),
+        (3_100, played("t1")),
+        (3_200, plays("t1")),
+        (3_300, done("t1")),
+    ]);
+    assert_snapshot!(story.transcript(), @"Assistant 2.100–3.000 Interrupted ご注文は");
+}
+
+#[test]
 fn a_turn_that_goes_on_over_a_loss_is_one_line() {
     let mut story = Story::live(|_| {});
     story.tell([
@@ -231,13 +246,19 @@ fn keys_are_told_together_at_the_hash_or_after_two_seconds() {
 #[test]
 fn keys_the_model_knows_are_not_told_and_keys_at_the_end_are_kept() {
     let mut story = Story::live(|_| {});
-    let known = Event::Provider(ProviderEvent::Key { digit: '7', model_knows: true });
-    story.tell([(2_000, known)]);
+    let known = || Event::Provider(ProviderEvent::Key { digit: '7', model_knows: true });
+    story.tell([(2_000, known())]);
     story.until(5_000);
+    // Rather told twice than not at all.
+    story.tell([(5_100, known()), (5_200, key('#')), (5_300, begins_as("t1", 2)), (5_400, done("t1"))]);
     story.tell([(6_000, key('1')), (6_100, leg("completed", 3)), (6_200, lost())]);
     assert_snapshot!(story.log(), @"
     4.000 (deadline)
           - line Keypad 2.000–2.000 Final •
+    5.200 key #
+          - #1 tell as User: The caller pressed these keys on the telephone: 7#
+          - #2 prompt
+          - line Keypad 5.100–5.200 Final ••
     6.200 sideband lost 1006
           - line Keypad 6.000–6.000 Final •
           - ended caller_hangup

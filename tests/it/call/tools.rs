@@ -2,6 +2,7 @@
 
 use insta::assert_snapshot;
 use switchboard::call::event::{ErrorClass, TurnStatus};
+use switchboard::call::terms::Greeting;
 
 use super::story::*;
 
@@ -421,4 +422,35 @@ fn a_turn_that_fails_before_a_word_is_asked_for_once_more() {
     5.100 turn t2 ends: Failed
           - note turn.cut
     ");
+}
+
+#[test]
+fn a_turn_of_the_caller_speaks_where_the_failed_one_did_not() {
+    let mut story = Story::live(|_| {});
+    story.tell([
+        (2_000, begins("t1")),
+        (2_100, ends("t1", TurnStatus::Failed, &[])),
+        (2_500, begins("t2")),
+        (3_000, done("t2")),
+    ]);
+    story.until(30_000);
+    assert_snapshot!(story.log(), @"
+    2.100 turn t1 ends: Failed
+          - note turn.cut
+    ");
+}
+
+#[test]
+fn a_request_that_comes_too_early_often_is_made_all_the_same() {
+    let mut story = Story::live(|terms| terms.greeting = Greeting::Say("録音します".into()));
+    for command in 1..=5 {
+        let now = command * 1_000;
+        let turn = format!("t{command}");
+        story.tell([
+            (now + 10, begins(&turn)),
+            (now + 20, error(ErrorClass::TurnActive, Some(command))),
+            (now + 100, done(&turn)),
+        ]);
+    }
+    assert_eq!(story.log().matches("prompt").count(), 6);
 }
