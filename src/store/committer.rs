@@ -22,7 +22,7 @@ use super::journal::Journal;
 use super::kv::{self, Ledger};
 use super::mark::Mark;
 use super::placement::Placements;
-use super::space::{RESERVE_BYTES, free_bytes};
+use super::space::{free_bytes, needed_bytes};
 use super::tx::{Op, Prepared, Step};
 use super::{Committed, Shared};
 
@@ -132,8 +132,9 @@ impl Committer {
         let path = &self.shared.settings.path;
         let free_bytes =
             free_bytes(path).map_err(|error| format!("cannot read the disk's free space: {error}"))?;
-        let is_full = free_bytes < RESERVE_BYTES;
-        Ok(is_full.then_some(StoreError::Full { free_bytes, needed_bytes: RESERVE_BYTES }))
+        let needed_bytes = needed_bytes(self.shared.index.recent().bytes());
+        let is_full = free_bytes < needed_bytes;
+        Ok(is_full.then_some(StoreError::Full { free_bytes, needed_bytes }))
     }
 
     fn take(&mut self, request: Request, refusal: Option<&StoreError>, group: &mut Group) {

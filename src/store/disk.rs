@@ -101,7 +101,7 @@ impl Disk {
     }
 
     /// Hands everything to the operating system. Syncing is left to the caller.
-    pub(super) fn flush(&self) -> Result<(), StoreError> {
+    pub(super) fn flush(&self) -> sled::Result<()> {
         self.db.flush()?;
         Ok(())
     }
@@ -124,7 +124,7 @@ impl Writer {
     /// Opens the index in `path`, or makes an empty one where there is none.
     pub(super) fn open(path: &Path, cache_bytes: u64) -> Result<Writer, Unusable> {
         remove_unfinished_snapshots(path).map_err(Unusable::System)?;
-        let config = sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(Some(500));
+        let config = sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(None);
         // sled panics on some kinds of damage.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let disk = Disk { db: config.open()? };
@@ -175,7 +175,7 @@ impl Writer {
     }
 
     /// Applies a layer and moves the head to its last record.
-    pub(super) fn apply(&mut self, layer: &Layer) -> Result<(), StoreError> {
+    pub(super) fn apply(&mut self, layer: &Layer) -> sled::Result<()> {
         let mut head = self.head;
         let mut batch = Batch::new(&self.disk.db, &mut head);
         for (key, value) in layer.entries() {
@@ -236,7 +236,7 @@ impl<'a> Batch<'a> {
         Batch { db, head, batch: sled::Batch::default(), entries: 0, bytes: 0 }
     }
 
-    fn set(&mut self, key: &str, value: Option<&IVec>) -> Result<(), StoreError> {
+    fn set(&mut self, key: &str, value: Option<&IVec>) -> sled::Result<()> {
         let old = self.db.get(key)?;
         let old_pieces = old.as_deref().map_or(0, pieces);
         let new_pieces = match value {
@@ -255,7 +255,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Writes a large value in pieces; gives their number.
-    fn cut(&mut self, key: &str, old: Option<IVec>, value: &[u8]) -> Result<usize, StoreError> {
+    fn cut(&mut self, key: &str, old: Option<IVec>, value: &[u8]) -> sled::Result<usize> {
         let count = value.len().div_ceil(PIECE_BYTES_MAX);
         let mut pieces = value.chunks(PIECE_BYTES_MAX);
         let mut first = format!("~{count} {}\n", crc32fast::hash(value)).into_bytes();
@@ -286,7 +286,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Applies the batch and the head that goes with it.
-    fn finish(mut self) -> Result<(), StoreError> {
+    fn finish(mut self) -> sled::Result<()> {
         self.batch.insert(HEAD_KEY, self.head.to_text().as_bytes());
         self.db.apply_batch(self.batch)?;
         Ok(())

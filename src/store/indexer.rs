@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -15,6 +15,7 @@ use super::Shared;
 use super::disk::Writer;
 use super::files;
 use super::mark::Mark;
+use super::space::{RESERVE_BYTES, free_bytes, needed_bytes};
 
 /// How long commits are gathered before sled gets them …
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -58,7 +59,7 @@ impl Work {
     fn run(mut self, stopped: &Receiver<()>) {
         let _guard = self.shared.clone().poison_on_panic("the indexer panicked");
         loop {
-            let is_behind = self.shared.index.recent().fresh_bytes() >= BYTES;
+            let is_behind = self.shared.index.recent().bytes() >= BYTES;
             let wait = if is_behind { Duration::ZERO } else { INTERVAL };
             let is_over = stopped.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected);
             if let Err(reason) = self.step(is_over) {
@@ -71,29 +72,42 @@ impl Work {
         }
     }
 
+    /// Carries what there is into sled, if there is room for it; else it stays in memory and the journal.
     fn step(&mut self, is_over: bool) -> Result<(), String> {
+        let Some(dir) = self.writable_dir()? else { return Ok(()) };
         let layer = self.shared.index.recent().take();
         if !layer.is_empty() {
-            let applied = self.writer.apply(&layer);
+            // Flushed at once, so that sled never writes when nobody looks after the room for it.
+            let applied = self.writer.apply(&layer).and_then(|()| self.shared.index.disk().flush());
             applied.map_err(|error| format!("the index could not be written: {error}"))?;
         }
         self.shared.index.recent().forget();
         let applied = self.writer.head().applied;
         let is_due = is_over || self.last_checkpoint.elapsed() >= CHECKPOINT_INTERVAL;
         if is_due && applied != self.checkpointed {
-            let written = self.checkpoint(&self.shared.settings.path, applied);
+            let written = checkpoint(&dir, applied);
             written.map_err(|error| format!("the index could not be synced: {error}"))?;
             (self.checkpointed, self.last_checkpoint) = (applied, Instant::now());
         }
         Ok(())
     }
 
-    fn checkpoint(&self, dir: &Path, applied: u64) -> io::Result<()> {
-        let index_dir = dir.join("index");
-        self.shared.index.disk().flush().map_err(io::Error::other)?;
-        File::open(index_dir.join("db"))?.sync_data()?;
-        files::sync_dir(&index_dir)?;
-        files::sync_dir(dir)?;
-        Mark::Checkpoint.write(dir, applied)
+    /// The data directory while it can be written: sled fails for good on a full disk, and after a failed
+    /// write to the journal it is better left readable.
+    fn writable_dir(&self) -> Result<Option<PathBuf>, String> {
+        let dir = &self.shared.settings.path;
+        let free_bytes =
+            free_bytes(dir).map_err(|error| format!("cannot read the disk's free space: {error}"))?;
+        let owed_bytes = self.shared.index.recent().bytes();
+        let has_room = free_bytes >= needed_bytes(owed_bytes) - RESERVE_BYTES / 2;
+        Ok((has_room && self.shared.poison.get().is_none()).then(|| dir.clone()))
     }
+}
+
+fn checkpoint(dir: &Path, applied: u64) -> io::Result<()> {
+    let index_dir = dir.join("index");
+    File::open(index_dir.join("db"))?.sync_data()?;
+    files::sync_dir(&index_dir)?;
+    files::sync_dir(dir)?;
+    Mark::Checkpoint.write(dir, applied)
 }

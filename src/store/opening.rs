@@ -181,7 +181,16 @@ impl Opening<'_> {
     /// Brings the index up to the end of the journal.
     fn replay(&mut self, writer: &mut Writer) -> Result<End, OpenError> {
         let index_dir = self.settings.path.join("index");
-        let failed = |problem: String| OpenError::Index { path: index_dir.clone(), problem };
+        let unwritable = |error| match error {
+            sled::Error::Io(source) => OpenError::io("write", &index_dir, source),
+            other => OpenError::Index { path: index_dir.clone(), problem: other.to_string() },
+        };
+        let journal_dir = self.settings.path.join("journal");
+        let unreadable = |seq, error| OpenError::Damaged {
+            path: journal_dir.clone(),
+            problem: format!("record {seq} is whole, but cannot be understood ({error})"),
+            fix: "run the version that wrote it",
+        };
         let applied = writer.head().applied;
         let mut layer = Layer::default();
         let end = journal::read(&self.segments, applied, |entry| {
@@ -189,16 +198,15 @@ impl Opening<'_> {
                 return Ok(());
             }
             self.opened.replayed += 1;
-            let ops = entry.ops().map_err(|error| failed(format!("record {}: {error}", entry.seq)))?;
+            let ops = entry.ops().map_err(|error| unreadable(entry.seq, error))?;
             layer.add(ops.into_iter().map(|op| (op.key, op.value)), (entry.seq, entry.crc));
             if layer.bytes() < REPLAY_LAYER_BYTES {
                 return Ok(());
             }
-            let full = std::mem::take(&mut layer);
-            writer.apply(&full).map_err(|error| failed(error.to_string()))
+            writer.apply(&std::mem::take(&mut layer)).map_err(unwritable)
         })?;
         if !layer.is_empty() {
-            writer.apply(&layer).map_err(|error| failed(error.to_string()))?;
+            writer.apply(&layer).and_then(|()| writer.disk().flush()).map_err(unwritable)?;
         }
         Ok(end)
     }

@@ -108,9 +108,10 @@ impl Recent {
         }
     }
 
-    /// How much has not begun to leave.
-    pub(super) fn fresh_bytes(&self) -> usize {
-        self.lock().fresh.bytes
+    /// How much is here.
+    pub(super) fn bytes(&self) -> usize {
+        let layers = self.lock();
+        layers.fresh.bytes + layers.leaving.bytes
     }
 
     /// What is to go into sled next; it stays readable until [`Recent::forget`].

@@ -1,4 +1,5 @@
 //! All integration tests, in one binary: a file per behaviour, listed here.
 
 mod store;
+mod store_crash;
 mod tidy;
