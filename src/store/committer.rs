@@ -222,10 +222,7 @@ impl Committer {
                 self.shared.poison(format!("the close could not be written down: {error}"));
             }
         }
-        let result = self.shared.poisoned().map_or(Ok(()), Err);
-        // The lock goes before the answer, so that whoever waited can open the directory again.
-        drop((self.journal, self.shared));
-        let _ = close.send(result);
+        let _ = close.send(self.shared.poisoned().map_or(Ok(()), Err));
     }
 }
 

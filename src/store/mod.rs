@@ -55,6 +55,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -110,14 +111,26 @@ impl Settings {
     }
 }
 
-/// The store. A cheap handle; when the last one is gone the store stops, in order but for the mark that
-/// [`Store::close`] leaves.
+/// The store. A cheap handle. Dropping the last one writes what is queued and waits for that; only
+/// [`Store::close`] also marks the directory as closed in order.
 #[derive(Clone)]
 pub struct Store(Arc<Handle>);
 
+/// The fields go in this order: without the queue the committer ends, and then the directory is free.
 struct Handle {
-    shared: Arc<Shared>,
     queue: mpsc::Sender<Request>,
+    _committer: Joined,
+    shared: Arc<Shared>,
+}
+
+/// A thread that is waited for when this goes.
+struct Joined(Option<JoinHandle<()>>);
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        // A panic of the thread has poisoned the store already.
+        let _ = self.0.take().map(JoinHandle::join);
+    }
 }
 
 /// What readers and the committer share.
@@ -184,8 +197,8 @@ impl Store {
         let indexer = Indexer::start(shared.clone(), parts.writer).map_err(no_thread)?;
         let committer = Committer::new(requests, shared.clone(), parts.journal, indexer);
         let thread = std::thread::Builder::new().name("store-committer".to_owned());
-        thread.spawn(move || committer.run()).map_err(no_thread)?;
-        Ok((Store(Arc::new(Handle { shared, queue })), opened))
+        let thread = thread.spawn(move || committer.run()).map_err(no_thread)?;
+        Ok((Store(Arc::new(Handle { queue, _committer: Joined(Some(thread)), shared })), opened))
     }
 
     /// Queues a transaction; waits only for a place in the queue. Transactions of one caller are decided and
@@ -207,9 +220,7 @@ impl Store {
         if self.0.queue.send(Request::Close(answer)).await.is_err() {
             return Err(self.0.shared.gone());
         }
-        let shared = self.0.shared.clone();
-        drop(self);
-        closed.await.unwrap_or_else(|_| Err(shared.gone()))
+        closed.await.unwrap_or_else(|_| Err(self.0.shared.gone()))
     }
 
     /// A call's record.

@@ -130,7 +130,7 @@ fn nothing_acknowledged_is_lost_when_the_process_is_killed() {
             // While it opens, or soon after.
             std::thread::sleep(Duration::from_millis(u64::from(enough) / 8));
         } else {
-            acknowledged(&mut lines, &mut seen, usize::from(enough) * 4);
+            acknowledged(&mut lines, &mut seen, usize::from(enough) * 2);
         }
         kill(&mut victim);
         // What it had said before it died.
