@@ -2,7 +2,7 @@
 //!
 //! It takes everything that is queued, decides each transaction against what is stored and what the
 //! group before it in the queue will store, writes all of the group's records with one write and one
-//! sync, applies them to the index in one batch, and only then answers everybody - also those whose
+//! sync, makes them visible, and only then answers everybody - also those whose
 //! transaction met a conflict, for the record that they conflict with must be durable before anybody
 //! acts on it. It never waits for more work: the sync itself gathers the next group.
 //!
@@ -11,17 +11,18 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::checkpoint::{Checkpoints, Mark};
 use super::error::StoreError;
-use super::index::{Index, Writer};
+use super::index::Index;
+use super::indexer::Indexer;
 use super::journal::Journal;
 use super::kv::{self, Ledger};
+use super::mark::Mark;
 use super::placement::Placements;
-use super::space::{RESERVE_BYTES, free_bytes};
+use super::space::{free_bytes, needed_bytes};
 use super::tx::{Op, Prepared, Step};
 use super::{Committed, Shared};
 
@@ -48,8 +49,7 @@ pub(super) struct Committer {
     queue: mpsc::Receiver<Request>,
     shared: Arc<Shared>,
     journal: Journal,
-    writer: Writer,
-    checkpoints: Checkpoints,
+    indexer: Indexer,
     placements: Placements,
     ledger: Ledger,
     pending: HashMap<String, Option<String>>,
@@ -68,41 +68,27 @@ struct Group {
     close: Option<oneshot::Sender<Result<(), StoreError>>>,
 }
 
-/// Poisons the store when the thread panics, so that nobody waits for ever.
-struct PanicGuard(Weak<Shared>);
-
-impl Drop for PanicGuard {
-    fn drop(&mut self) {
-        if let Some(shared) = self.0.upgrade().filter(|_| std::thread::panicking()) {
-            shared.poison("the committer panicked".to_owned());
-        }
-    }
-}
-
 impl Committer {
     pub(super) fn new(
         queue: mpsc::Receiver<Request>,
         shared: Arc<Shared>,
         journal: Journal,
-        writer: Writer,
-    ) -> std::io::Result<Committer> {
-        let dir = shared.settings.path.clone();
-        let checkpoints = Checkpoints::start(dir, writer.index().clone(), writer.head().applied)?;
-        Ok(Committer {
+        indexer: Indexer,
+    ) -> Committer {
+        Committer {
             queue,
             journal,
-            writer,
-            checkpoints,
+            indexer,
             placements: Placements::default(),
             ledger: Ledger::new(&shared.settings),
             pending: HashMap::new(),
             shared,
-        })
+        }
     }
 
     /// Works until the store is closed, forgotten or poisoned.
     pub(super) fn run(mut self) {
-        let _guard = PanicGuard(Arc::downgrade(&self.shared));
+        let _guard = self.shared.poison_on_panic("the committer panicked");
         while let Some(first) = self.queue.blocking_recv() {
             let (group, outcome) = self.work(first);
             let is_over = outcome.is_err() || group.close.is_some();
@@ -138,8 +124,7 @@ impl Committer {
                 group.answers.len() >= GROUP_COMMITS_MAX || self.journal.buffered_bytes() >= GROUP_BYTES;
             next = if is_full || group.close.is_some() { None } else { self.queue.try_recv().ok() };
         }
-        let outcome = self.write(group.answers.len() as u64);
-        (group, outcome)
+        (group, self.write())
     }
 
     /// Why nothing can be written just now, if so.
@@ -147,8 +132,9 @@ impl Committer {
         let path = &self.shared.settings.path;
         let free_bytes =
             free_bytes(path).map_err(|error| format!("cannot read the disk's free space: {error}"))?;
-        let is_full = free_bytes < RESERVE_BYTES;
-        Ok(is_full.then_some(StoreError::Full { free_bytes, needed_bytes: RESERVE_BYTES }))
+        let needed_bytes = needed_bytes(self.shared.index.recent().bytes());
+        let is_full = free_bytes < needed_bytes;
+        Ok(is_full.then_some(StoreError::Full { free_bytes, needed_bytes }))
     }
 
     fn take(&mut self, request: Request, refusal: Option<&StoreError>, group: &mut Group) {
@@ -168,7 +154,7 @@ impl Committer {
 
     /// Decides a transaction and puts its record into the journal's buffer.
     fn commit(&mut self, prepared: Prepared) -> Result<Committed, StoreError> {
-        let view = View { index: self.writer.index(), pending: &self.pending };
+        let view = View { index: &self.shared.index, pending: &self.pending };
         for (key, expect) in &prepared.absent {
             if view.contains(key)? {
                 return Err(expect.conflict());
@@ -190,10 +176,10 @@ impl Committer {
 
     fn change_kv(&mut self, change: kv::Change) -> Result<Committed, StoreError> {
         let now = self.shared.clock.now();
-        let view = View { index: self.writer.index(), pending: &self.pending };
+        let view = View { index: &self.shared.index, pending: &self.pending };
         let expired = self.ledger.make_room(&change, &view, now)?;
         self.record(expired);
-        let view = View { index: self.writer.index(), pending: &self.pending };
+        let view = View { index: &self.shared.index, pending: &self.pending };
         let revision = self.journal.last().0 + 1;
         let op = self.ledger.decide(change, &view, now, revision)?;
         Ok(self.record(op.into_iter().collect()))
@@ -210,39 +196,33 @@ impl Committer {
     }
 
     /// Makes the journal's buffer durable, then visible.
-    fn write(&mut self, commits: u64) -> Result<(), String> {
-        if !self.checkpoints.is_well() {
-            return Err("the index could not be synced".to_owned());
+    fn write(&mut self) -> Result<(), String> {
+        let recent = self.shared.index.recent();
+        recent.wait_for_room(|| self.shared.poisoned().is_none());
+        if let Some(reason) = self.shared.poison.get() {
+            return Err(reason.clone());
         }
-        if self.pending.is_empty() {
-            return Ok(());
+        if !self.pending.is_empty() {
+            self.journal.sync().map_err(|error| format!("the journal could not be written: {error}"))?;
+            recent.add(self.pending.drain(), self.journal.last());
         }
-        self.journal.sync().map_err(|error| format!("the journal could not be written: {error}"))?;
-        let (seq, crc) = self.journal.last();
-        let applied = self.writer.apply(self.pending.drain(), seq, crc);
-        applied.map_err(|error| format!("the index could not be written: {error}"))?;
-        self.checkpoints.applied(seq, commits);
         Ok(())
     }
 
-    /// Ends the thread; in order, with a last checkpoint and the `clean` mark, when that was asked for.
+    /// Ends the thread; with the `clean` mark, when an orderly close was asked for.
     fn end(mut self, close: Option<oneshot::Sender<Result<(), StoreError>>>) {
         self.queue.close();
         // Dropping a request drops its answer, which tells its sender that the store is closed.
         while self.queue.try_recv().is_ok() {}
-        let mut outcome = self.checkpoints.finish();
-        if close.is_some() && self.shared.poisoned().is_none() {
-            let seq = self.journal.last().0;
-            outcome = outcome.and_then(|()| Mark::write(&self.shared.settings.path, Mark::CLEAN, seq));
-        }
-        if let Err(error) = outcome {
-            self.shared.poison(format!("the last checkpoint failed: {error}"));
-        }
-        let result = self.shared.poisoned().map_or(Ok(()), Err);
+        self.indexer.finish();
         let Some(close) = close else { return };
-        // The lock goes before the answer, so that whoever waited can open the directory again.
-        drop((self.writer, self.journal, self.shared));
-        let _ = close.send(result);
+        if self.shared.poisoned().is_none() {
+            let written = Mark::Clean.write(&self.shared.settings.path, self.journal.last().0);
+            if let Err(error) = written {
+                self.shared.poison(format!("the close could not be written down: {error}"));
+            }
+        }
+        let _ = close.send(self.shared.poisoned().map_or(Ok(()), Err));
     }
 }
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::committer::{Request, View};
 use super::error::StoreError;
+use super::index::with_prefix;
 use super::key;
 use super::tx::{Op, json};
 use super::{Settings, Store};
@@ -113,7 +114,7 @@ impl KeyValue {
         self.store
             .scan(move |index| {
                 let mut keys = Vec::new();
-                for full in index.keys(&prefix, &from) {
+                for full in index.keys(&(from..with_prefix(&prefix).end)) {
                     let full = full?;
                     let Some(text) = index.get(&full)? else { continue };
                     if Stored::parse(&full, &text)?.has_expired(now) {

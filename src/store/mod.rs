@@ -17,13 +17,14 @@
 //!   lock                      held while open: one process at a time
 //!   format                    {"format":1}
 //!   journal/000000000001.jsonl …   the truth: checksummed lines of text, see `journal`
-//!   index/                    sled, made anew from the journal whenever it is in doubt, see `index`
+//!   index/                    sled, made anew from the journal whenever it is in doubt, see `disk`
 //!   checkpoint, clean         up to where the index was synced; that the last run closed in order
 //!   quarantine/               damaged indexes and torn tails, moved out of the way
 //! ```
 //!
-//! One thread writes (`committer`); many transactions share one sync. Opening is told in `opening`, keys in
-//! `key`. For now every journal segment is kept, so the journal grows for ever and a lost index is read back
+//! One thread writes the journal (`committer`); many transactions share one sync. What is durable is
+//! visible at once from memory (`recent`), and a second thread (`indexer`) carries it into sled. Opening is
+//! told in `opening`, keys in `key`. For now every journal segment is kept, so the journal grows for ever and a lost index is read back
 //! from the first record on. Exports that let old segments go, retention, recordings and a feed of
 //! changes will be added beside this; each is one more kind of key.
 //!
@@ -32,25 +33,29 @@
 //! [`OpenError`] names place, problem and way out. [`StoreError`] tells a conflict from a full disk from a
 //! poisoned store; only after [`StoreError::Full`] may the same transaction be tried again later.
 
-mod checkpoint;
 mod committer;
+mod disk;
 mod error;
 mod files;
 mod index;
+mod indexer;
 mod journal;
 mod key;
 mod kv;
+mod mark;
 mod opening;
 mod placement;
 mod query;
+mod recent;
 mod space;
 mod tx;
 
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -64,7 +69,9 @@ pub use self::tx::{Alias, Expect, Tx, Write};
 
 use self::committer::{Answer, Committer, Request};
 use self::index::Index;
+use self::indexer::Indexer;
 use self::key::Part;
+use self::recent::Recent;
 use self::tx::Prepared;
 use crate::call::record::{CallRecord, EventRecord, Line, ToolCallRecord, UsageRecord};
 use crate::clock::Clock;
@@ -104,13 +111,26 @@ impl Settings {
     }
 }
 
-/// The store. A cheap handle; when the last one is gone the store stops, as if it had been killed.
+/// The store. A cheap handle. Dropping the last one writes what is queued and waits for that; only
+/// [`Store::close`] also marks the directory as closed in order.
 #[derive(Clone)]
 pub struct Store(Arc<Handle>);
 
+/// The fields go in this order: without the queue the committer ends, and then the directory is free.
 struct Handle {
-    shared: Arc<Shared>,
     queue: mpsc::Sender<Request>,
+    _committer: Joined,
+    shared: Arc<Shared>,
+}
+
+/// A thread that is waited for when this goes.
+struct Joined(Option<JoinHandle<()>>);
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        // A panic of the thread has poisoned the store already.
+        let _ = self.0.take().map(JoinHandle::join);
+    }
 }
 
 /// What readers and the committer share.
@@ -169,16 +189,16 @@ impl Store {
         let shared = Arc::new(Shared {
             settings: settings.clone(),
             clock,
-            index: parts.writer.index().clone(),
+            index: Index::new(Arc::new(Recent::default()), parts.writer.disk().clone()),
             poison: OnceLock::new(),
             _lock: parts.lock,
         });
         let no_thread = |error| OpenError::io("start a thread for", &settings.path, error);
-        let committer =
-            Committer::new(requests, shared.clone(), parts.journal, parts.writer).map_err(no_thread)?;
+        let indexer = Indexer::start(shared.clone(), parts.writer).map_err(no_thread)?;
+        let committer = Committer::new(requests, shared.clone(), parts.journal, indexer);
         let thread = std::thread::Builder::new().name("store-committer".to_owned());
-        thread.spawn(move || committer.run()).map_err(no_thread)?;
-        Ok((Store(Arc::new(Handle { shared, queue })), opened))
+        let thread = thread.spawn(move || committer.run()).map_err(no_thread)?;
+        Ok((Store(Arc::new(Handle { queue, _committer: Joined(Some(thread)), shared })), opened))
     }
 
     /// Queues a transaction; waits only for a place in the queue. Transactions of one caller are decided and
@@ -200,9 +220,7 @@ impl Store {
         if self.0.queue.send(Request::Close(answer)).await.is_err() {
             return Err(self.0.shared.gone());
         }
-        let shared = self.0.shared.clone();
-        drop(self);
-        closed.await.unwrap_or_else(|_| Err(shared.gone()))
+        closed.await.unwrap_or_else(|_| Err(self.0.shared.gone()))
     }
 
     /// A call's record.
@@ -324,7 +342,25 @@ impl Future for Receipt {
     }
 }
 
+/// Poisons the store when its thread panics, so that nobody waits for ever.
+struct PanicGuard {
+    shared: Weak<Shared>,
+    reason: &'static str,
+}
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.upgrade().filter(|_| std::thread::panicking()) {
+            shared.poison(self.reason.to_owned());
+        }
+    }
+}
+
 impl Shared {
+    fn poison_on_panic(self: &Arc<Shared>, reason: &'static str) -> PanicGuard {
+        PanicGuard { shared: Arc::downgrade(self), reason }
+    }
+
     /// Remembers the first failure.
     fn poison(&self, reason: String) {
         if self.poison.set(reason.clone()).is_ok() {

@@ -20,11 +20,12 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
 use super::Settings;
-use super::checkpoint::Mark;
+use super::disk::{Head, Unusable, Writer};
 use super::error::OpenError;
 use super::files;
-use super::index::{Head, Unusable, Writer};
 use super::journal::{self, End, Journal, Segment};
+use super::mark::Mark;
+use super::recent::Layer;
 use super::space::{RESERVE_BYTES, free_bytes};
 use crate::clock::Clock;
 
@@ -32,8 +33,8 @@ const FORMAT: u32 = 1;
 const LOCK_RETRY: Duration = Duration::from_millis(50);
 /// sled's threads let go of an index late.
 const INDEX_LOCK_WAIT: Duration = Duration::from_secs(2);
-/// Replayed changes are applied in batches of about this size.
-const REPLAY_BATCH_BYTES: usize = 1 << 20;
+/// Replayed changes are applied in layers of about this size.
+const REPLAY_LAYER_BYTES: usize = 4 << 20;
 const ACCEPT_LOSS: &str = "restore the journal from a backup, or move `index`, `checkpoint` and `clean` out of the \
                            data directory to go on with what the journal has";
 
@@ -79,10 +80,9 @@ pub(super) fn open(settings: &Settings, clock: &dyn Clock) -> Result<(Parts, Ope
     let made = files::create_dir(&journal_dir).and_then(|()| files::sync_dir(dir));
     made.map_err(|error| OpenError::io("create", &journal_dir, error))?;
     let segments = journal::segments(&journal_dir)?;
-    let clean = Mark::read(dir, Mark::CLEAN)?;
-    let checkpoint = Mark::read(dir, Mark::CHECKPOINT)?.unwrap_or(0);
-    files::remove(dir, Mark::CLEAN)
-        .map_err(|error| OpenError::io("remove", &dir.join(Mark::CLEAN), error))?;
+    let clean = Mark::Clean.read(dir)?;
+    let checkpoint = Mark::Checkpoint.read(dir)?.unwrap_or(0);
+    Mark::Clean.remove(dir)?;
 
     let opened = Opened { created, was_clean: clean.is_some(), ..Opened::default() };
     let mut opening = Opening { settings, clock, segments, opened };
@@ -181,18 +181,33 @@ impl Opening<'_> {
     /// Brings the index up to the end of the journal.
     fn replay(&mut self, writer: &mut Writer) -> Result<End, OpenError> {
         let index_dir = self.settings.path.join("index");
-        let failed = |problem: String| OpenError::Index { path: index_dir.clone(), problem };
+        let unwritable = |error| match error {
+            sled::Error::Io(source) => OpenError::io("write", &index_dir, source),
+            other => OpenError::Index { path: index_dir.clone(), problem: other.to_string() },
+        };
+        let journal_dir = self.settings.path.join("journal");
+        let unreadable = |seq, error| OpenError::Damaged {
+            path: journal_dir.clone(),
+            problem: format!("record {seq} is whole, but cannot be understood ({error})"),
+            fix: "run the version that wrote it",
+        };
         let applied = writer.head().applied;
-        let mut batch = Batch::default();
+        let mut layer = Layer::default();
         let end = journal::read(&self.segments, applied, |entry| {
             if entry.seq == applied {
                 return Ok(());
             }
             self.opened.replayed += 1;
-            batch.add(entry).map_err(|error| failed(format!("record {}: {error}", entry.seq)))?;
-            if batch.bytes >= REPLAY_BATCH_BYTES { batch.apply(writer).map_err(failed) } else { Ok(()) }
+            let ops = entry.ops().map_err(|error| unreadable(entry.seq, error))?;
+            layer.add(ops.into_iter().map(|op| (op.key, op.value)), (entry.seq, entry.crc));
+            if layer.bytes() < REPLAY_LAYER_BYTES {
+                return Ok(());
+            }
+            writer.apply(&std::mem::take(&mut layer)).map_err(unwritable)
         })?;
-        batch.apply(writer).map_err(failed)?;
+        if !layer.is_empty() {
+            writer.apply(&layer).and_then(|()| writer.disk().flush()).map_err(unwritable)?;
+        }
         Ok(end)
     }
 
@@ -203,34 +218,6 @@ impl Opening<'_> {
         let place = place.map_err(refused)?;
         self.opened.torn_bytes = torn.cut_off(&place).map_err(refused)?;
         self.opened.quarantined.push(place);
-        Ok(())
-    }
-}
-
-/// Changes collected from several records; of a key only the last one is kept.
-#[derive(Default)]
-struct Batch {
-    changes: std::collections::HashMap<String, Option<String>>,
-    bytes: usize,
-    seq: u64,
-    crc: u32,
-}
-
-impl Batch {
-    fn add(&mut self, entry: &journal::Entry<'_>) -> Result<(), serde_json::Error> {
-        for op in entry.ops()? {
-            self.bytes += op.key.len() + op.value.as_ref().map_or(0, String::len);
-            self.changes.insert(op.key, op.value);
-        }
-        (self.seq, self.crc) = (entry.seq, entry.crc);
-        Ok(())
-    }
-
-    fn apply(&mut self, writer: &mut Writer) -> Result<(), String> {
-        if self.seq > writer.head().applied {
-            writer.apply(self.changes.drain(), self.seq, self.crc).map_err(|error| error.to_string())?;
-            self.bytes = 0;
-        }
         Ok(())
     }
 }

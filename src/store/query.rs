@@ -1,12 +1,13 @@
 //! Lists: which calls, in which order, from where on.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
 use serde::Serialize;
 
 use super::error::StoreError;
-use super::index::Index;
+use super::index::{Index, with_prefix};
 use super::{key, read};
 use crate::call::record::{CallRecord, State};
 use crate::clock::Timestamp;
@@ -84,14 +85,10 @@ impl CallQuery {
             By::State(state) => key::by_state(*state),
         };
         let limit = usize::from(limit.clamp(1, PAGE_MAX));
-        let oldest = self.since.map(key::first_call_at);
         let mut items: Vec<CallRecord> = Vec::new();
-        for listed in index.keys_back(&prefix, &self.below(&prefix, after)) {
+        for listed in index.keys_back(&self.range(&prefix, after)) {
             let listed = listed?;
             let Some(id) = key::listed_call(&listed) else { continue };
-            if oldest.is_some_and(|oldest| id < oldest) {
-                break;
-            }
             // Lists are no snapshots: the call may have moved on since its place was read.
             let Some(record) = read::<CallRecord>(index, &key::call(id))?.filter(|record| self.fits(record))
             else {
@@ -105,14 +102,15 @@ impl CallQuery {
         Ok(Page { items, next: None })
     }
 
-    /// The key that all listed ones are below.
-    fn below(&self, prefix: &str, after: Option<Cursor>) -> String {
-        let until = self.until.map(key::first_call_at);
-        match (after.map(|cursor| cursor.0), until) {
-            (Some(after), Some(until)) => format!("{prefix}{}", after.min(until)),
-            (Some(bound), None) | (None, Some(bound)) => format!("{prefix}{bound}"),
-            (None, None) => format!("{prefix}~"),
-        }
+    /// Where the listed keys lie.
+    fn range(&self, prefix: &str, after: Option<Cursor>) -> Range<String> {
+        let Range { start, end } = with_prefix(prefix);
+        let bound = |id: CallId| format!("{prefix}{id}");
+        let start = self.since.map_or(start, |since| bound(key::first_call_at(since)));
+        let end = self.until.map_or(end, |until| bound(key::first_call_at(until)));
+        let end = after.map_or(end.clone(), |after| bound(after.0).min(end));
+        // An empty range, rather than one that begins after its end.
+        if start < end { start..end } else { end.clone()..end }
     }
 
     fn fits(&self, record: &CallRecord) -> bool {

@@ -10,4 +10,5 @@ mod scenarios;
 mod signatures;
 mod sim_twilio;
 mod store;
+mod store_crash;
 mod tidy;

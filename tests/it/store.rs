@@ -622,6 +622,8 @@ async fn a_plugins_keys_are_listed_by_prefix_and_page() {
     assert_eq!(page.keys, ["a/20", "a/3"]);
     assert_eq!(page.next, None);
     assert_eq!(kv.list("", None, 1_000).await.expect("keys").keys.len(), 7);
+    assert_eq!(kv.list("a", Some("zz"), 10).await.expect("keys").keys, [] as [&str; 0]);
+    assert_eq!(kv.list("a/", Some(""), 10).await.expect("keys").keys.len(), 4);
     assert_eq!(kv.list("c", None, 10).await.expect("keys").keys, [] as [&str; 0]);
 }
 
