@@ -3,8 +3,10 @@
 mod call;
 mod call_path;
 mod config;
+mod conversation;
 mod harness;
 mod openai;
+mod provider_faults;
 mod signatures;
 mod sim_twilio;
 mod store;

@@ -17,6 +17,7 @@ use super::report::{CallReport, ToolOutput};
 use super::session::{Session, Wrong};
 use super::{Provider, hex, lock};
 use crate::clock::Timestamp;
+use crate::sim::fault::ProviderFaults;
 use crate::sim::log::Party;
 use crate::sim::script::{CallerSpeech, Step};
 use crate::sim::sip::{Invite, LegCommand, SipEvent};
@@ -119,6 +120,8 @@ pub(super) struct SimCall {
     pub(super) missing_left: u32,
     pub(super) accept_faults_left: u32,
     pub(super) hangup_faults_left: u32,
+    pub(super) outputs_to_lose: u32,
+    pub(super) faults: ProviderFaults,
     pub(super) to_carrier: Vec<SipEvent>,
 }
 
@@ -127,15 +130,17 @@ impl SimCall {
         world: Arc<Provider>,
         call_id: String,
         invite: Invite,
+        faults: ProviderFaults,
         report: Arc<Mutex<CallReport>>,
     ) -> SimCall {
         let from = invite.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("from"));
         let caller = from.map(|(_, value)| user_of(value)).unwrap_or_default();
-        let faults = &world.options.faults;
         SimCall {
             missing_left: faults.sideband_missing_times,
             accept_faults_left: faults.accept_status_times,
             hangup_faults_left: u32::from(faults.hangup_status.is_some()),
+            outputs_to_lose: u32::from(faults.tool_output_lost),
+            faults,
             call_id,
             caller,
             steps: invite.script.steps.into(),
@@ -238,18 +243,20 @@ impl SimCall {
             report.accepts.push(body.clone());
             report.accept_received.get_or_insert(now);
         }
-        let faults = self.world.options.faults.clone();
-        let mut answer = match (faults.accept_status, self.accept_faults_left) {
+        let mut answer = match (self.faults.accept_status, self.accept_faults_left) {
             (Some(status), 1..) => {
                 self.accept_faults_left -= 1;
+                if self.faults.accept_works_anyway {
+                    self.accept(&body);
+                }
                 Answer::Fault(status)
             }
             _ => self.accept(&body),
         };
-        if faults.accept_silent {
+        if self.faults.accept_silent {
             answer = Answer::Silence;
         }
-        self.schedule(Duration::from_millis(faults.accept_delay_ms), Due::Reply(reply, answer));
+        self.schedule(Duration::from_millis(self.faults.accept_delay_ms), Due::Reply(reply, answer));
     }
 
     fn accept(&mut self, body: &str) -> Answer {
@@ -298,11 +305,10 @@ impl SimCall {
             return Answer::NotFound;
         }
         lock(&self.report).refers.push(target.clone());
-        let faults = &self.world.options.faults;
-        if let Some(status) = faults.refer_status {
+        if let Some(status) = self.faults.refer_status {
             return Answer::Fault(status);
         }
-        if !faults.refer_without_effect {
+        if !self.faults.refer_without_effect {
             self.to_carrier.push(SipEvent::Refer(target));
         }
         Answer::Ok
@@ -315,7 +321,7 @@ impl SimCall {
         lock(&self.report).hangups += 1;
         if self.hangup_faults_left > 0 {
             self.hangup_faults_left -= 1;
-            return Answer::Fault(self.world.options.faults.hangup_status.unwrap_or(500));
+            return Answer::Fault(self.faults.hangup_status.unwrap_or(500));
         }
         self.end(Some(SipEvent::Bye));
         Answer::Ok
@@ -410,6 +416,10 @@ impl SimCall {
     fn on_item_create(&mut self, event: &Value, event_id: Value) {
         let mut item = event["item"].clone();
         match item["type"].as_str().unwrap_or_default() {
+            "function_call_output" if self.outputs_to_lose > 0 => {
+                self.outputs_to_lose -= 1;
+                return self.drop_sidebands(1006);
+            }
             "function_call_output" => self.on_tool_output(&item),
             "message" => {
                 let text = item.pointer("/content/0/text").and_then(Value::as_str).unwrap_or_default();
