@@ -264,7 +264,7 @@ async fn without_a_webhook_the_caller_hears_it_ring_until_the_carrier_gives_up()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_webhook_after_the_carrier_gave_up_is_taken_and_nothing_else() {
+async fn a_webhook_after_the_carrier_gave_up_is_turned_away() {
     let faults = ProviderFaults { calls: 1, webhook_delay_ms: 40_000, ..ProviderFaults::default() };
     let (house, provider, kept) = call_into(faults).await;
     assert_eq!(reason(&kept), EndedReason::ProviderSilent);
@@ -273,10 +273,11 @@ async fn a_webhook_after_the_carrier_gave_up_is_taken_and_nothing_else() {
         (!report.webhook_statuses.is_empty()).then_some(report.webhook_statuses)
     });
     assert_eq!(statuses.await, [200]);
-    the_next_call_goes_well(&house).await;
+    let late = house.ended_call(house.calls().await[0].id).await;
+    assert_eq!((reason(&late), late.call.carrier), (EndedReason::Rejected, None));
     let report = house.world.openai.call(&provider.call_id).expect("a report");
-    assert_eq!((report.accepts.len(), report.rejects.len()), (0, 0));
-    assert_eq!(house.calls().await.len(), 2);
+    assert_eq!((report.accepts.len(), report.attached), (0, 0));
+    the_next_call_goes_well(&house).await;
 }
 
 // === the end ===

@@ -121,6 +121,7 @@ pub(super) struct SimCall {
     pub(super) accept_faults_left: u32,
     pub(super) hangup_faults_left: u32,
     pub(super) outputs_to_lose: u32,
+    pub(super) is_deaf: bool,
     pub(super) faults: ProviderFaults,
     pub(super) to_carrier: Vec<SipEvent>,
 }
@@ -140,6 +141,7 @@ impl SimCall {
             accept_faults_left: faults.accept_status_times,
             hangup_faults_left: u32::from(faults.hangup_status.is_some()),
             outputs_to_lose: u32::from(faults.tool_output_lost),
+            is_deaf: false,
             faults,
             call_id,
             caller,
@@ -231,6 +233,7 @@ impl SimCall {
                     self.attach(out);
                 }
             }
+            ToCall::Client(_) if self.is_deaf => {}
             ToCall::Client(text) => self.on_client(&text),
             ToCall::DropSideband(code) => self.drop_sidebands(code),
         }
@@ -344,6 +347,7 @@ impl SimCall {
         lock(&self.report).attached += 1;
         let speed = self.world.options.speed;
         let session = self.session.as_ref().map(|session| session.echo(speed)).unwrap_or_default();
+        self.is_deaf = false;
         self.sidebands.push(out);
         self.emit(json!({ "type": "session.created", "session": session }));
         self.emit(json!({ "type": "conversation.created",
@@ -418,6 +422,8 @@ impl SimCall {
         match item["type"].as_str().unwrap_or_default() {
             "function_call_output" if self.outputs_to_lose > 0 => {
                 self.outputs_to_lose -= 1;
+                // Nothing that was sent behind it on the same connection arrives either.
+                self.is_deaf = true;
                 return self.drop_sidebands(1006);
             }
             "function_call_output" => self.on_tool_output(&item),
