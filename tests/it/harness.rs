@@ -84,6 +84,12 @@ impl House {
         House::with(Plan { faults, ..Plan::default() }).await
     }
 
+    /// A house without plugins, which opens faster, with these faults of the provider.
+    pub async fn without_plugins(faults: ProviderFaults) -> House {
+        let config = CONFIG.split("[plugins").next().unwrap_or_default().to_owned();
+        House::with(Plan { config, faults, ..Plan::default() }).await
+    }
+
     pub async fn with(plan: Plan) -> House {
         let data = tempfile::tempdir().expect("a temporary directory");
         House::at(plan, data).await

@@ -42,7 +42,7 @@ async fn call_into(faults: ProviderFaults) -> (House, CallReport, CallDetail) {
 }
 
 async fn call_with(faults: ProviderFaults, steps: &str) -> (House, CallReport, CallDetail) {
-    let house = House::with_faults(faults).await;
+    let house = House::without_plugins(faults).await;
     let played = house.call(steps).await;
     assert_eq!(played.carrier.problems, [""; 0], "{}", house.world.log.text());
     let provider = played.provider.expect("the carrier dialled the provider");
@@ -114,7 +114,7 @@ async fn an_accept_that_worked_before_is_proved_by_the_sideband() {
 async fn a_refused_accept_frees_the_carrier_at_once() {
     for (status, words) in [(429, "retry-after 7"), (500, "upstream connect error"), (401, "status 401")] {
         let faults = ProviderFaults { calls: 1, accept_status: Some(status), ..ProviderFaults::default() };
-        let house = House::with_faults(faults).await;
+        let house = House::without_plugins(faults).await;
         let played = house.call(TALK).await;
         let kept = house.ended().await;
         assert_eq!(reason(&kept), EndedReason::AcceptFailed, "{status}");
@@ -183,17 +183,17 @@ async fn a_tool_output_that_was_lost_is_sent_again() {
     let faults = ProviderFaults { tool_output_lost: true, ..ProviderFaults::default() };
     let steps = r#"
 steps = [
-    { model = { says = "はい。", calls = [{ name = "lookup_customer" }] } },
-    { model = { says = "{/name}様ですね。" } },
+    { model = { says = "はい。", calls = [{ name = "order_pizza" }] } },
+    { model = { says = "{/error}です。" } },
     { pause_ms = 300 },
     { hang_up = "caller" },
 ]
 "#;
     let (_, provider, kept) = call_with(faults, steps).await;
-    assert_eq!(provider.spoken, ["はい。", "佐藤 花子様ですね。"]);
+    assert_eq!(provider.spoken, ["はい。", "unknown_toolです。"]);
     assert_eq!((provider.attached, provider.tool_outputs.len(), provider.response_creates), (2, 1, 2));
     assert_eq!((reason(&kept), kept.tool_calls.len()), (EndedReason::CallerHangup, 1));
-    assert_eq!(lines(&kept), ["はい。", "佐藤 花子様ですね。"]);
+    assert_eq!(lines(&kept), ["はい。", "unknown_toolです。"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -293,7 +293,8 @@ async fn a_hangup_that_fails_is_tried_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_who_hangs_up_while_it_rings_is_not_answered() {
     let house =
-        House::with_faults(ProviderFaults { webhook_delay_ms: 15_000, ..ProviderFaults::default() }).await;
+        House::without_plugins(ProviderFaults { webhook_delay_ms: 15_000, ..ProviderFaults::default() })
+            .await;
     let mut caller = CallerSetup::new("+819012345678", "+815012345678", script(TALK));
     caller.hangs_up_after = Some(Duration::from_secs(3));
     let played = house.play(caller).await;
