@@ -1,5 +1,6 @@
 //! Whole conversations: who is heard to the end, what the tools answer, what is kept of it.
 
+use futures_util::future::join_all;
 use switchboard::call::record::{CallDetail, EndedReason, LineStatus, Speaker, ToolOutcomeKind};
 use switchboard::sim::fault::ProviderFaults;
 use switchboard::sim::openai::CallReport;
@@ -177,7 +178,7 @@ async fn a_turn_that_is_cut_is_kept_as_far_as_it_went() {
 #[tokio::test(flavor = "multi_thread")]
 async fn pressed_keys_reach_the_model_and_not_the_transcript() {
     // The first row ends with its `#`, the second because no key followed.
-    for (keys, shown) in [("42#", "•••"), ("4129", "••••")] {
+    join_all([("42#", "•••"), ("4129", "••••")].map(async |(keys, shown)| {
         let call = call(&format!(
             r#"
             {{ model = {{ says = "番号をどうぞ。" }} }},
@@ -198,7 +199,8 @@ async fn pressed_keys_reach_the_model_and_not_the_transcript() {
             ]
         );
         assert_eq!(call.provider.response_creates, 2);
-    }
+    }))
+    .await;
 }
 
 // === tools ===
@@ -375,7 +377,7 @@ async fn thirty_calls_at_once_do_not_hear_each_other() {
     let callers: Vec<String> = (0..30).map(|n| format!("+8190000000{n:02}")).collect();
     let playing =
         callers.iter().map(|caller| house.play(CallerSetup::new(caller, "+815012345678", talk_of(caller))));
-    for played in futures_util::future::join_all(playing).await {
+    for played in join_all(playing).await {
         assert_eq!(played.carrier.problems, [""; 0]);
         let provider = played.provider.expect("the carrier dialled the provider");
         assert_eq!(provider.protocol_errors, [""; 0]);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use switchboard::call::record::{CallDetail, Ended, EndedReason};
 use switchboard::sim::fault::ProviderFaults;
 use switchboard::sim::openai::CallReport;
@@ -94,36 +95,45 @@ async fn a_call_that_is_gone_at_the_accept_is_not_rejected() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_accept_that_worked_before_is_proved_by_the_sideband() {
-    for (status, accepts, event) in
+    join_all(
         [(409, 1, "accept.already_decided"), (504, 1, "accept.unclear"), (502, 2, "accept.already_decided")]
-    {
-        let faults = ProviderFaults {
-            accept_status: Some(status),
-            accept_status_times: 1,
-            accept_works_anyway: true,
-            ..ProviderFaults::default()
-        };
-        let (_, provider, kept) = call_into(faults).await;
-        assert_eq!((provider.accepts.len(), provider.accepted), (accepts, 1), "{status}");
-        assert!(has_event(&kept, event), "{status}: {:#?}", kept.events);
-        assert_eq!((reason(&kept), lines(&kept)), (EndedReason::AssistantHangup, TALK_LINES.to_vec()));
-    }
+            .map(async |(status, accepts, event)| {
+                let faults = ProviderFaults {
+                    accept_status: Some(status),
+                    accept_status_times: 1,
+                    accept_works_anyway: true,
+                    ..ProviderFaults::default()
+                };
+                let (_, provider, kept) = call_into(faults).await;
+                assert_eq!((provider.accepts.len(), provider.accepted), (accepts, 1), "{status}");
+                assert!(has_event(&kept, event), "{status}: {:#?}", kept.events);
+                assert_eq!(
+                    (reason(&kept), lines(&kept)),
+                    (EndedReason::AssistantHangup, TALK_LINES.to_vec())
+                );
+            }),
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_accept_frees_the_carrier_at_once() {
-    for (status, words) in [(429, "retry-after 7"), (500, "upstream connect error"), (401, "status 401")] {
-        let faults = ProviderFaults { calls: 1, accept_status: Some(status), ..ProviderFaults::default() };
-        let house = House::without_plugins(faults).await;
-        let played = house.call(TALK).await;
-        let kept = house.ended().await;
-        assert_eq!(reason(&kept), EndedReason::AcceptFailed, "{status}");
-        assert!(detail(&kept).contains(words), "{status}: {}", detail(&kept));
-        let provider = played.provider.expect("the carrier dialled the provider");
-        assert_eq!((provider.accepts.len(), provider.rejects), (1, vec![503]), "{status}");
-        assert_eq!(played.carrier.dials[0].sip_code, Some(503), "{status}");
-        the_next_call_goes_well(&house).await;
-    }
+    join_all([(429, "retry-after 7"), (500, "upstream connect error"), (401, "status 401")].map(
+        async |(status, words)| {
+            let faults =
+                ProviderFaults { calls: 1, accept_status: Some(status), ..ProviderFaults::default() };
+            let house = House::without_plugins(faults).await;
+            let played = house.call(TALK).await;
+            let kept = house.ended().await;
+            assert_eq!(reason(&kept), EndedReason::AcceptFailed, "{status}");
+            assert!(detail(&kept).contains(words), "{status}: {}", detail(&kept));
+            let provider = played.provider.expect("the carrier dialled the provider");
+            assert_eq!((provider.accepts.len(), provider.rejects), (1, vec![503]), "{status}");
+            assert_eq!(played.carrier.dials[0].sip_code, Some(503), "{status}");
+            the_next_call_goes_well(&house).await;
+        },
+    ))
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -166,7 +176,7 @@ async fn a_caller_who_cannot_be_served_is_hung_up_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sideband_that_is_cut_is_found_again() {
-    for code in [1006, 1011] {
+    join_all([1006, 1011].map(async |code| {
         let trouble = format!("{{ drop_sideband = {code} }}, {{ await_sidebands = 2 }},");
         let (house, provider, kept) = call_with(ProviderFaults::default(), &talk_with(&trouble)).await;
         assert_eq!((provider.attached, provider.response_creates), (2, 1), "{code}");
@@ -175,7 +185,8 @@ async fn a_sideband_that_is_cut_is_found_again() {
         assert!(has_event(&kept, "sideband.lost") && has_event(&kept, "sideband.reattached"), "{code}");
         assert_eq!((reason(&kept), lines(&kept)), (EndedReason::AssistantHangup, TALK_LINES.to_vec()));
         assert_eq!(house.metric("switchboard_sideband_losses_total"), 1.0, "{code}");
-    }
+    }))
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -253,14 +264,15 @@ async fn without_a_webhook_the_caller_hears_it_ring_until_the_carrier_gives_up()
         ProviderFaults { calls: 1, webhook_forged: true, ..ProviderFaults::default() },
         ProviderFaults { calls: 1, webhook_age_s: 120, ..ProviderFaults::default() },
     ];
-    for faults in cases {
+    join_all(cases.map(async |faults| {
         let case = format!("{faults:?}");
         let (house, provider, kept) = call_into(faults).await;
         assert_eq!((reason(&kept), detail(&kept)), (EndedReason::ProviderSilent, "SIP 487"), "{case}");
         assert_eq!((provider.accepts.len(), provider.rejects.len()), (0, 0), "{case}");
         assert!(kept.lines.is_empty(), "{case}");
         the_next_call_goes_well(&house).await;
-    }
+    }))
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
