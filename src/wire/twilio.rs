@@ -469,6 +469,17 @@ mod tests {
     }
 
     #[test]
+    fn a_refer_request_is_read() {
+        let targets =
+            [("tel:+81312345678", "tel:+81312345678"), ("<sip:desk@example.com>", "sip:desk@example.com")];
+        for (sent, target) in targets {
+            let refer = ReferRequest::read(&form(&[("ReferTransferTarget", sent)])).unwrap();
+            assert_eq!((refer.call_sid.as_str(), refer.target.as_str()), (PARENT, target));
+        }
+        assert_eq!(ReferRequest::read(&form(&[])), Err(BadField::Missing("ReferTransferTarget")));
+    }
+
+    #[test]
     fn a_status_is_twilios_word() {
         for word in "queued initiated ringing in-progress completed busy failed no-answer canceled".split(' ')
         {

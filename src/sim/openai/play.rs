@@ -256,7 +256,7 @@ impl SimCall {
     fn finish_playing(&mut self, id: &str, response: Response) {
         self.played_since = None;
         if response.is_playing {
-            lock(&self.report).spoken.push(response.words.clone().unwrap_or_default());
+            lock(&self.report).spoken.push(response.words.unwrap_or_default());
             self.emit(json!({ "type": "output_audio_buffer.stopped", "response_id": id }));
         }
     }
