@@ -79,11 +79,6 @@ impl House {
         House::with(Plan::default()).await
     }
 
-    /// A house with these faults of the provider.
-    pub async fn with_faults(faults: ProviderFaults) -> House {
-        House::with(Plan { faults, ..Plan::default() }).await
-    }
-
     /// A house without plugins, which opens faster, with these faults of the provider.
     pub async fn without_plugins(faults: ProviderFaults) -> House {
         let config = CONFIG.split("[plugins").next().unwrap_or_default().to_owned();
