@@ -20,7 +20,7 @@ use super::CallControl;
 use super::registry::{Mailbox, Message};
 use crate::call::Call;
 use crate::call::event::{Action, AttachFailure, Event, Keep, ProviderEvent, ToolCall, ToolFinished};
-use crate::call::record::{CallRecord, ToolOutcomeKind};
+use crate::call::record::{CallRecord, EndedReason, State, ToolOutcomeKind};
 use crate::clock::Timestamp;
 use crate::ids::ProviderCallId;
 use crate::openai::dialect;
@@ -352,7 +352,10 @@ impl Runner {
     fn count(&self, event: &Event) {
         match event {
             Event::Provider(ProviderEvent::Unknown { .. }) => self.control.metrics.unknown_event(),
-            Event::SidebandLost(_) if !self.call.is_over() => self.control.metrics.sideband_lost(),
+            // Confirmed again: so it was the sideband that was lost, and not the call.
+            Event::Provider(ProviderEvent::Attached { .. }) if self.call.record.state == State::Live => {
+                self.control.metrics.sideband_lost();
+            }
             _ => {}
         }
     }
@@ -367,6 +370,9 @@ impl Runner {
         let record = &self.call.record;
         let outcome = record.ended.as_ref().map_or("unknown", |ended| ended.reason.as_str());
         self.control.metrics.call_ended(record.route.as_deref(), outcome, record.cost_usd);
+        if record.ended.as_ref().is_some_and(|ended| ended.reason == EndedReason::ProviderDropped) {
+            self.control.metrics.sideband_lost();
+        }
         if let Some(took) = record.stages.webhook_to_accept() {
             self.control.metrics.accepted_after(took);
         }

@@ -28,6 +28,8 @@ pub const OPENAI_WEBHOOK: &str = "/api/openai/webhook/call-incoming";
 pub const TWILIO_VOICE: &str = "/twilio/voice";
 /// Where Twilio tells how the dial towards the provider ended.
 pub const TWILIO_DIAL_RESULT: &str = "/twilio/dial-result";
+/// Where Twilio asks what to do when the provider hands the caller on.
+pub const TWILIO_REFER: &str = "/twilio/refer";
 /// Where Twilio tells of the progress of legs.
 pub const TWILIO_STATUS: &str = "/twilio/status";
 
@@ -72,6 +74,7 @@ pub fn public(doors: &Arc<Doors>) -> impl Endpoint + use<> {
         .at(OPENAI_WEBHOOK, post(door(doors, openai::call_incoming)))
         .at(TWILIO_VOICE, post(door(doors, twilio::voice)))
         .at(TWILIO_DIAL_RESULT, post(door(doors, twilio::dial_result)))
+        .at(TWILIO_REFER, post(door(doors, twilio::refer)))
         .at(TWILIO_STATUS, post(door(doors, twilio::status)))
         .map_to_response()
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use poem::http::StatusCode;
 use poem::{Request, Response};
 
-use super::{Doors, TWILIO_DIAL_RESULT, TWILIO_STATUS, answer};
+use super::{Doors, TWILIO_DIAL_RESULT, TWILIO_REFER, TWILIO_STATUS, answer};
 use crate::call::event::CarrierEvent;
 use crate::call_control::{Asked, DeliverError, DialPlan};
 use crate::ids::CallId;
@@ -18,7 +18,7 @@ use crate::twilio::{Say, Settings};
 use crate::wire::form::Form;
 use crate::wire::join_token;
 use crate::wire::sip_uri::{BadSipUri, SipUri, SipUriParts};
-use crate::wire::twilio::{DialResult, LegCallback, StatusCallback, VoiceRequest};
+use crate::wire::twilio::{DialResult, LegCallback, ReferRequest, StatusCallback, VoiceRequest};
 use crate::wire::twilio_signature::{self, Content, Signed};
 use crate::wire::twiml::{self, Dial, Noun, Verb};
 
@@ -44,6 +44,12 @@ pub(super) async fn voice(doors: Arc<Doors>, request: Request) -> Response {
 /// `POST /twilio/dial-result`: the dial towards the provider is over.
 pub(super) async fn dial_result(doors: Arc<Doors>, request: Request) -> Response {
     let answer = answer_dial_result(&doors, request).await;
+    counted(&doors, answer)
+}
+
+/// `POST /twilio/refer`: the provider hands the caller on.
+pub(super) async fn refer(doors: Arc<Doors>, request: Request) -> Response {
+    let answer = answer_refer(&doors, request).await;
     counted(&doors, answer)
 }
 
@@ -96,6 +102,16 @@ async fn answer_dial_result(doors: &Arc<Doors>, mut request: Request) -> Result<
     report(doors, call, event).await?;
     // Whatever came of the dial, there is nothing more for this caller: the end of the document hangs up.
     Ok(document(Vec::new()))
+}
+
+async fn answer_refer(doors: &Arc<Doors>, mut request: Request) -> Result<Response, Refused> {
+    let Verified { settings, form } = verify(doors, &mut request).await?;
+    let refer = ReferRequest::read(&form).map_err(unreadable)?;
+    let verbs = match Target::parse(&refer.target) {
+        Ok(target) => forward(doors, settings, &target, None),
+        Err(_) => Err(BadSipUri::BadPart("target")),
+    };
+    dialled(settings, verbs)
 }
 
 async fn answer_status(doors: &Arc<Doors>, mut request: Request) -> Result<Response, Refused> {
@@ -200,11 +216,18 @@ fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 fn twiml_for(doors: &Doors, settings: &Settings, plan: DialPlan) -> Result<Response, Refused> {
     let verbs = match plan {
         DialPlan::Provider { call, token, caller } => dial_provider(doors, settings, call, &token, caller),
-        DialPlan::Forward { call, target } => forward(doors, settings, call, &target),
+        DialPlan::Forward { call, target } => {
+            forward(doors, settings, &target, Some(dial_result_url(doors, call)))
+        }
         DialPlan::Reject(RejectReason::Busy) => Ok(vec![Verb::Reject(twiml::RejectReason::Busy)]),
         DialPlan::Reject(RejectReason::Rejected) => Ok(vec![Verb::Reject(twiml::RejectReason::Rejected)]),
         DialPlan::Apology => Ok(apology(&settings.apology)),
     };
+    dialled(settings, verbs)
+}
+
+/// The document, or an apology where nobody can be dialled.
+fn dialled(settings: &Settings, verbs: Result<Vec<Verb>, BadSipUri>) -> Result<Response, Refused> {
     verbs.map(document).map_err(|error| {
         tracing::error!(%error, "a caller cannot be dialled on");
         ("unanswerable", document(apology(&settings.apology)))
@@ -226,19 +249,22 @@ fn dial_provider(
         edge: settings.dial.edge.as_deref(),
         headers: &[(join_token::HEADER, token)],
     })?;
-    let status_callback = format!("{}{TWILIO_STATUS}?call={call}", doors.settings.public_url);
+    let public_url = &doors.settings.public_url;
     Ok(vec![Verb::Dial(Dial {
         caller_id: caller.and_then(|caller| E164::parse(&caller, doors.settings.default_country).ok()),
-        status_callback: Some(status_callback),
-        ..dial(doors, settings, call, Noun::Sip(uri))
+        action: Some(dial_result_url(doors, call)),
+        refer_url: Some(format!("{public_url}{TWILIO_REFER}?call={call}")),
+        status_callback: Some(format!("{public_url}{TWILIO_STATUS}?call={call}")),
+        ..dial(settings, Noun::Sip(uri))
     })])
 }
 
+/// Dials somebody else; `action` is asked afterwards, where something is to be told.
 fn forward(
     doors: &Doors,
     settings: &Settings,
-    call: CallId,
     target: &Target,
+    action: Option<String>,
 ) -> Result<Vec<Verb>, BadSipUri> {
     let noun = match target {
         Target::Sip(uri) => Noun::Sip(SipUri::verbatim(uri)?),
@@ -249,17 +275,22 @@ fn forward(
     };
     // A person may take longer to answer than a model.
     let timeout_s = settings.dial.timeout_s.max(FORWARD_TIMEOUT_S);
-    Ok(vec![Verb::Dial(Dial { timeout_s, ..dial(doors, settings, call, noun) })])
+    Ok(vec![Verb::Dial(Dial { timeout_s, action, ..dial(settings, noun) })])
 }
 
-fn dial(doors: &Doors, settings: &Settings, call: CallId, noun: Noun) -> Dial {
+fn dial_result_url(doors: &Doors, call: CallId) -> String {
+    format!("{}{TWILIO_DIAL_RESULT}?call={call}", doors.settings.public_url)
+}
+
+fn dial(settings: &Settings, noun: Noun) -> Dial {
     Dial {
         answer_on_bridge: true,
         timeout_s: settings.dial.timeout_s,
         time_limit_s: settings.dial.time_limit_s,
         caller_id: None,
         ring_tone: settings.dial.ring_tone.clone(),
-        action: format!("{}{TWILIO_DIAL_RESULT}?call={call}", doors.settings.public_url),
+        action: None,
+        refer_url: None,
         status_callback: None,
         noun,
     }

@@ -2,10 +2,12 @@
 
 use serde::Deserialize;
 
-/// What goes wrong at the provider, for every call of a world. By default nothing does.
+/// What goes wrong at the provider. By default nothing does.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProviderFaults {
+    /// How many calls of a world have the trouble, from the first on; all others go well.
+    pub calls: u32,
     /// How many copies of each webhook are sent, all at once.
     pub webhook_copies: u32,
     /// The webhook is sent this much later.
@@ -24,10 +26,14 @@ pub struct ProviderFaults {
     pub accept_status: Option<u16>,
     /// How many accepts that concerns.
     pub accept_status_times: u32,
+    /// Accepts that are answered with another status work all the same.
+    pub accept_works_anyway: bool,
     /// Accepts are never answered, but they work.
     pub accept_silent: bool,
     /// So many tries to open the sideband are answered 404.
     pub sideband_missing_times: u32,
+    /// The sideband is cut when a call's first tool output comes, and that output is lost.
+    pub tool_output_lost: bool,
     /// Answer to a refer, instead of 200.
     pub refer_status: Option<u16>,
     /// A refer is answered 200 and nothing happens.
@@ -41,6 +47,7 @@ pub struct ProviderFaults {
 impl Default for ProviderFaults {
     fn default() -> ProviderFaults {
         ProviderFaults {
+            calls: u32::MAX,
             webhook_copies: 1,
             webhook_delay_ms: 0,
             webhook_age_s: 0,
@@ -50,8 +57,10 @@ impl Default for ProviderFaults {
             accept_delay_ms: 0,
             accept_status: None,
             accept_status_times: u32::MAX,
+            accept_works_anyway: false,
             accept_silent: false,
             sideband_missing_times: 0,
+            tool_output_lost: false,
             refer_status: None,
             refer_without_effect: false,
             hangup_status: None,

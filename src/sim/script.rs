@@ -28,6 +28,8 @@ pub enum Step {
     HangUp(HangUp),
     /// The sideband socket is cut without a close frame; the call itself goes on.
     DropSideband(u16),
+    /// Nothing goes on until the sideband has been opened this many times: `await_sidebands = 2`.
+    AwaitSidebands(u32),
     /// A text frame is sent on the sideband exactly as written, for malformed and unknown events.
     Frame(String),
 }
@@ -58,7 +60,7 @@ pub struct CallerSpeech {
     pub transcribed: Option<bool>,
     /// Speaks while the model does (barge-in) this long after the model's audio began.
     pub interrupts_after_ms: Option<u64>,
-    /// Puts the phone down before the transcription comes.
+    /// Puts the phone down right after it; the transcription may then be lost.
     #[serde(default)]
     pub then_hangs_up: bool,
 }

@@ -250,6 +250,25 @@ impl DialResult {
     }
 }
 
+/// The other end of a `<Dial>` sent REFER: the request to its `referUrl`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReferRequest {
+    /// `CallSid`: the caller's leg.
+    pub call_sid: CallSid,
+    /// `ReferTransferTarget`: to whom, as the REFER had it, without the angle brackets of a header.
+    pub target: String,
+}
+
+impl ReferRequest {
+    /// Reads the request.
+    pub fn read(form: &Form) -> Result<ReferRequest, BadField> {
+        let name = "ReferTransferTarget";
+        let target = filled(form, name).ok_or(BadField::Missing(name))?;
+        let bare = target.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(target);
+        Ok(ReferRequest { call_sid: call_sid(form, "CallSid")?, target: bare.to_owned() })
+    }
+}
+
 /// The first value of a field, unless it is empty.
 fn filled<'a>(form: &'a Form, name: &str) -> Option<&'a str> {
     form.first(name).filter(|value| !value.is_empty())
@@ -447,6 +466,17 @@ mod tests {
             DialResult::read(&form(&bad)),
             Err(BadField::Malformed { name: "DialCallSid", .. })
         ));
+    }
+
+    #[test]
+    fn a_refer_request_is_read() {
+        let targets =
+            [("tel:+81312345678", "tel:+81312345678"), ("<sip:desk@example.com>", "sip:desk@example.com")];
+        for (sent, target) in targets {
+            let refer = ReferRequest::read(&form(&[("ReferTransferTarget", sent)])).unwrap();
+            assert_eq!((refer.call_sid.as_str(), refer.target.as_str()), (PARENT, target));
+        }
+        assert_eq!(ReferRequest::read(&form(&[])), Err(BadField::Missing("ReferTransferTarget")));
     }
 
     #[test]

@@ -52,8 +52,11 @@ pub struct Dial {
     pub caller_id: Option<E164>,
     /// `ringTone`: two letters of a country; none for the carrier's.
     pub ring_tone: Option<String>,
-    /// `action`: asked with POST what to do when the dial is over. Verbs after this one never run.
-    pub action: String,
+    /// `action`: asked with POST what to do when the dial is over; verbs after this one then never run.
+    /// None: the next verb, and after the last one the call ends.
+    pub action: Option<String>,
+    /// `referUrl`: asked with POST what to do when the other end sends REFER; none refuses it.
+    pub refer_url: Option<String>,
     /// `statusCallback` of the noun: told by POST of each step of the new leg.
     pub status_callback: Option<String>,
     /// Whom.
@@ -133,8 +136,10 @@ impl Dial {
             ("timeLimit", Some(&*self.time_limit_s.to_string())),
             ("callerId", self.caller_id.as_ref().map(E164::as_str)),
             ("ringTone", self.ring_tone.as_deref()),
-            ("action", Some(self.action.as_str())),
-            ("method", Some("POST")),
+            ("action", self.action.as_deref()),
+            ("method", self.action.as_ref().map(|_| "POST")),
+            ("referUrl", self.refer_url.as_deref()),
+            ("referMethod", self.refer_url.as_ref().map(|_| "POST")),
         ];
         xml.element("Dial", &attributes, |xml| self.write_noun(xml));
     }
@@ -315,7 +320,8 @@ mod tests {
             time_limit_s: 3600,
             caller_id: Some(number("+819012345678")),
             ring_tone: Some("jp".to_owned()),
-            action: "https://gw.example.jp/twilio/dial-result?c=call_01&try=1".to_owned(),
+            action: Some("https://gw.example.jp/twilio/dial-result?c=call_01&try=1".to_owned()),
+            refer_url: Some("https://gw.example.jp/twilio/refer?c=call_01".to_owned()),
             status_callback: Some("https://gw.example.jp/twilio/leg?c=call_01".to_owned()),
             noun,
         }
@@ -326,7 +332,7 @@ mod tests {
         let response = Response::from(vec![Verb::Dial(dial(Noun::Sip(sip_uri())))]);
         insta::assert_snapshot!(response.to_xml(), @r#"
         <?xml version="1.0" encoding="UTF-8"?>
-        <Response><Dial answerOnBridge="true" timeout="8" timeLimit="3600" callerId="+819012345678" ringTone="jp" action="https://gw.example.jp/twilio/dial-result?c=call_01&amp;try=1" method="POST"><Sip statusCallback="https://gw.example.jp/twilio/leg?c=call_01" statusCallbackMethod="POST" statusCallbackEvent="initiated ringing answered completed">sip:proj_demo123@sip.api.openai.com;transport=tls;secure=true;edge=tokyo?X-Switchboard-Call=call_01&amp;X-Switchboard-Token=9f2c</Sip></Dial></Response>
+        <Response><Dial answerOnBridge="true" timeout="8" timeLimit="3600" callerId="+819012345678" ringTone="jp" action="https://gw.example.jp/twilio/dial-result?c=call_01&amp;try=1" method="POST" referUrl="https://gw.example.jp/twilio/refer?c=call_01" referMethod="POST"><Sip statusCallback="https://gw.example.jp/twilio/leg?c=call_01" statusCallbackMethod="POST" statusCallbackEvent="initiated ringing answered completed">sip:proj_demo123@sip.api.openai.com;transport=tls;secure=true;edge=tokyo?X-Switchboard-Call=call_01&amp;X-Switchboard-Token=9f2c</Sip></Dial></Response>
         "#);
     }
 
@@ -336,12 +342,14 @@ mod tests {
             answer_on_bridge: false,
             caller_id: None,
             ring_tone: None,
+            action: None,
+            refer_url: None,
             status_callback: None,
             ..dial(Noun::Number(number("03-1234-5678")))
         };
         insta::assert_snapshot!(Response::from(vec![Verb::Dial(forward)]).to_xml(), @r#"
         <?xml version="1.0" encoding="UTF-8"?>
-        <Response><Dial timeout="8" timeLimit="3600" action="https://gw.example.jp/twilio/dial-result?c=call_01&amp;try=1" method="POST"><Number>+81312345678</Number></Dial></Response>
+        <Response><Dial timeout="8" timeLimit="3600"><Number>+81312345678</Number></Dial></Response>
         "#);
     }
 
@@ -399,7 +407,8 @@ mod tests {
             let dial = Dial {
                 timeout_s: seconds,
                 ring_tone: ring_tone.clone(),
-                action: url.clone(),
+                action: Some(url.clone()),
+                refer_url: callback.clone(),
                 status_callback: callback.clone(),
                 ..dial(Noun::Sip(sip_uri()))
             };
@@ -417,6 +426,8 @@ mod tests {
             ];
             dial_attributes.extend(ring_tone.as_deref().map(|tone| ("ringTone", tone)));
             dial_attributes.extend([("action", url.as_str()), ("method", "POST")]);
+            dial_attributes
+                .extend(callback.iter().flat_map(|url| [("referUrl", url.as_str()), ("referMethod", "POST")]));
             let sip_attributes: Vec<_> = callback.iter().flat_map(|url| [
                 ("statusCallback", url.as_str()),
                 ("statusCallbackMethod", "POST"),

@@ -79,9 +79,10 @@ impl House {
         House::with(Plan::default()).await
     }
 
-    /// A house with these faults of the provider.
-    pub async fn with_faults(faults: ProviderFaults) -> House {
-        House::with(Plan { faults, ..Plan::default() }).await
+    /// A house without plugins, which opens faster, with these faults of the provider.
+    pub async fn without_plugins(faults: ProviderFaults) -> House {
+        let config = CONFIG.split("[plugins").next().unwrap_or_default().to_owned();
+        House::with(Plan { config, faults, ..Plan::default() }).await
     }
 
     pub async fn with(plan: Plan) -> House {

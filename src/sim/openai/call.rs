@@ -17,6 +17,7 @@ use super::report::{CallReport, ToolOutput};
 use super::session::{Session, Wrong};
 use super::{Provider, hex, lock};
 use crate::clock::Timestamp;
+use crate::sim::fault::ProviderFaults;
 use crate::sim::log::Party;
 use crate::sim::script::{CallerSpeech, Step};
 use crate::sim::sip::{Invite, LegCommand, SipEvent};
@@ -121,6 +122,9 @@ pub(super) struct SimCall {
     pub(super) missing_left: u32,
     pub(super) accept_faults_left: u32,
     pub(super) hangup_faults_left: u32,
+    pub(super) outputs_to_lose: u32,
+    pub(super) is_deaf: bool,
+    pub(super) faults: ProviderFaults,
     pub(super) to_carrier: Vec<SipEvent>,
 }
 
@@ -129,15 +133,18 @@ impl SimCall {
         world: Arc<Provider>,
         call_id: String,
         invite: Invite,
+        faults: ProviderFaults,
         report: Arc<Mutex<CallReport>>,
     ) -> SimCall {
         let from = invite.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("from"));
         let caller = from.map(|(_, value)| user_of(value)).unwrap_or_default();
-        let faults = &world.options.faults;
         SimCall {
             missing_left: faults.sideband_missing_times,
             accept_faults_left: faults.accept_status_times,
             hangup_faults_left: u32::from(faults.hangup_status.is_some()),
+            outputs_to_lose: u32::from(faults.tool_output_lost),
+            is_deaf: false,
+            faults,
             call_id,
             caller,
             steps: invite.script.steps.into(),
@@ -229,6 +236,7 @@ impl SimCall {
                     self.attach(out);
                 }
             }
+            ToCall::Client(_) if self.is_deaf => {}
             ToCall::Client(text) => self.on_client(&text),
             ToCall::DropSideband(code) => self.drop_sidebands(code),
         }
@@ -241,18 +249,20 @@ impl SimCall {
             report.accepts.push(body.clone());
             report.accept_received.get_or_insert(now);
         }
-        let faults = self.world.options.faults.clone();
-        let mut answer = match (faults.accept_status, self.accept_faults_left) {
+        let mut answer = match (self.faults.accept_status, self.accept_faults_left) {
             (Some(status), 1..) => {
                 self.accept_faults_left -= 1;
+                if self.faults.accept_works_anyway {
+                    self.accept(&body);
+                }
                 Answer::Fault(status)
             }
             _ => self.accept(&body),
         };
-        if faults.accept_silent {
+        if self.faults.accept_silent {
             answer = Answer::Silence;
         }
-        self.schedule(Duration::from_millis(faults.accept_delay_ms), Due::Reply(reply, answer));
+        self.schedule(Duration::from_millis(self.faults.accept_delay_ms), Due::Reply(reply, answer));
     }
 
     fn accept(&mut self, body: &str) -> Answer {
@@ -301,11 +311,10 @@ impl SimCall {
             return Answer::NotFound;
         }
         lock(&self.report).refers.push(target.clone());
-        let faults = &self.world.options.faults;
-        if let Some(status) = faults.refer_status {
+        if let Some(status) = self.faults.refer_status {
             return Answer::Fault(status);
         }
-        if !faults.refer_without_effect {
+        if !self.faults.refer_without_effect {
             self.to_carrier.push(SipEvent::Refer(target));
         }
         Answer::Ok
@@ -318,7 +327,7 @@ impl SimCall {
         lock(&self.report).hangups += 1;
         if self.hangup_faults_left > 0 {
             self.hangup_faults_left -= 1;
-            return Answer::Fault(self.world.options.faults.hangup_status.unwrap_or(500));
+            return Answer::Fault(self.faults.hangup_status.unwrap_or(500));
         }
         self.end(Some(SipEvent::Bye));
         Answer::Ok
@@ -341,6 +350,7 @@ impl SimCall {
         lock(&self.report).attached += 1;
         let speed = self.world.options.speed;
         let session = self.session.as_ref().map(|session| session.echo(speed)).unwrap_or_default();
+        self.is_deaf = false;
         self.sidebands.push(out);
         self.emit(json!({ "type": "session.created", "session": session }));
         self.emit(json!({ "type": "conversation.created",
@@ -413,6 +423,12 @@ impl SimCall {
     fn on_item_create(&mut self, event: &Value, event_id: Value) {
         let mut item = event["item"].clone();
         match item["type"].as_str().unwrap_or_default() {
+            "function_call_output" if self.outputs_to_lose > 0 => {
+                self.outputs_to_lose -= 1;
+                // Nothing that was sent behind it on the same connection arrives either.
+                self.is_deaf = true;
+                return self.drop_sidebands(1006);
+            }
             "function_call_output" => self.on_tool_output(&item),
             "message" => {
                 let text = item.pointer("/content/0/text").and_then(Value::as_str).unwrap_or_default();

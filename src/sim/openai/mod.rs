@@ -123,11 +123,17 @@ impl OpenAiSim {
         }
         let (task, inbox) = mpsc::channel(64);
         let report = Arc::new(Mutex::new(CallReport::new(&call_id)));
-        lock(&self.world.calls).insert(call_id.clone(), Entry { task, report: Arc::clone(&report) });
+        let faults = {
+            let mut calls = lock(&self.world.calls);
+            let faults = self.world.faults_after(calls.len());
+            calls.insert(call_id.clone(), Entry { task, report: Arc::clone(&report) });
+            faults
+        };
         let headers = invite.headers.clone();
-        let call = call::SimCall::new(Arc::clone(&self.world), call_id.clone(), invite, report);
+        let world = Arc::clone(&self.world);
+        let call = call::SimCall::new(Arc::clone(&world), call_id.clone(), invite, faults.clone(), report);
         tokio::spawn(call.run(inbox, leg, events));
-        tokio::spawn(webhook::announce(Arc::clone(&self.world), call_id.clone(), headers));
+        tokio::spawn(webhook::announce(world, call_id.clone(), headers, faults));
         SipLeg { call_id, events: received, commands }
     }
 
@@ -164,6 +170,12 @@ impl OpenAiSim {
 impl Provider {
     fn entry(&self, call_id: &str) -> Option<Entry> {
         lock(&self.calls).get(call_id).cloned()
+    }
+
+    /// What befalls the call that comes after this many.
+    fn faults_after(&self, calls: usize) -> ProviderFaults {
+        let is_troubled = calls < usize::try_from(self.options.faults.calls).unwrap_or(usize::MAX);
+        if is_troubled { self.options.faults.clone() } else { ProviderFaults::default() }
     }
 
     /// A simulated span in real time.

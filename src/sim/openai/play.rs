@@ -51,6 +51,7 @@ impl SimCall {
                 self.take_step(pause);
             }
             Some(Step::DropSideband(_) | Step::Frame(_)) => self.take_step(0),
+            Some(Step::AwaitSidebands(times)) if lock(&self.report).attached >= *times => self.take_step(0),
             Some(Step::Keys(_)) if is_quiet => self.take_step(PAUSE_MS),
             Some(Step::HangUp(HangUp::Caller)) if is_quiet => self.take_step(PAUSE_MS),
             Some(Step::HangUp(HangUp::Gateway)) => lock(&self.report).script_done = true,
@@ -80,7 +81,7 @@ impl SimCall {
             Some(Step::Frame(text)) => self.emit_text(&text),
             Some(Step::HangUp(HangUp::Caller)) => self.on_caller_hangs_up(),
             Some(step @ (Step::Model(_) | Step::HangUp(HangUp::Gateway))) => self.steps.push_front(step),
-            Some(Step::PauseMs(_)) | None => {}
+            Some(Step::PauseMs(_) | Step::AwaitSidebands(_)) | None => {}
         }
     }
 
@@ -130,14 +131,14 @@ impl SimCall {
         self.emit(json!({ "type": "conversation.item.done", "previous_item_id": null, "item": user }));
         if speech.then_hangs_up {
             self.steps.clear();
-            self.later(0, Due::CallerHangsUp);
             self.step_is_due = true;
-            if self.world.options.faults.transcription_lost_at_hangup {
-                return;
-            }
         }
-        if self.session.as_ref().is_some_and(Session::transcribes) {
-            let after = speech.transcribed_after_ms.unwrap_or(TRANSCRIBE_MS);
+        let after = speech.transcribed_after_ms.unwrap_or(TRANSCRIBE_MS);
+        let is_lost = speech.then_hangs_up && self.faults.transcription_lost_at_hangup;
+        if speech.then_hangs_up {
+            self.later(if is_lost { 0 } else { after + 1 }, Due::CallerHangsUp);
+        }
+        if self.session.as_ref().is_some_and(Session::transcribes) && !is_lost {
             self.later(after, Due::Transcribed { item, speech });
         }
         let is_models_turn = matches!(self.steps.front(), Some(Step::Model(_)));
@@ -261,7 +262,7 @@ impl SimCall {
     fn finish_playing(&mut self, id: &str, response: Response) {
         self.played_since = None;
         if response.is_playing {
-            lock(&self.report).spoken.push(response.words.clone().unwrap_or_default());
+            lock(&self.report).spoken.push(response.words.unwrap_or_default());
             self.emit(json!({ "type": "output_audio_buffer.stopped", "response_id": id }));
         }
     }

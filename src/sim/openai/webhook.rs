@@ -10,6 +10,7 @@ use serde::Serialize;
 use sha2::Sha256;
 
 use super::{Provider, hex, lock};
+use crate::sim::fault::ProviderFaults;
 use crate::sim::log::Party;
 
 /// Pauses between deliveries that nobody took. The vendor goes on for 72 hours; a caller does not.
@@ -67,15 +68,19 @@ pub fn sign(secret: &str, id: &str, timestamp: &str, body: &[u8]) -> String {
 }
 
 /// Tells the gateway of a call, as the faults allow.
-pub(super) async fn announce(world: Arc<Provider>, call_id: String, headers: Vec<(String, String)>) {
-    let faults = &world.options.faults;
+pub(super) async fn announce(
+    world: Arc<Provider>,
+    call_id: String,
+    headers: Vec<(String, String)>,
+    faults: ProviderFaults,
+) {
     if faults.webhook_never {
         return;
     }
     tokio::time::sleep(world.real(faults.webhook_delay_ms)).await;
-    let delivery = delivery(&world, &call_id, &headers, "realtime.call.incoming");
+    let delivery = delivery(&world, &call_id, &headers, "realtime.call.incoming", &faults);
     if faults.webhook_other_family {
-        let other = self::delivery(&world, &call_id, &headers, "live.transport.incoming");
+        let other = self::delivery(&world, &call_id, &headers, "live.transport.incoming", &faults);
         let _ = post(&world, &other).await;
     }
     let copies = (0..faults.webhook_copies)
@@ -108,7 +113,13 @@ async fn deliver(world: Arc<Provider>, call_id: String, delivery: Delivery) {
     }
 }
 
-fn delivery(world: &Provider, call_id: &str, headers: &[(String, String)], kind: &'static str) -> Delivery {
+fn delivery(
+    world: &Provider,
+    call_id: &str,
+    headers: &[(String, String)],
+    kind: &'static str,
+    faults: &ProviderFaults,
+) -> Delivery {
     let options = &world.options;
     let now = options.clock.now();
     let is_ours = kind.starts_with("realtime.");
@@ -116,7 +127,7 @@ fn delivery(world: &Provider, call_id: &str, headers: &[(String, String)], kind:
         object: "event",
         id: format!("evt_{}", hex(&options.entropy.bytes::<8>())),
         kind,
-        created_at: now.as_secs().saturating_sub(options.faults.webhook_age_s),
+        created_at: now.as_secs().saturating_sub(faults.webhook_age_s),
         data: Data {
             call_id: is_ours.then_some(call_id),
             session_id: (!is_ours).then(|| format!("live_{}", hex(&options.entropy.bytes::<8>()))),
@@ -128,7 +139,7 @@ fn delivery(world: &Provider, call_id: &str, headers: &[(String, String)], kind:
     let id = format!("wh_{}", hex(&options.entropy.bytes::<16>()));
     let timestamp = now.as_secs().to_string();
     let forged = ["forged".to_owned()];
-    let secrets = if options.faults.webhook_forged { &forged[..] } else { &options.webhook_secrets[..] };
+    let secrets = if faults.webhook_forged { &forged[..] } else { &options.webhook_secrets[..] };
     let signatures: Vec<String> = secrets.iter().map(|secret| sign(secret, &id, &timestamp, &body)).collect();
     Delivery { id, timestamp, signature: signatures.join(" "), body }
 }
