@@ -95,7 +95,10 @@ impl Call {
                 self.on_error(class, code, &message, command, now);
             }
             ProviderEvent::Unknown { kind } => self.note("provider.unknown", Some(&kind), now),
-            ProviderEvent::Configured => self.unconfirmed_turn_detection = None,
+            ProviderEvent::Configured { padding } => {
+                self.transcript.set_padding(padding);
+                self.unconfirmed_turn_detection = None;
+            }
             ProviderEvent::Attached { .. } | ProviderEvent::Ignored => {}
         }
         self.go_on(now);
@@ -115,9 +118,7 @@ impl Call {
         let instructions = match greeting {
             Greeting::Wait => return self.set_turn_detection(),
             Greeting::ByInstructions => None,
-            Greeting::Say(words) => {
-                Some(format!("Greet the caller with exactly these words, then listen:\n{words}"))
-            }
+            Greeting::Prompt(instructions) => Some(instructions),
         };
         self.is_greeting = true;
         self.turns.want(Prompt::new(PromptKind::Greeting, instructions));

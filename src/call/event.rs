@@ -180,7 +180,10 @@ pub enum ProviderEvent {
         padding: SpeechPadding,
     },
     /// A change of the session took effect.
-    Configured,
+    Configured {
+        /// How far the provider's speech times reach beyond the speech from now on.
+        padding: SpeechPadding,
+    },
     /// The caller began to speak.
     CallerSpeechStarted {
         /// The item that the words will belong to.

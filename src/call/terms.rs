@@ -36,8 +36,8 @@ pub struct Terms {
 /// How a call is opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Greeting {
-    /// The assistant says these words.
-    Say(String),
+    /// The assistant is told how.
+    Prompt(String),
     /// The assistant greets as its instructions tell it.
     ByInstructions,
     /// The caller speaks first.

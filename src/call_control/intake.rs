@@ -429,7 +429,11 @@ impl CallControl {
             session: session.name.clone(),
             model: session.model.clone(),
             transcription_model: session.transcription.as_ref().map(|how| how.model.clone()),
-            greeting: greeting.map_or(Greeting::Wait, Greeting::Say),
+            greeting: match greeting {
+                None => Greeting::Wait,
+                Some(text) if text.trim().is_empty() => Greeting::ByInstructions,
+                Some(text) => Greeting::Prompt(text),
+            },
             turn_detection_after_greeting: turn_detection
                 .and_then(|json| serde_json::value::RawValue::from_string(json).ok()),
             duration_max: Some(session.limits.duration),

@@ -33,7 +33,7 @@ const KIND_CHARS_MAX: usize = 100;
 pub fn read(frame: &str) -> ProviderEvent {
     match ServerEvent::read(frame) {
         ServerEvent::SessionCreated(session) => attached(&session),
-        ServerEvent::SessionUpdated => ProviderEvent::Configured,
+        ServerEvent::SessionUpdated(session) => ProviderEvent::Configured { padding: padding_of(&session) },
         ServerEvent::SpeechStarted(speech) => {
             ProviderEvent::CallerSpeechStarted { item: speech.item_id, at_ms: speech.audio_start_ms }
         }
@@ -110,8 +110,12 @@ fn role_name(role: ContextRole) -> &'static str {
 fn attached(session: &Session) -> ProviderEvent {
     ProviderEvent::Attached {
         expires_at: session.expires_at_s.map(Timestamp::from_secs),
-        padding: session.turn_detection.as_ref().map(padding).unwrap_or_default(),
+        padding: padding_of(session),
     }
+}
+
+fn padding_of(session: &Session) -> SpeechPadding {
+    session.turn_detection.as_ref().map(padding).unwrap_or_default()
 }
 
 /// How far speech times reach beyond the speech: only `server_vad` pads by fixed amounts.

@@ -50,7 +50,7 @@ fn change_terms(shape: u8, terms: &mut Terms) {
     terms.greeting = match shape % 3 {
         0 => Greeting::Wait,
         1 => Greeting::ByInstructions,
-        _ => Greeting::Say("はい".into()),
+        _ => Greeting::Prompt("はい".into()),
     };
     if shape & 4 != 0 {
         terms.turn_detection_after_greeting = Some(story::json("{}"));

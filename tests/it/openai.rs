@@ -470,7 +470,7 @@ async fn what_makes_no_sense_is_no_reason_to_hang_up() {
         assert_eq!(next_unknown(&mut sideband).await, kind);
     }
     let item = next(&mut sideband).await;
-    assert!(matches!(item, SidebandItem::Event(ProviderEvent::Configured)), "{item:?}");
+    assert!(matches!(item, SidebandItem::Event(ProviderEvent::Configured { .. })), "{item:?}");
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ pub enum ServerEvent {
     /// `session.created`: the first event of a socket.
     SessionCreated(Session),
     /// `session.updated`: a change of the session took effect.
-    SessionUpdated,
+    SessionUpdated(Session),
     /// `input_audio_buffer.speech_started`.
     SpeechStarted(Speech),
     /// `input_audio_buffer.speech_stopped`.
@@ -344,7 +344,7 @@ struct HasError {
 fn read_body(kind: &str, frame: &str) -> serde_json::Result<ServerEvent> {
     Ok(match kind {
         "session.created" => ServerEvent::SessionCreated(read_session(frame)?),
-        "session.updated" => ServerEvent::SessionUpdated,
+        "session.updated" => ServerEvent::SessionUpdated(read_session(frame)?),
         "input_audio_buffer.speech_started" => ServerEvent::SpeechStarted(serde_json::from_str(frame)?),
         "input_audio_buffer.speech_stopped" => ServerEvent::SpeechStopped(serde_json::from_str(frame)?),
         "input_audio_buffer.dtmf_event_received" => ServerEvent::Key(serde_json::from_str(frame)?),

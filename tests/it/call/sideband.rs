@@ -5,7 +5,7 @@ use std::time::Duration;
 use insta::assert_snapshot;
 use switchboard::call::Event;
 use switchboard::call::event::{
-    AcceptAnswer, AttachFailure, ErrorClass, ProviderEvent, TextMode, TurnStatus, Verdict,
+    AcceptAnswer, AttachFailure, ErrorClass, ProviderEvent, SpeechPadding, TextMode, TurnStatus, Verdict,
 };
 use switchboard::call::record::{EndedReason, State};
 use switchboard::call::terms::Greeting;
@@ -277,7 +277,7 @@ fn a_protected_greeting_ends_with_its_playback() {
         (1_300, says("t1", "もしもし")),
         (1_400, done("t1")),
         (3_000, played("t1")),
-        (3_100, Event::Provider(ProviderEvent::Configured)),
+        (3_100, Event::Provider(ProviderEvent::Configured { padding: SpeechPadding::default() })),
         (9_000, begins("t2")),
         (9_100, plays("t2")),
         (9_200, done("t2")),
@@ -363,7 +363,7 @@ fn turn_detection_that_was_not_confirmed_before_a_loss_is_set_again() {
     story.tell([
         (3_010, lost()),
         (3_600, attached()),
-        (3_700, Event::Provider(ProviderEvent::Configured)),
+        (3_700, Event::Provider(ProviderEvent::Configured { padding: SpeechPadding::default() })),
         (4_000, lost()),
         (4_600, attached()),
     ]);

@@ -15,7 +15,7 @@ fn a_call_is_answered_greeted_and_hung_up_by_the_caller() {
     let mut story = Story::dialing();
     story.tell([
         (60, leg("initiated", 0)),
-        (100, offered(|terms| terms.greeting = Greeting::Say("お電話ありがとうございます".into()))),
+        (100, offered(|terms| terms.greeting = Greeting::Prompt("お電話ありがとうございます".into()))),
         (110, Event::AcceptSent),
         (300, Event::AcceptAnswered(AcceptAnswer::Ok)),
         (800, leg("in-progress", 2)),
@@ -77,7 +77,7 @@ fn a_greeting_is_not_spoken_twice_when_the_caller_was_faster() {
           - #1 prompt without tools
     ");
     // Words that must be said are said all the same.
-    let mut story = Story::live(|terms| terms.greeting = Greeting::Say("録音します".into()));
+    let mut story = Story::live(|terms| terms.greeting = Greeting::Prompt("録音します".into()));
     story.tell([(1_010, begins("t1")), (1_050, error(ErrorClass::TurnActive, Some(1))), (1_500, done("t1"))]);
     assert_snapshot!(story.log(), @r#"
     1.000 attached

@@ -442,7 +442,7 @@ fn a_turn_of_the_caller_speaks_where_the_failed_one_did_not() {
 
 #[test]
 fn a_request_that_comes_too_early_often_is_made_all_the_same() {
-    let mut story = Story::live(|terms| terms.greeting = Greeting::Say("録音します".into()));
+    let mut story = Story::live(|terms| terms.greeting = Greeting::Prompt("録音します".into()));
     for command in 1..=5 {
         let now = command * 1_000;
         let turn = format!("t{command}");
