@@ -2,6 +2,7 @@
 
 mod call;
 mod call_path;
+mod carrier;
 mod config;
 mod harness;
 mod openai;
@@ -9,3 +10,4 @@ mod signatures;
 mod sim_twilio;
 mod store;
 mod tidy;
+mod webhooks;

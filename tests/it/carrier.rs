@@ -1,0 +1,1 @@
+//! The carrier's door under bad input, against a whole gateway.
