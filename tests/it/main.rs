@@ -5,6 +5,7 @@ mod call_path;
 mod carrier;
 mod config;
 mod harness;
+mod joining;
 mod openai;
 mod signatures;
 mod sim_twilio;
