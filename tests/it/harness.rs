@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use switchboard::call::record::{CallDetail, CallRecord};
 use switchboard::clock::{Entropy, SystemClock};
-use switchboard::config::{self, Environment};
+use switchboard::config::{self, Config, Environment};
 use switchboard::gateway::Gateway;
 use switchboard::http::{OPENAI_WEBHOOK, TWILIO_VOICE, detail};
 use switchboard::ids::CallId;
@@ -104,17 +104,7 @@ impl House {
 
     /// A house over a data directory that may hold calls already.
     pub async fn at(plan: Plan, data: tempfile::TempDir) -> House {
-        let clock = Arc::new(SystemClock);
-        let mut options = Options::new(clock, WorldLog::new(Arc::new(SystemClock), None), plan.speed);
-        options.provider_faults = plan.faults;
-        let world = World::start(options).await.expect("a world");
-        let mut environment = world.environment();
-        environment.extend(place(data.path()));
-        environment.extend(plan.environment.into_iter().map(|(name, value)| (name.to_owned(), value)));
-        let environment: Environment = environment.into_iter().collect();
-        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-        let config = config::parse("test.toml", plan.config.as_bytes(), &root, &environment)
-            .unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+        let (world, config) = prepare(plan, data.path()).await;
         let entropy = Entropy::seeded(7);
         let gateway = Gateway::start(config, Arc::new(SystemClock), entropy).await.expect("a gateway");
         let world = world.connect(&format!("http://{}", gateway.public), OPENAI_WEBHOOK).expect("a client");
@@ -217,6 +207,22 @@ impl House {
     }
 }
 
+/// A world, and the configuration of a gateway in it over this data directory.
+pub async fn prepare(plan: Plan, data: &Path) -> (World, Config) {
+    let clock = Arc::new(SystemClock);
+    let mut options = Options::new(clock, WorldLog::new(Arc::new(SystemClock), None), plan.speed);
+    options.provider_faults = plan.faults;
+    let world = World::start(options).await.expect("a world");
+    let mut environment = world.environment();
+    environment.extend(place(data));
+    environment.extend(plan.environment.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    let environment: Environment = environment.into_iter().collect();
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let config = config::parse("test.toml", plan.config.as_bytes(), &root, &environment)
+        .unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+    (world, config)
+}
+
 /// Waits until something is so, and gives it; panics after ten seconds.
 pub async fn eventually<T, F>(what: &str, mut look: impl FnMut() -> F) -> T
 where
@@ -247,6 +253,17 @@ pub async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
     // A server that closes before it has read everything resets the connection: then there is no more.
     let _ = socket.read_to_end(&mut answer).await;
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Two requests beyond the limit of a body: one says so at once, the other with its last byte. Neither
+/// sends a byte more than must be read, so that no answer is lost to a reset connection.
+pub fn oversized(path: &str) -> [Vec<u8>; 2] {
+    let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
+    let chunks = format!("400\r\n{}\r\n", "x".repeat(0x400)).repeat(256);
+    [
+        format!("{head}content-length: 262145\r\n\r\n").into_bytes(),
+        format!("{head}transfer-encoding: chunked\r\n\r\n{chunks}400\r\nx").into_bytes(),
+    ]
 }
 
 /// The `[[steps]]` of a scenario.

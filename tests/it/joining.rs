@@ -65,7 +65,7 @@ async fn a_token_that_is_not_ours_or_no_longer_holds_joins_nothing() {
     for broken in ["", "?", &token[1..], &format!("{token}A")] {
         check_declined(&house, broken, "join token refused: not a join token").await;
     }
-    let expired = minted(&house, call, SystemClock.now() + Duration::ZERO);
+    let expired = minted(&house, call, SystemClock.now());
     check_declined(&house, &expired, "join token refused: the join token has expired").await;
     let unknown = minted(&house, CallId::new(SystemClock.now(), [7; 10]), in_a_minute());
     check_declined(&house, &unknown, "the join token names a call that is not known").await;

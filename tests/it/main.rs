@@ -1,5 +1,6 @@
 //! All integration tests, in one binary: a file per behaviour, listed here.
 
+mod admin;
 mod call;
 mod call_path;
 mod carrier;

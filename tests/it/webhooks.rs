@@ -12,7 +12,7 @@ use switchboard::sim::fault::ProviderFaults;
 use switchboard::sim::openai::{Delivery, sign};
 use switchboard::sim::world::WEBHOOK_SECRET;
 
-use crate::harness::{CONFIG, House, Plan, SHORT, raw};
+use crate::harness::{CONFIG, House, Plan, SHORT, oversized, raw};
 
 const FROM: &str = "<sip:+819012345678@carrier.example>;tag=1";
 const DIVERSION: &str = "<sip:+815012345678@carrier.example>;reason=unconditional";
@@ -114,8 +114,8 @@ async fn a_delivery_signed_long_ago_or_ahead_is_refused() {
     let body = event("rtc_1").to_string();
     let signed_at = |at_s| letter_of(WEBHOOK_SECRET, "wh_1", at_s, &body);
     check(&house, &signed_at(now_s() - 301), &[], (400, "too_old")).await;
-    // A second may pass on the way, which brings it nearer.
-    check(&house, &signed_at(now_s() + 302), &[], (400, "too_new")).await;
+    // Seconds may pass on the way, which bring it nearer.
+    check(&house, &signed_at(now_s() + 330), &[], (400, "too_new")).await;
     check(&house, &signed_at(i64::MIN), &[], (400, "too_old")).await;
     check(&house, &signed_at(i64::MAX), &[], (400, "too_new")).await;
     check_served(&house).await;
@@ -154,16 +154,13 @@ async fn what_is_no_call_of_ours_is_acknowledged_and_nothing_comes_of_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_beyond_the_limit_is_not_read() {
     let house = House::open().await;
-    let mut large = event("rtc_1").to_string();
-    large.push_str(&" ".repeat(256 * 1024));
-    check(&house, &letter("wh_1", &large), &[], (413, "too_large")).await;
+    for request in oversized(OPENAI_WEBHOOK) {
+        let answer = raw(house.gateway.public, &request).await;
+        assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    }
+    assert_eq!(seen(&house, "too_large"), 2.0);
 
     let head = format!("POST {OPENAI_WEBHOOK} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
-    let chunk = format!("400\r\n{}\r\n", "x".repeat(0x400)).repeat(257);
-    let chunked = format!("{head}transfer-encoding: chunked\r\n\r\n{chunk}0\r\n\r\n");
-    let answer = raw(house.gateway.public, chunked.as_bytes()).await;
-    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
-
     let ended_early = format!("{head}content-length: 1000\r\n\r\n{{\"object\":");
     let answer = raw(house.gateway.public, ended_early.as_bytes()).await;
     assert!(!answer.contains(" 200 "), "{answer}");
