@@ -108,7 +108,7 @@ async fn without_a_token_a_call_is_declined_where_bare_trunks_are_off() {
     let leg = house.invite(&[("From", FROM)], SHORT).await;
     let provider = house.provider_call(&leg.call_id, |report| report.is_over).await;
     assert_eq!(provider.rejects, [603]);
-    let ended = house.ended().await.call.ended.expect("it is over");
+    let ended = house.ended_at_provider(&leg.call_id).await.call.ended.expect("it is over");
     assert_eq!(ended.detail.as_deref(), Some("no join token, and `server.direct_sip` is off"));
 }
 
