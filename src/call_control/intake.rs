@@ -113,10 +113,10 @@ pub(super) struct Deliveries {
     changed: Notify,
 }
 
-/// A delivery that is being decided; dropping it lets duplicates look again.
+/// Names that one delivery is decided under; dropping it lets others look again.
 struct Claim<'a> {
     deliveries: &'a Deliveries,
-    names: [String; 2],
+    names: Vec<String>,
 }
 
 impl Deliveries {
@@ -124,16 +124,24 @@ impl Deliveries {
         self.open.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Waits until nobody else decides about this delivery or this call.
+    /// Waits until nobody else decides about this delivery or the provider's call.
     async fn claim(&self, delivery: &Delivery) -> Claim<'_> {
         // The webhook's id and the call's: a second webhook for one call is a duplicate as well.
-        let names = [format!("w/{}", delivery.webhook_id), format!("c/{}", delivery.call_id)];
+        self.claim_all(vec![format!("w/{}", delivery.webhook_id), format!("c/{}", delivery.call_id)]).await
+    }
+
+    /// Waits until nobody else decides what joins this call; only for who has claimed the delivery.
+    async fn claim_call(&self, call: CallId) -> Claim<'_> {
+        self.claim_all(vec![format!("j/{call}")]).await
+    }
+
+    async fn claim_all(&self, names: Vec<String>) -> Claim<'_> {
         loop {
             let changed = self.changed.notified();
             {
                 let mut open = self.lock();
                 if names.iter().all(|name| !open.contains(name)) {
-                    open.extend(names.clone());
+                    open.extend(names.iter().cloned());
                     return Claim { deliveries: self, names };
                 }
             }
@@ -164,7 +172,7 @@ enum Choice {
 
 /// The carrier's call that an offer belongs to.
 enum Join {
-    To(Box<CallRecord>, JoinedBy),
+    To(CallId, JoinedBy),
     Refused(String),
     Alone,
 }
@@ -273,10 +281,18 @@ impl CallControl {
             }
             return Err(error.into());
         }
+        let _joining;
         let (id, message) = match self.join(&delivery, now)? {
-            Join::To(record, joined_by) => {
-                let choice = self.choose_again(&record);
-                (record.id, self.offer(&record, delivery, joined_by, choice, now))
+            Join::To(call, joined_by) => {
+                // Two INVITEs may show the same token at the same time.
+                _joining = self.deliveries.claim_call(call).await;
+                match self.waiting(call)? {
+                    Ok(record) => {
+                        let choice = self.choose_again(&record);
+                        (call, self.offer(&record, delivery, joined_by, choice, now))
+                    }
+                    Err(why) => self.offer_alone(delivery, Err(why.to_owned()), now),
+                }
             }
             Join::Refused(why) => self.offer_alone(delivery, Err(why), now),
             Join::Alone => self.offer_alone(delivery, Ok(()), now),
@@ -454,7 +470,7 @@ impl CallControl {
         let headers = &delivery.sip_headers;
         if let Some(token) = headers.first(join_token::HEADER) {
             return match self.join_key.verify(token, now) {
-                Ok(joined) => self.join_to(joined.call_id, JoinedBy::Token),
+                Ok(joined) => Ok(Join::To(joined.call_id, JoinedBy::Token)),
                 Err(refusal) => Ok(Join::Refused(format!("join token refused: {refusal}"))),
             };
         }
@@ -464,7 +480,7 @@ impl CallControl {
             [(leg, JoinedBy::CallSid), (sip, JoinedBy::SipCallId)].into_iter().filter_map(known)
         {
             if let Some(id) = self.store.call_by_alias(&alias)? {
-                return self.join_to(id, joined_by);
+                return Ok(Join::To(id, joined_by));
             }
         }
         if self.settings.direct_sip {
@@ -473,12 +489,13 @@ impl CallControl {
         Ok(Join::Refused("no join token, and `server.direct_sip` is off".to_owned()))
     }
 
-    fn join_to(&self, id: CallId, joined_by: JoinedBy) -> Result<Join, StoreError> {
-        match self.store.call(id)? {
-            None => Ok(Join::Refused("the join token names a call that is not known".to_owned())),
-            Some(record) if record.state == State::Dialing => Ok(Join::To(Box::new(record), joined_by)),
-            Some(_) => Ok(Join::Refused("the call was joined before, or is over".to_owned())),
-        }
+    /// The carrier's call, if it waits for the provider's; else why it does not.
+    fn waiting(&self, id: CallId) -> Result<Result<CallRecord, &'static str>, StoreError> {
+        Ok(match self.store.call(id)? {
+            None => Err("the join token names a call that is not known"),
+            Some(record) if record.state == State::Dialing => Ok(record),
+            Some(_) => Err("the call was joined before, or is over"),
+        })
     }
 
     // === choosing ===

@@ -87,8 +87,9 @@ async fn answer_voice(doors: &Arc<Doors>, mut request: Request) -> Result<Respon
 }
 
 async fn answer_dial_result(doors: &Arc<Doors>, mut request: Request) -> Result<Response, Refused> {
-    let call = call_of(&request)?;
+    let call = call_of(&request);
     let Verified { form, .. } = verify(doors, &mut request).await?;
+    let call = call?;
     let result = DialResult::read(&form).map_err(unreadable)?;
     let event = CarrierEvent::DialEnded {
         status: result.dial_status.as_str().to_owned(),

@@ -20,11 +20,13 @@ use crate::secret::Secret;
 /// The address under which this world reaches the gateway: what Twilio signs. It is never resolved.
 pub const PUBLIC_URL: &str = "https://voice.example.com";
 const API_KEY: &str = "sk-simulated";
-const PROJECT_ID: &str = "proj_demo";
-/// Base64 of an ordinary text, in the form that the vendor gives out.
-const WEBHOOK_SECRET: &str = "whsec_c2ltdWxhdGVkLXdlYmhvb2stc2VjcmV0LTMyYnl0ZXM=";
+/// The provider's project that is called.
+pub const PROJECT_ID: &str = "proj_demo";
+/// What signs the provider's webhooks: base64 of an ordinary text, in the form that the vendor gives out.
+pub const WEBHOOK_SECRET: &str = "whsec_c2ltdWxhdGVkLXdlYmhvb2stc2VjcmV0LTMyYnl0ZXM=";
 const ACCOUNT_SID: &str = "AC00000000000000000000000000000abc";
-const AUTH_TOKEN: &str = "simulated_auth_token";
+/// What signs the carrier's requests.
+pub const AUTH_TOKEN: &str = "simulated_auth_token";
 
 /// How a world is set up.
 pub struct Options {

@@ -1,24 +1,37 @@
 //! A whole gateway inside a simulated world: real sockets, real signatures, its own data directory.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard::call::record::{CallDetail, CallRecord};
 use switchboard::clock::{Entropy, SystemClock};
-use switchboard::config::{self, Environment};
+use switchboard::config::{self, Config, Environment};
 use switchboard::gateway::Gateway;
-use switchboard::http::{OPENAI_WEBHOOK, detail};
+use switchboard::http::{OPENAI_WEBHOOK, TWILIO_VOICE, detail};
 use switchboard::ids::CallId;
 use switchboard::sim::fault::ProviderFaults;
 use switchboard::sim::log::WorldLog;
+use switchboard::sim::openai::CallReport;
 use switchboard::sim::script::Script;
-use switchboard::sim::twilio::CallerSetup;
-use switchboard::sim::world::{ConnectedWorld, Options, Played, World};
+use switchboard::sim::sip::{Invite, SipLeg};
+use switchboard::sim::twilio::{Answer, CallerSetup, ExplicitRequest, Fields, Signing};
+use switchboard::sim::twiml::Method;
+use switchboard::sim::world::{ConnectedWorld, Options, PROJECT_ID, Played, World};
 use switchboard::store::CallQuery;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 /// How much faster than life the tests' callers speak.
 const SPEED: f64 = 50.0;
+
+/// The customer that the shop knows.
+pub const CALLER: &str = "+819012345678";
+/// The shop's number.
+pub const CALLEE: &str = "+815012345678";
+/// The model says a word, and the caller hangs up.
+pub const SHORT: &str = r#"steps = [{ model = { says = "はい。" } }, { hang_up = "caller" }]"#;
 
 /// A gateway and everything around it.
 pub struct House {
@@ -92,17 +105,7 @@ impl House {
 
     /// A house over a data directory that may hold calls already.
     pub async fn at(plan: Plan, data: tempfile::TempDir) -> House {
-        let clock = Arc::new(SystemClock);
-        let mut options = Options::new(clock, WorldLog::new(Arc::new(SystemClock), None), plan.speed);
-        options.provider_faults = plan.faults;
-        let world = World::start(options).await.expect("a world");
-        let mut environment = world.environment();
-        environment.extend(place(data.path()));
-        environment.extend(plan.environment.into_iter().map(|(name, value)| (name.to_owned(), value)));
-        let environment: Environment = environment.into_iter().collect();
-        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-        let config = config::parse("test.toml", plan.config.as_bytes(), &root, &environment)
-            .unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+        let (world, config) = prepare(plan, data.path()).await;
         let entropy = Entropy::seeded(7);
         let gateway = Gateway::start(config, Arc::new(SystemClock), entropy).await.expect("a gateway");
         let world = world.connect(&format!("http://{}", gateway.public), OPENAI_WEBHOOK).expect("a client");
@@ -116,7 +119,7 @@ impl House {
 
     /// Plays a call from the customer that the shop knows.
     pub async fn call(&self, steps: &str) -> Played {
-        self.play(CallerSetup::new("+819012345678", "+815012345678", script(steps))).await
+        self.play(CallerSetup::new(CALLER, CALLEE, script(steps))).await
     }
 
     pub async fn play(&self, caller: CallerSetup) -> Played {
@@ -130,6 +133,48 @@ impl House {
     pub async fn calls(&self) -> Vec<CallRecord> {
         let page = self.gateway.control().store().calls(CallQuery::default(), None, 200).await;
         page.expect("a readable store").items
+    }
+
+    /// Offers a call to the provider by hand, with these headers; see [`ring`].
+    pub async fn invite(&self, headers: &[(&str, &str)], steps: &str) -> SipLeg {
+        self.world.openai.invite(ring(headers, steps)).await
+    }
+
+    /// What the provider knows of a call, once it is so.
+    pub async fn provider_call(&self, call_id: &str, is_so: impl Fn(&CallReport) -> bool) -> CallReport {
+        eventually("the provider knows it", || async {
+            self.world.openai.call(call_id).filter(|report| is_so(report))
+        })
+        .await
+    }
+
+    /// The call that the provider knows by this id, once it is over.
+    pub async fn ended_at_provider(&self, call_id: &str) -> CallDetail {
+        let is_it = |call: &CallRecord| {
+            call.provider.as_ref().is_some_and(|provider| provider.call_id.as_str() == call_id)
+        };
+        let id = eventually("the provider's call is kept", || async {
+            self.calls().await.iter().find(|call| is_it(call)).map(|call| call.id)
+        })
+        .await;
+        self.ended_call(id).await
+    }
+
+    /// The carrier asks what to do with a caller.
+    pub async fn ask(&self, call_sid: &str, from: &str) -> Answer {
+        let fields = self.world.twilio.voice_fields(call_sid, from, CALLEE, "ringing");
+        self.tell(TWILIO_VOICE, fields).await
+    }
+
+    /// A request of the carrier, rightly signed.
+    pub async fn tell(&self, path: &str, fields: Fields) -> Answer {
+        self.request(path, fields, Signing::Right).await
+    }
+
+    /// A request of the carrier.
+    pub async fn request(&self, path: &str, fields: Fields, signing: Signing) -> Answer {
+        let request = ExplicitRequest { method: Method::Post, path: path.to_owned(), fields, signing };
+        self.world.twilio.request(request).await.expect("an answer")
     }
 
     /// The one call that is kept, once it is over.
@@ -163,6 +208,22 @@ impl House {
     }
 }
 
+/// A world, and the configuration of a gateway in it over this data directory.
+pub async fn prepare(plan: Plan, data: &Path) -> (World, Config) {
+    let clock = Arc::new(SystemClock);
+    let mut options = Options::new(clock, WorldLog::new(Arc::new(SystemClock), None), plan.speed);
+    options.provider_faults = plan.faults;
+    let world = World::start(options).await.expect("a world");
+    let mut environment = world.environment();
+    environment.extend(place(data));
+    environment.extend(plan.environment.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    let environment: Environment = environment.into_iter().collect();
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let config = config::parse("test.toml", plan.config.as_bytes(), &root, &environment)
+        .unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+    (world, config)
+}
+
 /// Waits until something is so, and gives it; panics after ten seconds.
 pub async fn eventually<T, F>(what: &str, mut look: impl FnMut() -> F) -> T
 where
@@ -175,6 +236,35 @@ where
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("not so after ten seconds: {what}");
+}
+
+/// An INVITE to the provider's project.
+pub fn ring(headers: &[(&str, &str)], steps: &str) -> Invite {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let request_uri = format!("sip:{PROJECT_ID}@sip.api.openai.com;transport=tls");
+    Invite { request_uri, headers, script: script(steps) }
+}
+
+/// The whole answer to bytes that are sent as they are; afterwards nothing more is sent.
+pub async fn raw(address: SocketAddr, bytes: &[u8]) -> String {
+    let mut socket = TcpStream::connect(address).await.expect("a connection");
+    socket.write_all(bytes).await.expect("written");
+    socket.shutdown().await.expect("nothing more is sent");
+    let mut answer = Vec::new();
+    // A server that closes before it has read everything resets the connection: then there is no more.
+    let _ = socket.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Two requests beyond the limit of a body: one says so at once, the other with its last byte. Neither
+/// sends a byte more than must be read, so that no answer is lost to a reset connection.
+pub fn oversized(path: &str) -> [Vec<u8>; 2] {
+    let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n");
+    let chunks = format!("400\r\n{}\r\n", "x".repeat(0x400)).repeat(256);
+    [
+        format!("{head}content-length: 262145\r\n\r\n").into_bytes(),
+        format!("{head}transfer-encoding: chunked\r\n\r\n{chunks}400\r\nx").into_bytes(),
+    ]
 }
 
 /// The `[[steps]]` of a scenario.

@@ -1,11 +1,14 @@
 //! All integration tests, in one binary: a file per behaviour, listed here.
 
+mod admin;
 mod call;
 mod call_path;
 mod call_properties;
+mod carrier;
 mod config;
 mod conversation;
 mod harness;
+mod joining;
 mod openai;
 mod provider_faults;
 mod scenarios;
@@ -14,3 +17,4 @@ mod sim_twilio;
 mod store;
 mod store_crash;
 mod tidy;
+mod webhooks;
