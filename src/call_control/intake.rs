@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use super::registry::Message;
 use super::runner::Plan;
-use super::{CallControl, DeliverError};
+use super::{CallControl, DeliverError, Place};
 use crate::call::event::{Event, Offer, Verdict};
 use crate::call::record::{CallRecord, Carrier, EndedReason, JoinedBy, Path, State};
 use crate::call::terms::{Greeting, Terms};
@@ -205,7 +205,8 @@ impl CallControl {
         let now = self.clock.now();
         let caller = asked.from.as_str().map(str::to_owned);
         let callee = asked.to.as_str().map(str::to_owned);
-        let choice = self.choose(caller.as_deref(), callee.as_deref(), &[], now);
+        let mut choice = self.choose(caller.as_deref(), callee.as_deref(), &[], now);
+        let place = self.take_place(&mut choice);
         let mut call = Call::begin(Beginning {
             id: CallId::new(now, self.entropy.bytes()),
             path: if matches!(choice, Choice::Answer { .. }) { Path::Sip } else { Path::None },
@@ -225,7 +226,7 @@ impl CallControl {
         self.store.commit(Tx { expect: vec![Expect::AliasFree(alias.clone())], writes }).await?;
         let plan = self.dial_plan(&call.record, choice);
         if !call.is_over() {
-            self.look_after(call);
+            self.look_after(call, place);
         }
         Ok(plan)
     }
@@ -312,10 +313,9 @@ impl CallControl {
         let caller = headers.caller(self.country()).as_str().map(str::to_owned);
         let callee = headers.called_number(&self.settings.called_number_headers, self.country());
         let callee = callee.map(|number| number.as_str().to_owned());
-        let choice = match admitted {
-            Ok(()) => Ok(self.choose(caller.as_deref(), callee.as_deref(), headers.as_slice(), now)),
-            Err(why) => Err(why),
-        };
+        let mut choice =
+            admitted.map(|()| self.choose(caller.as_deref(), callee.as_deref(), headers.as_slice(), now));
+        let place = choice.as_mut().ok().and_then(|choice| self.take_place(choice));
         let call = Call::begin(Beginning {
             id: CallId::new(now, self.entropy.bytes()),
             path: Path::Sip,
@@ -328,7 +328,7 @@ impl CallControl {
         });
         let message = self.offer(&call.record, delivery, JoinedBy::None, choice, now);
         let id = call.record.id;
-        self.look_after(call);
+        self.look_after(call, place);
         (id, message)
     }
 
@@ -513,7 +513,6 @@ impl CallControl {
             Action::Reject(code) => Choice::Reject { route, code: *code },
             Action::Forward(target) => Choice::Forward { route, target: target.clone() },
             Action::Answer { .. } if !self.settings.openai_sip => Choice::Apology { route },
-            Action::Answer { .. } if self.active() >= self.settings.calls_max => Choice::Busy,
             Action::Answer { session, vars } => match self.sessions.get(session) {
                 Some(session) => Choice::Answer { route, session: Arc::clone(session), vars: vars.clone() },
                 // The configuration was checked; a session that is gone all the same is no reason to panic.
@@ -537,6 +536,18 @@ impl CallControl {
         };
         let session = self.sessions.get(session).ok_or("its session does not exist any more")?;
         Ok(Choice::Answer { route: record.route.clone(), session: Arc::clone(session), vars: vars.clone() })
+    }
+
+    /// Takes the place that an answered call needs; without one the caller hears that we are busy.
+    fn take_place(&self, choice: &mut Choice) -> Option<Place> {
+        if !matches!(choice, Choice::Answer { .. }) {
+            return None;
+        }
+        let place = Arc::clone(&self.places).try_acquire_owned().ok();
+        if place.is_none() {
+            *choice = Choice::Busy;
+        }
+        place
     }
 
     fn refuse_when_full(&self) -> Result<(), StoreError> {

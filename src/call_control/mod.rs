@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::call::Call;
@@ -32,6 +33,9 @@ use crate::wire::join_token::JoinKey;
 pub use intake::{Asked, Delivery, DialPlan, Offered};
 use registry::{Done, Handle, Mailbox, Message, Registry};
 use runner::Runner;
+
+/// The right of a call to be answered: one of `server.max_calls`.
+type Place = OwnedSemaphorePermit;
 
 /// What call control needs to know.
 #[derive(Clone, Debug)]
@@ -69,6 +73,8 @@ pub struct CallControl {
     registry: Arc<Registry>,
     deliveries: intake::Deliveries,
     runners: TaskTracker,
+    /// A place for every call that may be answered at once; a call holds its own until it is over.
+    places: Arc<Semaphore>,
 }
 
 /// What a gateway's call control is made of.
@@ -117,6 +123,7 @@ impl CallControl {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Arc<CallControl> {
         Arc::new(CallControl {
+            places: Arc::new(Semaphore::new(parts.settings.calls_max.min(Semaphore::MAX_PERMITS))),
             settings: parts.settings,
             routes: parts.routes,
             sessions: parts.sessions,
@@ -218,21 +225,21 @@ impl CallControl {
         let (handle, mailbox) = self.registry.enter(id);
         if let Some(mailbox) = mailbox {
             let record = self.store.call(id)?.ok_or(DeliverError::NoSuchCall(id))?;
-            self.spawn(Call::from_record(record), mailbox);
+            self.spawn(Call::from_record(record), mailbox, None);
         }
         Ok(handle)
     }
 
     /// Starts the task of a new call.
-    fn look_after(self: &Arc<Self>, call: Call) {
+    fn look_after(self: &Arc<Self>, call: Call, place: Option<Place>) {
         let (_, mailbox) = self.registry.enter(call.record.id);
         if let Some(mailbox) = mailbox {
-            self.spawn(call, mailbox);
+            self.spawn(call, mailbox, place);
         }
     }
 
-    fn spawn(self: &Arc<Self>, call: Call, mailbox: Mailbox) {
-        self.runners.spawn(Runner::new(Arc::clone(self), call, mailbox).run());
+    fn spawn(self: &Arc<Self>, call: Call, mailbox: Mailbox, place: Option<Place>) {
+        self.runners.spawn(Runner::new(Arc::clone(self), call, mailbox, place).run());
     }
 }
 

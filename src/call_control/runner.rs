@@ -16,8 +16,8 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::CallControl;
 use super::registry::{Mailbox, Message};
+use super::{CallControl, Place};
 use crate::call::Call;
 use crate::call::event::{Action, AttachFailure, Event, Keep, ProviderEvent, ToolCall, ToolFinished};
 use crate::call::record::{CallRecord, EndedReason, State, ToolOutcomeKind};
@@ -49,6 +49,7 @@ pub(super) struct Runner {
     control: Arc<CallControl>,
     call: Call,
     mailbox: Mailbox,
+    place: Option<Place>,
     plan: Option<Arc<Plan>>,
     sideband: Option<Box<Sideband>>,
     requests: JoinSet<Answer>,
@@ -95,12 +96,13 @@ struct Work {
 }
 
 impl Runner {
-    pub fn new(control: Arc<CallControl>, call: Call, mailbox: Mailbox) -> Runner {
+    pub fn new(control: Arc<CallControl>, call: Call, mailbox: Mailbox, place: Option<Place>) -> Runner {
         control.metrics.call_began();
         Runner {
             control,
             call,
             mailbox,
+            place,
             plan: None,
             sideband: None,
             requests: JoinSet::new(),
@@ -364,6 +366,7 @@ impl Runner {
     fn on_over(&mut self) {
         self.tools.abort_all();
         self.sideband = None;
+        self.place = None;
         if let Some(attaching) = self.attaching.take() {
             attaching.abort();
         }

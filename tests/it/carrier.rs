@@ -272,7 +272,7 @@ async fn a_withheld_number_is_answered_and_kept_as_none() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_the_feature_off_callers_hear_an_apology() {
-    let environment = vec![("USE_OPENAI_SIP", "false".to_owned())];
+    let environment = vec![("SWITCHBOARD__FEATURES__OPENAI_SIP", "false".to_owned())];
     let house = House::with(Plan { environment, ..Plan::default() }).await;
     for _ in 0..2 {
         let answer = house.ask(CALL_SID, CALLER).await;

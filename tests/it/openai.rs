@@ -461,7 +461,7 @@ async fn what_makes_no_sense_is_no_reason_to_hang_up() {
         Message::binary(vec![0, 159]),
         Message::text(r#"{"type":"brand.new"}"#),
         Message::text(r#"{"type":"session.created"}"#),
-        Message::text(r#"{"type":"session.updated"}"#),
+        Message::text(r#"{"type":"session.updated","session":{}}"#),
     ];
     for frame in frames {
         peer.send(frame).await.unwrap();

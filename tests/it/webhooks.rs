@@ -171,7 +171,7 @@ async fn a_body_beyond_the_limit_is_not_read() {
 async fn either_secret_and_either_signature_will_do_while_they_are_rotated() {
     const NEXT: &str = "whsec_bmV4dC13ZWJob29rLXNlY3JldA==";
     let secrets = format!("{NEXT},{WEBHOOK_SECRET}");
-    let environment = vec![("OPENAI_WEBHOOK_SECRET", secrets)];
+    let environment = vec![("SWITCHBOARD__OPENAI__WEBHOOK_SECRETS", secrets)];
     let house = House::with(Plan { environment, ..Plan::default() }).await;
     let body = with(event("rtc_1"), "/type", json!("response.completed")).to_string();
     let signed_with = |secret| letter_of(secret, "wh_1", now_s(), &body);

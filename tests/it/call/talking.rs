@@ -44,7 +44,7 @@ fn a_call_is_answered_greeted_and_hung_up_by_the_caller() {
     0.300 accept answered: Ok
           - attach
     0.900 attached
-          - #1 prompt "Greet the caller with exactly th" without tools
+          - #1 prompt "お電話ありがとうございます" without tools
     1.400 turn t1 ends: Completed
           - line Assistant 1.100–? Final お電話ありがとうございます
     3.100 t1 was heard
@@ -81,9 +81,9 @@ fn a_greeting_is_not_spoken_twice_when_the_caller_was_faster() {
     story.tell([(1_010, begins("t1")), (1_050, error(ErrorClass::TurnActive, Some(1))), (1_500, done("t1"))]);
     assert_snapshot!(story.log(), @r#"
     1.000 attached
-          - #1 prompt "Greet the caller with exactly th" without tools
+          - #1 prompt "録音します" without tools
     1.500 turn t1 ends: Completed
-          - #2 prompt "Greet the caller with exactly th" without tools
+          - #2 prompt "録音します" without tools
     "#);
 }
 
