@@ -63,7 +63,7 @@ impl Checker<'_> {
     }
 
     fn plugin_limits(&mut self, raw: raw::PluginLimits, place: &Place) -> Option<plugin::Limits> {
-        let memory = self.size(raw.memory, &place.key("memory"), 1 << 20..=4 << 30);
+        let memory = self.size(raw.memory, &place.key("memory"), 1 << 20..=1 << 30);
         let time = Duration::from_millis(1)..=Duration::from_secs(60);
         let time = self.span(raw.time, &place.key("time"), time);
         let output = self.size(raw.output, &place.key("output"), 256..=1 << 20);
