@@ -47,7 +47,7 @@ async fn check_plugins(config: &Config) -> Result<Toolbox, Failure> {
         let kv = settings.grants.kv.as_ref().map(|_| Arc::new(crate::tool::plugin::NothingKept) as _);
         match host.load(settings, kv).await {
             Ok(plugin) => plugins.push(plugin),
-            Err(error) => failures.push(format!("plugin `{}`: {error}", settings.name)),
+            Err(error) => failures.push(format!("plugin `{}`: {:#}", settings.name, anyhow!(error))),
         }
     }
     if !failures.is_empty() {
