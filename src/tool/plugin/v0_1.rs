@@ -235,7 +235,9 @@ fn failure_of(error: wasmtime::Error, store: &Store<State>, settings: &Settings,
     if error.is::<PoolConcurrencyLimitError>() {
         return Failure::Unavailable("too many tools are running".to_owned());
     }
-    Failure::Trapped(cut(&format!("{error:#}")))
+    // Where it trapped is for the plugin's author.
+    tracing::debug!(plugin = settings.name, "a plugin trapped: {error:#}");
+    Failure::Trapped(cut(&error.root_cause().to_string()))
 }
 
 #[expect(
