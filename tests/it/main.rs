@@ -5,6 +5,7 @@ mod call_path;
 mod config;
 mod harness;
 mod openai;
+mod plugin;
 mod signatures;
 mod sim_twilio;
 mod store;
