@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::codes;
 use crate::config::document::Place;
+use crate::config::problem::Location;
 use crate::config::raw;
 use crate::tool::plugin;
 
@@ -18,6 +19,12 @@ impl Checker<'_> {
             .map(|(name, plugin)| self.plugin(name.clone(), plugin, &place.key(&name)))
             .collect();
         checked.into_iter().collect()
+    }
+
+    /// Where each plugin's file is named, for what is wrong with the file itself.
+    pub(super) fn plugin_places(&self, raw: &BTreeMap<String, raw::Plugin>) -> BTreeMap<String, Location> {
+        let place = |name: &str| Place::of(&["plugins", name, "path"]);
+        raw.keys().map(|name| (name.clone(), self.document.locate(&place(name)))).collect()
     }
 
     fn plugin(&mut self, name: String, raw: raw::Plugin, place: &Place) -> Option<plugin::Settings> {

@@ -1,6 +1,7 @@
 //! What is no plugin, or not the one that was meant, is refused with words that say what to do.
 
 use std::path::Path;
+use std::process::Command;
 
 use sha2::{Digest as _, Sha256};
 use switchboard::tool::plugin::{LoadError, Settings};
@@ -89,4 +90,49 @@ async fn a_plugin_that_describes_itself_badly_is_refused() {
     its tool `*` cannot be offered: a plugin has at most 64 tools
     it cannot describe itself: it wanted more memory than `limits.memory` allows (1048576 bytes)
     "#);
+}
+
+/// What `switchboard check` says about a configuration with these plugins, and its exit code.
+fn check(dir: &tempfile::TempDir, plugins: &str) -> (String, Option<i32>) {
+    let path = dir.path().join("gateway.toml");
+    let text = format!("[sessions.shop]\ninstructions = \"Be kind.\"\n\n{plugins}");
+    std::fs::write(&path, text).expect("a writable directory");
+    let variables = [
+        ("OPENAI_API_KEY", "sk-test-0123456789"),
+        ("OPENAI_PROJECT_ID", "proj_test"),
+        ("OPENAI_WEBHOOK_SECRET", "whsec_c2VjcmV0"),
+        ("BASE_URL", "https://voice.example.com"),
+    ];
+    let ran = Command::new(env!("CARGO_BIN_EXE_switchboard"))
+        .args(["check", "--config", "gateway.toml"])
+        .current_dir(dir.path())
+        .env_clear()
+        .envs(variables)
+        .output()
+        .expect("the binary");
+    let told = String::from_utf8(ran.stderr).expect("text");
+    (told.replace(&format!("{}/", super::root().display()), ""), ran.status.code())
+}
+
+#[test]
+fn the_check_tells_of_every_plugin_that_cannot_be_loaded() {
+    let dir = tempfile::tempdir().expect("a directory");
+    file(&dir, EMPTY_MODULE);
+    let lookup = settings("customer-lookup").path.display().to_string();
+    let named =
+        format!("[plugins.core]\npath = \"plugin.wasm\"\n\n[plugins.customer-lookup]\npath = \"{lookup}\"\n");
+    let (told, code) = check(&dir, &named);
+    assert_eq!(code, Some(78), "{told}");
+    for words in [
+        "error[E0503]: plugin `core` cannot be loaded: ./plugin.wasm is a core WebAssembly module, not a component: \
+         build it as docs/plugins.md tells",
+        "gateway.toml:5:8",
+        "error[E0503]: plugin `customer-lookup` cannot be loaded: it uses `switchboard:plugin/kv`, which is not \
+         granted: add `allow = { kv = \"customer-lookup\" }` to `[plugins.customer-lookup]`",
+        "gateway.toml:8:8",
+    ] {
+        assert!(told.contains(words), "{words}\n{told}");
+    }
+    let one = format!("[plugins.customer-lookup]\npath = \"{lookup}\"\nallow = {{ kv = \"customers\" }}\n");
+    assert_eq!(check(&dir, &one), (String::new(), Some(0)));
 }
