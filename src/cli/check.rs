@@ -47,11 +47,11 @@ async fn check_plugins(config: &Config) -> Result<Toolbox, Failure> {
         let kv = settings.grants.kv.as_ref().map(|_| Arc::new(crate::tool::plugin::NothingKept) as _);
         match host.load(settings, kv).await {
             Ok(plugin) => plugins.push(plugin),
-            Err(error) => failures.push(format!("plugin `{}`: {error}", settings.name)),
+            Err(error) => failures.push((settings.name.clone(), format!("{:#}", anyhow!(error)))),
         }
     }
     if !failures.is_empty() {
-        return Err(Failure::Failed(anyhow!("{}", failures.join("\n"))));
+        return Err(Failure::Config(Box::new(config.unloadable(&failures))));
     }
     let toolbox = Toolbox::new(plugins)?;
     let problems = config.check_tools(&toolbox.names());

@@ -70,6 +70,8 @@ pub struct Config {
     /// What is allowed but probably not meant.
     pub warnings: Problems,
     offered: Vec<Offered>,
+    /// Where each plugin's file is named.
+    plugin_places: BTreeMap<String, Location>,
 }
 
 /// `[server]`.
@@ -162,6 +164,19 @@ struct Offered {
 }
 
 impl Config {
+    /// The problems of plugins that cannot be loaded: names of this configuration, each with the reason.
+    pub fn unloadable(&self, plugins: &[(String, String)]) -> Problems {
+        let mut problems = Problems::default();
+        for (name, reason) in plugins {
+            if let Some(location) = self.plugin_places.get(name) {
+                let message = format!("plugin `{name}` cannot be loaded: {reason}");
+                problems.push(Problem::new(&codes::PLUGIN, location.clone(), message));
+            }
+        }
+        problems.sort();
+        problems
+    }
+
     /// Compares the tools that sessions offer with those that there are.
     pub fn check_tools(&self, available: &[String]) -> Problems {
         let mut problems = Problems::default();

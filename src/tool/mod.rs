@@ -18,9 +18,6 @@ use crate::session::{Session, ToolDefinition};
 use plugin::{CallContext, Failure, Plugin};
 use schema::Schema;
 
-/// The longest a tool may run where neither plugin nor operator says less.
-const TIME_MAX: Duration = Duration::from_secs(10);
-
 /// All tools of one configuration.
 #[derive(Debug, Default)]
 pub struct Toolbox {
@@ -96,7 +93,9 @@ impl Toolbox {
                     },
                     schema,
                     may_repeat: tool.read_only,
-                    time_max: tool.timeout.unwrap_or(TIME_MAX).min(plugin.time_max()),
+                    time_max: tool
+                        .timeout
+                        .map_or(plugin.time_max(), |timeout| timeout.min(plugin.time_max())),
                     plugin: plugin.clone(),
                 };
                 if let Some(other) = tools.insert(tool.name.clone(), entry) {

@@ -10,6 +10,7 @@ mod conversation;
 mod harness;
 mod joining;
 mod openai;
+mod plugin;
 mod provider_faults;
 mod scenarios;
 mod signatures;

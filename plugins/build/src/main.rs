@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use wasm_encoder::{CustomSection, Encode, Section};
 
 const TARGET: &str = "wasm32-unknown-unknown";
-/// The custom section that holds the digest of the source; `tests/it/plugin.rs` reads it.
+/// The custom section that holds the digest of the source; `tests/it/plugin/source.rs` reads it.
 const SOURCE_SECTION: &str = "switchboard-source";
 /// The plugins, as folders beside this one's.
 const PLUGINS: [&str; 2] = ["customer-lookup", "test-guests"];
@@ -68,7 +68,7 @@ fn has_target() -> Result<bool> {
     Ok(output.status.success() && path.exists())
 }
 
-/// The digest of everything a plugin is built from; `tests/it/plugin.rs` computes the same.
+/// The digest of everything a plugin is built from; `tests/it/plugin/source.rs` computes the same.
 fn source_digest(plugins: &Path, name: &str) -> Result<String> {
     let mut files = vec![format!("{name}/Cargo.toml"), format!("{name}/Cargo.lock")];
     for folder in [format!("{name}/src"), "wit".to_owned()] {

@@ -65,6 +65,7 @@ impl Checker<'_> {
         let features = Features { openai_sip: raw.features.openai_sip.is_some_and(|flag| flag.0) };
         let store = self.store(raw.store);
         let telemetry = self.telemetry(raw.telemetry);
+        let plugin_places = self.plugin_places(&raw.plugins);
         let plugins = self.plugins(raw.plugins);
         let prices = self.prices(raw.pricing);
         let has_routes = self.document.has(&Place::of(&["routes"]));
@@ -83,6 +84,7 @@ impl Checker<'_> {
             routes: routes.into_routes(),
             offered: offered_tools(self.document, &sessions),
             sessions,
+            plugin_places,
             warnings: Problems::default(),
         })
     }

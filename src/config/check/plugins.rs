@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::codes;
 use crate::config::document::Place;
+use crate::config::problem::Location;
 use crate::config::raw;
 use crate::tool::plugin;
 
@@ -18,6 +19,12 @@ impl Checker<'_> {
             .map(|(name, plugin)| self.plugin(name.clone(), plugin, &place.key(&name)))
             .collect();
         checked.into_iter().collect()
+    }
+
+    /// Where each plugin's file is named, for what is wrong with the file itself.
+    pub(super) fn plugin_places(&self, raw: &BTreeMap<String, raw::Plugin>) -> BTreeMap<String, Location> {
+        let place = |name: &str| Place::of(&["plugins", name, "path"]);
+        raw.keys().map(|name| (name.clone(), self.document.locate(&place(name)))).collect()
     }
 
     fn plugin(&mut self, name: String, raw: raw::Plugin, place: &Place) -> Option<plugin::Settings> {
@@ -63,7 +70,7 @@ impl Checker<'_> {
     }
 
     fn plugin_limits(&mut self, raw: raw::PluginLimits, place: &Place) -> Option<plugin::Limits> {
-        let memory = self.size(raw.memory, &place.key("memory"), 1 << 20..=4 << 30);
+        let memory = self.size(raw.memory, &place.key("memory"), 1 << 20..=1 << 30);
         let time = Duration::from_millis(1)..=Duration::from_secs(60);
         let time = self.span(raw.time, &place.key("time"), time);
         let output = self.size(raw.output, &place.key("output"), 256..=1 << 20);

@@ -33,14 +33,14 @@ impl Default for HostSettings {
 #[error("the WebAssembly engine cannot be set up: {0}")]
 pub struct HostError(String);
 
-/// The machine that plugins run on.
+/// The machine that plugins run on. It may go away before the plugins that it loaded.
 pub struct Host {
     pub(super) engine: Engine,
-    _ticker: Ticker,
+    pub(super) ticker: Arc<Ticker>,
 }
 
-/// Advances the epoch until it is dropped.
-struct Ticker {
+/// Advances the epoch until its last owner is gone: the host, or a plugin.
+pub(super) struct Ticker {
     stop: Arc<AtomicBool>,
 }
 
@@ -53,7 +53,7 @@ impl Host {
     pub fn new(settings: &HostSettings) -> Result<Host, HostError> {
         let engine = Engine::new(&config(settings)).map_err(|error| HostError(format!("{error:#}")))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| HostError(error.to_string()))?;
-        Ok(Host { engine, _ticker: ticker })
+        Ok(Host { engine, ticker: Arc::new(ticker) })
     }
 }
 

@@ -49,6 +49,9 @@ impl ResourceLimiter for Watch {
     }
 }
 
+/// What a message costs besides its own length, in bytes: even an empty one is a line.
+const LINE_BYTES: usize = 64;
+
 /// How much of a log is left.
 #[derive(Debug)]
 pub(super) struct LogBudget {
@@ -64,7 +67,7 @@ impl LogBudget {
 
     /// Takes a message's length from the budget; `false`: it is to be dropped.
     pub fn take(&mut self, bytes: usize) -> bool {
-        match self.bytes.checked_sub(bytes) {
+        match self.bytes.checked_sub(bytes.saturating_add(LINE_BYTES)) {
             Some(left) => {
                 self.bytes = left;
                 true

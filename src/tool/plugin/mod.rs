@@ -100,7 +100,7 @@ pub enum Failure {
     #[error("unavailable: {0}")]
     Unavailable(String),
     /// It took longer than it may.
-    #[error("it took longer than {} ms; raise `limits.time` if that is right", .0.as_millis())]
+    #[error("it took longer than the {} ms that `limits.time` or the tool itself allows", .0.as_millis())]
     Timeout(Duration),
     /// Its answer is longer than it may be.
     #[error("its answer has {bytes} bytes, more than `limits.output` allows ({bytes_max})")]
@@ -128,7 +128,7 @@ pub enum Failure {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -221,10 +221,21 @@ impl Plugin {
         let deadline = Instant::now() + time;
         let waiting = tokio::time::timeout_at(deadline, self.inner.places.acquire()).await;
         let Ok(Ok(_place)) = waiting else {
+            let concurrency = self.inner.settings.limits.concurrency;
+            tracing::warn!(
+                plugin = self.name(),
+                tool,
+                concurrency,
+                "a tool call waited in vain: more of them run than `limits.concurrency` allows"
+            );
             return Err(Failure::Unavailable("too many calls of it are running".to_owned()));
         };
         let left = deadline.saturating_duration_since(Instant::now());
-        let output = self.inner.guest.call(&self.inner.settings, context, tool, arguments, left).await?;
+        let called = self.inner.guest.call(&self.inner.settings, context, tool, arguments, left).await;
+        let output = called.map_err(|failure| match failure {
+            Failure::Timeout(_) => Failure::Timeout(time),
+            other => other,
+        })?;
         let bytes_max = self.inner.settings.limits.output_bytes;
         if output.len() > bytes_max {
             return Err(Failure::TooLarge { bytes: output.len(), bytes_max });

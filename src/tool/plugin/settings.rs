@@ -7,7 +7,7 @@ use std::time::Duration;
 /// One plugin, as the operator configured it.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The name under which the config knows it; also its key-value namespace by default.
+    /// The name under which the config knows it.
     pub name: String,
     /// The component file.
     pub path: PathBuf,
@@ -31,13 +31,14 @@ pub struct Grants {
 /// What one tool call of a plugin may use up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Linear memory of the instance, in bytes.
+    /// Linear memory of the instance, in bytes; at most 1 GiB.
     pub memory_bytes: usize,
-    /// Time from the call to its answer, host calls included.
+    /// Time from the call to its answer, waiting and host calls included; a tool may ask for less.
     pub time: Duration,
     /// Length of the answer, in bytes.
     pub output_bytes: usize,
-    /// Length of all log messages of one call, in bytes; the rest is dropped and counted.
+    /// Length of all log messages of one call, in bytes, each counted as 64 more; the rest is dropped and
+    /// counted.
     pub log_bytes: usize,
     /// Tool calls of this plugin that may run at once; more wait until their own deadline.
     pub concurrency: usize,

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
+use tokio::time::Instant;
 use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{Store, Trap};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 
-use super::engine::{Host, TICK};
+use super::engine::{Host, Ticker};
 use super::kv::{KeyValueError, KeyValueStore};
 use super::limits::{LogBudget, Watch};
 use super::{CallContext, Failure, LoadError, PluginTool, Settings};
@@ -29,6 +30,10 @@ const KV: &str = "switchboard:plugin/kv";
 
 /// How long a plugin may take to describe itself.
 const DESCRIBE_WITHIN: Duration = Duration::from_secs(5);
+/// How much a plugin may say when it describes itself, in bytes: some more than its tools may have.
+const DESCRIBE_BYTES_MAX: usize = 4 << 20;
+/// How much of a plugin's own words about an error is taken, in characters.
+const WORDS_CHARS_MAX: usize = 500;
 
 /// A component, ready to be instantiated.
 pub(super) struct Guest {
@@ -36,6 +41,8 @@ pub(super) struct Guest {
     name: Arc<str>,
     config: Arc<BTreeMap<String, String>>,
     kv: Option<Arc<dyn KeyValueStore>>,
+    /// Without it nothing would stop a loop.
+    _ticker: Arc<Ticker>,
 }
 
 /// What an instance's imports work on.
@@ -68,12 +75,14 @@ impl Guest {
             name: settings.name.as_str().into(),
             config: Arc::new(settings.config.clone()),
             kv,
+            _ticker: Arc::clone(&host.ticker),
         })
     }
 
     pub async fn describe(&self, settings: &Settings) -> Result<Vec<PluginTool>, Failure> {
         let time = DESCRIBE_WITHIN;
         let mut store = self.store(settings, time);
+        store.set_hostcall_fuel(DESCRIBE_BYTES_MAX);
         let described = async {
             let plugin = self.pre.instantiate_async(&mut store).await?;
             plugin.switchboard_plugin_tools().call_describe(&mut store).await
@@ -137,10 +146,15 @@ impl Guest {
         };
         let mut store = Store::new(self.pre.engine(), state);
         store.limiter(|state| &mut state.watch);
-        // One tick more: the present one may be nearly over.
-        let ticks = time.as_micros().div_ceil(TICK.as_micros()) + 1;
-        store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX / 2));
-        store.epoch_deadline_trap();
+        // A guest that computes lets everybody else go first at every tick, and stops at its deadline.
+        let deadline = Instant::now() + time;
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(move |_| {
+            if Instant::now() >= deadline {
+                return Ok(UpdateDeadline::Interrupt);
+            }
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        });
         store
     }
 }
@@ -197,13 +211,17 @@ fn context_of(context: &CallContext, time: Duration) -> types::CallContext {
 fn said(error: exported::ToolError) -> Failure {
     use exported::ToolError;
     match error {
-        ToolError::UnknownTool(words) => Failure::UnknownTool(words),
-        ToolError::InvalidArguments(words) => Failure::InvalidArguments(words),
-        ToolError::NotFound(words) => Failure::NotFound(words),
-        ToolError::Denied(words) => Failure::Denied(words),
-        ToolError::Unavailable(words) => Failure::Unavailable(words),
-        ToolError::Internal(words) => Failure::Internal(words),
+        ToolError::UnknownTool(words) => Failure::UnknownTool(cut(&words)),
+        ToolError::InvalidArguments(words) => Failure::InvalidArguments(cut(&words)),
+        ToolError::NotFound(words) => Failure::NotFound(cut(&words)),
+        ToolError::Denied(words) => Failure::Denied(cut(&words)),
+        ToolError::Unavailable(words) => Failure::Unavailable(cut(&words)),
+        ToolError::Internal(words) => Failure::Internal(cut(&words)),
     }
+}
+
+fn cut(words: &str) -> String {
+    words.chars().take(WORDS_CHARS_MAX).collect()
 }
 
 /// Why a guest was stopped.
@@ -214,8 +232,12 @@ fn failure_of(error: wasmtime::Error, store: &Store<State>, settings: &Settings,
     if store.data().watch.is_out_of_memory {
         return Failure::OutOfMemory(settings.limits.memory_bytes);
     }
-    let words: String = format!("{error:#}").chars().take(500).collect();
-    Failure::Trapped(words)
+    if error.is::<PoolConcurrencyLimitError>() {
+        return Failure::Unavailable("too many tools are running".to_owned());
+    }
+    // Where it trapped is for the plugin's author.
+    tracing::debug!(plugin = settings.name, "a plugin trapped: {error:#}");
+    Failure::Trapped(cut(&error.root_cause().to_string()))
 }
 
 #[expect(

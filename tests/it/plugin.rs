@@ -1,0 +1,103 @@
+//! The sandbox and the tools in it: whatever a plugin does costs its own call a failure, and nobody else
+//! anything. The guests of `plugins/test-guests` are named for what they do wrong.
+
+mod customer_lookup;
+mod loading;
+mod sandbox;
+mod source;
+mod toolbox;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use switchboard::clock::Timestamp;
+use switchboard::ids::CallId;
+use switchboard::tool::plugin::{
+    CallContext, Failure, Grants, Host, HostSettings, KeyValueStore, Limits, LoadError, NothingKept, Plugin,
+    Settings,
+};
+
+/// Longer than anything takes that is not meant to be stopped.
+const AMPLE: Duration = Duration::from_secs(30);
+
+/// One machine for all tests, as there is one in a gateway.
+static HOST: LazyLock<Host> = LazyLock::new(|| Host::new(&HostSettings::default()).expect("a machine"));
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A plugin of this repository.
+fn settings(name: &str) -> Settings {
+    Settings {
+        name: name.to_owned(),
+        path: root().join(format!("plugins/{name}/{name}.wasm")),
+        sha256: None,
+        config: BTreeMap::new(),
+        grants: Grants { kv: Some(name.to_owned()) },
+        limits: Limits { time: AMPLE, ..Limits::default() },
+    }
+}
+
+/// The guests, with something said in their config.
+fn guests_with(key: &str, value: &str) -> Settings {
+    let config = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+    Settings { config, ..settings("test-guests") }
+}
+
+/// The guests within limits.
+fn guests_within(limits: Limits) -> Settings {
+    Settings { limits, ..settings("test-guests") }
+}
+
+async fn load(settings: &Settings) -> Plugin {
+    load_over(settings, Arc::new(NothingKept)).await
+}
+
+async fn load_over(settings: &Settings, kv: Arc<dyn KeyValueStore>) -> Plugin {
+    HOST.load(settings, Some(kv)).await.unwrap_or_else(|error| panic!("{error:?}"))
+}
+
+/// Why a plugin is not loaded, as a person reads it, in one line.
+async fn refusal(settings: &Settings) -> String {
+    let error: LoadError = HOST.load(settings, Some(Arc::new(NothingKept))).await.expect_err("it is refused");
+    chain(&error)
+}
+
+/// An error and its causes, without the names of this machine's directories.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let words: Vec<String> = causes.map(ToString::to_string).collect();
+    words.join(": ").replace(&format!("{}/", root().display()), "")
+}
+
+/// A call from a number.
+fn from(caller: Option<&str>) -> CallContext {
+    CallContext {
+        call_id: CallId::new(Timestamp::from_millis(1_795_000_000_000), [7; 10]),
+        caller: caller.map(str::to_owned),
+        callee: Some("+815012345678".to_owned()),
+        language: Some("ja".to_owned()),
+        route: Some("all".to_owned()),
+        session: Some("shop".to_owned()),
+        vars: BTreeMap::from([("shop".to_owned(), "さくら商店".to_owned())]),
+    }
+}
+
+/// Calls a tool of the guests with all the time in the world.
+async fn call(plugin: &Plugin, tool: &str) -> Result<String, Failure> {
+    call_with(plugin, tool, "{}").await
+}
+
+async fn call_with(plugin: &Plugin, tool: &str, arguments: &str) -> Result<String, Failure> {
+    plugin.call(&from(Some("+819012345678")), tool, arguments, AMPLE).await
+}
+
+/// A file of the test's own.
+fn file(dir: &tempfile::TempDir, bytes: &[u8]) -> PathBuf {
+    let path = dir.path().join("plugin.wasm");
+    std::fs::write(&path, bytes).expect("a writable directory");
+    path
+}
