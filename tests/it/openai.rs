@@ -398,7 +398,6 @@ async fn a_sideband_names_its_call_and_speaks_both_ways() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let connector =
         Connector::new(&settings(listener.local_addr().expect("an address")), deadlines()).unwrap();
-    #[expect(clippy::result_large_err, reason = "the library's own signature")]
     let check = |request: &Request, response: Response| -> Result<Response, ErrorResponse> {
         assert_eq!(request.uri().to_string(), "/v1/realtime?call_id=rtc_a%26b");
         assert_eq!(request.headers()["authorization"], format!("Bearer {API_KEY}"));

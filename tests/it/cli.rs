@@ -1,0 +1,125 @@
+//! The command as a person runs it: what it prints, where, and with which exit code.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs the command with these words; the environment is the one of a newcomer.
+fn switchboard(words: &[&str], directory: &Path) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    command.args(words).current_dir(directory).env_clear().env("HOME", directory);
+    command.output().expect("the command runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Plays an example against the newcomer's own configuration, much faster than life.
+fn plays(scenario: &str) {
+    let file = format!("examples/scenarios/{scenario}.toml");
+    let output = switchboard(&["demo", "--json", "--speed", "20", "--scenario", &file], root());
+    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
+    let page: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON on standard output");
+    assert_eq!(page["scenario"], scenario);
+    assert!(page["call"]["lines"].as_array().is_some_and(|lines| !lines.is_empty()), "{page:#}");
+}
+
+macro_rules! examples {
+    ($($test:ident: $scenario:literal,)*) => {
+        $(#[test]
+        fn $test() {
+            plays($scenario);
+        })*
+
+        #[test]
+        fn every_example_is_played() {
+            let known = [$($scenario),*];
+            let folder = std::fs::read_dir(root().join("examples/scenarios")).expect("a readable folder");
+            for entry in folder {
+                let path = entry.expect("a readable entry").path();
+                let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("a name");
+                assert!(known.contains(&stem), "{stem} is played by no test");
+            }
+        }
+    };
+}
+
+examples! {
+    the_example_of_a_lookup_is_played: "japanese-customer-lookup",
+    the_example_of_a_stranger_is_played: "unknown-caller",
+    the_example_of_a_barge_in_is_played: "barge-in",
+    the_example_of_a_sudden_end_is_played: "caller-hangs-up-mid-sentence",
+    the_example_of_parallel_tools_is_played: "parallel-tools",
+    the_example_of_tool_errors_is_played: "tool-errors",
+}
+
+#[test]
+fn a_binary_without_a_repository_plays_the_demo_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = switchboard(&["demo", "--speed", "20"], folder.path());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let story = text(&output.stdout);
+    for words in
+        ["POST /twilio/voice", "realtime.call.incoming", "tool call lookup_customer", "first word after"]
+    {
+        assert!(story.contains(words), "`{words}` is missing in\n{story}");
+    }
+    let left: Vec<PathBuf> = std::fs::read_dir(folder.path())
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    assert_eq!(left, [PathBuf::new(); 0], "the demo leaves nothing behind");
+}
+
+#[test]
+fn a_call_that_does_not_go_as_told_fails_the_demo() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let scenario =
+        std::fs::read_to_string(root().join("examples/scenarios/unknown-caller.toml")).expect("a file");
+    let wrong = scenario.replace("ended = \"", "ended = \"not_");
+    let path = folder.path().join("wrong.toml");
+    std::fs::write(&path, wrong).expect("a written file");
+    let path = path.display().to_string();
+    let output = switchboard(&["demo", "--speed", "20", "--scenario", &path], root());
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("not_"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_wrong_configuration_exits_78_and_says_all_of_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("gateway.toml"), "[server]\nlisten = 5\n[nonsense]\n").expect("a file");
+    for command in ["check", "serve"] {
+        let output = switchboard(&[command], folder.path());
+        assert_eq!(output.status.code(), Some(78), "{command}");
+        let said = text(&output.stderr);
+        assert!(said.contains("gateway.toml:2:10") && said.contains("nonsense"), "{said}");
+        assert!(output.stdout.is_empty(), "problems are no results");
+    }
+}
+
+#[test]
+fn calls_are_read_without_a_running_gateway() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data").display().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    command.current_dir(root()).env_clear().env("SWITCHBOARD__STORE__PATH", data);
+    for (name, value) in [
+        ("OPENAI_API_KEY", "sk-x"),
+        ("OPENAI_PROJECT_ID", "proj_x"),
+        ("OPENAI_WEBHOOK_SECRET", "whsec_c2VjcmV0"),
+        ("TWILIO_ACCOUNT_SID", "AC00000000000000000000000000000abc"),
+        ("TWILIO_AUTH_TOKEN", "x"),
+        ("BASE_URL", "https://voice.example.com"),
+    ] {
+        command.env(name, value);
+    }
+    let output = command.args(["calls", "ls", "--json"]).output().expect("the command runs");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let page: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(page["calls"], serde_json::json!([]));
+}

@@ -1,0 +1,133 @@
+//! The documentation tells the truth: links lead somewhere, lists are whole, commands exist.
+
+use std::path::{Path, PathBuf};
+
+use switchboard::call::record::EndedReason;
+use switchboard::http::{OPENAI_WEBHOOK, TWILIO_DIAL_RESULT, TWILIO_STATUS, TWILIO_VOICE};
+use switchboard::metrics::Metrics;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// All Markdown files of the repository that are not built.
+fn pages() -> Vec<PathBuf> {
+    let mut pages =
+        vec![root().join("README.md"), root().join("ARCHITECTURE.md"), root().join("CHANGELOG.md")];
+    for entry in std::fs::read_dir(root().join("docs")).expect("docs") {
+        let path = entry.expect("an entry").path();
+        if path.extension().is_some_and(|extension| extension == "md") {
+            pages.push(path);
+        }
+    }
+    pages
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    for page in pages() {
+        let text = std::fs::read_to_string(&page).expect("a readable page");
+        let folder = page.parent().expect("a folder");
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap_or_default();
+            if file.is_empty() || file.contains("://") {
+                continue;
+            }
+            assert!(folder.join(file).exists(), "{}: `{link}` leads nowhere", page.display());
+        }
+    }
+}
+
+#[test]
+fn the_map_names_files_that_exist() {
+    let map = read("ARCHITECTURE.md");
+    let table = map.split("## Where is").nth(1).expect("the table").split("\n## ").next().expect("its end");
+    for name in table.split('`').skip(1).step_by(2).filter(|name| name.contains('/') || name.ends_with(".rs"))
+    {
+        let exists = root().join(name).exists() || root().join("src").join(name).exists();
+        assert!(exists, "ARCHITECTURE.md names `{name}`, which does not exist");
+    }
+}
+
+#[test]
+fn every_metric_is_listed_and_every_listed_metric_exists() {
+    let metrics = Metrics::new();
+    metrics.webhook("openai", "taken");
+    metrics.call_ended(Some("route"), "caller_hangup", None);
+    metrics.tool_call("tool", "ok", std::time::Duration::ZERO);
+    let text = metrics.text();
+    let page = read("docs/operations.md");
+    let existing: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    for name in &existing {
+        let listed = page.contains(&format!("`{name}`")) || page.contains(&format!("`{name}_total`"));
+        assert!(listed, "docs/operations.md does not list {name}");
+    }
+    for name in page.split("| `switchboard_").skip(1).filter_map(|rest| rest.split('`').next()) {
+        let name = format!("switchboard_{}", name.trim_end_matches("_total"));
+        assert!(existing.contains(&name.as_str()), "docs/operations.md lists {name}, which does not exist");
+    }
+}
+
+#[test]
+fn every_reason_for_an_end_is_explained() {
+    use EndedReason::*;
+    let page = read("docs/operations.md");
+    for reason in [
+        CallerHangup,
+        AssistantHangup,
+        Transferred,
+        Forwarded,
+        Rejected,
+        Apology,
+        Busy,
+        ProviderSilent,
+        AcceptFailed,
+        AttachFailed,
+        CallerGone,
+        MaxDuration,
+        ProviderDropped,
+        Operator,
+        LegFailed,
+    ] {
+        assert!(page.contains(&format!("`{}`", reason.as_str())), "{} is not explained", reason.as_str());
+    }
+}
+
+#[test]
+fn the_doors_stand_in_the_readme_and_the_runbook() {
+    let (readme, runbook) = (read("README.md"), read("docs/operations.md"));
+    for path in [OPENAI_WEBHOOK, TWILIO_VOICE, TWILIO_STATUS] {
+        assert!(readme.contains(path), "README.md does not name {path}");
+    }
+    for path in [OPENAI_WEBHOOK, TWILIO_VOICE, TWILIO_STATUS, TWILIO_DIAL_RESULT] {
+        assert!(runbook.contains(path), "docs/operations.md does not name {path}");
+    }
+}
+
+#[test]
+fn the_readme_is_one_screen_and_its_commands_are_what_ci_runs() {
+    let readme = read("README.md");
+    assert!(readme.lines().count() <= 110, "the README has {} lines", readme.lines().count());
+    let ci = read(".ci/run");
+    for (command, in_ci) in [("cargo run -- demo", "cargo run --quiet -- demo"), ("cargo test", "cargo test")]
+    {
+        assert!(readme.contains(&format!("    {command}\n")), "README.md does not tell to run `{command}`");
+        assert!(ci.contains(in_ci), ".ci/run does not run `{in_ci}`");
+    }
+    for secret in [
+        "OPENAI_API_KEY",
+        "OPENAI_PROJECT_ID",
+        "OPENAI_WEBHOOK_SECRET",
+        "TWILIO_ACCOUNT_SID",
+        "TWILIO_AUTH_TOKEN",
+        "BASE_URL",
+        "USE_OPENAI_SIP",
+    ] {
+        assert!(readme.contains(secret), "README.md does not name {secret}");
+    }
+}
