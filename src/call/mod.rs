@@ -1,16 +1,22 @@
 //! What a call is and how it lives: pure data and pure functions, no vendor's words, no I/O.
 //!
 //! [`record`] is what is kept; [`event`] is what can happen and what can be done about it; [`Call::step`]
-//! leads from one to the other. `step` has the outer life of a call, `conversation` what happens while
-//! it is up; both lean on small machines that know one thing each: `transcript` (who said what, when),
-//! `turns` (when the assistant may be asked to speak), `tools` (run once, answer all, go on once),
+//! leads from one to the other. `step` has the call itself and its end; `answering`, `sideband` and
+//! `legs` the outer life; `conversation` what happens while it is up, and `limits` what happens then when
+//! nothing does. All lean on small machines that know one thing each: `transcript` (who said what,
+//! when), `turns` (when the assistant may be asked to speak), `tools` (run once, answer all, go on once),
 //! `leave` (last words are heard), `carrier` (reports in any order).
 
+mod answering;
+mod audio_clock;
 mod carrier;
 mod conversation;
 pub mod event;
 mod leave;
+mod legs;
+mod limits;
 pub mod record;
+mod sideband;
 mod step;
 pub mod terms;
 mod tools;

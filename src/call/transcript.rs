@@ -7,8 +7,8 @@
 //! order in which their words arrive.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
+use super::audio_clock::AudioClock;
 use super::event::{SpeechPadding, TextMode, TurnStatus};
 use super::record::{FORMAT, Line, LineStatus, Speaker};
 use crate::clock::Timestamp;
@@ -415,48 +415,6 @@ impl<T: PartialEq> Recent<T> {
     }
 }
 
-/// Lays the provider's audio clock onto ours.
-///
-/// An event that names a moment of the audio clock cannot arrive before that moment, so the earliest
-/// zero that any event leads to is the best one: it carries the least delay. A moment that would lie
-/// before the call is a mistake of the provider's and is not believed.
-#[derive(Debug, Default)]
-struct AudioClock {
-    zero: Option<Timestamp>,
-    earliest: Timestamp,
-    padding: SpeechPadding,
-}
-
-impl AudioClock {
-    /// Gives back the moment, if it can be believed.
-    fn saw_start(&mut self, at_ms: Option<u64>, now: Timestamp) -> Option<u64> {
-        self.saw(at_ms?, self.padding.before, now)
-    }
-
-    fn saw_stop(&mut self, at_ms: Option<u64>, now: Timestamp) -> Option<u64> {
-        self.saw(at_ms?, Duration::ZERO, now)
-    }
-
-    fn saw(&mut self, at_ms: u64, padding: Duration, now: Timestamp) -> Option<u64> {
-        let zero = now - (Duration::from_millis(at_ms).saturating_add(padding));
-        if zero < self.earliest {
-            return None;
-        }
-        self.zero = Some(self.zero.map_or(zero, |known| known.min(zero)));
-        Some(at_ms)
-    }
-
-    /// When speech began whose padded start is `at_ms`.
-    fn start(&self, at_ms: Option<u64>) -> Option<Timestamp> {
-        Some(self.zero? + Duration::from_millis(at_ms?) + self.padding.before)
-    }
-
-    /// When speech ended whose padded end is `at_ms`.
-    fn end(&self, at_ms: Option<u64>) -> Option<Timestamp> {
-        Some(self.zero? + Duration::from_millis(at_ms?) - self.padding.after)
-    }
-}
-
 /// Puts words to those that are there, and cuts what is longer than `bytes_max`.
 fn put_words(text: &mut String, words: &str, mode: TextMode, bytes_max: usize) {
     if mode != TextMode::Append {
@@ -468,6 +426,8 @@ fn put_words(text: &mut String, words: &str, mode: TextMode, bytes_max: usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn at(millis: u64) -> Timestamp {

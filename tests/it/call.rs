@@ -4,6 +4,7 @@
 mod ending;
 mod floods;
 mod leaving;
+mod limits;
 mod sideband;
 pub mod story;
 mod talking;

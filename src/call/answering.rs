@@ -1,0 +1,109 @@
+//! From the provider's offer to the answer of the accept.
+
+use super::carrier;
+use super::event::{AcceptAnswer, Action, Offer, Verdict};
+use super::record::{EndedReason, Provider, State};
+use super::step::Call;
+use super::terms::Terms;
+use crate::clock::Timestamp;
+
+/// The SIP code for a call that is over before the provider offers it: temporarily unavailable.
+const TOO_LATE: u16 = 480;
+
+impl Call {
+    pub(super) fn on_offer(&mut self, offer: Offer, now: Timestamp) {
+        if self.record.provider.is_some() {
+            if !self.is_over() {
+                self.note("offer.again", None, now);
+            }
+            return;
+        }
+        self.record.stages.webhook_created = Some(offer.created);
+        self.record.stages.webhook_received = Some(offer.received);
+        self.record.provider = Some(Provider {
+            name: offer.provider.to_owned(),
+            call_id: offer.call_id,
+            webhook_id: offer.webhook_id,
+            joined_by: offer.joined_by,
+            model: None,
+            expires_at: None,
+            reattached: 0,
+            sip_headers: offer.sip_headers,
+        });
+        self.record_changed = true;
+        if self.is_over() {
+            // The caller is gone, or was hung up: what still rings at the provider shall stop.
+            return self.actions.push(Action::Reject { sip_code: TOO_LATE });
+        }
+        self.record.state = State::Offered;
+        if self.record.carrier.as_ref().is_some_and(carrier::leg_is_over) {
+            self.leg_over_at = Some(now);
+        }
+        match offer.verdict {
+            Verdict::Answer(terms) => self.answer(*terms),
+            Verdict::Forward { target, terms } => {
+                self.forward_to = Some(target);
+                self.answer(*terms);
+            }
+            Verdict::Refuse { sip_code, reason, detail } => {
+                self.actions.push(Action::Reject { sip_code });
+                self.end(reason, detail, now);
+            }
+        }
+    }
+
+    fn answer(&mut self, terms: Terms) {
+        self.record.session = Some(terms.session.clone());
+        if let Some(provider) = &mut self.record.provider {
+            provider.model = Some(terms.model.clone());
+        }
+        self.terms = Some(terms);
+        self.actions.push(Action::Accept);
+    }
+
+    pub(super) fn on_accept_sent(&mut self, now: Timestamp) {
+        if self.record.state == State::Offered && self.record.stages.accept_sent.is_none() {
+            self.record.stages.accept_sent = Some(now);
+            self.record_changed = true;
+        }
+    }
+
+    pub(super) fn on_accept_answer(&mut self, answer: AcceptAnswer, now: Timestamp) {
+        if self.record.state != State::Offered {
+            return;
+        }
+        if self.leave.asked().is_some() {
+            return self.end_unwanted(&answer, now);
+        }
+        match answer {
+            AcceptAnswer::Ok => self.open_sideband(now),
+            // An attached sideband proves that the accept worked; a second accept never would.
+            AcceptAnswer::AlreadyDecided => {
+                self.note("accept.already_decided", None, now);
+                self.open_sideband(now);
+            }
+            AcceptAnswer::Unclear(why) => {
+                self.note("accept.unclear", Some(&why), now);
+                self.open_sideband(now);
+            }
+            AcceptAnswer::Gone => self.end(EndedReason::CallerGone, None, now),
+            AcceptAnswer::Refused(why) => {
+                // Turned away at once, the carrier goes on at once; silent, it would wait for its timeout.
+                self.actions.push(Action::Reject { sip_code: 503 });
+                self.end(EndedReason::AcceptFailed, Some(why), now);
+            }
+        }
+    }
+
+    /// The call was hung up while the accept was on its way.
+    fn end_unwanted(&mut self, answer: &AcceptAnswer, now: Timestamp) {
+        match answer {
+            AcceptAnswer::Gone => {}
+            AcceptAnswer::Refused(_) => self.actions.push(Action::Reject { sip_code: TOO_LATE }),
+            AcceptAnswer::Ok | AcceptAnswer::AlreadyDecided | AcceptAnswer::Unclear(_) => {
+                self.actions.push(Action::HangUp);
+            }
+        }
+        self.end_gone(now);
+    }
+}
