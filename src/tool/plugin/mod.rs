@@ -102,11 +102,9 @@ pub enum Failure {
     /// It took longer than it may.
     #[error("it took longer than the {} ms that `limits.time` or the tool itself allows", .0.as_millis())]
     Timeout(Duration),
-    /// Its answer is longer than it may be.
-    #[error("its answer has {bytes} bytes, more than `limits.output` allows ({bytes_max})")]
+    /// Its answer, or something it hands to the host, is longer than it may be.
+    #[error("its answer is longer than `limits.output` allows ({bytes_max} bytes)")]
     TooLarge {
-        /// The answer's length.
-        bytes: usize,
         /// What is allowed.
         bytes_max: usize,
     },
@@ -238,7 +236,7 @@ impl Plugin {
         })?;
         let bytes_max = self.inner.settings.limits.output_bytes;
         if output.len() > bytes_max {
-            return Err(Failure::TooLarge { bytes: output.len(), bytes_max });
+            return Err(Failure::TooLarge { bytes_max });
         }
         match serde_json::from_str::<&RawValue>(&output) {
             Ok(_) => Ok(output),

@@ -28,6 +28,8 @@ use switchboard::plugin::{clock, config, kv, log, types};
 /// The interface that needs a grant.
 const KV: &str = "switchboard:plugin/kv";
 
+/// The most that a guest may hand over in one host call, besides its answer.
+const HOST_CALL_BYTES_MAX: usize = 1 << 20;
 /// How long a plugin may take to describe itself.
 const DESCRIBE_WITHIN: Duration = Duration::from_secs(5);
 /// How much a plugin may say when it describes itself, in bytes: some more than its tools may have.
@@ -113,6 +115,8 @@ impl Guest {
         time: Duration,
     ) -> Result<String, Failure> {
         let mut store = self.store(settings, time);
+        // What crosses over is copied: no more than an answer may have, and what host calls need.
+        store.set_hostcall_fuel(settings.limits.output_bytes.saturating_add(HOST_CALL_BYTES_MAX));
         let (context, arguments) = (context_of(context, time), arguments.to_owned());
         let called = async {
             let plugin = self.pre.instantiate_async(&mut store).await?;
@@ -131,6 +135,10 @@ impl Guest {
         }
         match called {
             Ok(Ok(answer)) => answer.map_err(said),
+            // The engine has no type for this; the test of a huge answer keeps the words honest.
+            Ok(Err(error)) if error.root_cause().to_string().contains("fuel allocated for hostcalls") => {
+                Err(Failure::TooLarge { bytes_max: settings.limits.output_bytes })
+            }
             Ok(Err(error)) => Err(failure_of(error, &store, settings, time)),
             Err(_) => Err(Failure::Timeout(time)),
         }
