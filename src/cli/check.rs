@@ -25,7 +25,7 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
         eprint!("{}", config.warnings.render(super::anstream_color()));
     }
     println!(
-        "{} is good: {} routes, {} sessions, {} plugins, {} tools",
+        "{} is good (routes: {}, sessions: {}, plugins: {}, tools: {})",
         path.display(),
         config.routes.iter().count(),
         config.sessions.len(),

@@ -8,7 +8,9 @@ use crate::config::{LogFormat, TelemetrySettings};
 
 /// Starts the process' log on standard error.
 pub(super) fn start(telemetry: &TelemetrySettings) {
-    let filter = EnvFilter::try_new(&telemetry.log_level).unwrap_or_else(|_| EnvFilter::new("info"));
+    // The server library tells of its sockets what `ready` tells as well.
+    let directives = format!("poem=warn,{}", telemetry.log_level);
+    let filter = EnvFilter::try_new(directives).unwrap_or_else(|_| EnvFilter::new("info"));
     let log =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     let is_json = match telemetry.log_format {

@@ -52,6 +52,8 @@ enum Failure {
     Said,
     /// The configuration is wrong: all problems, ready to be read.
     Config(Box<Problems>),
+    /// The configuration does not fit what it names: a plugin, a tool, a secret that is none.
+    Misfit(anyhow::Error),
     /// Something that is needed is not there: an address, a directory, a running gateway.
     Unavailable(anyhow::Error),
 }
@@ -93,6 +95,7 @@ fn report(failure: Failure) -> ExitCode {
         }
         Failure::Failed(error) => (1, error),
         Failure::Unavailable(error) => (69, error),
+        Failure::Misfit(error) => (78, error),
     };
     eprintln!("error: {error}");
     for cause in error.chain().skip(1) {

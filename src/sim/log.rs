@@ -3,8 +3,8 @@
 //! That text is the demo's output, the tests' evidence and the documentation's example:
 //!
 //! ```text
-//! 00.000  twilio → gateway  POST /twilio/voice  CA01…  +819012345678 → +815012345678
-//! 00.004  twilio ← gateway  200 Dial Sip sip:proj_demo@sip.api.openai.com;transport=tls
+//! 00.000   twilio → gateway  POST /twilio/voice  CA01…  +819012345678 → +815012345678
+//! 00.004   twilio ← gateway  200 Dial Sip sip:proj_demo@sip.api.openai.com;transport=tls
 //! ```
 
 use std::sync::{Arc, Mutex};
@@ -125,7 +125,7 @@ impl WorldLog {
         let since = exchange.at.since(self.inner.began);
         let arrow = if exchange.is_answer { '←' } else { '→' };
         format!(
-            "{:02}.{:03}  {:>6} {arrow} {:<7}  {}",
+            "{:02}.{:03}  {:>7} {arrow} {:<7}  {}",
             since.as_secs(),
             since.subsec_millis(),
             exchange.from.name(),
