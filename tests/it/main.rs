@@ -16,6 +16,7 @@ mod plugin;
 mod provider_faults;
 mod scenarios;
 mod signatures;
+mod sim_openai;
 mod sim_twilio;
 mod store;
 mod store_crash;
