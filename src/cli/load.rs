@@ -25,6 +25,8 @@ use crate::sim::scenario::Scenario;
 use crate::sim::world::{ConnectedWorld, Options, World};
 
 const SCENARIO: &str = include_str!("../../examples/scenarios/japanese-customer-lookup.toml");
+/// How fast simulated time may pass.
+const SPEEDS: std::ops::RangeInclusive<f64> = 1.0..=300.0;
 /// How long the child may take to answer.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
@@ -37,11 +39,20 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = 50)]
     concurrency: u32,
     /// Simulated seconds per second.
-    #[arg(long, default_value_t = 200.0)]
+    #[arg(long, default_value_t = 200.0, value_parser = speed)]
     speed: f64,
     /// Where the child keeps its calls; by default a folder of its own that is removed.
     #[arg(long)]
     data: Option<PathBuf>,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if SPEEDS.contains(&speed) {
+        return Ok(speed);
+    }
+    let why = "beyond it the simulated carrier's timeouts are shorter than an answer takes";
+    Err(format!("from {} to {}: {why}", SPEEDS.start(), SPEEDS.end()))
 }
 
 /// What came of all calls.
