@@ -69,7 +69,7 @@ pub struct CallerSpeech {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelTurn {
-    /// What it says. `{/json/pointer}` is replaced from the last tool output, `{0/json/pointer}` from
+    /// What it says. `{/json/pointer}` is replaced from the output of the last tool call, `{0/json/pointer}` from
     /// the output of the turn's first tool call, so that what is heard proves what the tool answered.
     pub says: Option<String>,
     /// How long it takes to say; by default 120 ms a character.

@@ -113,7 +113,8 @@ pub(super) struct SimCall {
     pub(super) step_is_due: bool,
     pub(super) has_begun: bool,
     pub(super) outputs: Vec<Value>,
-    pub(super) asked: HashMap<String, Timestamp>,
+    /// When each tool was asked for, and its place among the calls of its turn.
+    pub(super) asked: HashMap<String, (Timestamp, usize)>,
     pub(super) zero: Instant,
     pub(super) due: BinaryHeap<Reverse<(Instant, u64)>>,
     pub(super) dues: HashMap<u64, Due>,
@@ -446,11 +447,13 @@ impl SimCall {
     fn on_tool_output(&mut self, item: &Value) {
         let tool_call = item["call_id"].as_str().unwrap_or_default().to_owned();
         let output = item["output"].as_str().unwrap_or_default().to_owned();
-        let Some(asked) = self.asked.get(&tool_call).copied() else {
+        let Some((asked, place)) = self.asked.get(&tool_call).copied() else {
             return self.broke_rule(format!("an output for the unknown call {tool_call}"));
         };
         self.world.log(Party::Gateway, Party::OpenAi, || format!("tool output {output}"));
-        self.outputs.push(serde_json::from_str(&output).unwrap_or(Value::String(output.clone())));
+        if let Some(known) = self.outputs.get_mut(place) {
+            *known = serde_json::from_str(&output).unwrap_or(Value::String(output.clone()));
+        }
         let answered = self.world.options.clock.now();
         let mut report = lock(&self.report);
         let is_known = |known: &ToolOutput| known.tool_call == tool_call;

@@ -240,13 +240,13 @@ impl SimCall {
 
     fn emit_calls(&mut self, response: &Response) {
         if !response.calls.is_empty() {
-            self.outputs.clear();
+            self.outputs = vec![Value::Null; response.calls.len()];
         }
         let now = self.world.options.clock.now();
         for (index, call) in response.calls.iter().enumerate() {
             self.world
                 .log(Party::OpenAi, Party::Gateway, || format!("tool call {} {}", call.name, call.arguments));
-            self.asked.insert(call.call_id.clone(), now);
+            self.asked.insert(call.call_id.clone(), (now, index));
             lock(&self.report).tool_calls += 1;
             self.emit_all(response.function_call(index, call));
         }
