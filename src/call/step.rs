@@ -194,11 +194,6 @@ impl Call {
         std::mem::take(&mut self.actions)
     }
 
-    /// Keeps a new call; the first thing done with one that the carrier asked about.
-    pub fn keep_new(&mut self) -> Vec<Action> {
-        vec![Action::Keep(Keep::Record)]
-    }
-
     /// Ends a call that no provider will ever be asked about: turned away, forwarded or apologised to.
     pub fn end_at_the_door(&mut self, reason: EndedReason, detail: Option<String>, now: Timestamp) {
         self.end(reason, detail, now);

@@ -57,8 +57,3 @@ pub(super) fn json(value: &impl serde::Serialize) -> Response {
         }
     }
 }
-
-/// The value of a header, where it is text.
-pub(super) fn header<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
-    request.header(name)
-}

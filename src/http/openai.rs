@@ -59,9 +59,9 @@ fn verify(
     now: Timestamp,
 ) -> Result<WebhookId, (&'static str, Response)> {
     let headers = Headers {
-        id: answer::header(request, "webhook-id"),
-        timestamp: answer::header(request, "webhook-timestamp"),
-        signature: answer::header(request, "webhook-signature"),
+        id: request.header("webhook-id"),
+        timestamp: request.header("webhook-timestamp"),
+        signature: request.header("webhook-signature"),
     };
     let settings = &doors.settings.openai;
     webhook::verify(headers, body, &settings.webhook_secrets, settings.tolerance, now).map_err(|refusal| {

@@ -182,8 +182,8 @@ async fn verify<'a>(doors: &'a Doors, request: &mut Request) -> Result<Verified<
         public_base_url: &doors.settings.public_url,
         target,
         content: Content::Form(&form),
-        signature: answer::header(request, "x-twilio-signature"),
-        settings: answer::header(request, "x-twilio-webhooks-signature-settings"),
+        signature: request.header("x-twilio-signature"),
+        settings: request.header("x-twilio-webhooks-signature-settings"),
     };
     let keys = twilio_signature::Keys {
         auth_tokens: &settings.auth_tokens,

@@ -35,7 +35,6 @@ pub(super) enum ToCall {
     HangUp { reply: oneshot::Sender<Answer> },
     Attach { out: mpsc::Sender<Out>, reply: oneshot::Sender<bool> },
     Client(String),
-    DropSideband(u16),
 }
 
 /// What a REST request is answered.
@@ -231,7 +230,7 @@ impl SimCall {
                 let _ = reply.send(answer);
             }
             ToCall::Attach { out, reply } => {
-                let is_admitted = self.on_attach(&out);
+                let is_admitted = self.admits_sideband();
                 let _ = reply.send(is_admitted);
                 if is_admitted {
                     self.attach(out);
@@ -239,7 +238,6 @@ impl SimCall {
             }
             ToCall::Client(_) if self.is_deaf => {}
             ToCall::Client(text) => self.on_client(&text),
-            ToCall::DropSideband(code) => self.drop_sidebands(code),
         }
     }
 
@@ -336,7 +334,7 @@ impl SimCall {
 
     // === sidebands ===
 
-    fn on_attach(&mut self, _: &mpsc::Sender<Out>) -> bool {
+    fn admits_sideband(&mut self) -> bool {
         if self.phase != Phase::Up {
             return false;
         }

@@ -148,23 +148,6 @@ impl OpenAiSim {
         let reports: Vec<_> = lock(&self.world.calls).values().map(|entry| entry.report.clone()).collect();
         reports.iter().map(|report| lock(report).clone()).collect()
     }
-
-    /// Sends a webhook exactly as told; for tests. Gives the status it was answered with.
-    ///
-    /// # Errors
-    ///
-    /// The connection's.
-    pub async fn deliver(&self, delivery: &Delivery) -> reqwest::Result<u16> {
-        webhook::post(&self.world, delivery).await
-    }
-
-    /// Cuts the sidebands of a call without a close frame; the call goes on.
-    pub async fn drop_sideband(&self, call_id: &str) {
-        let task = lock(&self.world.calls).get(call_id).map(|entry| entry.task.clone());
-        if let Some(task) = task {
-            let _ = task.send(call::ToCall::DropSideband(1006)).await;
-        }
-    }
 }
 
 impl Provider {
