@@ -35,6 +35,8 @@ pub enum Event {
     Carrier(CarrierEvent),
     /// An operator wants something.
     Command(Command),
+    /// A tool or a hook wants something.
+    Wished(Wished),
     /// The moment that `Call::deadline` named has come.
     Deadline,
 }
@@ -167,6 +169,39 @@ pub enum CarrierEvent {
 pub enum Command {
     /// End the call now.
     HangUp,
+}
+
+/// A tool or a hook wants something of the call it serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wished {
+    /// The plugin that wants it.
+    pub by: String,
+    /// The tool call it is about; none for a hook.
+    pub tool_call: Option<ToolCallId>,
+    /// What it wants.
+    pub wish: Wish,
+}
+
+/// What a tool or a hook can want. Texts are bounded by who brings them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// The caller shall hear how far the tool is.
+    Progress(String),
+    /// The caller shall hear this.
+    Say(String),
+    /// The model shall know this.
+    InjectContext(String),
+    /// The caller shall be handed to this target of the session.
+    Transfer(String),
+    /// The call shall end, after a goodbye.
+    HangUp,
+    /// A variable of the call shall have this value.
+    SetVariable {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
+    },
 }
 
 /// What the sideband carries, in neutral words.

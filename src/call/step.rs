@@ -185,6 +185,7 @@ impl Call {
             Event::ReferAnswered(answer) => self.on_refer_answer(answer, now),
             Event::ToolFinished(finished) => self.on_tool_finished(&finished, now),
             Event::Command(Command::HangUp) => self.on_hang_up_command(now),
+            Event::Wished(wished) => self.note("wish.ignored", Some(&wished.by), now),
             Event::Deadline => self.on_deadline(now),
         }
         self.keep_lines();

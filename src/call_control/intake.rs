@@ -24,7 +24,7 @@ use crate::phone::{CallingCode, PartyNumber, SipHeaders};
 use crate::routing::{self, Action, RejectCode, RejectReason, Target};
 use crate::session::{CallFacts, Session};
 use crate::store::{Alias, Expect, Health, StoreError, Tx, Write};
-use crate::tool::plugin::CallContext;
+use crate::tool::context::{CallContext, Wishes};
 use crate::wire::join_token;
 
 /// SIP: the callee declines; what a call without our token gets.
@@ -435,6 +435,8 @@ impl CallControl {
             route: record.route.clone(),
             session: Some(session.name.clone()),
             vars: session.vars.iter().chain(vars).map(|(key, value)| (key.clone(), value.clone())).collect(),
+            history: Vec::new(),
+            wishes: Wishes::default(),
         };
         Ok((terms, Plan { session: Arc::clone(session), accept_body, context }))
     }

@@ -27,7 +27,7 @@ use crate::openai::dialect;
 use crate::openai::sideband::{Sideband, SidebandItem};
 use crate::session::Session;
 use crate::store::{Committed, StoreError, Tx, Write};
-use crate::tool::plugin::CallContext;
+use crate::tool::context::CallContext;
 
 /// How long a call that is over is kept at hand for the carrier's last reports.
 const LINGER: Duration = Duration::from_secs(1);

@@ -3,6 +3,8 @@
 //! A tool call always gets an answer that the model can speak about. What went wrong inside a tool is
 //! for the operator's log, never for the caller's ear: a trap is not shown verbatim.
 
+pub mod context;
+pub mod hooks;
 pub mod plugin;
 pub mod schema;
 
@@ -15,7 +17,8 @@ use crate::call::event::{ToolCall, ToolFinished};
 use crate::call::record::ToolOutcomeKind;
 use crate::call::{HANG_UP_TOOL, TRANSFER_TOOL};
 use crate::session::{Session, ToolDefinition};
-use plugin::{CallContext, Failure, Plugin};
+use context::CallContext;
+use plugin::{Failure, Plugin};
 use schema::Schema;
 
 /// All tools of one configuration.
@@ -92,7 +95,7 @@ impl Toolbox {
                         parameters: tool.parameters.clone(),
                     },
                     schema,
-                    may_repeat: tool.read_only,
+                    may_repeat: tool.may_repeat,
                     time_max: tool
                         .timeout
                         .map_or(plugin.time_max(), |timeout| timeout.min(plugin.time_max())),

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use switchboard::clock::Timestamp;
 use switchboard::ids::CallId;
+use switchboard::tool::context::{CallContext, Wishes};
 use switchboard::tool::plugin::{
-    CallContext, Failure, Grants, Host, HostSettings, KeyValueStore, Limits, LoadError, NothingKept, Plugin,
+    Failure, Grants, Host, HostSettings, KeyValueStore, Limits, LoadError, NothingKept, Plugin,
     Settings,
 };
 
@@ -83,6 +84,8 @@ fn from(caller: Option<&str>) -> CallContext {
         route: Some("all".to_owned()),
         session: Some("shop".to_owned()),
         vars: BTreeMap::from([("shop".to_owned(), "さくら商店".to_owned())]),
+        history: Vec::new(),
+        wishes: Wishes::default(),
     }
 }
 

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::phone;
 
-wit_bindgen::generate!({ path: "../wit", world: "tool-plugin" });
+wit_bindgen::generate!({ path: "../wit/v0.1.0", world: "tool-plugin" });
 
 use exports::switchboard::plugin::tools::{CallContext, Guest, PluginInfo, ToolError};
 use switchboard::plugin::types::Tool;

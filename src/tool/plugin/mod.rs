@@ -21,7 +21,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::ids::CallId;
+use crate::tool::context::CallContext;
+use crate::tool::hooks::{CallEvent, Hook, IncomingAnswer};
 
 pub use engine::{Host, HostError, HostSettings};
 pub use kv::{Entry, KeyPage, KeyValueError, KeyValueStore, NothingKept};
@@ -55,29 +56,14 @@ pub struct PluginTool {
     pub description: String,
     /// JSON Schema of its arguments.
     pub parameters: Value,
-    /// It changes nothing.
-    pub read_only: bool,
+    /// Running it twice does no harm.
+    pub may_repeat: bool,
     /// The longest it wants to take.
     pub timeout: Option<Duration>,
-}
-
-/// What a tool may know about the call it serves.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CallContext {
-    /// Our id.
-    pub call_id: CallId,
-    /// Who calls; none when withheld.
-    pub caller: Option<String>,
-    /// The dialled number.
-    pub callee: Option<String>,
-    /// ISO 639-1.
-    pub language: Option<String>,
-    /// The route that took the call.
-    pub route: Option<String>,
-    /// The session it was answered with.
-    pub session: Option<String>,
-    /// The session's and the route's variables.
-    pub vars: BTreeMap<String, String>,
+    /// What the caller hears when the answer takes a while.
+    pub say_first: Option<String>,
+    /// Whether the model listens while it runs.
+    pub interruptible: bool,
 }
 
 /// Why a tool call of a plugin failed. The words of the first five are the plugin's own, meant for the
@@ -242,6 +228,47 @@ impl Plugin {
             Ok(_) => Ok(output),
             Err(error) => Err(Failure::BadOutput(error.to_string())),
         }
+    }
+}
+
+// === hooks ===
+
+impl Plugin {
+    /// The hooks that it exports, asks for and is granted.
+    pub fn hooks(&self) -> &[Hook] {
+        &[]
+    }
+
+    /// Asks it about a call that is offered.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`].
+    pub async fn incoming(
+        &self,
+        _context: &CallContext,
+        _headers: &[(String, String)],
+        _time: Duration,
+    ) -> Result<IncomingAnswer, Failure> {
+        Ok(IncomingAnswer::default())
+    }
+
+    /// Tells it of something that happened in a call.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`].
+    pub async fn event(&self, _context: &CallContext, _event: &CallEvent) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    /// Tells it that a call is over, with its record as JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`].
+    pub async fn ended(&self, _context: &CallContext, _record: &str) -> Result<(), Failure> {
+        Ok(())
     }
 }
 

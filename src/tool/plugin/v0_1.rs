@@ -13,10 +13,11 @@ use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 use super::engine::{Host, Ticker};
 use super::kv::{KeyValueError, KeyValueStore};
 use super::limits::{LogBudget, Watch};
-use super::{CallContext, Failure, LoadError, PluginTool, Settings};
+use super::{Failure, LoadError, PluginTool, Settings};
+use crate::tool::context::CallContext;
 
 wasmtime::component::bindgen!({
-    path: "plugins/wit",
+    path: "plugins/wit/v0.1.0",
     world: "tool-plugin",
     imports: { default: async },
     exports: { default: async },
@@ -100,8 +101,10 @@ impl Guest {
             parameters: serde_json::from_str(&tool.parameters).unwrap_or(Value::Null),
             name: tool.name,
             description: tool.description,
-            read_only: tool.read_only,
+            may_repeat: tool.read_only,
             timeout: tool.timeout_ms.map(|ms| Duration::from_millis(ms.into())),
+            say_first: None,
+            interruptible: true,
         });
         Ok(tools.collect())
     }
