@@ -457,6 +457,7 @@ impl CallControl {
             duration_max: Some(session.limits.duration),
             silence_max: session.limits.silence,
             tool_calls_max: session.limits.tool_calls,
+            tools: self.toolbox.terms(session),
             transfer_targets: session
                 .transfer
                 .iter()

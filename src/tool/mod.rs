@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::call::event::{ToolCall, ToolFinished};
 use crate::call::record::ToolOutcomeKind;
+use crate::call::terms::ToolTerms;
 use crate::call::{HANG_UP_TOOL, TRANSFER_TOOL};
 use crate::session::{Session, ToolDefinition};
 use context::CallContext;
@@ -33,6 +34,7 @@ struct Tool {
     schema: Schema,
     may_repeat: bool,
     time_max: Duration,
+    terms: ToolTerms,
     plugin: Plugin,
 }
 
@@ -96,6 +98,7 @@ impl Toolbox {
                     },
                     schema,
                     may_repeat: tool.may_repeat,
+                    terms: ToolTerms { say_first: tool.say_first.clone(), interruptible: tool.interruptible },
                     time_max: tool
                         .timeout
                         .map_or(plugin.time_max(), |timeout| timeout.min(plugin.time_max())),
@@ -131,6 +134,14 @@ impl Toolbox {
             offered.push(transfer_definition(session));
         }
         offered
+    }
+
+    /// What the life of a call must know of the tools that this session offers; ordinary ones are left out.
+    pub fn terms(&self, session: &Session) -> BTreeMap<String, ToolTerms> {
+        let of_session = self.tools.iter().filter(|(name, _)| session.offers(name));
+        let special =
+            of_session.filter(|(_, tool)| tool.terms.say_first.is_some() || !tool.terms.interruptible);
+        special.map(|(name, tool)| (name.clone(), tool.terms.clone())).collect()
     }
 
     /// Claims that running the tool twice does no harm, so that it need not be written down first.

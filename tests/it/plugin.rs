@@ -16,8 +16,7 @@ use switchboard::clock::Timestamp;
 use switchboard::ids::CallId;
 use switchboard::tool::context::{CallContext, Wishes};
 use switchboard::tool::plugin::{
-    Failure, Grants, Host, HostSettings, KeyValueStore, Limits, LoadError, NothingKept, Plugin,
-    Settings,
+    Failure, Grants, Host, HostSettings, KeyValueStore, Limits, LoadError, NothingKept, Plugin, Settings,
 };
 
 /// Longer than anything takes that is not meant to be stopped.

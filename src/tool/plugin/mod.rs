@@ -10,7 +10,6 @@ mod limits;
 mod settings;
 mod v0_1;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
