@@ -14,6 +14,7 @@ mod joining;
 mod openai;
 mod plugin;
 mod provider_faults;
+mod report;
 mod scenarios;
 mod signatures;
 mod sim_openai;
