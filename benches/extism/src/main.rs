@@ -7,11 +7,11 @@ use extism::{CompiledPlugin, Manifest, Plugin, PluginBuilder, Wasm};
 
 /// Calls that are measured, after a tenth of them to get warm.
 const CALLS: usize = 5_000;
+const GUEST: &[u8] = include_bytes!("../guest/echo.wasm");
 const ARGUMENTS: &str = r#"{"text":"hello"}"#;
 
 fn main() -> Result<(), extism::Error> {
-    let guest = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/echo.wasm");
-    let manifest = Manifest::new([Wasm::file(guest)]).with_timeout(Duration::from_secs(2));
+    let manifest = Manifest::new([Wasm::data(GUEST)]).with_timeout(Duration::from_secs(2));
     let compiled = CompiledPlugin::new(PluginBuilder::new(manifest).with_wasi(false))?;
     measure("fresh instance + call", || {
         let mut plugin = Plugin::new_from_compiled(&compiled)?;
