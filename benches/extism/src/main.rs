@@ -21,10 +21,7 @@ fn main() -> Result<(), extism::Error> {
     measure("reused instance, call", || plugin.call::<&str, &str>("echo", ARGUMENTS).map(str::len))
 }
 
-fn measure(
-    what: &str,
-    mut call: impl FnMut() -> Result<usize, extism::Error>,
-) -> Result<(), extism::Error> {
+fn measure(what: &str, mut call: impl FnMut() -> Result<usize, extism::Error>) -> Result<(), extism::Error> {
     for _ in 0..CALLS / 10 {
         call()?;
     }
