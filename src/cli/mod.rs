@@ -9,6 +9,7 @@ mod demo;
 mod load;
 mod logging;
 mod serve;
+mod tools;
 mod view;
 
 use std::path::PathBuf;
@@ -39,6 +40,8 @@ enum Command {
     Check(check::Arguments),
     /// Read the calls that were kept.
     Calls(calls::Arguments),
+    /// Look at the tools that models can call, and try one.
+    Tools(tools::Arguments),
     /// Play many simulated calls at once against `serve` in a process of its own, and print times.
     Load(load::Arguments),
 }
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
             Command::Load(arguments) => load::run(arguments).await,
             Command::Check(arguments) => check::run(&cli.config, arguments).await,
             Command::Calls(arguments) => calls::run(&cli.config, arguments).await,
+            Command::Tools(arguments) => tools::run(&cli.config, arguments).await,
         }
     });
     match ended {

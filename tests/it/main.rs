@@ -11,6 +11,7 @@ mod config;
 mod conversation;
 mod docs;
 mod harness;
+mod http_tools;
 mod joining;
 mod openai;
 mod outbound;
