@@ -28,6 +28,8 @@ use crate::openai::{self, Deadlines, rest, sideband};
 use crate::phone::CallingCode;
 use crate::secret::Secret;
 use crate::store::{Expect, OpenError, Store, StoreError, Tx, Write};
+use crate::tool::http::{self as http_tool, HttpTool};
+use crate::tool::outbound::SystemResolver;
 use crate::tool::plugin::{self, Host, LoadError, Plugin};
 use crate::tool::{Toolbox, ToolboxError};
 use crate::wire::join_token::JoinKey;
@@ -205,12 +207,19 @@ pub async fn load_tools(config: &Config, store: &Store) -> Result<Toolbox, Start
             source: Box::new(source),
         })?);
     }
-    let toolbox = Toolbox::new(plugins)?;
+    let toolbox = Toolbox::of(plugins, http_tools(config))
+        .map_err(|errors| StartError::Tools(config.misfits(&errors).render(false)))?;
     let problems = config.check_tools(&toolbox.names());
     if !problems.is_empty() {
         return Err(StartError::Tools(problems.render(false)));
     }
     Ok(toolbox)
+}
+
+/// The HTTP tools of the configuration; nothing is sent yet.
+pub fn http_tools(config: &Config) -> Vec<HttpTool> {
+    let make = |settings: &http_tool::Settings| HttpTool::new(settings.clone(), Arc::new(SystemResolver));
+    config.tools.iter().map(make).collect()
 }
 
 fn control_settings(config: &Config) -> call_control::Settings {

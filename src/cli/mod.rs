@@ -11,6 +11,7 @@ mod logging;
 mod report;
 mod serve;
 mod source;
+mod tools;
 mod view;
 
 use std::io::Write as _;
@@ -44,6 +45,8 @@ enum Command {
     Calls(calls::Arguments),
     /// Sum up what was kept.
     Report(report::Arguments),
+    /// Look at the tools that models can call, and try one.
+    Tools(tools::Arguments),
     /// Play many simulated calls at once against `serve` in a process of its own, and print times.
     Load(load::Arguments),
 }
@@ -84,6 +87,7 @@ pub fn main() -> ExitCode {
             Command::Check(arguments) => check::run(&cli.config, arguments).await,
             Command::Report(arguments) => report::run(&cli.config, arguments).await,
             Command::Calls(arguments) => calls::run(&cli.config, arguments).await,
+            Command::Tools(arguments) => tools::run(&cli.config, arguments).await,
         }
     });
     match ended {

@@ -1,6 +1,7 @@
 //! All integration tests, in one binary: a file per behaviour, listed here.
 
 mod admin;
+mod backend;
 mod call;
 mod call_path;
 mod call_properties;
@@ -10,8 +11,10 @@ mod config;
 mod conversation;
 mod docs;
 mod harness;
+mod http_tools;
 mod joining;
 mod openai;
+mod outbound;
 mod plugin;
 mod provider_faults;
 mod report;

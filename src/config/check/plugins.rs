@@ -105,7 +105,8 @@ fn config_text(value: toml::Value) -> String {
     }
 }
 
-fn json(value: toml::Value) -> serde_json::Value {
+/// A value of TOML as JSON; moments become texts.
+pub(super) fn json(value: toml::Value) -> serde_json::Value {
     match value {
         toml::Value::String(text) => text.into(),
         toml::Value::Integer(number) => number.into(),
