@@ -7,6 +7,7 @@ mod call_path;
 mod call_properties;
 mod carrier;
 mod cli;
+mod cli_tools;
 mod config;
 mod conversation;
 mod docs;

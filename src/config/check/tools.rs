@@ -299,11 +299,11 @@ impl Checker<'_> {
             ("5xx", RetryOn::ServerError),
             ("429", RetryOn::TooMany),
         ];
-        let mut on = Some(Vec::new());
+        let (mut on, mut are_known) = (Vec::new(), true);
         for (at, word) in words.iter().enumerate() {
             match self.word(word, &place.key("on").index(at), &known) {
-                Some(reason) => drop(on.as_mut().map(|on: &mut Vec<RetryOn>| on.push(reason))),
-                None => on = None,
+                Some(reason) => on.push(reason),
+                None => are_known = false,
             }
         }
         let is_risky = matches!(method, Some("POST" | "PATCH"));
@@ -315,7 +315,7 @@ impl Checker<'_> {
             );
             return None;
         }
-        Some(Retry { attempts: attempts?, on: on? })
+        are_known.then_some(Retry { attempts: attempts?, on })
     }
 
     fn breaker(&mut self, raw: raw::ToolBreaker, place: &Place) -> Option<Option<breaker::Settings>> {
@@ -351,20 +351,18 @@ impl Checker<'_> {
 
     /// Patterns of what may be reached.
     fn follow(&mut self, raw: Vec<String>, place: &Place) -> Option<Vec<Pattern>> {
-        let mut patterns = Some(Vec::new());
+        let (mut patterns, mut are_good) = (Vec::new(), true);
         for (at, text) in raw.iter().enumerate() {
             match Pattern::parse(text) {
-                Ok(pattern) => {
-                    drop(patterns.as_mut().map(|patterns: &mut Vec<Pattern>| patterns.push(pattern)))
-                }
+                Ok(pattern) => patterns.push(pattern),
                 Err(error) => {
                     self.report(&codes::TOOL_PLACE, &place.index(at), "this is not a pattern")
                         .label(error.to_string());
-                    patterns = None;
+                    are_good = false;
                 }
             }
         }
-        patterns
+        are_good.then_some(patterns)
     }
 
     fn statuses(&mut self, raw: BTreeMap<String, String>, place: &Place) -> Option<BTreeMap<u16, Meaning>> {
