@@ -6,6 +6,7 @@
 pub mod context;
 pub mod generation;
 pub mod hooks;
+pub mod outbound;
 pub mod plugin;
 pub mod schema;
 
