@@ -38,6 +38,7 @@ fn settings(name: &str) -> Settings {
         config: BTreeMap::new(),
         grants: Grants { kv: Some(name.to_owned()) },
         limits: Limits { time: AMPLE, ..Limits::default() },
+        breaker: None,
     }
 }
 

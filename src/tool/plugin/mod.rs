@@ -6,6 +6,7 @@
 
 mod cache;
 mod engine;
+mod health;
 mod kv;
 mod limits;
 mod settings;
@@ -24,6 +25,8 @@ use tokio::time::Instant;
 
 use crate::tool::context::CallContext;
 use crate::tool::hooks::{CallEvent, Hook, IncomingAnswer};
+
+use health::Health;
 
 pub use cache::{CacheError, Origin};
 pub use engine::{Host, HostError, HostSettings};
@@ -47,6 +50,7 @@ struct Inner {
     tools: Vec<PluginTool>,
     guest: v0_1::Guest,
     places: Semaphore,
+    health: Health,
     loaded: Loaded,
 }
 
@@ -214,12 +218,27 @@ impl Plugin {
         self.inner.settings.limits.time
     }
 
+    /// Claims that it is not called at the moment, because it failed too often.
+    pub fn is_resting(&self) -> bool {
+        self.inner.health.is_resting()
+    }
+
     /// Calls a tool in a fresh instance. The answer is JSON, no longer than allowed.
     ///
     /// # Errors
     ///
     /// [`Failure`].
     pub async fn call(
+        &self,
+        context: &CallContext,
+        tool: &str,
+        arguments: &str,
+        time: Duration,
+    ) -> Result<String, Failure> {
+        self.inner.health.watch(self.call_anyway(context, tool, arguments, time)).await
+    }
+
+    async fn call_anyway(
         &self,
         context: &CallContext,
         tool: &str,
@@ -319,9 +338,11 @@ impl Host {
         let tools = guest.describe(settings).await.map_err(LoadError::Describe)?;
         check_tools(&tools)?;
         let places = Semaphore::new(settings.limits.concurrency);
+        let health = Health::new(&settings.name, settings.breaker, Arc::clone(&self.metrics));
         let loaded = Loaded { digest, origin: guest.origin, took: began.elapsed() };
         self.count(loaded.origin);
-        Ok(Plugin { inner: Arc::new(Inner { settings: settings.clone(), tools, guest, places, loaded }) })
+        let settings = settings.clone();
+        Ok(Plugin { inner: Arc::new(Inner { settings, tools, guest, places, health, loaded }) })
     }
 
     fn count(&self, origin: Origin) {
