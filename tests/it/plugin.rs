@@ -2,6 +2,7 @@
 //! anything. The guests of `plugins/test-guests` are named for what they do wrong.
 
 mod customer_lookup;
+mod health;
 mod loading;
 mod sandbox;
 mod source;

@@ -322,3 +322,6 @@ fn fingerprint(engine: &Engine) -> String {
     engine.precompile_compatibility_hash().hash(&mut feed);
     hex(&feed.0.finalize()[..8])
 }
+
+#[cfg(test)]
+mod tests;
