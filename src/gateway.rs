@@ -143,7 +143,7 @@ impl Gateway {
             store,
             openai,
             sidebands,
-            toolbox,
+            toolbox: Arc::new(toolbox),
             metrics: Arc::new(Metrics::new()),
             clock: Arc::clone(&clock),
             entropy,

@@ -65,7 +65,8 @@ pub struct CallControl {
     store: Store,
     openai: rest::Client,
     sidebands: sideband::Connector,
-    toolbox: Toolbox,
+    /// The tools of calls that begin now; a call keeps those it started with.
+    toolbox: Arc<Toolbox>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     entropy: Entropy,
@@ -94,7 +95,7 @@ pub struct Parts {
     /// The provider's sidebands.
     pub sidebands: sideband::Connector,
     /// The tools.
-    pub toolbox: Toolbox,
+    pub toolbox: Arc<Toolbox>,
     /// What operators watch.
     pub metrics: Arc<Metrics>,
     /// The time.
