@@ -426,8 +426,9 @@ impl CallControl {
         let instructions = session.instructions_for(&facts, vars, now).map_err(explain)?;
         let greeting = session.greeting_for(&facts, vars, now).map_err(explain)?;
         let toolbox = self.tools.current();
-        let accept_body = session.accept_body(&instructions, &toolbox.offered_in(session));
-        let terms = self.terms(session, greeting, &toolbox);
+        let tools = toolbox.offered_in(session);
+        let accept_body = session.accept_body(&instructions, &tools);
+        let terms = self.terms(&toolbox, session, greeting);
         let context = CallContext {
             call_id: record.id,
             caller: record.caller.clone(),
@@ -439,10 +440,10 @@ impl CallControl {
             history: Vec::new(),
             wishes: Wishes::default(),
         };
-        Ok((terms, Plan { session: Arc::clone(session), accept_body, context, toolbox }))
+        Ok((terms, Plan { toolbox, session: Arc::clone(session), accept_body, context }))
     }
 
-    fn terms(&self, session: &Session, greeting: Option<String>, toolbox: &Toolbox) -> Terms {
+    fn terms(&self, toolbox: &Toolbox, session: &Session, greeting: Option<String>) -> Terms {
         let turn_detection = session.protects_greeting().then(|| session.turn_detection_update().to_string());
         Terms {
             session: session.name.clone(),

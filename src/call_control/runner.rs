@@ -37,14 +37,14 @@ const LOOK_AGAIN: Duration = Duration::from_secs(3_600);
 
 /// How an offered call is answered.
 pub(super) struct Plan {
+    /// The tools at that moment; a call keeps them to its end.
+    pub toolbox: Arc<Toolbox>,
     /// The session that was chosen.
     pub session: Arc<Session>,
     /// The body of the accept.
     pub accept_body: String,
     /// What tools may know about the call.
     pub context: CallContext,
-    /// The tools there were when it began; the call keeps them until it ends.
-    pub toolbox: Arc<Toolbox>,
 }
 
 /// The task of one call.
@@ -249,7 +249,7 @@ impl Runner {
                     sideband.send(dialect::write(id, &command));
                 }
             }
-            Action::RunTool { call } if self.toolbox().may_repeat(&call.name) => self.run_tool(call),
+            Action::RunTool { call } if self.may_repeat(&call) => self.run_tool(call),
             Action::RunTool { call } => work.tools.push(call),
             Action::Keep(keep) => self.keep(keep, work, now),
         }
@@ -275,25 +275,25 @@ impl Runner {
         Some(self.requests.spawn(request(Arc::clone(&self.control), provider.call_id.clone())))
     }
 
-    /// The tools that the call began with.
-    fn toolbox(&self) -> Arc<Toolbox> {
-        self.plan.as_ref().map_or_else(|| self.control.tools.current(), |plan| Arc::clone(&plan.toolbox))
-    }
-
     fn run_tool(&mut self, call: ToolCall) {
-        let (toolbox, plan) = (self.toolbox(), self.plan.clone());
+        let plan = self.plan.clone();
         self.tools.spawn(async move {
-            let run = async {
-                match &plan {
-                    Some(plan) => toolbox.run(&plan.session, &plan.context, &call).await,
-                    None => failed(&call),
-                }
-            };
+            let Some(plan) = plan else { return failed(&call) };
+            let run = plan.toolbox.run(&plan.session, &plan.context, &call);
             AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
-                tracing::error!(tool = toolbox.label(&call.name), "a tool panicked");
+                tracing::error!(tool = plan.toolbox.label(&call.name), "a tool panicked");
                 failed(&call)
             })
         });
+    }
+
+    fn may_repeat(&self, call: &ToolCall) -> bool {
+        self.plan.as_ref().is_none_or(|plan| plan.toolbox.may_repeat(&call.name))
+    }
+
+    /// A tool's name as a metric label.
+    fn label<'a>(&self, tool: &'a str) -> &'a str {
+        self.plan.as_ref().map_or("unknown", |plan| plan.toolbox.label(tool))
     }
 
     fn keep(&self, keep: Keep, work: &mut Work, now: Timestamp) {
@@ -303,8 +303,7 @@ impl Runner {
             Keep::Line(line) => Write::Line(id, line),
             Keep::ToolCall(record) => {
                 if let Some(outcome) = record.outcome {
-                    let toolbox = self.toolbox();
-                    let tool = toolbox.label(&record.name);
+                    let tool = self.label(&record.name);
                     self.control.metrics.tool_call(tool, outcome.as_str(), now.since(record.requested));
                 }
                 Write::ToolCall(id, record)
