@@ -334,7 +334,7 @@ impl Host {
     ) -> Result<Plugin, LoadError> {
         let began = Instant::now();
         let (bytes, digest) = read(settings).await?;
-        let guest = v0_1::Guest::load(self, settings, bytes, kv).await?;
+        let guest = v0_1::Guest::load(self, settings, digest, bytes, kv).await?;
         let tools = guest.describe(settings).await.map_err(LoadError::Describe)?;
         check_tools(&tools)?;
         let places = Semaphore::new(settings.limits.concurrency);

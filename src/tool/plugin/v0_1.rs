@@ -63,10 +63,11 @@ impl Guest {
     pub async fn load(
         host: &Host,
         settings: &Settings,
+        digest: [u8; 32],
         bytes: Vec<u8>,
         kv: Option<Arc<dyn KeyValueStore>>,
     ) -> Result<Guest, LoadError> {
-        let (component, origin) = compile(host, settings, bytes).await?;
+        let (component, origin) = compile(host, settings, digest, bytes).await?;
         check_grants(&component, settings, kv.is_some())?;
         let misfit = |error: wasmtime::Error| LoadError::OtherInterface {
             path: settings.path.clone(),
@@ -174,7 +175,12 @@ impl Guest {
 }
 
 /// Compiles off the async threads: it takes from milliseconds to seconds of pure computing.
-async fn compile(host: &Host, settings: &Settings, bytes: Vec<u8>) -> Result<(Component, Origin), LoadError> {
+async fn compile(
+    host: &Host,
+    settings: &Settings,
+    digest: [u8; 32],
+    bytes: Vec<u8>,
+) -> Result<(Component, Origin), LoadError> {
     let path = settings.path.clone();
     // The magic number, then version 1 and layer 0: a core module (WebAssembly core specification, 5.5.16).
     if bytes.starts_with(b"\0asm\x01\0\0\0") {
@@ -187,7 +193,8 @@ async fn compile(host: &Host, settings: &Settings, bytes: Vec<u8>) -> Result<(Co
     }
     let (engine, cache) = (host.engine.clone(), host.cache.clone());
     let compiled =
-        tokio::task::spawn_blocking(move || cache::component(cache.as_deref(), &engine, &bytes)).await;
+        tokio::task::spawn_blocking(move || cache::component(cache.as_deref(), &engine, &digest, &bytes))
+            .await;
     match compiled {
         Ok(Ok(component)) => Ok(component),
         Ok(Err(error)) => Err(LoadError::NotAComponent { path, problem: format!("{error:#}") }),
