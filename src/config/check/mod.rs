@@ -75,6 +75,7 @@ impl Checker<'_> {
         let store = self.store(raw.store);
         let telemetry = self.telemetry(raw.telemetry);
         let plugin_places = self.plugin_places(&raw.plugins);
+        let grant_places = self.grant_places(&raw.plugins);
         let plugins = self.plugins(raw.plugins);
         let tool_places = self.tool_places(&raw.tools);
         let prices = self.prices(raw.pricing);
@@ -99,6 +100,7 @@ impl Checker<'_> {
             sessions,
             plugin_places,
             tool_places,
+            grant_places,
             warnings: Problems::default(),
         })
     }
