@@ -26,7 +26,15 @@ const PLUGINS: [&str; 4] = ["customer-lookup", "appointment-booking", "opening-h
 /// What lies in a plugin's folder and is not built from: what was built, and what is for people or `plugin test`.
 /// `tests/it/plugin/source.rs` has the same list.
 const NOT_SOURCE: [&str; 9] = [
-    "target", "node_modules", "dist", "__pycache__", ".venv", ".gitignore", "README.md", "plugin.toml", "tests.toml",
+    "target",
+    "node_modules",
+    "dist",
+    "__pycache__",
+    ".venv",
+    ".gitignore",
+    "README.md",
+    "plugin.toml",
+    "tests.toml",
 ];
 
 fn main() -> Result<()> {
@@ -56,7 +64,8 @@ fn build(plugins: &Path, name: &str) -> Result<Vec<u8>> {
         strip::component(&fs::read(folder.join("dist/plugin.wasm"))?)?
     } else {
         fs::create_dir_all(folder.join("dist"))?;
-        let arguments = ["-d", "../wit/v0.2.0", "-w", "tool-plugin", "componentize", "plugin", "-o", "dist/plugin.wasm"];
+        let arguments =
+            ["-d", "../wit/v0.2.0", "-w", "tool-plugin", "componentize", "plugin", "-o", "dist/plugin.wasm"];
         run(Command::new("componentize-py").current_dir(&folder).args(arguments))?;
         strip::component(&fs::read(folder.join("dist/plugin.wasm"))?)?
     };
