@@ -114,13 +114,15 @@ fn has_target() -> Result<bool> {
     Ok(output.status.success() && path.exists())
 }
 
-/// The digest of everything a plugin is built from: its own folder, the interface and, in Rust, the SDK;
+/// The digest of everything a plugin is built from: its own folder, the interface and, where
+/// it leans on it, the SDK;
 /// `tests/it/plugin/source.rs` computes the same.
 fn source_digest(plugins: &Path, name: &str) -> Result<String> {
     let mut files = Vec::new();
     sources(plugins, name, &mut files)?;
     sources(plugins, "wit", &mut files)?;
-    if plugins.join(name).join("Cargo.toml").exists() {
+    if fs::read_to_string(plugins.join(name).join("Cargo.toml")).is_ok_and(|text| text.contains("\"../sdk\""))
+    {
         sources(plugins, "sdk", &mut files)?;
     }
     files.sort();

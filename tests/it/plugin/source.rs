@@ -27,12 +27,13 @@ const NOT_SOURCE: [&str; 9] = [
 const PLUGINS: [&str; 4] = ["customer-lookup", "appointment-booking", "opening-hours", "test-guests"];
 
 /// The digest of everything a plugin is built from, as `plugins/build` computes it: its own folder, the
-/// interface and, in Rust, the SDK.
+/// interface and, where it leans on it, the SDK.
 fn source_digest(plugins: &Path, name: &str) -> String {
     let mut files = Vec::new();
     sources(plugins, name, &mut files);
     sources(plugins, "wit", &mut files);
-    if plugins.join(name).join("Cargo.toml").exists() {
+    if fs::read_to_string(plugins.join(name).join("Cargo.toml")).is_ok_and(|text| text.contains("\"../sdk\""))
+    {
         sources(plugins, "sdk", &mut files);
     }
     files.sort();
