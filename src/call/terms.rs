@@ -27,10 +27,21 @@ pub struct Terms {
     pub silence_max: Option<Duration>,
     /// How many tool calls one phone call may make.
     pub tool_calls_max: u32,
+    /// What the life of the call must know of the tools that are offered, by name; none for what is ordinary.
+    pub tools: BTreeMap<String, ToolTerms>,
     /// Where the built-in `transfer` tool may send the caller, by name.
     pub transfer_targets: BTreeMap<String, String>,
     /// What models cost.
     pub prices: Arc<Prices>,
+}
+
+/// What the life of a call must know of a tool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolTerms {
+    /// What the caller hears when the answer takes a while.
+    pub say_first: Option<String>,
+    /// Whether the model listens while it runs.
+    pub interruptible: bool,
 }
 
 /// How a call is opened.

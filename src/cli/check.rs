@@ -8,8 +8,9 @@ use clap::Args;
 
 use super::Failure;
 use crate::config::Config;
+use crate::gateway::http_tools;
 use crate::tool::Toolbox;
-use crate::tool::plugin::{Host, HostSettings};
+use crate::tool::plugin::{Host, HostSettings, KeyValueStore, NothingKept};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -20,7 +21,7 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure> {
     let config = super::load_config(path)?;
-    let tools = check_plugins(&config).await?;
+    let tools = toolbox(&config, &nothing_kept).await?;
     if !config.warnings.is_empty() {
         eprint!("{}", config.warnings.render(super::anstream_color()));
     }
@@ -38,13 +39,21 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
     Ok(())
 }
 
-/// Loads each plugin, without the store: what it would keep is nobody's business here.
-async fn check_plugins(config: &Config) -> Result<Toolbox, Failure> {
+/// How a plugin keeps its values, by the namespace that it was granted.
+pub(super) type Keeping<'a> = dyn Fn(&str) -> Arc<dyn KeyValueStore> + 'a;
+
+/// Keeps nothing: what a plugin would keep is nobody's business while it is only looked at.
+pub(super) fn nothing_kept(_: &str) -> Arc<dyn KeyValueStore> {
+    Arc::new(NothingKept)
+}
+
+/// Loads every plugin and puts all tools together.
+pub(super) async fn toolbox(config: &Config, keeping: &Keeping<'_>) -> Result<Toolbox, Failure> {
     let host = Host::new(&HostSettings::default())?;
     let mut plugins = Vec::new();
     let mut failures = Vec::new();
     for settings in &config.plugins {
-        let kv = settings.grants.kv.as_ref().map(|_| Arc::new(crate::tool::plugin::NothingKept) as _);
+        let kv = settings.grants.kv.as_deref().map(keeping);
         match host.load(settings, kv).await {
             Ok(plugin) => plugins.push(plugin),
             Err(error) => failures.push((settings.name.clone(), format!("{:#}", anyhow!(error)))),
@@ -53,7 +62,8 @@ async fn check_plugins(config: &Config) -> Result<Toolbox, Failure> {
     if !failures.is_empty() {
         return Err(Failure::Config(Box::new(config.unloadable(&failures))));
     }
-    let toolbox = Toolbox::new(plugins)?;
+    let toolbox = Toolbox::of(plugins, http_tools(config))
+        .map_err(|errors| Failure::Config(Box::new(config.misfits(&errors))))?;
     let problems = config.check_tools(&toolbox.names());
     if problems.is_empty() { Ok(toolbox) } else { Err(Failure::Config(Box::new(problems))) }
 }

@@ -2,6 +2,7 @@
 //! anything. The guests of `plugins/test-guests` are named for what they do wrong.
 
 mod customer_lookup;
+mod health;
 mod loading;
 mod sandbox;
 mod source;
@@ -16,8 +17,7 @@ use switchboard::clock::Timestamp;
 use switchboard::ids::CallId;
 use switchboard::tool::context::{CallContext, Wishes};
 use switchboard::tool::plugin::{
-    Failure, Grants, Host, HostSettings, KeyValueStore, Limits, LoadError, NothingKept, Plugin,
-    Settings,
+    Failure, Grants, Host, HostSettings, KeyValueStore, Limits, LoadError, NothingKept, Plugin, Settings,
 };
 
 /// Longer than anything takes that is not meant to be stopped.
@@ -39,6 +39,7 @@ fn settings(name: &str) -> Settings {
         config: BTreeMap::new(),
         grants: Grants { kv: Some(name.to_owned()) },
         limits: Limits { time: AMPLE, ..Limits::default() },
+        breaker: None,
     }
 }
 

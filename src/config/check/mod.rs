@@ -3,14 +3,18 @@
 //! Each function reads all of its table before it gives up, so that all problems are told at once:
 //! values are read into options first and put together at the end.
 
+mod mcp;
+mod params;
 mod plugins;
 mod routes;
 mod server;
 mod sessions;
 mod speech;
 mod templates;
+mod tools;
 mod vendors;
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,7 +26,7 @@ use super::defaults::Defaults;
 use super::document::{Document, Place};
 use super::forms::{Count, Number};
 use super::problem::{Location, Problem, Problems};
-use super::raw::Raw;
+use super::raw::{self, Raw};
 use super::suggest::{did_you_mean, list};
 use super::{Config, Features, units};
 
@@ -55,6 +59,11 @@ pub(super) fn check(
     config.filter(|_| !problems.has_errors())
 }
 
+/// The names of all variables that any session sets.
+fn session_vars(sessions: &BTreeMap<String, raw::Session>) -> impl Iterator<Item = String> {
+    sessions.values().filter_map(|session| session.vars.as_ref()).flat_map(|vars| vars.keys().cloned())
+}
+
 impl Checker<'_> {
     fn config(&mut self, raw: Raw) -> Option<Config> {
         let has_twilio = self.document.has(&Place::of(&["twilio"]));
@@ -67,9 +76,12 @@ impl Checker<'_> {
         let telemetry = self.telemetry(raw.telemetry);
         let plugin_places = self.plugin_places(&raw.plugins);
         let plugins = self.plugins(raw.plugins);
+        let tool_places = self.tool_places(&raw.tools);
         let prices = self.prices(raw.pricing);
         let has_routes = self.document.has(&Place::of(&["routes"]));
         let routes = self.routes(raw.routes, has_routes, &raw.sessions);
+        let known_vars = routes.variables().chain(session_vars(&raw.sessions)).collect();
+        let tools = self.tools(raw.tools, &known_vars);
         let sessions = self.sessions(raw.sessions, &routes);
         Some(Config {
             server: server?,
@@ -80,11 +92,13 @@ impl Checker<'_> {
             store: store?,
             telemetry: telemetry?,
             plugins: plugins?,
+            tools: tools?,
             prices,
             routes: routes.into_routes(),
             offered: offered_tools(self.document, &sessions),
             sessions,
             plugin_places,
+            tool_places,
             warnings: Problems::default(),
         })
     }

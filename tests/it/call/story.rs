@@ -195,6 +195,7 @@ pub fn terms() -> Terms {
         duration_max: None,
         silence_max: None,
         tool_calls_max: 100,
+        tools: Default::default(),
         transfer_targets: [("sales".to_owned(), "tel:+81300000001".to_owned())].into(),
         prices: Arc::new(Prices([("realtime".to_owned(), realtime), ("scribe".to_owned(), scribe)].into())),
     }
@@ -401,6 +402,7 @@ fn describe_event(event: &Event) -> String {
         Event::ToolFinished(finished) => format!("tool {} answers", finished.tool_call),
         Event::Carrier(event) => describe_carrier_event(event),
         Event::Command(Command::HangUp) => "the operator hangs up".into(),
+        Event::Wished(wished) => format!("({} wants {:?})", wished.by, wished.wish),
         Event::Deadline => "(deadline)".into(),
     }
 }
