@@ -2,6 +2,7 @@
 
 use super::carrier;
 use super::event::{AcceptAnswer, Action, Offer, Verdict};
+use super::listening::Listening;
 use super::record::{EndedReason, Provider, State};
 use super::step::Call;
 use super::terms::Terms;
@@ -57,6 +58,7 @@ impl Call {
         if let Some(provider) = &mut self.record.provider {
             provider.model = Some(terms.model.clone());
         }
+        self.listening = Listening::begun(terms.turn_detection.as_ref());
         self.terms = Some(terms);
         self.actions.push(Action::Accept);
     }

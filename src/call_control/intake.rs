@@ -9,6 +9,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
 
+use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
 use super::registry::Message;
@@ -16,7 +17,7 @@ use super::runner::Plan;
 use super::{CallControl, DeliverError, Place};
 use crate::call::event::{Event, Offer, Verdict};
 use crate::call::record::{CallRecord, Carrier, EndedReason, JoinedBy, Path, State};
-use crate::call::terms::{Greeting, Terms};
+use crate::call::terms::{Greeting, Terms, TurnDetection};
 use crate::call::{Beginning, Call};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, CallSid, ProviderCallId, SipCallId, WebhookId};
@@ -444,7 +445,6 @@ impl CallControl {
     }
 
     fn terms(&self, toolbox: &Toolbox, session: &Session, greeting: Option<String>) -> Terms {
-        let turn_detection = session.protects_greeting().then(|| session.turn_detection_update().to_string());
         Terms {
             session: session.name.clone(),
             model: session.model.clone(),
@@ -454,8 +454,7 @@ impl CallControl {
                 Some(text) if text.trim().is_empty() => Greeting::ByInstructions,
                 Some(text) => Greeting::Prompt(text),
             },
-            turn_detection_after_greeting: turn_detection
-                .and_then(|json| serde_json::value::RawValue::from_string(json).ok()),
+            turn_detection: turn_detection(session),
             duration_max: Some(session.limits.duration),
             silence_max: session.limits.silence,
             tool_calls_max: session.limits.tool_calls,
@@ -612,6 +611,17 @@ fn carrier_of(asked: &Asked) -> Carrier {
         bridged: None,
         leg_duration_s: None,
     }
+}
+
+/// Turn detection in the dialect's words; none where the session has none.
+fn turn_detection(session: &Session) -> Option<TurnDetection> {
+    session.turn_detection.as_ref()?;
+    let json = |value: serde_json::Value| RawValue::from_string(value.to_string()).ok();
+    Some(TurnDetection {
+        usual: json(session.turn_detection_update())?,
+        deferring: json(session.turn_detection_deferring())?,
+        is_off_at_first: session.protects_greeting(),
+    })
 }
 
 fn known((alias, joined_by): (Option<Alias>, JoinedBy)) -> Option<(Alias, JoinedBy)> {

@@ -53,7 +53,7 @@ fn change_terms(shape: u8, terms: &mut Terms) {
         _ => Greeting::Prompt("はい".into()),
     };
     if shape & 4 != 0 {
-        terms.turn_detection_after_greeting = Some(story::json("{}"));
+        terms.turn_detection = story::turn_detection(true);
     }
     if shape & 8 != 0 {
         terms.silence_max = Some(Duration::from_secs(u64::from(shape & 3) * 5));
