@@ -373,6 +373,7 @@ impl Call {
     pub(super) fn keep_keys(&mut self) -> Option<Keys> {
         let keys = self.keys.take()?;
         self.transcript.keys(keys.digits.chars().count(), keys.started, keys.last);
+        self.pressed = Some(keys.digits.clone());
         Some(keys)
     }
 

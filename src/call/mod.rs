@@ -32,4 +32,4 @@ mod wishes;
 pub use conversation::{HANG_UP_TOOL, TRANSFER_TOOL};
 pub use event::{Action, Event};
 pub use step::{Beginning, Call};
-pub use wishes::{VARIABLES_MAX, is_variable_name};
+pub use wishes::variable_problem;

@@ -55,6 +55,8 @@ pub struct Call {
     pub(super) is_greeting: bool,
     pub(super) listening: Listening,
     pub(super) fillers: Fillers,
+    /// The row of keys that was pressed last, for whoever is told of it.
+    pub(super) pressed: Option<String>,
     /// What plugins want, waiting for the sideband.
     pub(super) waiting_wishes: Vec<Wished>,
     pub(super) forward_to: Option<String>,
@@ -142,6 +144,7 @@ impl Call {
             is_greeting: false,
             listening: Listening::default(),
             fillers: Fillers::default(),
+            pressed: None,
             waiting_wishes: Vec::new(),
             forward_to: None,
             leg_over_at: None,
@@ -160,6 +163,11 @@ impl Call {
     /// The terms it was answered on, once it was offered.
     pub fn terms(&self) -> Option<&Terms> {
         self.terms.as_ref()
+    }
+
+    /// The row of keys that was pressed since this was last asked; it is kept nowhere.
+    pub fn take_pressed(&mut self) -> Option<String> {
+        self.pressed.take()
     }
 
     /// When [`Event::Deadline`] is wanted at the latest.

@@ -4,6 +4,8 @@
 //! the line goes, a transfer to a target of the session. While the sideband is not up, wishes wait for
 //! it. Every wish is noted with the plugin that had it, and so is why nothing came of one.
 
+use std::collections::BTreeMap;
+
 use super::event::{ContextRole, ProviderCommand, Wish, Wished};
 use super::fillers::say_exactly;
 use super::leave::{Do, Exit};
@@ -14,7 +16,7 @@ use crate::clock::Timestamp;
 /// until then has something else wrong.
 const WAITING_MAX: usize = 16;
 /// How many variables a call has at most.
-pub const VARIABLES_MAX: usize = 64;
+const VARIABLES_MAX: usize = 64;
 /// The longest name of a variable, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 /// The longest value of a variable, in bytes: a sentence or a small JSON, which every tool call carries.
@@ -103,20 +105,10 @@ impl Call {
     }
 
     fn set_variable(&mut self, by: &str, name: &str, value: &str, now: Timestamp) {
-        let vars = &mut self.record.vars;
-        let refused = if !is_variable_name(name) {
-            Some("a variable's name has letters, digits and `_`, at most 64")
-        } else if value.len() > VALUE_BYTES_MAX {
-            Some("a variable's value has at most 4 KiB")
-        } else if vars.len() >= VARIABLES_MAX && !vars.contains_key(name) {
-            Some("a call has at most 64 variables")
-        } else {
-            None
-        };
-        match refused {
+        match variable_problem(&self.record.vars, name, value) {
             Some(why) => self.note_wish("wish.ignored", by, why, now),
             None => {
-                vars.insert(name.to_owned(), value.to_owned());
+                self.record.vars.insert(name.to_owned(), value.to_owned());
                 self.record_has_changed();
                 self.note_wish("wish.set_variable", by, name, now);
             }
@@ -129,8 +121,21 @@ impl Call {
     }
 }
 
+/// What is wrong with a variable that is to be put to these; none when it can be.
+pub fn variable_problem(vars: &BTreeMap<String, String>, name: &str, value: &str) -> Option<&'static str> {
+    if !is_variable_name(name) {
+        Some("a variable's name has letters, digits and `_`, at most 64")
+    } else if value.len() > VALUE_BYTES_MAX {
+        Some("a variable's value has at most 4 KiB")
+    } else if vars.len() >= VARIABLES_MAX && !vars.contains_key(name) {
+        Some("a call has at most 64 variables")
+    } else {
+        None
+    }
+}
+
 /// Claims that templates can name such a variable.
-pub fn is_variable_name(name: &str) -> bool {
+fn is_variable_name(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let begins_well = name.bytes().next().is_some_and(|first| !first.is_ascii_digit());
     begins_well && name.len() <= NAME_BYTES_MAX && name.bytes().all(is_plain)

@@ -4,11 +4,13 @@
 //! for the operator's log, never for the caller's ear: a trap is not shown verbatim.
 
 pub mod context;
+pub mod embedded;
 pub mod hooks;
 pub mod plugin;
 pub mod schema;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -19,13 +21,19 @@ use crate::call::terms::ToolTerms;
 use crate::call::{HANG_UP_TOOL, TRANSFER_TOOL};
 use crate::session::{Session, ToolDefinition};
 use context::CallContext;
+use embedded::Embedded;
+use hooks::{Hook, Hooked, Hooks};
 use plugin::{Failure, Plugin};
 use schema::Schema;
+
+/// In place of a plugin's name, for tools of the embedding program.
+const EMBEDDED: &str = "(embedded)";
 
 /// All tools of one configuration.
 #[derive(Debug, Default)]
 pub struct Toolbox {
     tools: BTreeMap<String, Tool>,
+    hooks: Hooks,
 }
 
 #[derive(Debug)]
@@ -35,7 +43,15 @@ struct Tool {
     may_repeat: bool,
     time_max: Duration,
     terms: ToolTerms,
-    plugin: Plugin,
+    wants_history: bool,
+    hand: Hand,
+}
+
+/// What carries a tool out.
+#[derive(Debug)]
+enum Hand {
+    Plugin(Plugin),
+    Embedded(Embedded),
 }
 
 /// A tool that cannot be offered.
@@ -79,7 +95,9 @@ impl Toolbox {
     /// [`ToolboxError`] where two tools have one name or a schema is none.
     pub fn new(plugins: impl IntoIterator<Item = Plugin>) -> Result<Toolbox, ToolboxError> {
         let mut tools: BTreeMap<String, Tool> = BTreeMap::new();
+        let mut hooked: Vec<Arc<dyn Hooked>> = Vec::new();
         for plugin in plugins {
+            hooked.push(Arc::new(plugin.clone()));
             for tool in plugin.tools() {
                 let (tool_name, plugin_name) = (|| tool.name.clone(), || plugin.name().to_owned());
                 if [HANG_UP_TOOL, TRANSFER_TOOL].contains(&tool.name.as_str()) {
@@ -102,15 +120,63 @@ impl Toolbox {
                     time_max: tool
                         .timeout
                         .map_or(plugin.time_max(), |timeout| timeout.min(plugin.time_max())),
-                    plugin: plugin.clone(),
+                    wants_history: false,
+                    hand: Hand::Plugin(plugin.clone()),
                 };
                 if let Some(other) = tools.insert(tool.name.clone(), entry) {
-                    let first = other.plugin.name().to_owned();
+                    let first = other.provider().to_owned();
                     return Err(ToolboxError::Twice { tool: tool_name(), first, second: plugin_name() });
                 }
             }
         }
-        Ok(Toolbox { tools })
+        Ok(Toolbox { tools, hooks: Hooks::new(hooked) })
+    }
+
+    /// The same, with a tool of the embedding program; it takes the place of one with its name.
+    ///
+    /// # Errors
+    ///
+    /// [`ToolboxError::Schema`].
+    pub fn with_embedded(mut self, tool: Embedded) -> Result<Toolbox, ToolboxError> {
+        let name = tool.definition.name.clone();
+        let schema = Schema::compile(&tool.definition.parameters).map_err(|source| ToolboxError::Schema {
+            tool: name.clone(),
+            plugin: EMBEDDED.to_owned(),
+            source,
+        })?;
+        let entry = Tool {
+            definition: tool.definition.clone(),
+            schema,
+            may_repeat: tool.may_repeat,
+            time_max: tool.time_max,
+            terms: tool.terms.clone(),
+            wants_history: tool.wants_history,
+            hand: Hand::Embedded(tool),
+        };
+        self.tools.insert(name, entry);
+        Ok(self)
+    }
+
+    /// The same, with these who are asked or told at moments of a call instead of the plugins.
+    pub fn with_hooks(mut self, hooks: Hooks) -> Toolbox {
+        self.hooks = hooks;
+        self
+    }
+
+    /// Who is asked or told at moments of a call.
+    pub fn hooks(&self) -> &Hooks {
+        &self.hooks
+    }
+
+    /// Claims that the tool wants to know, and may know, what was said in a call so far.
+    pub fn wants_history(&self, name: &str) -> bool {
+        self.tools.get(name).is_some_and(|tool| tool.wants_history)
+    }
+
+    /// Claims that anything here wants to know what was said in a call so far.
+    pub fn any_wants_history(&self) -> bool {
+        self.tools.values().any(|tool| tool.wants_history)
+            || self.hooks.at(Hook::Event).any(|hooked| hooked.wants_history())
     }
 
     /// The names of all tools, the built-in ones included.
@@ -182,16 +248,24 @@ impl Tool {
         let arguments: Value =
             serde_json::from_str(text).map_err(|error| invalid(format!("not JSON: {error}")))?;
         self.schema.check(&arguments).map_err(invalid)?;
-        let output = self
-            .plugin
-            .call(context, &self.definition.name, text, self.time_max)
-            .await
-            .map_err(|failure| self.explain(failure))?;
+        let called = match &self.hand {
+            Hand::Plugin(plugin) => plugin.call(context, &self.definition.name, text, self.time_max).await,
+            Hand::Embedded(tool) => tool.call(context, text).await,
+        };
+        let output = called.map_err(|failure| self.explain(failure))?;
         if output.len() > output_bytes_max {
             let message = "the answer is too long to be spoken about; ask for less".to_owned();
             return Err((ToolOutcomeKind::BadOutput, message));
         }
         Ok(output)
+    }
+
+    /// Who provides it.
+    fn provider(&self) -> &str {
+        match &self.hand {
+            Hand::Plugin(plugin) => plugin.name(),
+            Hand::Embedded(_) => EMBEDDED,
+        }
     }
 
     /// What the model is told, and what the operator reads in the log.
@@ -212,7 +286,7 @@ impl Tool {
         if is_ours {
             tracing::warn!(
                 tool = self.definition.name,
-                plugin = self.plugin.name(),
+                plugin = self.provider(),
                 outcome = kind.as_str(),
                 failure = %failure,
                 "a tool call failed"

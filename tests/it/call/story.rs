@@ -211,6 +211,7 @@ pub fn offer(verdict: Verdict) -> Event {
         joined_by: JoinedBy::Token,
         sip_headers: Vec::new(),
         verdict,
+        hooks: FromHooks::default(),
     }))
 }
 
