@@ -85,7 +85,7 @@ impl CallControl {
         choice: &mut Choice,
         headers: &[(String, String)],
     ) -> Beginnings {
-        let mut beginnings = Beginnings::new(Arc::clone(&self.toolbox));
+        let mut beginnings = Beginnings::new(self.tools.current());
         let toolbox = Arc::clone(&beginnings.toolbox);
         let Choice::Answer { session, vars, .. } = &*choice else { return beginnings };
         if !toolbox.hooks().any_at(Hook::Incoming) {

@@ -345,7 +345,7 @@ impl CallControl {
     ) -> Beginnings {
         match choice {
             Ok(choice) => self.ask_hooks(record, choice, headers).await,
-            Err(_) => Beginnings::new(Arc::clone(&self.toolbox)),
+            Err(_) => Beginnings::new(self.tools.current()),
         }
     }
 

@@ -30,7 +30,7 @@ use crate::phone::CallingCode;
 use crate::routing::Routes;
 use crate::session::Session;
 use crate::store::{Alias, Store, StoreError, Write};
-use crate::tool::Toolbox;
+use crate::tool::generation::Generations;
 use crate::wire::join_token::JoinKey;
 
 pub use intake::{Asked, Delivery, DialPlan, Offered};
@@ -68,8 +68,7 @@ pub struct CallControl {
     store: Store,
     openai: rest::Client,
     sidebands: sideband::Connector,
-    /// The tools of calls that begin now; a call keeps those it started with.
-    toolbox: Arc<Toolbox>,
+    tools: Arc<Generations>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     entropy: Entropy,
@@ -97,8 +96,8 @@ pub struct Parts {
     pub openai: rest::Client,
     /// The provider's sidebands.
     pub sidebands: sideband::Connector,
-    /// The tools.
-    pub toolbox: Arc<Toolbox>,
+    /// The tools, of which a call gets the newest when it begins.
+    pub tools: Arc<Generations>,
     /// What operators watch.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -135,7 +134,7 @@ impl CallControl {
             store: parts.store,
             openai: parts.openai,
             sidebands: parts.sidebands,
-            toolbox: parts.toolbox,
+            tools: parts.tools,
             metrics: parts.metrics,
             clock: parts.clock,
             entropy: parts.entropy,
@@ -154,6 +153,11 @@ impl CallControl {
     /// What operators watch.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// The tools.
+    pub fn tools(&self) -> &Generations {
+        &self.tools
     }
 
     /// How many calls are being looked after.

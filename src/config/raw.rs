@@ -233,6 +233,7 @@ tables! {
         config: BTreeMap<String, toml::Value>,
         allow: Allow,
         limits: PluginLimits,
+        breaker: WordOr<Breaker>,
     }
 
     Allow {
@@ -245,6 +246,11 @@ tables! {
         output: String,
         log: String,
         concurrency: Count,
+    }
+
+    Breaker {
+        failures: Count,
+        open_for: String,
     }
 
     Price {

@@ -3,9 +3,12 @@
 //! A tool call always gets an answer that the model can speak about. What went wrong inside a tool is
 //! for the operator's log, never for the caller's ear: a trap is not shown verbatim.
 
+pub mod breaker;
 pub mod context;
 pub mod embedded;
+pub mod generation;
 pub mod hooks;
+pub mod outbound;
 pub mod plugin;
 pub mod schema;
 
@@ -34,6 +37,7 @@ const EMBEDDED: &str = "(embedded)";
 pub struct Toolbox {
     tools: BTreeMap<String, Tool>,
     hooks: Hooks,
+    plugins: Vec<Plugin>,
 }
 
 #[derive(Debug)]
@@ -95,9 +99,10 @@ impl Toolbox {
     /// [`ToolboxError`] where two tools have one name or a schema is none.
     pub fn new(plugins: impl IntoIterator<Item = Plugin>) -> Result<Toolbox, ToolboxError> {
         let mut tools: BTreeMap<String, Tool> = BTreeMap::new();
-        let mut hooked: Vec<Arc<dyn Hooked>> = Vec::new();
-        for plugin in plugins {
-            hooked.push(Arc::new(plugin.clone()));
+        let plugins: Vec<Plugin> = plugins.into_iter().collect();
+        let hooked = plugins.iter().map(|plugin| Arc::new(plugin.clone()) as Arc<dyn Hooked>);
+        let hooks = Hooks::new(hooked);
+        for plugin in &plugins {
             for tool in plugin.tools() {
                 let (tool_name, plugin_name) = (|| tool.name.clone(), || plugin.name().to_owned());
                 if [HANG_UP_TOOL, TRANSFER_TOOL].contains(&tool.name.as_str()) {
@@ -129,7 +134,7 @@ impl Toolbox {
                 }
             }
         }
-        Ok(Toolbox { tools, hooks: Hooks::new(hooked) })
+        Ok(Toolbox { tools, plugins, hooks })
     }
 
     /// The same, with a tool of the embedding program; it takes the place of one with its name.
@@ -177,6 +182,11 @@ impl Toolbox {
     pub fn any_wants_history(&self) -> bool {
         self.tools.values().any(|tool| tool.wants_history)
             || self.hooks.at(Hook::Event).any(|hooked| hooked.wants_history())
+    }
+
+    /// The plugins, in the order of the configuration.
+    pub fn plugins(&self) -> &[Plugin] {
+        &self.plugins
     }
 
     /// The names of all tools, the built-in ones included.
