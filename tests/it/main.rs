@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod conversation;
 mod docs;
+mod following;
 mod harness;
 mod joining;
 mod openai;

@@ -375,6 +375,11 @@ pub fn caller_status(status: &str) -> Event {
     Event::Carrier(CarrierEvent::Caller { status: status.into() })
 }
 
+/// The plugin `orders` wants something, for a tool call or for none.
+pub fn wished(tool_call: Option<&str>, wish: Wish) -> Event {
+    Event::Wished(Wished { by: "orders".into(), tool_call: tool_call.map(ToolCallId::from), wish })
+}
+
 pub fn hang_up() -> Event {
     Event::Command(Command::HangUp)
 }

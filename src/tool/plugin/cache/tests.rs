@@ -131,11 +131,7 @@ fn an_entry_of_another_plugin_or_engine_does_not_pass_for_this_one() {
 
     let foreign = engine(false);
     let cache = Cache::open(&room.path(), &foreign).unwrap();
-    assert_eq!(
-        origin_in(&cache, &foreign, EMPTY),
-        Origin::Compiled,
-        "another engine's name"
-    );
+    assert_eq!(origin_in(&cache, &foreign, EMPTY), Origin::Compiled, "another engine's name");
     fs::copy(room.path().join(cache.name(&Sha256::digest(EMPTY).into())), &own).unwrap();
     assert_eq!(room.origin(), Origin::Distrusted, "of another engine, renamed");
 }
