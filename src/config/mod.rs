@@ -225,6 +225,8 @@ impl Config {
             let place = match origin {
                 Origin::Plugin(name) => self.plugin_places.get(name),
                 Origin::Http(name) => self.tool_places.get(name),
+                // It stands in no file.
+                Origin::Embedded => None,
             };
             let Some(location) = place else { continue };
             let (message, help) = match error {

@@ -11,6 +11,7 @@ mod cli_tools;
 mod config;
 mod conversation;
 mod docs;
+mod following;
 mod harness;
 mod http_tools;
 mod joining;
