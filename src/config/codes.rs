@@ -168,7 +168,7 @@ codes! {
         "`sha256` pins the plugin's file: 64 hexadecimal digits, as `sha256sum` prints them.";
     Error PLUGIN = "E0503", "the plugin cannot be loaded",
         "The file is there, but it is no plugin of this version, not the one that was pinned, or it uses what \
-         `allow` does not grant; the message says which. See plugins.md.";
+         `allow` does not grant; the message says which. See plugins/reference.md.";
     Error PRICE = "E0601", "not a price",
         "Prices are US dollars per million tokens, or per minute, and never negative.";
 }

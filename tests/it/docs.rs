@@ -18,10 +18,12 @@ fn read(path: &str) -> String {
 fn pages() -> Vec<PathBuf> {
     let mut pages =
         vec![root().join("README.md"), root().join("ARCHITECTURE.md"), root().join("CHANGELOG.md")];
-    for entry in std::fs::read_dir(root().join("docs")).expect("docs") {
-        let path = entry.expect("an entry").path();
-        if path.extension().is_some_and(|extension| extension == "md") {
-            pages.push(path);
+    for folder in ["docs", "docs/plugins"] {
+        for entry in std::fs::read_dir(root().join(folder)).expect(folder) {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path);
+            }
         }
     }
     pages

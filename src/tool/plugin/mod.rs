@@ -129,7 +129,7 @@ pub enum LoadError {
         pinned: String,
     },
     /// A core module.
-    #[error("{} is a core WebAssembly module, not a component: build it as docs/plugins.md tells", path.display())]
+    #[error("{} is a core WebAssembly module, not a component: build it as docs/plugins/README.md tells", path.display())]
     CoreModule {
         /// The file.
         path: PathBuf,
