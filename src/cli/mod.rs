@@ -8,6 +8,7 @@ mod check;
 mod demo;
 mod load;
 mod logging;
+pub mod plugin;
 mod report;
 mod serve;
 mod source;
@@ -42,6 +43,8 @@ enum Command {
     Check(check::Arguments),
     /// Read the calls that were kept.
     Calls(calls::Arguments),
+    /// Write, build and try out plugins.
+    Plugin(plugin::Arguments),
     /// Sum up what was kept.
     Report(report::Arguments),
     /// Play many simulated calls at once against `serve` in a process of its own, and print times.
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
             Command::Demo(arguments) => demo::run(&cli.config, arguments).await,
             Command::Load(arguments) => load::run(arguments).await,
             Command::Check(arguments) => check::run(&cli.config, arguments).await,
+            Command::Plugin(arguments) => plugin::run(&cli.config, arguments).await,
             Command::Report(arguments) => report::run(&cli.config, arguments).await,
             Command::Calls(arguments) => calls::run(&cli.config, arguments).await,
         }

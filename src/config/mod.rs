@@ -21,6 +21,7 @@ use crate::store;
 use crate::tool::plugin;
 use crate::twilio;
 
+pub mod alone;
 mod check;
 pub mod codes;
 mod defaults;

@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use crate::tool::plugin;
+
 use super::codes::{self, Code, Severity};
 use super::defaults::Defaults;
 use super::document::{Document, Place};
@@ -53,6 +55,21 @@ pub(super) fn check(
     let config = checker.config(raw);
     found.into_iter().for_each(|problem| problems.push(problem));
     config.filter(|_| !problems.has_errors())
+}
+
+/// Checks the plugins and nothing else; none when there were errors.
+pub(super) fn plugins_alone(
+    document: &Document<'_>,
+    directory: &Path,
+    defaults: &Defaults,
+    raw: Raw,
+    problems: &mut Problems,
+) -> Option<Vec<plugin::Settings>> {
+    let mut found = Vec::new();
+    let plugins =
+        Checker { document, directory, defaults, problems: &mut found }.plugins(raw.plugins);
+    found.into_iter().for_each(|problem| problems.push(problem));
+    plugins
 }
 
 impl Checker<'_> {
