@@ -72,6 +72,17 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
+impl Failure {
+    /// The reason, for whoever tells it themselves.
+    fn into_error(self) -> anyhow::Error {
+        match self {
+            Failure::Failed(error) | Failure::Misfit(error) | Failure::Unavailable(error) => error,
+            Failure::Config(problems) => anyhow::anyhow!(problems.render(false)),
+            Failure::Said => anyhow::anyhow!("it failed, and has said why"),
+        }
+    }
+}
+
 /// Runs the command that was typed.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();

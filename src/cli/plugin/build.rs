@@ -92,7 +92,8 @@ fn compile(manifest: &Manifest, options: Options) -> Result<Vec<u8>, Failure> {
 
 /// In one piece: a gateway that watches the file never sees half of it.
 fn write(path: &Path, component: &[u8]) -> anyhow::Result<()> {
-    let unfinished = path.with_extension("wasm.tmp");
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let unfinished = path.with_file_name(format!(".{name}.unfinished"));
     let written = std::fs::write(&unfinished, component).and_then(|()| std::fs::rename(&unfinished, path));
     written.with_context(|| format!("cannot write {}", path.display()))
 }

@@ -10,9 +10,9 @@ use sha2::{Digest as _, Sha256};
 use super::interfaces::Interfaces;
 use super::manifest::Manifest;
 use super::target::Target;
-use super::{build, hex, loading, source};
+use super::{hex, loading};
 use crate::cli::Failure;
-use crate::tool::plugin::{Plugin, PluginTool, Settings};
+use crate::tool::plugin::{About, Grants, PluginTool, Settings};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -44,7 +44,9 @@ pub(super) struct Sheet {
     interfaces: Interfaces,
     /// Whether it was built from the source beside it, where that is known.
     is_current: Option<bool>,
-    plugin: Plugin,
+    name: String,
+    about: About,
+    grants: Grants,
 }
 
 impl Sheet {
@@ -54,7 +56,7 @@ impl Sheet {
     ///
     /// It cannot be loaded.
     pub async fn load(settings: &Settings) -> Result<Sheet, Failure> {
-        let plugin = loading::look_at(settings).await?;
+        let (about, _) = loading::look_at(settings).await?;
         let component = std::fs::read(&settings.path)?;
         Ok(Sheet {
             path: settings.path.clone(),
@@ -62,7 +64,9 @@ impl Sheet {
             sha256: hex(&Sha256::digest(&component)),
             interfaces: Interfaces::of(&component).unwrap_or_default(),
             is_current: None,
-            plugin,
+            name: settings.name.clone(),
+            about,
+            grants: settings.grants.clone(),
         })
     }
 
@@ -72,17 +76,15 @@ impl Sheet {
     ///
     /// The source cannot be read.
     pub fn compare_source(&mut self, manifest: &Manifest) -> Result<(), Failure> {
-        let built_from = source::stamped(&std::fs::read(&self.path)?);
-        let now = source::digest(&manifest.folder, &build::sources_outside(manifest)?)?;
-        self.is_current = built_from.map(|digest| digest == now);
+        self.is_current = Some(super::is_current(&manifest.folder)?);
         Ok(())
     }
 
     /// For people.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        let version = self.interfaces.version.as_deref().unwrap_or("no interface of ours");
-        let _ = writeln!(text, "{} · {version} · {}", self.title(), size(self.bytes));
+        let (own, version, interface) = (&self.about.name, &self.about.version, self.about.interface);
+        let _ = writeln!(text, "{own} {version} · {interface} · {}", size(self.bytes));
         let mut row = |name: &str, words: &str| {
             let _ = writeln!(text, "  {name:<9} {words}");
         };
@@ -98,8 +100,8 @@ impl Sheet {
         if !self.interfaces.wasi.is_empty() {
             row("", &format!("WASI, of which nothing is granted: {}", wasi(&self.interfaces.wasi)));
         }
-        row("tools", if self.plugin.tools().is_empty() { "none" } else { "" });
-        for tool in self.plugin.tools() {
+        row("tools", if self.about.tools.is_empty() { "none" } else { "" });
+        for tool in &self.about.tools {
             write_tool(&mut text, tool);
         }
         text
@@ -107,13 +109,18 @@ impl Sheet {
 
     /// For programs.
     pub fn json(&self) -> Value {
-        let tools: Vec<Value> = self.plugin.tools().iter().map(tool_json).collect();
+        let wants: Vec<Value> = self.wants().map(|(need, granted)| json!({ "need": need, "granted": granted })).collect();
+        let tools: Vec<Value> = self.about.tools.iter().map(tool_json).collect();
         json!({
-            "name": self.plugin.name(),
+            "name": self.name,
+            "own_name": self.about.name,
+            "version": self.about.version,
             "file": self.path,
             "bytes": self.bytes,
             "sha256": self.sha256,
-            "interface": self.interfaces.version,
+            "interface": self.about.interface,
+            "wants": wants,
+            "granted_unasked": self.unused(),
             "imports": self.interfaces.imports,
             "exports": self.interfaces.exports,
             "wasi": self.interfaces.wasi,
@@ -122,11 +129,31 @@ impl Sheet {
         })
     }
 
-    fn title(&self) -> String {
-        self.plugin.name().to_owned()
+    /// What the plugin asks for, and whether it is granted.
+    fn wants(&self) -> impl Iterator<Item = (String, bool)> {
+        self.about.needs.iter().map(|need| (need.to_string(), self.grants.covers(need)))
     }
 
-    fn rows_of_needs(&self, _row: &mut dyn FnMut(&str, &str)) {}
+    /// What is granted and not asked for, by its place in `allow`.
+    fn unused(&self) -> Vec<String> {
+        self.grants.unused(&self.about.needs).into_iter().map(|unused| unused.place).collect()
+    }
+
+    fn rows_of_needs(&self, row: &mut dyn FnMut(&str, &str)) {
+        let mut wants: Vec<String> = self
+            .wants()
+            .map(|(need, is_granted)| format!("{need}  ({})", if is_granted { "granted" } else { "not granted" }))
+            .collect();
+        if wants.is_empty() {
+            wants.push("nothing that must be granted".to_owned());
+        }
+        for (at, line) in wants.iter().enumerate() {
+            row(if at == 0 { "wants" } else { "" }, line);
+        }
+        for place in self.unused() {
+            row("", &format!("`allow.{place}` is granted, and not asked for"));
+        }
+    }
 }
 
 fn write_tool(text: &mut String, tool: &PluginTool) {
