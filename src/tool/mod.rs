@@ -5,6 +5,7 @@
 
 pub mod context;
 pub mod hooks;
+pub mod outbound;
 pub mod plugin;
 pub mod schema;
 

@@ -1,6 +1,7 @@
 //! All integration tests, in one binary: a file per behaviour, listed here.
 
 mod admin;
+mod backend;
 mod call;
 mod call_path;
 mod call_properties;
@@ -12,6 +13,7 @@ mod docs;
 mod harness;
 mod joining;
 mod openai;
+mod outbound;
 mod plugin;
 mod provider_faults;
 mod report;
