@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::anyhow;
 use clap::Args;
 
 use super::Failure;
-use crate::config::Config;
+use crate::config::{Config, Problems};
 use crate::tool::Toolbox;
 use crate::tool::plugin::{Host, HostSettings};
 
@@ -20,9 +19,11 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure> {
     let config = super::load_config(path)?;
-    let tools = check_plugins(&config).await?;
-    if !config.warnings.is_empty() {
-        eprint!("{}", config.warnings.render(super::anstream_color()));
+    let (tools, unused) = check_plugins(&config).await?;
+    for warnings in [&config.warnings, &unused] {
+        if !warnings.is_empty() {
+            eprint!("{}", warnings.render(super::anstream_color()));
+        }
     }
     println!(
         "{} is good (routes: {}, sessions: {}, plugins: {}, tools: {})",
@@ -32,14 +33,14 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
         config.plugins.len(),
         tools.names().len()
     );
-    if arguments.deny_warnings && !config.warnings.is_empty() {
+    if arguments.deny_warnings && !(config.warnings.is_empty() && unused.is_empty()) {
         return Err(Failure::Said);
     }
     Ok(())
 }
 
-/// Loads each plugin, without the store: what it would keep is nobody's business here.
-async fn check_plugins(config: &Config) -> Result<Toolbox, Failure> {
+/// Loads each plugin, without the store: what it would keep is nobody's business here. Gives the warnings too.
+async fn check_plugins(config: &Config) -> Result<(Toolbox, Problems), Failure> {
     let host = Host::new(&HostSettings::default())?;
     let mut plugins = Vec::new();
     let mut failures = Vec::new();
@@ -47,13 +48,14 @@ async fn check_plugins(config: &Config) -> Result<Toolbox, Failure> {
         let kv = settings.grants.kv.as_ref().map(|_| Arc::new(crate::tool::plugin::NothingKept) as _);
         match host.load(settings, kv).await {
             Ok(plugin) => plugins.push(plugin),
-            Err(error) => failures.push((settings.name.clone(), format!("{:#}", anyhow!(error)))),
+            Err(error) => failures.push((settings.name.clone(), error)),
         }
     }
     if !failures.is_empty() {
         return Err(Failure::Config(Box::new(config.unloadable(&failures))));
     }
+    let unused = config.unused_grants(&plugins);
     let toolbox = Toolbox::new(plugins)?;
     let problems = config.check_tools(&toolbox.names());
-    if problems.is_empty() { Ok(toolbox) } else { Err(Failure::Config(Box::new(problems))) }
+    if problems.is_empty() { Ok((toolbox, unused)) } else { Err(Failure::Config(Box::new(problems))) }
 }
