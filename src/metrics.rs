@@ -227,9 +227,7 @@ impl Metrics {
 
     /// A plugin's circuit breaker opened or closed.
     pub fn plugin_breaker(&self, plugin: &str, is_open: bool) {
-        self.plugin_breakers
-            .get_or_create(&PluginName { plugin: plugin.to_owned() })
-            .set(i64::from(is_open));
+        self.plugin_breakers.get_or_create(&PluginName { plugin: plugin.to_owned() }).set(i64::from(is_open));
     }
 
     /// A plugin's file changed, and the new one was `loaded` or `refused`.

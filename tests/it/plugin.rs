@@ -36,7 +36,7 @@ fn settings(name: &str) -> Settings {
         path: root().join(format!("plugins/{name}/{name}.wasm")),
         sha256: None,
         config: BTreeMap::new(),
-        grants: Grants { kv: Some(name.to_owned()) },
+        grants: Grants { kv: Some(name.to_owned()), ..Grants::default() },
         limits: Limits { time: AMPLE, ..Limits::default() },
     }
 }

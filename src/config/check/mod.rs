@@ -83,6 +83,7 @@ impl Checker<'_> {
         let store = self.store(raw.store);
         let telemetry = self.telemetry(raw.telemetry);
         let plugin_places = self.plugin_places(&raw.plugins);
+        let grant_places = self.grant_places(&raw.plugins);
         let plugins = self.plugins(raw.plugins);
         let prices = self.prices(raw.pricing);
         let has_routes = self.document.has(&Place::of(&["routes"]));
@@ -102,6 +103,7 @@ impl Checker<'_> {
             offered: offered_tools(self.document, &sessions),
             sessions,
             plugin_places,
+            grant_places,
             warnings: Problems::default(),
         })
     }

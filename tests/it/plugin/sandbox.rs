@@ -23,6 +23,7 @@ fn small() -> Limits {
         output_bytes: 64 << 10,
         log_bytes: 16 << 10,
         concurrency: 16,
+        ..Limits::default()
     }
 }
 
