@@ -30,6 +30,11 @@ pub fn get_json<T: DeserializeOwned>(key: &str) -> Result<Option<T>, ToolError> 
     serde_json::from_slice(&entry.value).map(Some).map_err(wrong)
 }
 
+/// Whether the operator granted a namespace: for a plugin that can do without.
+pub fn is_granted() -> bool {
+    !matches!(keys("", None, 1), Err(Error::Denied))
+}
+
 /// Keeps a value, for as long as is said or for good. Gives its revision.
 ///
 /// # Errors

@@ -59,6 +59,7 @@ pub use crate::bindings::tools::switchboard::plugin::types::{
     CallContext as Context, Direction, Line, Need, Speaker, ToolError,
 };
 pub use crate::hooks::Hooks;
+pub use crate::schema::Schema;
 pub use crate::tool::Tool;
 
 /// What a host call fails with where there is no host.
@@ -70,12 +71,11 @@ const HAS_HOST: bool = cfg!(target_family = "wasm");
 /// What the macros' expansions lean on; no part of the crate's promise.
 #[doc(hidden)]
 pub mod __private {
-    pub use schemars;
     pub use serde;
 
     pub use crate::bindings;
     pub use crate::bindings::tools::switchboard::plugin::types::{CallPower, Hook, PluginInfo, Tool};
     pub use crate::plugin::{catch_panics, definition};
-    pub use crate::schema::{no_parameters, parameters};
+    pub use crate::schema::{Property, choice, object};
     pub use crate::tool::{answer, arguments};
 }

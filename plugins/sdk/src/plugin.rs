@@ -61,12 +61,15 @@ macro_rules! plugin {
                 }
             }
 
+            // Natively nobody calls it; what it leans on is in use all the same.
+            const _: fn() -> $crate::__private::PluginInfo = <SwitchboardPlugin as tools::Guest>::describe;
+
             $($crate::__hooks!($hooks);)?
         };
 
         // The names of a component's exports are for a WebAssembly linker; natively there is nothing to export.
         #[cfg(target_family = "wasm")]
-        $crate::export_tools!(
+        $crate::__private::bindings::tools::export_tools!(
             SwitchboardPlugin with_types_in $crate::__private::bindings::tools
         );
     };
@@ -98,7 +101,7 @@ macro_rules! __hooks {
         }
 
         #[cfg(target_family = "wasm")]
-        $crate::export_hooks!(
+        $crate::__private::bindings::hooks::export_hooks!(
             SwitchboardPlugin with_types_in $crate::__private::bindings::hooks
         );
     };

@@ -1,121 +1,130 @@
-//! The JSON Schema of a tool's arguments: self-contained and small, because the model pays for each word.
+//! The JSON Schema of a tool's arguments: self-contained and small, because the model pays for each word, and
+//! put together without a library, because each call's instance carries what is linked.
 
-use schemars::JsonSchema;
-use schemars::generate::SchemaSettings;
-use serde_json::Value;
+use std::collections::BTreeMap;
 
-/// The schema of an argument type, as text.
-pub fn parameters<T: JsonSchema>() -> String {
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
-        settings.meta_schema = None;
-        settings.inline_subschemas = true;
-        settings.transforms.clear();
-    });
-    let mut schema: Value = settings.into_generator().into_root_schema_for::<T>().into();
-    if let Some(object) = schema.as_object_mut() {
-        // What the tool does stands in its own description.
-        object.remove("description");
-    }
-    tidy(&mut schema);
-    schema.to_string()
+/// A type that says its own JSON Schema. `#[arguments]` implements it for structs and enums; by hand, a schema of
+/// any form can be given.
+pub trait Schema {
+    /// Whether a field of this type may be left out.
+    const IS_OPTIONAL: bool = false;
+
+    /// The schema, as a JSON object.
+    fn schema() -> String;
 }
 
-/// The schema of a tool without arguments.
-pub fn no_parameters() -> String {
-    r#"{"type":"object","properties":{},"additionalProperties":false}"#.to_owned()
+/// A field of an argument object.
+pub struct Property {
+    /// What the model calls it.
+    pub name: &'static str,
+    /// What the model reads of it; may be empty.
+    pub description: &'static str,
+    /// Keys and JSON values to be put into the schema.
+    pub constraints: &'static [(&'static str, &'static str)],
+    /// The schema of its type.
+    pub schema: String,
+    /// Whether it has to be there.
+    pub is_required: bool,
 }
 
-/// Drops what tells the model nothing: names of Rust types, and the widths of numbers.
-fn tidy(schema: &mut Value) {
-    match schema {
-        Value::Object(object) => {
-            object.retain(|key, value| match key.as_str() {
-                "title" => !value.is_string(),
-                "format" => !value.as_str().is_some_and(is_width),
-                "default" => !value.is_null(),
-                _ => true,
-            });
-            for (key, value) in object.iter_mut() {
-                match (key.as_str(), value) {
-                    // Here the keys are the author's names.
-                    ("properties" | "$defs", Value::Object(named)) => named.values_mut().for_each(tidy),
-                    ("default" | "const" | "enum" | "examples" | "required", _) => {}
-                    (_, value) => tidy(value),
-                }
-            }
+/// An object of these fields, and no others.
+pub fn object(properties: &[Property]) -> String {
+    let mut json = String::from(r#"{"type":"object","properties":{"#);
+    for (index, property) in properties.iter().enumerate() {
+        separate(&mut json, index);
+        text(&mut json, property.name);
+        json.push(':');
+        json.push_str(property.schema.strip_suffix('}').unwrap_or("{"));
+        let mut is_empty = json.ends_with('{');
+        let mut key = |json: &mut String, name: &str| {
+            separate(json, usize::from(!is_empty));
+            text(json, name);
+            json.push(':');
+            is_empty = false;
+        };
+        for (name, value) in property.constraints {
+            key(&mut json, name);
+            json.push_str(value);
         }
-        Value::Array(items) => items.iter_mut().for_each(tidy),
-        _ => {}
+        if !property.description.is_empty() {
+            key(&mut json, "description");
+            text(&mut json, property.description);
+        }
+        json.push('}');
+    }
+    json.push('}');
+    let required = properties.iter().filter(|property| property.is_required);
+    for (index, property) in required.enumerate() {
+        json.push_str(if index == 0 { r#","required":["# } else { "," });
+        text(&mut json, property.name);
+    }
+    if properties.iter().any(|property| property.is_required) {
+        json.push(']');
+    }
+    json.push_str(r#","additionalProperties":false}"#);
+    json
+}
+
+/// A choice of words.
+pub fn choice(words: &[&str]) -> String {
+    let mut json = String::from(r#"{"type":"string","enum":["#);
+    for (index, word) in words.iter().enumerate() {
+        separate(&mut json, index);
+        text(&mut json, word);
+    }
+    json.push_str("]}");
+    json
+}
+
+fn separate(json: &mut String, index: usize) {
+    if index > 0 {
+        json.push(',');
     }
 }
 
-fn is_width(format: &str) -> bool {
-    format.starts_with("int") || format.starts_with("uint") || matches!(format, "float" | "double")
+/// Appends a text as JSON.
+fn text(json: &mut String, text: &str) {
+    json.push_str(&serde_json::Value::from(text).to_string());
 }
 
-#[cfg(test)]
-mod tests {
-    use schemars::JsonSchema;
-    use serde::Deserialize;
-    use serde_json::{Value, json};
+/// Types whose schema is always the same.
+macro_rules! plain {
+    ($($schema:literal: $($ty:ty),+;)+) => {
+        $($(impl Schema for $ty {
+            fn schema() -> String {
+                $schema.to_owned()
+            }
+        })+)+
+    };
+}
 
-    use super::{no_parameters, parameters};
+plain! {
+    r#"{"type":"string"}"#: String;
+    r#"{"type":"boolean"}"#: bool;
+    r#"{"type":"number"}"#: f32, f64;
+    r#"{"type":"integer"}"#: i8, i16, i32, i64;
+    r#"{"type":"integer","minimum":0}"#: u16, u32, u64, usize;
+    r#"{"type":"integer","minimum":0,"maximum":255}"#: u8;
+    "{}": serde_json::Value;
+}
 
-    #[derive(Deserialize, JsonSchema)]
-    #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only its schema is looked at")]
-    struct Wanted {
-        /// A day.
-        #[schemars(length(max = 10))]
-        date: String,
-        people: Option<u8>,
-        #[serde(default)]
-        title: Kind,
-        others: Vec<Guest>,
+impl<T: Schema> Schema for Option<T> {
+    const IS_OPTIONAL: bool = true;
+
+    /// It may be left out; `null` is not asked for.
+    fn schema() -> String {
+        T::schema()
     }
+}
 
-    #[derive(Default, Deserialize, JsonSchema, serde::Serialize)]
-    #[serde(rename_all = "snake_case")]
-    enum Kind {
-        #[default]
-        Lunch,
-        LateDinner,
+impl<T: Schema> Schema for Vec<T> {
+    fn schema() -> String {
+        [r#"{"type":"array","items":"#, &T::schema(), "}"].concat()
     }
+}
 
-    #[derive(Deserialize, JsonSchema)]
-    #[expect(dead_code, reason = "only its schema is looked at")]
-    struct Guest {
-        name: String,
-        age: Option<f64>,
-    }
-
-    fn schema(text: &str) -> Value {
-        serde_json::from_str(text).expect("JSON")
-    }
-
-    #[test]
-    fn a_schema_is_whole_and_has_nothing_but_what_the_model_needs() {
-        let guest = json!({
-            "type": "object",
-            "properties": { "name": { "type": "string" }, "age": { "type": ["number", "null"] } },
-            "required": ["name"]
-        });
-        let expected = json!({
-            "type": "object",
-            "properties": {
-                "date": { "type": "string", "description": "A day.", "maxLength": 10 },
-                "people": { "type": ["integer", "null"], "minimum": 0, "maximum": 255 },
-                "title": { "type": "string", "enum": ["lunch", "late_dinner"], "default": "lunch" },
-                "others": { "type": "array", "items": guest }
-            },
-            "required": ["date", "others"],
-            "additionalProperties": false
-        });
-        assert_eq!(schema(&parameters::<Wanted>()), expected);
-    }
-
-    #[test]
-    fn no_arguments_are_an_empty_object() {
-        assert_eq!(schema(&no_parameters())["additionalProperties"], json!(false));
+impl<T: Schema> Schema for BTreeMap<String, T> {
+    fn schema() -> String {
+        [r#"{"type":"object","additionalProperties":"#, &T::schema(), "}"].concat()
     }
 }

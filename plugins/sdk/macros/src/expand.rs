@@ -3,8 +3,9 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::spanned::Spanned;
-use syn::{Attribute, Error, Expr, FnArg, ItemFn, Lit, Meta, Result, ReturnType, Type};
+use syn::{Error, FnArg, ItemFn, Result, ReturnType, Type};
 
+use crate::doc;
 use crate::options::Options;
 
 /// The function as it was, and beside it a type without values that implements `Tool`. Types and functions
@@ -22,7 +23,7 @@ pub fn tool(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
     if matches!(signature.output, ReturnType::Default) {
         return Err(Error::new(signature.ident.span(), "a tool gives `Result<_, ToolError>`"));
     }
-    let description = description(&function.attrs);
+    let description = doc::text(&function.attrs);
     if description.is_empty() {
         let words = "say in a doc comment what this tool does and when to call it: the model reads that";
         return Err(Error::new(signature.ident.span(), words));
@@ -36,8 +37,8 @@ pub fn tool(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let say_first = optional(options.say_first.as_deref());
     let arguments = takes.arguments.as_ref();
     let parameters = match arguments {
-        Some(arguments) => quote!(::switchboard_plugin::__private::parameters::<#arguments>()),
-        None => quote!(::switchboard_plugin::__private::no_parameters()),
+        Some(arguments) => quote!(<#arguments as ::switchboard_plugin::Schema>::schema()),
+        None => quote!(::switchboard_plugin::__private::object(&[])),
     };
     let parsed = arguments.map(|arguments| {
         quote!(let arguments: #arguments = ::switchboard_plugin::__private::arguments(arguments)?;)
@@ -120,60 +121,11 @@ fn takes(function: &ItemFn) -> Result<Takes> {
     Ok(takes)
 }
 
-/// The doc comment as one text: lines of a paragraph are joined, paragraphs stay apart.
-fn description(attributes: &[Attribute]) -> String {
-    let mut paragraphs = vec![String::new()];
-    for line in attributes.iter().filter_map(doc) {
-        let line = line.trim();
-        match paragraphs.last_mut() {
-            Some(paragraph) if line.is_empty() => {
-                if !paragraph.is_empty() {
-                    paragraphs.push(String::new());
-                }
-            }
-            Some(paragraph) => {
-                if !paragraph.is_empty() {
-                    paragraph.push(' ');
-                }
-                paragraph.push_str(line);
-            }
-            None => {}
-        }
-    }
-    paragraphs.join("\n").trim().to_owned()
-}
-
-fn doc(attribute: &Attribute) -> Option<String> {
-    let Meta::NameValue(pair) = &attribute.meta else { return None };
-    if !pair.path.is_ident("doc") {
-        return None;
-    }
-    match &pair.value {
-        Expr::Lit(literal) => match &literal.lit {
-            Lit::Str(text) => Some(text.value()),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use quote::quote;
 
-    use super::{description, tool};
-
-    #[test]
-    fn lines_of_a_comment_are_joined_and_paragraphs_stay() {
-        let function: syn::ItemFn = syn::parse_quote! {
-            /// Finds a customer.
-            /// Without `phone` the caller's.
-            ///
-            /// Never guess.
-            fn find() {}
-        };
-        assert_eq!(description(&function.attrs), "Finds a customer. Without `phone` the caller's.\nNever guess.");
-    }
+    use super::tool;
 
     #[test]
     fn what_is_no_tool_is_told_in_words() {

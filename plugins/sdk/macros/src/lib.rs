@@ -4,6 +4,8 @@
 //! and the host have to know of the tool. `#[arguments]` makes a type one that a tool may take.
 
 mod arguments;
+mod constraints;
+mod doc;
 mod expand;
 mod options;
 
@@ -26,12 +28,13 @@ pub fn tool(options: TokenStream, item: TokenStream) -> TokenStream {
     expand::tool(options.into(), item.into()).unwrap_or_else(|error| error.to_compile_error()).into()
 }
 
-/// Makes a struct one that a tool takes, or a struct or an enum a part of one: read from JSON, and described to
-/// the model by a JSON Schema. What the fields' doc comments say, the model reads. `Option` fields and those
-/// with `#[serde(default)]` may be left out; a field that is not there is refused.
+/// Makes a struct one that a tool takes, or a struct or an enum of plain words a part of one: it derives
+/// `Deserialize`, and says its JSON Schema. What the fields' doc comments say, the model reads. `Option` fields
+/// and those with `#[serde(default)]` may be left out; a field that is not there is refused.
 ///
-/// Attributes of `serde` and `schemars` work as they do with `Deserialize` and `JsonSchema`, such as
-/// `#[schemars(length(max = 64))]` or `#[serde(rename_all = "snake_case")]`.
+/// Of `serde`, `rename`, `rename_all`, `default`, `alias` and `with` are understood; anything else, where it would
+/// show in the schema, is refused. `#[schema(…)]` on a field narrows it: `min_length`, `max_length`, `pattern`,
+/// `format`, `minimum`, `maximum`, `min_items`, `max_items`, `example`.
 #[proc_macro_attribute]
 pub fn arguments(options: TokenStream, item: TokenStream) -> TokenStream {
     arguments::arguments(options.into(), item.into()).unwrap_or_else(|error| error.to_compile_error()).into()
