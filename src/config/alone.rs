@@ -26,8 +26,8 @@ pub fn plugins(path: &Path, environment: &Environment) -> Result<Vec<plugin::Set
     })
 }
 
-/// One plugin whose file has at its top what `[plugins.NAME]` would say; `own` are other keys of that file,
-/// and `wasm` is the component's path, from the file's directory.
+/// One plugin whose file has in its table `key` what `[plugins.NAME]` would say; `wasm` is the component's
+/// path, from the file's directory.
 ///
 /// # Errors
 ///
@@ -35,17 +35,21 @@ pub fn plugins(path: &Path, environment: &Environment) -> Result<Vec<plugin::Set
 pub fn plugin(
     path: &Path,
     name: &str,
-    own: &[&str],
+    key: &str,
     wasm: &str,
     environment: &Environment,
 ) -> Result<plugin::Settings, Problems> {
     let found = read_alone(path, environment, |document| {
-        let spanless = |text: &str| Spanned::new(0..0, text.to_owned().into());
-        let mut table = kept(std::mem::take(&mut document.table), |key| !own.contains(&key));
-        table.insert(spanless("path"), Spanned::new(0..0, DeValue::String(wasm.to_owned().into())));
+        let unplaced = |value: DeValue<'static>| Spanned::new(0..0, value);
+        let word = |text: &str| Spanned::new(0..0, text.to_owned().into());
+        let own = std::mem::take(&mut document.table).remove(key);
+        let mut own = own.unwrap_or_else(|| unplaced(DeValue::Table(DeTable::new())));
+        if let DeValue::Table(table) = own.get_mut() {
+            table.insert(word("path"), unplaced(DeValue::String(wasm.to_owned().into())));
+        }
         let mut named = DeTable::new();
-        named.insert(spanless(name), Spanned::new(0..0, DeValue::Table(table)));
-        document.table.insert(spanless("plugins"), Spanned::new(0..0, DeValue::Table(named)));
+        named.insert(word(name), own);
+        document.table.insert(word("plugins"), Spanned::new(0..0, DeValue::Table(named)));
     });
     found.and_then(|found| found.into_iter().next().ok_or_else(Problems::default))
 }

@@ -14,7 +14,7 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 
 use super::manifest::{Lang, Manifest};
-use super::{inspect, source};
+use super::{inspect, sections, source};
 use crate::cli::Failure;
 
 /// Where the builds of ts and python leave the component, from the plugin's folder.
@@ -70,6 +70,7 @@ pub(super) async fn build(manifest: &Manifest, options: Options) -> Result<(), F
 /// The crate's own file cannot be read.
 pub(super) fn sources_outside(manifest: &Manifest) -> anyhow::Result<Vec<String>> {
     let mut sources = manifest.build.sources.clone();
+    sources.extend(manifest.build.wit.clone());
     if manifest.lang == Lang::Rust {
         sources.extend(rust::path_dependencies(&manifest.folder)?);
     }
@@ -84,6 +85,9 @@ fn compile(manifest: &Manifest, options: Options) -> Result<Vec<u8>, Failure> {
     };
     if component.starts_with(b"\0asm\x01\0\0\0") {
         return Err(anyhow!("the build gave a core module, not a component: see docs/plugins/README.md").into());
+    }
+    if let Some(small) = sections::stripped(&component) {
+        component = small;
     }
     let digest = source::digest(&manifest.folder, &sources_outside(manifest)?)?;
     source::stamp(&mut component, &digest);

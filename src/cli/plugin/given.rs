@@ -10,6 +10,7 @@ use toml::Spanned;
 
 use crate::call::record::Speaker;
 use crate::clock::Timestamp;
+use crate::ids::CallId;
 
 use super::places::Misplaced;
 
@@ -17,6 +18,8 @@ use super::places::Misplaced;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Context {
+    /// The call's id, where it matters.
+    pub call_id: Option<CallId>,
     pub caller: Option<String>,
     pub callee: Option<String>,
     pub language: Option<String>,

@@ -14,8 +14,8 @@ use crate::tool::plugin::Settings;
 
 /// The file's name.
 pub(super) const FILE: &str = "plugin.toml";
-/// Its keys that are no keys of `[plugins.NAME]`.
-const OWN_KEYS: [&str; 3] = ["name", "lang", "build"];
+/// Its table that is what `[plugins.NAME]` of a gateway.toml would say.
+const GATEWAY: &str = "gateway";
 
 /// A plugin's folder.
 #[derive(Clone, Debug)]
@@ -47,6 +47,8 @@ pub(super) enum Lang {
 pub(super) struct BuildSettings {
     /// What is built from, besides the folder.
     pub sources: Vec<String>,
+    /// Python: the folder of the interface.
+    pub wit: Option<String>,
     /// Python: the module with the exports.
     pub module: Option<String>,
     /// Python: the world it is built for.
@@ -61,12 +63,8 @@ struct Raw {
     #[serde(default)]
     build: BuildSettings,
     // Read by the configuration's own rules when the plugin is loaded.
-    #[serde(rename = "config")]
-    _config: Option<toml::Table>,
-    #[serde(rename = "allow")]
-    _allow: Option<toml::Table>,
-    #[serde(rename = "limits")]
-    _limits: Option<toml::Table>,
+    #[serde(rename = "gateway")]
+    _gateway: Option<toml::Table>,
 }
 
 impl fmt::Display for Lang {
@@ -133,7 +131,7 @@ impl Manifest {
             )));
         }
         let (path, wasm) = (self.folder.join(FILE), format!("{}.wasm", self.name));
-        config::alone::plugin(&path, &self.name, &OWN_KEYS, &wasm, &Environment::of_process())
+        config::alone::plugin(&path, &self.name, GATEWAY, &wasm, &Environment::of_process())
             .map_err(|problems| Failure::Config(Box::new(problems)))
     }
 }

@@ -13,6 +13,7 @@ mod mocked;
 mod new;
 mod places;
 mod run;
+mod sections;
 mod source;
 mod target;
 mod templates;

@@ -8,9 +8,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
-use wasm_encoder::{CustomSection, Encode as _, Section as _};
-
-use super::hex;
+use super::{hex, sections};
 
 /// The custom section that holds the digest.
 const SECTION: &str = "switchboard-source";
@@ -29,7 +27,7 @@ const DEPTH_MAX: usize = 16;
 /// # Errors
 ///
 /// A file or folder cannot be read, or there are too many of them.
-pub fn digest(folder: &Path, more: &[String]) -> io::Result<String> {
+pub(super) fn digest(folder: &Path, more: &[String]) -> io::Result<String> {
     let mut digest = Sha256::new();
     for (name, path) in files(folder, more)? {
         let bytes = std::fs::read(&path).map_err(|error| told(&path, error))?;
@@ -40,28 +38,13 @@ pub fn digest(folder: &Path, more: &[String]) -> io::Result<String> {
 }
 
 /// Writes the digest into a component that has none yet.
-pub fn stamp(component: &mut Vec<u8>, digest: &str) {
-    let section = CustomSection { name: SECTION.into(), data: digest.as_bytes().into() };
-    component.push(section.id());
-    section.encode(component);
+pub(super) fn stamp(component: &mut Vec<u8>, digest: &str) {
+    sections::add_custom(component, SECTION, digest.as_bytes());
 }
 
 /// The digest that a component says it was built from.
-pub fn stamped(component: &[u8]) -> Option<String> {
-    let mut rest = component.get(8..)?;
-    while let [id, after @ ..] = rest {
-        let (size, body) = number(after)?;
-        let section = body.get(..size)?;
-        rest = &body[size..];
-        if *id != 0 {
-            continue;
-        }
-        let (length, named) = number(section)?;
-        if named.get(..length)? == SECTION.as_bytes() {
-            return String::from_utf8(named[length..].to_vec()).ok();
-        }
-    }
-    None
+pub(super) fn stamped(component: &[u8]) -> Option<String> {
+    String::from_utf8(sections::custom(component, SECTION)?.to_vec()).ok()
 }
 
 /// Claims that a change of this file is a change of the source that is in `folder`.
@@ -131,25 +114,9 @@ fn told(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot read {}: {error}", path.display()))
 }
 
-/// An unsigned LEB128 number, and what follows it.
-fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let end = bytes.iter().take(5).position(|byte| byte & 0x80 == 0)?;
-    let value = bytes[..=end].iter().rev().fold(0, |value, byte| value << 7 | usize::from(byte & 0x7f));
-    Some((value, &bytes[end + 1..]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_was_stamped_is_read() {
-        let mut component = b"\0asm\x0d\0\x01\0".to_vec();
-        assert_eq!(stamped(&component), None);
-        stamp(&mut component, "0a1b");
-        assert_eq!(stamped(&component).as_deref(), Some("0a1b"));
-        assert_eq!(stamped(&component[..component.len() - 1]), None, "cut off");
-    }
 
     #[test]
     fn only_source_counts() {

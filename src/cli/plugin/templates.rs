@@ -1,13 +1,11 @@
-//! The templates of new plugins, embedded, and what makes a plugin of one's own of them.
+//! The templates of new plugins, embedded: `plugins/templates/` as it is, and in Rust the SDK.
 //!
-//! `plugins/templates/` has them as plugins that can be built where they are; a test compares what `new`
-//! writes with those folders, so that no file is forgotten here.
+//! A test compares what `new` writes with those folders, so that no file is forgotten here.
 
 use super::manifest::Lang;
 
-/// The templates' own name, as it stands in their files, and as a crate's.
-const NAME: &str = "my-plugin";
-const CRATE: &str = "my_plugin";
+/// What stands in the templates for the plugin's name.
+const NAME: &str = "{{name}}";
 
 /// A file: its name in the new folder, and its text.
 type File = (&'static str, &'static str);
@@ -22,11 +20,39 @@ macro_rules! files {
     };
 }
 
-const RUST: &[File] = &files!("templates/rust/", "", []);
-const TYPESCRIPT: &[File] = &files!("templates/ts/", "", []);
-const PYTHON: &[File] = &files!("templates/python/", "", []);
-/// The interface, where the language's tools read it from the plugin's own folder.
-const WIT: &[File] = &files!("wit/v0.2.0/", "wit/", ["plugin.wit"]);
+const RUST: &[File] = &files!(
+    "templates/rust/",
+    "",
+    [".gitignore", "Cargo.toml", "README.md", "plugin.toml", "src/lib.rs", "tests.toml"]
+);
+const TYPESCRIPT: &[File] = &files!(
+    "templates/ts/",
+    "",
+    [
+        ".gitignore",
+        "README.md",
+        "package.json",
+        "plugin.toml",
+        "src/plugin.ts",
+        "switchboard.d.ts",
+        "tests.toml",
+        "tsconfig.json",
+        "wit/plugin.wit",
+    ]
+);
+const PYTHON: &[File] = &files!(
+    "templates/python/",
+    "",
+    [
+        ".gitignore",
+        "README.md",
+        "plugin.py",
+        "plugin.toml",
+        "pyproject.toml",
+        "tests.toml",
+        "wit/plugin.wit",
+    ]
+);
 const SDK: &[File] = &files!(
     "sdk/",
     "sdk/",
@@ -35,6 +61,8 @@ const SDK: &[File] = &files!(
         "Cargo.toml",
         "macros/Cargo.toml",
         "macros/src/arguments.rs",
+        "macros/src/constraints.rs",
+        "macros/src/doc.rs",
         "macros/src/expand.rs",
         "macros/src/lib.rs",
         "macros/src/options.rs",
@@ -60,35 +88,14 @@ const SDK: &[File] = &files!(
     ]
 );
 
-/// What stands in the templates because they are in this repository, and what stands there instead.
-const MOVED: [(&str, &str); 2] = [("../../sdk", "sdk"), ("../../wit/v0.2.0", "wit")];
-
 /// The files of a new plugin of this name.
 pub(super) fn files(lang: Lang, name: &str) -> Vec<(&'static str, String)> {
-    let (own, carried) = match lang {
-        Lang::Rust => (RUST, SDK),
-        Lang::Ts => (TYPESCRIPT, WIT),
-        Lang::Python => (PYTHON, WIT),
+    let own = match lang {
+        Lang::Rust => RUST,
+        Lang::Ts => TYPESCRIPT,
+        Lang::Python => PYTHON,
     };
-    let own = own.iter().map(|(file, text)| (*file, named(text, name)));
-    own.chain(carried.iter().map(|(file, text)| (*file, (*text).to_owned()))).collect()
-}
-
-fn named(text: &str, name: &str) -> String {
-    let text = text.replace(NAME, name).replace(CRATE, &name.replace('-', "_"));
-    MOVED.iter().fold(text, |text, (here, there)| text.replace(here, there))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_template_takes_the_name_and_loses_the_repository() {
-        let text = "name = \"my-plugin\"\nlib = my_plugin\nsdk = { path = \"../../sdk\" }";
-        assert_eq!(
-            named(text, "order-status"),
-            "name = \"order-status\"\nlib = order_status\nsdk = { path = \"sdk\" }"
-        );
-    }
+    let sdk = if lang == Lang::Rust { SDK } else { &[] };
+    let own = own.iter().map(|(file, text)| (*file, text.replace(NAME, name)));
+    own.chain(sdk.iter().map(|(file, text)| (*file, (*text).to_owned()))).collect()
 }
