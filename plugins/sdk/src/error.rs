@@ -55,7 +55,9 @@ impl From<http::Error> for ToolError {
     fn from(error: http::Error) -> ToolError {
         match error {
             http::Error::Denied(words) => ToolError::internal(format!("a request is not allowed: {words}")),
-            http::Error::InvalidRequest(words) => ToolError::internal(format!("a request is not valid: {words}")),
+            http::Error::InvalidRequest(words) => {
+                ToolError::internal(format!("a request is not valid: {words}"))
+            }
             http::Error::TooLarge => ToolError::internal("a response is larger than `limits.http_response`"),
             http::Error::Quota => ToolError::internal("more requests than `limits.http_requests`"),
             http::Error::Dns(words) | http::Error::Connect(words) | http::Error::Other(words) => {
@@ -93,9 +95,14 @@ mod tests {
             ToolError::from(http::Error::Timeout),
             ToolError::from(http::Error::Connect("refused by 192.0.2.1".to_owned())),
         ] {
-            assert!(matches!(&error, ToolError::Unavailable(words) if !words.contains("192.0.2.1")), "{error:?}");
+            assert!(
+                matches!(&error, ToolError::Unavailable(words) if !words.contains("192.0.2.1")),
+                "{error:?}"
+            );
         }
-        for error in [ToolError::from(kv::Error::Denied), ToolError::from(http::Error::Denied("no".to_owned()))] {
+        for error in
+            [ToolError::from(kv::Error::Denied), ToolError::from(http::Error::Denied("no".to_owned()))]
+        {
             assert!(matches!(error, ToolError::Internal(_)), "{error:?}");
         }
     }

@@ -26,7 +26,12 @@ pub trait Hooks {
 impl Default for IncomingAnswer {
     /// The call goes on as the route says.
     fn default() -> IncomingAnswer {
-        IncomingAnswer { decision: Decision::Proceed, session: None, variables: Vec::new(), instructions: None }
+        IncomingAnswer {
+            decision: Decision::Proceed,
+            session: None,
+            variables: Vec::new(),
+            instructions: None,
+        }
     }
 }
 

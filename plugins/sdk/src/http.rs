@@ -125,7 +125,10 @@ impl Response {
 
     /// The first header of this name, in any case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 
     /// The body as text; what is no UTF-8 becomes `�`.
@@ -167,7 +170,10 @@ mod tests {
             .json(&["a"])
             .expect("JSON")
             .inner;
-        assert_eq!(request.url, "https://api.example.com/book?v=2&at=10%3A00%20%26%20later&%E5%90%8D=%E8%8A%B1");
+        assert_eq!(
+            request.url,
+            "https://api.example.com/book?v=2&at=10%3A00%20%26%20later&%E5%90%8D=%E8%8A%B1"
+        );
         assert_eq!(request.body.as_deref(), Some(&br#"["a"]"#[..]));
         assert_eq!(request.headers, [("Content-Type".to_owned(), "application/json".to_owned())]);
         assert_eq!(request.credential.map(|credential| credential.secret).as_deref(), Some("TOKEN"));

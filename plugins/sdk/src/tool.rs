@@ -35,5 +35,6 @@ pub fn arguments<T: DeserializeOwned>(arguments: &str) -> Result<T, ToolError> {
 /// What the function gave, as JSON.
 pub fn answer<T: Serialize, E: Into<ToolError>>(result: Result<T, E>) -> Result<String, ToolError> {
     let answer = result.map_err(Into::into)?;
-    serde_json::to_string(&answer).map_err(|error| ToolError::internal(format!("the answer is no JSON: {error}")))
+    serde_json::to_string(&answer)
+        .map_err(|error| ToolError::internal(format!("the answer is no JSON: {error}")))
 }

@@ -117,6 +117,9 @@ fn a_call_goes_from_json_to_json() {
     let late = find::call(&context(), r#"{"date":"2026-12-01","part":"late_evening"}"#);
     assert!(matches!(late, Err(ToolError::NotFound(_))), "{late:?}");
     let unknown = find::call(&context(), r#"{"date":"2026-12-01","day":1}"#);
-    assert!(matches!(&unknown, Err(ToolError::InvalidArguments(words)) if words.contains("day")), "{unknown:?}");
+    assert!(
+        matches!(&unknown, Err(ToolError::InvalidArguments(words)) if words.contains("day")),
+        "{unknown:?}"
+    );
     assert!(matches!(now::call(&context(), "{}"), Err(ToolError::Internal(_))));
 }

@@ -25,10 +25,15 @@ pub fn arguments(options: TokenStream, item: TokenStream) -> Result<TokenStream>
             let mut words = Vec::new();
             for variant in &data.variants {
                 if !matches!(variant.fields, Fields::Unit) {
-                    let told = "an enum of arguments is a choice of words; for more, implement `Schema` by hand";
+                    let told =
+                        "an enum of arguments is a choice of words; for more, implement `Schema` by hand";
                     return Err(Error::new(variant.ident.span(), told));
                 }
-                words.push(Serde::of(&variant.attrs)?.name(&variant.ident.to_string(), &container, pascal)?);
+                words.push(Serde::of(&variant.attrs)?.name(
+                    &variant.ident.to_string(),
+                    &container,
+                    pascal,
+                )?);
             }
             (quote!(::switchboard_plugin::__private::choice(&[#(#words),*])), None)
         }
@@ -129,7 +134,10 @@ impl Serde {
 fn renamed(words: &[String], rule: &LitStr) -> Result<String> {
     let capital = |word: &String| {
         let mut letters = word.chars();
-        letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
+        letters
+            .next()
+            .map(|first| first.to_ascii_uppercase().to_string() + letters.as_str())
+            .unwrap_or_default()
     };
     Ok(match rule.value().as_str() {
         "snake_case" => words.join("_"),
@@ -170,29 +178,89 @@ mod tests {
 
     #[test]
     fn a_struct_refuses_what_it_does_not_know() {
-        assert!(expand(quote!(struct Wanted { phone: String })).contains("deny_unknown_fields"));
-        assert!(!expand(quote!(enum Wanted { Morning, Evening })).contains("deny_unknown_fields"));
+        assert!(
+            expand(quote!(
+                struct Wanted {
+                    phone: String,
+                }
+            ))
+            .contains("deny_unknown_fields")
+        );
+        assert!(
+            !expand(quote!(
+                enum Wanted {
+                    Morning,
+                    Evening,
+                }
+            ))
+            .contains("deny_unknown_fields")
+        );
     }
 
     #[test]
     fn names_are_those_that_serde_reads() {
         let all = expand(quote!(
             #[serde(rename_all = "camelCase")]
-            struct Wanted { last_name: String, #[serde(rename = "tel")] phone: String }
+            struct Wanted {
+                last_name: String,
+                #[serde(rename = "tel")]
+                phone: String,
+            }
         ));
         assert!(all.contains("\"lastName\"") && all.contains("\"tel\""), "{all}");
-        let words = expand(quote!(#[serde(rename_all = "kebab-case")] enum Part { EarlyMorning, Noon }));
+        let words = expand(quote!(
+            #[serde(rename_all = "kebab-case")]
+            enum Part {
+                EarlyMorning,
+                Noon,
+            }
+        ));
         assert!(words.contains("\"early-morning\" , \"noon\""), "{words}");
     }
 
     #[test]
     fn what_has_no_schema_is_told() {
         for (item, told) in [
-            (quote!(struct Wanted { #[serde(flatten)] rest: Rest }), "by hand"),
-            (quote!(enum Wanted { Day(String) }), "a choice of words"),
-            (quote!(struct Wanted(String);), "named fields"),
-            (quote!(struct Wanted<T> { phone: T }), "no type parameters"),
-            (quote!(struct Wanted { #[schema(longest = 3)] phone: String }), "unknown constraint"),
+            (
+                quote!(
+                    struct Wanted {
+                        #[serde(flatten)]
+                        rest: Rest,
+                    }
+                ),
+                "by hand",
+            ),
+            (
+                quote!(
+                    enum Wanted {
+                        Day(String),
+                    }
+                ),
+                "a choice of words",
+            ),
+            (
+                quote!(
+                    struct Wanted(String);
+                ),
+                "named fields",
+            ),
+            (
+                quote!(
+                    struct Wanted<T> {
+                        phone: T,
+                    }
+                ),
+                "no type parameters",
+            ),
+            (
+                quote!(
+                    struct Wanted {
+                        #[schema(longest = 3)]
+                        phone: String,
+                    }
+                ),
+                "unknown constraint",
+            ),
         ] {
             let expanded = expand(item.clone());
             assert!(expanded.contains(told), "{item}: {expanded}");

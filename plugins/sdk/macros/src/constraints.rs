@@ -68,7 +68,9 @@ mod tests {
             struct Wanted {}
         };
         let told = take(&mut item.attrs).expect("constraints").to_string();
-        for pair in [r#"("maxLength" , "64")"#, r#"("pattern" , "\"^\\\\d+$\"")"#, r#"("examples" , "[\"a\\\"b\"]")"#] {
+        for pair in
+            [r#"("maxLength" , "64")"#, r#"("pattern" , "\"^\\\\d+$\"")"#, r#"("examples" , "[\"a\\\"b\"]")"#]
+        {
             assert!(told.contains(pair), "{pair}\n{told}");
         }
         assert_eq!(item.attrs.len(), 1);

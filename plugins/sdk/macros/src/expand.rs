@@ -15,7 +15,10 @@ pub fn tool(options: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let function: ItemFn = syn::parse2(item)?;
     let signature = &function.sig;
     if let Some(asyncness) = &signature.asyncness {
-        return Err(Error::new(asyncness.span(), "a tool is not async: what it waits for, the host waits for"));
+        return Err(Error::new(
+            asyncness.span(),
+            "a tool is not async: what it waits for, the host waits for",
+        ));
     }
     if !signature.generics.params.is_empty() {
         return Err(Error::new(signature.generics.span(), "a tool has no type parameters"));
@@ -137,7 +140,13 @@ mod tests {
             (quote!(#[doc = "Finds."] fn find(self) #answer {}), "without `self`"),
             (quote!(#[doc = "Finds."] fn find(first: A, second: B) #answer {}), "the fields of one type"),
             (quote!(#[doc = "Finds."] fn find(first: &Context, second: &Context) #answer {}), "twice"),
-            (quote!(#[doc = "Finds."] fn find() {}), "gives `Result"),
+            (
+                quote!(
+                    #[doc = "Finds."]
+                    fn find() {}
+                ),
+                "gives `Result",
+            ),
         ] {
             let told = tool(quote!(), item.clone()).expect_err("no tool").to_string();
             assert!(told.contains(words), "{item}: {told}");

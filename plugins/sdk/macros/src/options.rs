@@ -98,7 +98,8 @@ mod tests {
 
     #[test]
     fn every_option_is_read() {
-        let text = r#"name = "find", repeatable, timeout = "250ms", say_first = "One moment.", not_interruptible"#;
+        let text =
+            r#"name = "find", repeatable, timeout = "250ms", say_first = "One moment.", not_interruptible"#;
         let expected = Options {
             name: Some("find".to_owned()),
             repeatable: true,
