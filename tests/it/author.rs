@@ -4,6 +4,7 @@
 
 mod building;
 mod inspecting;
+mod pages;
 mod testing;
 
 use std::path::{Path, PathBuf};
@@ -27,7 +28,9 @@ fn command(words: &[&str], folder: &Path) -> Command {
         }
     }
     // What was built and compiled for one test is there for the next.
-    command.env("CARGO_TARGET_DIR", root().join("target/plugins")).env("XDG_CACHE_HOME", root().join("target/tmp"));
+    command
+        .env("CARGO_TARGET_DIR", root().join("target/plugins"))
+        .env("XDG_CACHE_HOME", root().join("target/tmp"));
     command
 }
 

@@ -84,7 +84,9 @@ fn compile(manifest: &Manifest, options: Options) -> Result<Vec<u8>, Failure> {
         Lang::Python => python::build(manifest, options)?,
     };
     if component.starts_with(b"\0asm\x01\0\0\0") {
-        return Err(anyhow!("the build gave a core module, not a component: see docs/plugins/README.md").into());
+        return Err(
+            anyhow!("the build gave a core module, not a component: see docs/plugins/README.md").into()
+        );
     }
     if let Some(small) = sections::stripped(&component) {
         component = small;

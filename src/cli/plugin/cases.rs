@@ -175,7 +175,8 @@ impl Request {
             put("url", url.as_str().into());
         }
         if !self.headers.is_empty() {
-            let lower = |(name, value): (&String, &String)| (name.to_ascii_lowercase(), value.as_str().into());
+            let lower =
+                |(name, value): (&String, &String)| (name.to_ascii_lowercase(), value.as_str().into());
             put("headers", Value::Object(self.headers.iter().map(lower).collect()));
         }
         if let Some(body) = &self.body {
@@ -241,7 +242,9 @@ fn call(raw: RawCase) -> Result<Call, Misplaced> {
     let whole = raw.name.span();
     let hook = match (raw.tool, raw.hook) {
         (Some(_), Some(hook)) => return wrong(hook.span(), "a test calls a `tool` or a `hook`, not both"),
-        (None, None) => return wrong(whole, "this test calls nothing: give `tool = \"…\"` or `hook = \"…\"`"),
+        (None, None) => {
+            return wrong(whole, "this test calls nothing: give `tool = \"…\"` or `hook = \"…\"`");
+        }
         (Some(tool), None) => {
             for span in [
                 raw.headers.map(|value| value.span()),
@@ -258,7 +261,10 @@ fn call(raw: RawCase) -> Result<Call, Misplaced> {
         (None, Some(hook)) => hook,
     };
     if let Some(arguments) = raw.arguments {
-        return wrong(arguments.span(), "a hook has no arguments: `incoming` has `headers`, `event` has `event`, `ended` has `record`");
+        return wrong(
+            arguments.span(),
+            "a hook has no arguments: `incoming` has `headers`, `event` has `event`, `ended` has `record`",
+        );
     }
     match hook.get_ref().as_str() {
         "incoming" => {
@@ -267,7 +273,10 @@ fn call(raw: RawCase) -> Result<Call, Misplaced> {
         }
         "event" => match raw.event {
             Some(event) => Ok(Call::Event(event.into_inner())),
-            None => wrong(hook.span(), "say what happens: `event = { keys = \"12\" }`, `{ state = \"live\" }` or `{ line = { speaker = \"caller\", text = \"…\" } }`"),
+            None => wrong(
+                hook.span(),
+                "say what happens: `event = { keys = \"12\" }`, `{ state = \"live\" }` or `{ line = { speaker = \"caller\", text = \"…\" } }`",
+            ),
         },
         "ended" => {
             let record = raw.record.map(|record| given::json(record.get_ref()));
@@ -344,14 +353,22 @@ event = { line = { speaker = "assistant", text = "x" } }
     fn what_is_wrong_is_told_with_its_place() {
         for (text, place, words) in [
             ("[[tests]]\nname = 'x'\n", "tests.toml:2:8", "calls nothing"),
-            ("[[tests]]\nname = 'x'\ntool = 't'\nhok = 'incoming'\n", "tests.toml:4:1", "unknown field `hok`"),
+            (
+                "[[tests]]\nname = 'x'\ntool = 't'\nhok = 'incoming'\n",
+                "tests.toml:4:1",
+                "unknown field `hok`",
+            ),
             ("[[tests]]\nname = 'x'\ntool = 't'\nhook = 'incoming'\n", "tests.toml:4:8", "not both"),
             ("[[tests]]\nname = 'x'\nhook = 'ringing'\n", "tests.toml:3:8", "`ended`"),
             ("[[tests]]\nname = 'x'\nhook = 'event'\n", "tests.toml:3:8", "keys"),
             ("[[tests]]\nname = 'x'\ntool = 't'\nevent = { keys = '1' }\n", "tests.toml:4:9", "for hooks"),
             ("[[tests]]\nname = 'x'\ntool = 't'\narguments = '{'\n", "tests.toml:4:13", "not JSON"),
             ("[[tests]]\nname = 'x'\ntool = 't'\nnow = 'noon'\n", "tests.toml:4:7", "offset"),
-            ("[[tests]]\nname = 'x'\ntool = 't'\nexpect = { error = 'gone' }\n", "tests.toml:4:20", "`not_found`"),
+            (
+                "[[tests]]\nname = 'x'\ntool = 't'\nexpect = { error = 'gone' }\n",
+                "tests.toml:4:20",
+                "`not_found`",
+            ),
             ("[[tests]]\nname = 'x'\ntool = 't'\nexpect = { okay = 1 }\n", "tests.toml:4:12", "okay"),
             (
                 "[[tests]]\nname = 'x'\ntool = 't'\n[[tests.http]]\nurl = 'u'\nbody = 'a'\njson = 1\n",

@@ -61,9 +61,9 @@ pub(super) fn picture(expected: &Value, found: &Value, exact: bool) -> String {
 fn without_extra(expected: &Value, found: &Value) -> Value {
     match (expected, found) {
         (Value::Object(expected), Value::Object(found)) => {
-            let kept = found.iter().filter_map(|(key, value)| {
-                Some((key.clone(), without_extra(expected.get(key)?, value)))
-            });
+            let kept = found
+                .iter()
+                .filter_map(|(key, value)| Some((key.clone(), without_extra(expected.get(key)?, value))));
             Value::Object(kept.collect())
         }
         (Value::Array(expected), Value::Array(found)) => {
@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn more_keys_are_no_difference_unless_exact() {
-        let (expected, found) = (json!({ "a": [{ "b": 1 }] }), json!({ "a": [{ "b": 1.0, "c": 2 }], "d": 3 }));
+        let (expected, found) =
+            (json!({ "a": [{ "b": 1 }] }), json!({ "a": [{ "b": 1.0, "c": 2 }], "d": 3 }));
         assert!(fits(&expected, &found, false));
         assert!(!fits(&expected, &found, true));
         assert!(!fits(&json!({ "a": [] }), &found, false), "lists are whole");

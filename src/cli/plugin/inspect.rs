@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use super::interfaces::Interfaces;
 use super::manifest::Manifest;
@@ -56,13 +55,12 @@ impl Sheet {
     ///
     /// It cannot be loaded.
     pub async fn load(settings: &Settings) -> Result<Sheet, Failure> {
-        let (about, _) = loading::look_at(settings).await?;
-        let component = std::fs::read(&settings.path)?;
+        let (about, loaded) = loading::look_at(settings).await?;
         Ok(Sheet {
             path: settings.path.clone(),
-            bytes: component.len(),
-            sha256: hex(&Sha256::digest(&component)),
-            interfaces: Interfaces::of(&component).unwrap_or_default(),
+            bytes: loaded.bytes,
+            sha256: hex(&loaded.digest),
+            interfaces: Interfaces::of(&about.imports),
             is_current: None,
             name: settings.name.clone(),
             about,
@@ -84,7 +82,7 @@ impl Sheet {
     pub fn text(&self) -> String {
         let mut text = String::new();
         let (own, version, interface) = (&self.about.name, &self.about.version, self.about.interface);
-        let _ = writeln!(text, "{own} {version} · {interface} · {}", size(self.bytes));
+        let _ = writeln!(text, "{own} {version} · switchboard:plugin@{interface} · {}", size(self.bytes));
         let mut row = |name: &str, words: &str| {
             let _ = writeln!(text, "  {name:<9} {words}");
         };
@@ -96,9 +94,16 @@ impl Sheet {
             None => {}
         }
         self.rows_of_needs(&mut row);
-        row("imports", &listed(&self.interfaces.imports));
-        if !self.interfaces.wasi.is_empty() {
-            row("", &format!("WASI, of which nothing is granted: {}", wasi(&self.interfaces.wasi)));
+        let Interfaces { ours, wasi, others } = &self.interfaces;
+        let imports = [ours.as_slice(), others].concat();
+        row("imports", &if imports.is_empty() { "nothing".to_owned() } else { imports.join(" ") });
+        if !wasi.is_empty() {
+            for (at, line) in wrapped(&wasi.join(" ")).iter().enumerate() {
+                row(if at == 0 { "WASI" } else { "" }, line);
+            }
+        }
+        if self.about.has_hooks {
+            row("exports", "tools hooks");
         }
         row("tools", if self.about.tools.is_empty() { "none" } else { "" });
         for tool in &self.about.tools {
@@ -109,7 +114,8 @@ impl Sheet {
 
     /// For programs.
     pub fn json(&self) -> Value {
-        let wants: Vec<Value> = self.wants().map(|(need, granted)| json!({ "need": need, "granted": granted })).collect();
+        let wants: Vec<Value> =
+            self.wants().map(|(need, granted)| json!({ "need": need, "granted": granted })).collect();
         let tools: Vec<Value> = self.about.tools.iter().map(tool_json).collect();
         json!({
             "name": self.name,
@@ -121,9 +127,8 @@ impl Sheet {
             "interface": self.about.interface,
             "wants": wants,
             "granted_unasked": self.unused(),
-            "imports": self.interfaces.imports,
-            "exports": self.interfaces.exports,
-            "wasi": self.interfaces.wasi,
+            "imports": self.about.imports,
+            "has_hooks": self.about.has_hooks,
             "is_current": self.is_current,
             "tools": tools,
         })
@@ -142,7 +147,9 @@ impl Sheet {
     fn rows_of_needs(&self, row: &mut dyn FnMut(&str, &str)) {
         let mut wants: Vec<String> = self
             .wants()
-            .map(|(need, is_granted)| format!("{need}  ({})", if is_granted { "granted" } else { "not granted" }))
+            .map(|(need, is_granted)| {
+                format!("{need}  ({})", if is_granted { "granted" } else { "not granted" })
+            })
             .collect();
         if wants.is_empty() {
             wants.push("nothing that must be granted".to_owned());
@@ -234,19 +241,6 @@ fn wrapped(text: &str) -> Vec<String> {
         }
     }
     lines
-}
-
-/// The packages and interfaces of WASI in short: `cli/stdout io/streams`.
-fn wasi(names: &[String]) -> String {
-    let short = |name: &String| {
-        let name = name.trim_start_matches("wasi:");
-        name.split('@').next().unwrap_or(name).to_owned()
-    };
-    names.iter().map(short).collect::<Vec<_>>().join(" ")
-}
-
-fn listed(names: &[String]) -> String {
-    if names.is_empty() { "nothing".to_owned() } else { names.join(" ") }
 }
 
 fn size(bytes: usize) -> String {

@@ -1,55 +1,32 @@
-//! What a component imports and exports, read from the file itself: nothing of it runs.
-
-use wit_component::DecodedWasm;
+//! What a component imports, sorted by whose it is.
 
 /// How our interfaces begin.
 const OURS: &str = "switchboard:plugin/";
 
-/// The interfaces of a component.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+/// The interfaces that a component imports.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Interfaces {
-    /// `switchboard:plugin@0.2.0`, where it exports one of ours.
-    pub version: Option<String>,
-    /// Those of ours that it imports, without package and version.
-    pub imports: Vec<String>,
-    /// Those of ours that it exports.
-    pub exports: Vec<String>,
-    /// Those of WASI that it imports.
+    /// Ours, without package and version.
+    pub ours: Vec<String>,
+    /// Those of WASI, without package and version: `cli/stdout`.
     pub wasi: Vec<String>,
-    /// Anything else that it imports.
+    /// Anything else.
     pub others: Vec<String>,
 }
 
 impl Interfaces {
-    /// Reads them; none for what is no component.
-    pub fn of(component: &[u8]) -> Option<Interfaces> {
-        let DecodedWasm::Component(resolve, world) = wit_component::decode(component).ok()? else {
-            return None;
-        };
-        let world = resolve.worlds.get(world)?;
-        let imported: Vec<String> = world.imports.keys().map(|key| resolve.name_world_key(key)).collect();
-        let exported: Vec<String> = world.exports.keys().map(|key| resolve.name_world_key(key)).collect();
-        Some(Interfaces::sorted(&imported, &exported))
-    }
-
-    fn sorted(imported: &[String], exported: &[String]) -> Interfaces {
+    /// Sorts them.
+    pub fn of(imports: &[String]) -> Interfaces {
         let mut interfaces = Interfaces::default();
-        for name in imported {
-            match name.strip_prefix(OURS) {
-                Some(ours) => interfaces.imports.push(plain(ours)),
-                None if name.starts_with("wasi:") => interfaces.wasi.push(name.clone()),
-                None => interfaces.others.push(name.clone()),
+        for name in imports {
+            match (name.strip_prefix(OURS), name.strip_prefix("wasi:")) {
+                // Types alone are no power.
+                (Some(ours), _) if plain(ours) == "types" => {}
+                (Some(ours), _) => interfaces.ours.push(plain(ours)),
+                (None, Some(wasi)) => interfaces.wasi.push(plain(wasi)),
+                (None, None) => interfaces.others.push(name.clone()),
             }
         }
-        for ours in exported.iter().filter_map(|name| name.strip_prefix(OURS)) {
-            interfaces.exports.push(plain(ours));
-            if let Some((_, version)) = ours.split_once('@') {
-                interfaces.version = Some(format!("switchboard:plugin@{version}"));
-            }
-        }
-        // Types alone are no power.
-        interfaces.imports.retain(|name| name != "types");
-        interfaces.imports.sort();
         interfaces
     }
 }
@@ -64,21 +41,15 @@ mod tests {
 
     #[test]
     fn ours_wasi_and_others_are_told_apart() {
-        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let interfaces = Interfaces::sorted(
-            &owned(&[
-                "switchboard:plugin/types@0.2.0",
-                "switchboard:plugin/log@0.2.0",
-                "switchboard:plugin/kv@0.2.0",
-                "wasi:io/streams@0.2.6",
-                "acme:thing/x",
-            ]),
-            &owned(&["switchboard:plugin/tools@0.2.0"]),
-        );
-        assert_eq!(interfaces.version.as_deref(), Some("switchboard:plugin@0.2.0"));
-        assert_eq!(interfaces.imports, ["kv", "log"]);
-        assert_eq!(interfaces.exports, ["tools"]);
-        assert_eq!(interfaces.wasi, ["wasi:io/streams@0.2.6"]);
+        let names = [
+            "switchboard:plugin/types@0.2.0",
+            "switchboard:plugin/kv@0.2.0",
+            "wasi:io/streams@0.2.6",
+            "acme:thing/x",
+        ];
+        let interfaces = Interfaces::of(&names.map(str::to_owned));
+        assert_eq!(interfaces.ours, ["kv"]);
+        assert_eq!(interfaces.wasi, ["io/streams"]);
         assert_eq!(interfaces.others, ["acme:thing/x"]);
     }
 }

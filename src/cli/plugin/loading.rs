@@ -17,7 +17,8 @@ pub(super) fn host() -> Result<Host, Failure> {
     let mut host = Host::new(&HostSettings::default())?;
     if let Some(caches) = caches() {
         // Without a cache everything works, only later.
-        let kept = std::fs::create_dir_all(&caches).is_ok() && host.open_cache(&caches.join("switchboard")).is_ok();
+        let kept =
+            std::fs::create_dir_all(&caches).is_ok() && host.open_cache(&caches.join("switchboard")).is_ok();
         if kept {
             host.prune_cache(&[]);
         }

@@ -112,6 +112,18 @@ impl Manifest {
         Ok(Manifest { folder: folder.to_owned(), name: raw.name.into_inner(), lang, build: raw.build })
     }
 
+    /// What a grant is written to: an author's is in the plugin's own file.
+    pub fn in_own_words(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Misfit(error) => {
+                let table = format!("[plugins.{}.allow]", self.name);
+                let own = format!("[{GATEWAY}.allow]` of `{FILE}");
+                Failure::Misfit(anyhow!("{}", format!("{error:#}").replace(&table, &own)))
+            }
+            other => other,
+        }
+    }
+
     /// The component that is built.
     pub fn wasm(&self) -> PathBuf {
         self.folder.join(format!("{}.wasm", self.name))

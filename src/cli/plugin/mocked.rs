@@ -12,9 +12,7 @@ use serde_json::{Value, json};
 use super::given::{self, Answer, NetworkError};
 use crate::store::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::tool::outbound::{FetchError, Request, Response};
-use crate::tool::plugin::{
-    Entry, Fetch, Fetching, KeyPage, KeyValueError, KeyValueStore, LogLevel, LogSink,
-};
+use crate::tool::plugin::{Entry, Fetch, Fetching, KeyPage, KeyValueError, KeyValueStore, LogLevel, LogSink};
 
 /// What a trial keeps, in memory. Time stands still in a trial, so that nothing expires.
 #[derive(Debug, Default)]
@@ -286,6 +284,9 @@ mod tests {
         let page = memory.list("", None, 2).await.unwrap();
         assert_eq!((page.keys.len(), page.next.as_deref()), (2, Some("b")));
         assert_eq!(memory.list("", Some("b"), 2).await.unwrap().keys, ["c"]);
-        assert_eq!(memory.put("x", vec![0; VALUE_BYTES_MAX + 1], None, None).await, Err(KeyValueError::TooLarge));
+        assert_eq!(
+            memory.put("x", vec![0; VALUE_BYTES_MAX + 1], None, None).await,
+            Err(KeyValueError::TooLarge)
+        );
     }
 }

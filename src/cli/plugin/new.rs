@@ -48,7 +48,9 @@ fn check_empty(folder: &Path) -> Result<(), Failure> {
     };
     if is_taken {
         let shown = folder.display();
-        return Err(anyhow!("{shown} is there already and not empty: give another folder with `--dir`").into());
+        return Err(
+            anyhow!("{shown} is there already and not empty: give another folder with `--dir`").into()
+        );
     }
     Ok(())
 }

@@ -80,7 +80,11 @@ pub(super) async fn run(config: &Path, arguments: Arguments) -> Result<(), Failu
     let settings = target.settings()?;
     let host = loading::host()?;
     let call = Call::Tool(arguments.tool, arguments.arguments);
-    let trial = World::new(settings, &given, arguments.live).call(&host, &call).await?;
+    let called = World::new(settings, &given, arguments.live).call(&host, &call).await;
+    let trial = called.map_err(|failure| match &target {
+        Target::Folder(manifest) => manifest.in_own_words(failure),
+        _ => failure,
+    })?;
     tell(&trial);
     match trial.came {
         Came::Answer(answer) => crate::cli::print(&format!("{answer:#}\n")),

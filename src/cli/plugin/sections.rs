@@ -25,7 +25,10 @@ pub(super) fn sections(file: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
 /// The contents of the custom section of this name.
 pub(super) fn custom<'a>(file: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let customs = sections(file).filter(|(id, _)| *id == CUSTOM);
-    customs.filter_map(|(_, section)| named(section)).find(|(own, _)| *own == name.as_bytes()).map(|(_, rest)| rest)
+    customs
+        .filter_map(|(_, section)| named(section))
+        .find(|(own, _)| *own == name.as_bytes())
+        .map(|(_, rest)| rest)
 }
 
 /// Adds a custom section at the end.

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use sha2::{Digest as _, Sha256};
 use super::{hex, sections};
+use sha2::{Digest as _, Sha256};
 
 /// The custom section that holds the digest.
 const SECTION: &str = "switchboard-source";

@@ -36,7 +36,8 @@ impl Target {
         let is_name = manifest::check_name(what).is_ok();
         if is_name && config.is_file() {
             let configured = configured(config)?;
-            let names: Vec<String> = configured.iter().map(|settings| format!("`{}`", settings.name)).collect();
+            let names: Vec<String> =
+                configured.iter().map(|settings| format!("`{}`", settings.name)).collect();
             return match configured.into_iter().find(|settings| settings.name == what) {
                 Some(settings) => Ok(Target::Configured(Box::new(settings))),
                 None => Err(Failure::Unavailable(anyhow!(

@@ -43,15 +43,7 @@ const TYPESCRIPT: &[File] = &files!(
 const PYTHON: &[File] = &files!(
     "templates/python/",
     "",
-    [
-        ".gitignore",
-        "README.md",
-        "plugin.py",
-        "plugin.toml",
-        "pyproject.toml",
-        "tests.toml",
-        "wit/plugin.wit",
-    ]
+    [".gitignore", "README.md", "plugin.py", "plugin.toml", "pyproject.toml", "tests.toml", "wit/plugin.wit",]
 );
 const SDK: &[File] = &files!(
     "sdk/",

@@ -72,7 +72,8 @@ pub(super) async fn test(manifest: &Manifest, filter: Option<&str>) -> Result<Ou
     let mut outcome = Outcome::default();
     for case in wanted {
         let world = World::new(settings.clone(), &case.given, false);
-        let trial = world.call(&host, &case.call).await?;
+        let called = world.call(&host, &case.call).await;
+        let trial = called.map_err(|failure| manifest.in_own_words(failure))?;
         let problems = problems(&case.expect, &trial);
         crate::cli::print(&told(case, &trial, &problems, &path.display().to_string()))?;
         if problems.is_empty() {
@@ -158,7 +159,10 @@ fn came(expect: &Expect, came: &Came, problems: &mut Vec<String>) {
         }
         (Came::Failure { kind, message }, Some(error)) => {
             if kind != error.get_ref() {
-                problems.push(format!("expected the failure `{}`, and it was {kind}: {message}", error.get_ref()));
+                problems.push(format!(
+                    "expected the failure `{}`, and it was {kind}: {message}",
+                    error.get_ref()
+                ));
             }
             for words in expect.message_contains.iter().flat_map(cases::OneOrMany::texts) {
                 if !message.contains(words.as_str()) {

@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::cases::{Call, CallEvent, CallState};
 use super::given::{self, Given};
-use super::mocked::{Log, Memory, Network};
 use super::loading;
+use super::mocked::{Log, Memory, Network};
 use crate::call::event::{Wish, Wished};
 use crate::cli::Failure;
 use crate::clock::{Clock, Entropy, ManualClock, SystemClock, Timestamp};
@@ -146,9 +146,7 @@ async fn called(plugin: &Plugin, context: &CallContext, call: &Call) -> Came {
             Ok(answer) => Came::Answer(incoming_json(&answer)),
             Err(failure) => failed(&failure),
         },
-        Call::Event(event) => {
-            nothing(plugin.event(context, &event_of(event, context)).await)
-        }
+        Call::Event(event) => nothing(plugin.event(context, &event_of(event, context)).await),
         Call::Ended(record) => nothing(plugin.ended(context, &record.to_string()).await),
     }
 }

@@ -66,8 +66,7 @@ pub(super) fn plugins_alone(
     problems: &mut Problems,
 ) -> Option<Vec<plugin::Settings>> {
     let mut found = Vec::new();
-    let plugins =
-        Checker { document, directory, defaults, problems: &mut found }.plugins(raw.plugins);
+    let plugins = Checker { document, directory, defaults, problems: &mut found }.plugins(raw.plugins);
     found.into_iter().for_each(|problem| problems.push(problem));
     plugins
 }

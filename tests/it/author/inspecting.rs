@@ -9,9 +9,14 @@ use super::{bad, example, good, root, switchboard, text};
 #[test]
 fn inspect_says_what_a_plugin_is_and_wants() {
     let told = good(&["plugin", "inspect", "customer-lookup"], root());
-    for words in
-        ["customer-lookup 0.", "switchboard:plugin@0.", "sha256", "wants", "lookup_customer", "phone (string)"]
-    {
+    for words in [
+        "customer-lookup 0.",
+        "switchboard:plugin@0.",
+        "sha256",
+        "wants",
+        "lookup_customer",
+        "phone (string)",
+    ] {
         assert!(told.contains(words), "`{words}` is missing in\n{told}");
     }
     let page: Value =
@@ -57,7 +62,7 @@ fn ls_tells_of_each_plugin_whether_it_is_good() {
     let row = |name: &str| told.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
     assert!(row("good").contains("lookup_customer") && row("good").ends_with("good"), "{told}");
     assert!(row("poor").ends_with("not granted: kv"), "{told}");
-    let page: Value =
-        serde_json::from_slice(&switchboard(&["plugin", "ls", "--json"], folder.path()).stdout).expect("JSON");
+    let page: Value = serde_json::from_slice(&switchboard(&["plugin", "ls", "--json"], folder.path()).stdout)
+        .expect("JSON");
     assert_eq!(page["plugins"][1]["plugin"], "poor");
 }

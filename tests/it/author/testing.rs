@@ -82,7 +82,10 @@ fn a_request_that_nothing_answers_fails_the_test() {
     fs::write(plugin.join("tests.toml"), tests).expect("a file");
     let output = switchboard(&["plugin", "test"], &plugin);
     let told = text(&output.stdout);
-    assert!(told.contains("no `[[tests.http]]` answers the request `GET https://booking.example.com"), "{told}");
+    assert!(
+        told.contains("no `[[tests.http]]` answers the request `GET https://booking.example.com"),
+        "{told}"
+    );
     assert_eq!(output.status.code(), Some(1));
 }
 
@@ -99,14 +102,16 @@ fn a_wrong_tests_toml_is_told_with_its_place() {
 fn run_prints_the_answer_and_tells_the_rest() {
     let folder = tempfile::tempdir().expect("a folder");
     let plugin = example("customer-lookup", folder.path());
-    let words = ["plugin", "run", "lookup_customer", "--plugin", "customer-lookup", "--caller", "+819012345678"];
+    let words =
+        ["plugin", "run", "lookup_customer", "--plugin", "customer-lookup", "--caller", "+819012345678"];
     let output = switchboard(&words, folder.path());
     assert!(output.status.success(), "{}", text(&output.stderr));
     let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON on standard output");
     assert_eq!(answer["name"], "佐藤 花子");
     assert!(text(&output.stderr).contains("took "), "{}", text(&output.stderr));
 
-    fs::write(plugin.join("mocks.toml"), "[kv]\n'customer/+818011112222' = { name = '高橋' }\n").expect("a file");
+    fs::write(plugin.join("mocks.toml"), "[kv]\n'customer/+818011112222' = { name = '高橋' }\n")
+        .expect("a file");
     let words =
         ["plugin", "run", "lookup_customer", "{\"phone\": \"080-1111-2222\"}", "--mock", "mocks.toml"];
     let answer: Value = serde_json::from_str(&good(&words, &plugin)).expect("JSON");

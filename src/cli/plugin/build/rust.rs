@@ -79,7 +79,8 @@ fn has_target() -> bool {
 /// Nothing of the machine that builds belongs into what is built. The last that fits is taken.
 fn flags(manifest: &Manifest, compiler: &Compiler) -> Vec<String> {
     let mut flags = Vec::new();
-    let mut remap = |from: &Path, to: &str| flags.push(format!("--remap-path-prefix={}={to}", from.display()));
+    let mut remap =
+        |from: &Path, to: &str| flags.push(format!("--remap-path-prefix={}={to}", from.display()));
     if let Compiler::Debian = compiler {
         remap(Path::new("/usr"), "usr");
     }
@@ -105,7 +106,8 @@ fn module(cargo: &mut Command, shown: &str) -> Result<PathBuf, Failure> {
         return Err(anyhow!("cargo failed ({}); see above", output.status).into());
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    let made = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter_map(module_of);
+    let made =
+        messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter_map(module_of);
     made.last().ok_or_else(|| {
         anyhow!("cargo made no module: write `crate-type = [\"cdylib\"]` under `[lib]` in Cargo.toml").into()
     })
@@ -144,8 +146,8 @@ pub(super) fn path_dependencies(folder: &Path) -> anyhow::Result<Vec<String>> {
 
 /// The paths of a crate's dependencies.
 fn paths_in(cargo_toml: &Path) -> anyhow::Result<Vec<String>> {
-    let table: toml::Table = toml::from_str(&text(cargo_toml)?)
-        .with_context(|| format!("{} is no TOML", cargo_toml.display()))?;
+    let table: toml::Table =
+        toml::from_str(&text(cargo_toml)?).with_context(|| format!("{} is no TOML", cargo_toml.display()))?;
     let targets = table.get("target").and_then(toml::Value::as_table);
     let targets = targets.into_iter().flat_map(|targets| targets.values()).filter_map(toml::Value::as_table);
     let mut paths = Vec::new();
@@ -187,7 +189,10 @@ mod tests {
     fn crates_beside_the_plugin_are_found_with_theirs() {
         let folder = std::env::temp_dir().join(format!("switchboard-crates-{}", std::process::id()));
         for (file, content) in [
-            ("p/Cargo.toml", "[dependencies]\nsdk = { path = \"../sdk\" }\ninner = { path = \"inner\" }\nserde = \"1\""),
+            (
+                "p/Cargo.toml",
+                "[dependencies]\nsdk = { path = \"../sdk\" }\ninner = { path = \"inner\" }\nserde = \"1\"",
+            ),
             ("p/inner/Cargo.toml", "[target.'cfg(x)'.dependencies]\nfar = { path = \"../../far\" }"),
             ("sdk/Cargo.toml", "[dependencies]\nmacros = { path = \"macros\" }"),
             ("sdk/macros/Cargo.toml", "[dependencies]\nsdk = { path = \"..\" }"),
