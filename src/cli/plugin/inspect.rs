@@ -84,7 +84,8 @@ impl Sheet {
         let (own, version, interface) = (&self.about.name, &self.about.version, self.about.interface);
         let _ = writeln!(text, "{own} {version} · switchboard:plugin@{interface} · {}", size(self.bytes));
         let mut row = |name: &str, words: &str| {
-            let _ = writeln!(text, "  {name:<9} {words}");
+            let line = format!("  {name:<9} {words}");
+            let _ = writeln!(text, "{}", line.trim_end());
         };
         row("file", &self.path.display().to_string());
         row("sha256", &self.sha256);

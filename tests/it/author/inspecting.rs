@@ -59,7 +59,9 @@ fn ls_tells_of_each_plugin_whether_it_is_good() {
     let output = switchboard(&["plugin", "ls"], folder.path());
     let told = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{told}\n{}", text(&output.stderr));
-    let row = |name: &str| told.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+    let row = |name: &str| {
+        told.lines().find(|line| line.trim_start().starts_with(name)).unwrap_or_default().to_owned()
+    };
     assert!(row("good").contains("lookup_customer") && row("good").ends_with("good"), "{told}");
     assert!(row("poor").ends_with("not granted: kv"), "{told}");
     let page: Value = serde_json::from_slice(&switchboard(&["plugin", "ls", "--json"], folder.path()).stdout)
