@@ -23,6 +23,7 @@ use crate::tool::plugin;
 use crate::tool::{Origin, ToolboxError};
 use crate::twilio;
 
+pub mod alone;
 mod check;
 pub mod codes;
 mod defaults;

@@ -21,6 +21,8 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use crate::tool::plugin;
+
 use super::codes::{self, Code, Severity};
 use super::defaults::Defaults;
 use super::document::{Document, Place};
@@ -62,6 +64,20 @@ pub(super) fn check(
 /// The names of all variables that any session sets.
 fn session_vars(sessions: &BTreeMap<String, raw::Session>) -> impl Iterator<Item = String> {
     sessions.values().filter_map(|session| session.vars.as_ref()).flat_map(|vars| vars.keys().cloned())
+}
+
+/// Checks the plugins and nothing else; none when there were errors.
+pub(super) fn plugins_alone(
+    document: &Document<'_>,
+    directory: &Path,
+    defaults: &Defaults,
+    raw: Raw,
+    problems: &mut Problems,
+) -> Option<Vec<plugin::Settings>> {
+    let mut found = Vec::new();
+    let plugins = Checker { document, directory, defaults, problems: &mut found }.plugins(raw.plugins);
+    found.into_iter().for_each(|problem| problems.push(problem));
+    plugins
 }
 
 impl Checker<'_> {

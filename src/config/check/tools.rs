@@ -14,12 +14,12 @@ use crate::config::problem::Location;
 use crate::config::raw;
 use crate::config::suggest::{did_you_mean, list};
 use crate::template::{TemplateError, Text};
+use crate::tool::BUILT_IN;
 use crate::tool::http::template::{
     BodyTemplate, CALL_FIELDS, Facts, JsonTemplate, RenderError, RequestTemplate, UrlTemplate, plain_text,
 };
 use crate::tool::http::{Meaning, Retry, RetryOn, Settings};
 use crate::tool::outbound::{Pattern, normal_host};
-use crate::tool::{BUILT_IN, breaker};
 
 use super::Checker;
 use super::params::Parameters;
