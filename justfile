@@ -27,7 +27,7 @@ fmt:
 bless:
     INSTA_UPDATE=always BLESS=1 cargo test
 
-# rebuild the plugins from source (needs a wasm toolchain, see docs/plugins.md)
+# rebuild the plugins from source (needs a wasm toolchain, see docs/plugins/README.md)
 plugins:
     cargo run --release --manifest-path plugins/build/Cargo.toml
 

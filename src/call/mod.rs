@@ -16,6 +16,7 @@ mod leave;
 mod legs;
 mod limits;
 pub mod record;
+pub mod report;
 mod sideband;
 mod step;
 pub mod terms;

@@ -27,6 +27,7 @@ use crate::openai::dialect;
 use crate::openai::sideband::{Sideband, SidebandItem};
 use crate::session::Session;
 use crate::store::{Committed, StoreError, Tx, Write};
+use crate::tool::Toolbox;
 use crate::tool::context::CallContext;
 
 /// How long a call that is over is kept at hand for the carrier's last reports.
@@ -36,6 +37,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(3_600);
 
 /// How an offered call is answered.
 pub(super) struct Plan {
+    /// The tools at that moment; a call keeps them to its end.
+    pub toolbox: Arc<Toolbox>,
     /// The session that was chosen.
     pub session: Arc<Session>,
     /// The body of the accept.
@@ -246,7 +249,7 @@ impl Runner {
                     sideband.send(dialect::write(id, &command));
                 }
             }
-            Action::RunTool { call } if self.control.toolbox.may_repeat(&call.name) => self.run_tool(call),
+            Action::RunTool { call } if self.may_repeat(&call) => self.run_tool(call),
             Action::RunTool { call } => work.tools.push(call),
             Action::Keep(keep) => self.keep(keep, work, now),
         }
@@ -273,19 +276,24 @@ impl Runner {
     }
 
     fn run_tool(&mut self, call: ToolCall) {
-        let (control, plan) = (Arc::clone(&self.control), self.plan.clone());
+        let plan = self.plan.clone();
         self.tools.spawn(async move {
-            let run = async {
-                match &plan {
-                    Some(plan) => control.toolbox.run(&plan.session, &plan.context, &call).await,
-                    None => failed(&call),
-                }
-            };
+            let Some(plan) = plan else { return failed(&call) };
+            let run = plan.toolbox.run(&plan.session, &plan.context, &call);
             AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
-                tracing::error!(tool = control.toolbox.label(&call.name), "a tool panicked");
+                tracing::error!(tool = plan.toolbox.label(&call.name), "a tool panicked");
                 failed(&call)
             })
         });
+    }
+
+    fn may_repeat(&self, call: &ToolCall) -> bool {
+        self.plan.as_ref().is_none_or(|plan| plan.toolbox.may_repeat(&call.name))
+    }
+
+    /// A tool's name as a metric label.
+    fn label<'a>(&self, tool: &'a str) -> &'a str {
+        self.plan.as_ref().map_or("unknown", |plan| plan.toolbox.label(tool))
     }
 
     fn keep(&self, keep: Keep, work: &mut Work, now: Timestamp) {
@@ -295,7 +303,7 @@ impl Runner {
             Keep::Line(line) => Write::Line(id, line),
             Keep::ToolCall(record) => {
                 if let Some(outcome) = record.outcome {
-                    let tool = self.control.toolbox.label(&record.name);
+                    let tool = self.label(&record.name);
                     self.control.metrics.tool_call(tool, outcome.as_str(), now.since(record.requested));
                 }
                 Write::ToolCall(id, record)

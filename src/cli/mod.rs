@@ -8,10 +8,13 @@ mod check;
 mod demo;
 mod load;
 mod logging;
+mod report;
 mod serve;
+mod source;
 mod tools;
 mod view;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -40,6 +43,8 @@ enum Command {
     Check(check::Arguments),
     /// Read the calls that were kept.
     Calls(calls::Arguments),
+    /// Sum up what was kept.
+    Report(report::Arguments),
     /// Look at the tools that models can call, and try one.
     Tools(tools::Arguments),
     /// Play many simulated calls at once against `serve` in a process of its own, and print times.
@@ -80,6 +85,7 @@ pub fn main() -> ExitCode {
             Command::Demo(arguments) => demo::run(&cli.config, arguments).await,
             Command::Load(arguments) => load::run(arguments).await,
             Command::Check(arguments) => check::run(&cli.config, arguments).await,
+            Command::Report(arguments) => report::run(&cli.config, arguments).await,
             Command::Calls(arguments) => calls::run(&cli.config, arguments).await,
             Command::Tools(arguments) => tools::run(&cli.config, arguments).await,
         }
@@ -117,4 +123,12 @@ fn anstream_color() -> bool {
 /// Reads and checks a configuration with the process' environment.
 fn load_config(path: &std::path::Path) -> Result<Config, Failure> {
     config::load(path, &Environment::of_process()).map_err(|problems| Failure::Config(Box::new(problems)))
+}
+
+/// Writes to standard output; a reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
 }

@@ -7,8 +7,8 @@ use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::calls::print;
 use super::check::{nothing_kept, toolbox};
+use super::print;
 use super::{Failure, view};
 use crate::call::event::ToolCall;
 use crate::call::record::ToolOutcomeKind;

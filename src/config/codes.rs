@@ -169,7 +169,7 @@ codes! {
         "`sha256` pins the plugin's file: 64 hexadecimal digits, as `sha256sum` prints them.";
     Error PLUGIN = "E0503", "the plugin cannot be loaded",
         "The file is there, but it is no plugin of this version, not the one that was pinned, or it uses what \
-         `allow` does not grant; the message says which. See plugins.md.";
+         `allow` does not grant; the message says which. See plugins/reference.md.";
     Error TOOL_NAME = "E0510", "a tool's name is taken",
         "The model knows a tool by its name alone. Two plugins, or a plugin and a `[tools.NAME]`, provide a tool of \
          one name, or a tool has the name of a built-in one (`hangup`, `transfer`).";

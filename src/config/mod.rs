@@ -43,6 +43,7 @@ use document::Document;
 
 pub use environment::Environment;
 pub use problem::{Location, Problem, Problems, Source};
+pub use units::duration;
 
 /// A whole configuration: what every room needs to know.
 #[derive(Debug)]

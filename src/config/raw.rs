@@ -244,6 +244,7 @@ tables! {
         config: BTreeMap<String, toml::Value>,
         allow: Allow,
         limits: PluginLimits,
+        breaker: WordOr<Breaker>,
     }
 
     Allow {
@@ -295,7 +296,7 @@ tables! {
         form: BTreeMap<String, String>,
         timeout: String,
         retry: Retry,
-        breaker: ToolBreaker,
+        breaker: Breaker,
         cache: String,
         pick: String,
         max_response: String,
@@ -311,7 +312,7 @@ tables! {
         r#unsafe: Flag,
     }
 
-    ToolBreaker {
+    Breaker {
         failures: Count,
         open_for: String,
     }

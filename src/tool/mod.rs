@@ -5,6 +5,7 @@
 
 pub mod breaker;
 pub mod context;
+pub mod generation;
 pub mod hooks;
 pub mod http;
 pub mod outbound;
@@ -34,6 +35,7 @@ pub const BUILT_IN: [&str; 2] = [HANG_UP_TOOL, TRANSFER_TOOL];
 #[derive(Debug, Default)]
 pub struct Toolbox {
     tools: BTreeMap<String, Tool>,
+    plugins: Vec<Plugin>,
 }
 
 #[derive(Debug)]
@@ -146,11 +148,11 @@ impl Toolbox {
         plugins: impl IntoIterator<Item = Plugin>,
         http_tools: impl IntoIterator<Item = HttpTool>,
     ) -> Result<Toolbox, Vec<ToolboxError>> {
+        let plugins: Vec<Plugin> = plugins.into_iter().collect();
         let (mut toolbox, mut errors) = (Toolbox::default(), Vec::new());
         let of_http = http_tools.into_iter().map(Tool::of_http);
-        let of_plugins = plugins.into_iter().flat_map(|plugin| {
-            let tools = plugin.tools().iter().map(|tool| Tool::of_plugin(&plugin, tool));
-            tools.collect::<Vec<_>>()
+        let of_plugins = plugins.iter().flat_map(|plugin| {
+            plugin.tools().iter().map(move |tool| Tool::of_plugin(plugin, tool))
         });
         // What stands in the file itself comes first: a plugin that is added later is the one that is told.
         for tool in of_http.chain(of_plugins) {
@@ -158,6 +160,7 @@ impl Toolbox {
                 errors.push(error);
             }
         }
+        toolbox.plugins = plugins;
         if errors.is_empty() { Ok(toolbox) } else { Err(errors) }
     }
 
@@ -181,6 +184,11 @@ impl Toolbox {
             time_max: tool.time_max,
             may_repeat: tool.may_repeat,
         })
+    }
+
+    /// The plugins, in the order of the configuration.
+    pub fn plugins(&self) -> &[Plugin] {
+        &self.plugins
     }
 
     /// The names of all tools, the built-in ones included.

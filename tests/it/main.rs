@@ -18,6 +18,8 @@ mod openai;
 mod outbound;
 mod plugin;
 mod provider_faults;
+mod reload;
+mod report;
 mod scenarios;
 mod signatures;
 mod sim_openai;

@@ -2,6 +2,7 @@
 //! anything. The guests of `plugins/test-guests` are named for what they do wrong.
 
 mod customer_lookup;
+mod health;
 mod loading;
 mod sandbox;
 mod source;
@@ -38,6 +39,7 @@ fn settings(name: &str) -> Settings {
         config: BTreeMap::new(),
         grants: Grants { kv: Some(name.to_owned()) },
         limits: Limits { time: AMPLE, ..Limits::default() },
+        breaker: None,
     }
 }
 

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use crate::config::codes;
 use crate::config::document::Place;
+use crate::config::forms::WordOr;
 use crate::config::problem::Location;
 use crate::config::raw;
+use crate::tool::breaker;
 use crate::tool::plugin;
 
 use super::Checker;
@@ -38,6 +40,7 @@ impl Checker<'_> {
         let kv = raw.allow.unwrap_or_default().kv;
         let is_granted = kv.as_ref().is_none_or(|space| self.name(space, &place.key("allow").key("kv")));
         let limits = self.plugin_limits(raw.limits.unwrap_or_default(), &place.key("limits"));
+        let breaker = self.breaker(raw.breaker, &place.key("breaker"));
         let config = raw.config.unwrap_or_default();
         (is_named && is_granted).then_some(())?;
         Some(plugin::Settings {
@@ -47,6 +50,7 @@ impl Checker<'_> {
             config: config.into_iter().map(|(key, value)| (key, config_text(value))).collect(),
             grants: plugin::Grants { kv },
             limits: limits?,
+            breaker: breaker?,
         })
     }
 
@@ -67,6 +71,22 @@ impl Checker<'_> {
                 .help("write 64 hexadecimal digits, as `sha256sum` prints them");
         }
         hash
+    }
+
+    /// A circuit breaker, or none where it is switched off.
+    pub(super) fn breaker(
+        &mut self,
+        raw: Option<WordOr<raw::Breaker>>,
+        place: &Place,
+    ) -> Option<Option<breaker::Settings>> {
+        let raw = match raw? {
+            WordOr::Word(word) => return self.word(&word, place, &[("off", None)]),
+            WordOr::Table(table) => table,
+        };
+        let failures = self.count(raw.failures, &place.key("failures"), 1..=1_000);
+        let open_for = Duration::from_secs(1)..=Duration::from_secs(3_600);
+        let open_for = self.span(raw.open_for, &place.key("open_for"), open_for);
+        Some(Some(breaker::Settings { failures: failures?, open_for: open_for? }))
     }
 
     fn plugin_limits(&mut self, raw: raw::PluginLimits, place: &Place) -> Option<plugin::Limits> {

@@ -316,7 +316,7 @@ impl Checker<'_> {
         are_known.then_some(Retry { attempts: attempts?, on })
     }
 
-    fn breaker(&mut self, raw: raw::ToolBreaker, place: &Place) -> Option<Option<breaker::Settings>> {
+    fn breaker(&mut self, raw: raw::Breaker, place: &Place) -> Option<Option<breaker::Settings>> {
         let failures = self.count(raw.failures, &place.key("failures"), 0..=1_000);
         let open_for = self.span(raw.open_for, &place.key("open_for"), SPAN);
         let settings = breaker::Settings { failures: failures?, open_for: open_for? };

@@ -1,10 +1,14 @@
 //! The machine that plugins run on: one engine, its memory pool, and the clock that interrupts loops.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use super::cache::{Cache, CacheError};
+use crate::metrics::Metrics;
 
 /// How often running guests are looked at: the grain of their deadlines.
 pub(super) const TICK: Duration = Duration::from_millis(2);
@@ -37,6 +41,8 @@ pub struct HostError(String);
 pub struct Host {
     pub(super) engine: Engine,
     pub(super) ticker: Arc<Ticker>,
+    pub(super) cache: Option<Arc<Cache>>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// Advances the epoch until its last owner is gone: the host, or a plugin.
@@ -53,7 +59,29 @@ impl Host {
     pub fn new(settings: &HostSettings) -> Result<Host, HostError> {
         let engine = Engine::new(&config(settings)).map_err(|error| HostError(format!("{error:#}")))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| HostError(error.to_string()))?;
-        Ok(Host { engine, ticker: Arc::new(ticker) })
+        Ok(Host { engine, ticker: Arc::new(ticker), cache: None, metrics: Arc::default() })
+    }
+
+    /// Counts what its plugins do in these metrics.
+    pub fn counting_in(self, metrics: Arc<Metrics>) -> Host {
+        Host { metrics, ..self }
+    }
+
+    /// Keeps compiled plugins in this directory and takes them from there.
+    ///
+    /// # Errors
+    ///
+    /// [`CacheError`]: the directory may not be used, and nothing has changed.
+    pub fn open_cache(&mut self, directory: &Path) -> Result<(), CacheError> {
+        self.cache = Some(Arc::new(Cache::open(directory, &self.engine)?));
+        Ok(())
+    }
+
+    /// Removes compiled plugins that are not in use, except the newest few.
+    pub fn prune_cache(&self, in_use: &[[u8; 32]]) {
+        if let Some(cache) = &self.cache {
+            cache.prune(in_use);
+        }
     }
 }
 

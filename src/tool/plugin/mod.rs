@@ -4,12 +4,15 @@
 //! files, no sockets and no environment. Its time, memory, answer and log are limited. Whatever a plugin
 //! does, it costs its own call a [`Failure`] and nobody else anything.
 
+mod cache;
 mod engine;
+mod health;
 mod kv;
 mod limits;
 mod settings;
 mod v0_1;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +26,9 @@ use tokio::time::Instant;
 use crate::tool::context::CallContext;
 use crate::tool::hooks::{CallEvent, Hook, IncomingAnswer};
 
+use health::Health;
+
+pub use cache::{CacheError, Origin};
 pub use engine::{Host, HostError, HostSettings};
 pub use kv::{Entry, KeyPage, KeyValueError, KeyValueStore, NothingKept};
 pub use settings::{Grants, Limits, Settings};
@@ -44,6 +50,19 @@ struct Inner {
     tools: Vec<PluginTool>,
     guest: v0_1::Guest,
     places: Semaphore,
+    health: Health,
+    loaded: Loaded,
+}
+
+/// How a plugin was loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// SHA-256 of its file.
+    pub digest: [u8; 32],
+    /// Where its machine code came from.
+    pub origin: Origin,
+    /// How long it took to read, to compile and to describe itself.
+    pub took: Duration,
 }
 
 /// A tool of a plugin, as the plugin describes it.
@@ -129,7 +148,7 @@ pub enum LoadError {
         pinned: String,
     },
     /// A core module.
-    #[error("{} is a core WebAssembly module, not a component: build it as docs/plugins.md tells", path.display())]
+    #[error("{} is a core WebAssembly module, not a component: build it as docs/plugins/README.md tells", path.display())]
     CoreModule {
         /// The file.
         path: PathBuf,
@@ -184,9 +203,24 @@ impl Plugin {
         &self.inner.tools
     }
 
+    /// What the operator says about it.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// How it was loaded.
+    pub fn loaded(&self) -> Loaded {
+        self.inner.loaded
+    }
+
     /// The longest one tool call may take.
     pub fn time_max(&self) -> Duration {
         self.inner.settings.limits.time
+    }
+
+    /// Claims that it is not called at the moment, because it failed too often.
+    pub fn is_resting(&self) -> bool {
+        self.inner.health.is_resting()
     }
 
     /// Calls a tool in a fresh instance. The answer is JSON, no longer than allowed.
@@ -195,6 +229,16 @@ impl Plugin {
     ///
     /// [`Failure`].
     pub async fn call(
+        &self,
+        context: &CallContext,
+        tool: &str,
+        arguments: &str,
+        time: Duration,
+    ) -> Result<String, Failure> {
+        self.inner.health.watch(self.call_anyway(context, tool, arguments, time)).await
+    }
+
+    async fn call_anyway(
         &self,
         context: &CallContext,
         tool: &str,
@@ -288,26 +332,46 @@ impl Host {
         settings: &Settings,
         kv: Option<Arc<dyn KeyValueStore>>,
     ) -> Result<Plugin, LoadError> {
-        let bytes = read(settings)?;
-        let guest = v0_1::Guest::load(self, settings, bytes, kv).await?;
+        let began = Instant::now();
+        let (bytes, digest) = read(settings).await?;
+        let guest = v0_1::Guest::load(self, settings, digest, bytes, kv).await?;
         let tools = guest.describe(settings).await.map_err(LoadError::Describe)?;
         check_tools(&tools)?;
         let places = Semaphore::new(settings.limits.concurrency);
-        Ok(Plugin { inner: Arc::new(Inner { settings: settings.clone(), tools, guest, places }) })
+        let health = Health::new(&settings.name, settings.breaker, Arc::clone(&self.metrics));
+        let loaded = Loaded { digest, origin: guest.origin, took: began.elapsed() };
+        self.count(loaded.origin);
+        let settings = settings.clone();
+        Ok(Plugin { inner: Arc::new(Inner { settings, tools, guest, places, health, loaded }) })
+    }
+
+    fn count(&self, origin: Origin) {
+        match origin {
+            Origin::Cache => self.metrics.plugin_cached("hit"),
+            Origin::Compiled => self.metrics.plugin_cached("miss"),
+            Origin::Distrusted => self.metrics.plugin_cached("distrusted"),
+            Origin::NoCache => {}
+        }
     }
 }
 
-fn read(settings: &Settings) -> Result<Vec<u8>, LoadError> {
+/// A file's bytes and their digest, read off the async threads: a plugin may have many megabytes.
+async fn read(settings: &Settings) -> Result<(Vec<u8>, [u8; 32]), LoadError> {
     let path = settings.path.clone();
-    let bytes = std::fs::read(&path).map_err(|source| LoadError::Unreadable { path, source })?;
-    let found: [u8; 32] = Sha256::digest(&bytes).into();
+    let reading = tokio::task::spawn_blocking(move || {
+        let bytes = std::fs::read(path)?;
+        let digest: [u8; 32] = Sha256::digest(&bytes).into();
+        Ok((bytes, digest))
+    });
+    let unreadable = |source| LoadError::Unreadable { path: settings.path.clone(), source };
+    let (bytes, found) = reading.await.map_err(io::Error::other).flatten().map_err(unreadable)?;
     match settings.sha256 {
         Some(pinned) if pinned != found => Err(LoadError::OtherDigest {
             path: settings.path.clone(),
             found: hex(&found),
             pinned: hex(&pinned),
         }),
-        _ => Ok(bytes),
+        _ => Ok((bytes, found)),
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::tool::breaker;
+
 /// One plugin, as the operator configured it.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -19,6 +21,8 @@ pub struct Settings {
     pub grants: Grants,
     /// What it may use up.
     pub limits: Limits,
+    /// When it is left alone because it fails; none: never.
+    pub breaker: Option<breaker::Settings>,
 }
 
 /// What a plugin may do besides compute, log and read its own config.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
 
+use super::cache::{self, Origin};
 use super::engine::{Host, Ticker};
 use super::kv::{KeyValueError, KeyValueStore};
 use super::limits::{LogBudget, Watch};
@@ -41,6 +42,7 @@ const WORDS_CHARS_MAX: usize = 500;
 /// A component, ready to be instantiated.
 pub(super) struct Guest {
     pre: ToolPluginPre<State>,
+    pub origin: Origin,
     name: Arc<str>,
     config: Arc<BTreeMap<String, String>>,
     kv: Option<Arc<dyn KeyValueStore>>,
@@ -61,10 +63,11 @@ impl Guest {
     pub async fn load(
         host: &Host,
         settings: &Settings,
+        digest: [u8; 32],
         bytes: Vec<u8>,
         kv: Option<Arc<dyn KeyValueStore>>,
     ) -> Result<Guest, LoadError> {
-        let component = compile(host, settings, bytes).await?;
+        let (component, origin) = compile(host, settings, digest, bytes).await?;
         check_grants(&component, settings, kv.is_some())?;
         let misfit = |error: wasmtime::Error| LoadError::OtherInterface {
             path: settings.path.clone(),
@@ -75,6 +78,7 @@ impl Guest {
         let instance = linker.instantiate_pre(&component).map_err(misfit)?;
         Ok(Guest {
             pre: ToolPluginPre::new(instance).map_err(misfit)?,
+            origin,
             name: settings.name.as_str().into(),
             config: Arc::new(settings.config.clone()),
             kv,
@@ -171,7 +175,12 @@ impl Guest {
 }
 
 /// Compiles off the async threads: it takes from milliseconds to seconds of pure computing.
-async fn compile(host: &Host, settings: &Settings, bytes: Vec<u8>) -> Result<Component, LoadError> {
+async fn compile(
+    host: &Host,
+    settings: &Settings,
+    digest: [u8; 32],
+    bytes: Vec<u8>,
+) -> Result<(Component, Origin), LoadError> {
     let path = settings.path.clone();
     // The magic number, then version 1 and layer 0: a core module (WebAssembly core specification, 5.5.16).
     if bytes.starts_with(b"\0asm\x01\0\0\0") {
@@ -182,8 +191,10 @@ async fn compile(host: &Host, settings: &Settings, bytes: Vec<u8>) -> Result<Com
         let problem = "it does not begin like WebAssembly".to_owned();
         return Err(LoadError::NotAComponent { path, problem });
     }
-    let engine = host.engine.clone();
-    let compiled = tokio::task::spawn_blocking(move || Component::from_binary(&engine, &bytes)).await;
+    let (engine, cache) = (host.engine.clone(), host.cache.clone());
+    let compiled =
+        tokio::task::spawn_blocking(move || cache::component(cache.as_deref(), &engine, &digest, &bytes))
+            .await;
     match compiled {
         Ok(Ok(component)) => Ok(component),
         Ok(Err(error)) => Err(LoadError::NotAComponent { path, problem: format!("{error:#}") }),

@@ -33,7 +33,7 @@ async fn a_missing_file_is_named() {
 
 #[tokio::test]
 async fn what_is_no_component_is_told_apart() {
-    insta::assert_snapshot!(refusal_of(EMPTY_MODULE).await, @"FILE is a core WebAssembly module, not a component: build it as docs/plugins.md tells");
+    insta::assert_snapshot!(refusal_of(EMPTY_MODULE).await, @"FILE is a core WebAssembly module, not a component: build it as docs/plugins/README.md tells");
     insta::assert_snapshot!(refusal_of(b"").await, @"FILE is not a WebAssembly component: it does not begin like WebAssembly");
     insta::assert_snapshot!(refusal_of(b"(component)").await, @"FILE is not a WebAssembly component: it does not begin like WebAssembly");
     let unknown = refusal_of(b"\0asm\x02\0\0\0").await;
@@ -125,7 +125,7 @@ fn the_check_tells_of_every_plugin_that_cannot_be_loaded() {
     assert_eq!(code, Some(78), "{told}");
     for words in [
         "error[E0503]: plugin `core` cannot be loaded: ./plugin.wasm is a core WebAssembly module, not a component: \
-         build it as docs/plugins.md tells",
+         build it as docs/plugins/README.md tells",
         "gateway.toml:5:8",
         "error[E0503]: plugin `customer-lookup` cannot be loaded: it uses `switchboard:plugin/kv`, which is not \
          granted: add `allow = { kv = \"customer-lookup\" }` to `[plugins.customer-lookup]`",
