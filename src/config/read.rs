@@ -257,7 +257,8 @@ fn is_of_tool(place: &Place) -> bool {
 
 /// What is filled in stays as it is when the text around it is read as a template.
 fn untouched(value: String) -> String {
-    if value.contains('{') { value.replace('{', "{{ \"{\" }}") } else { value }
+    // As an escape: a brace of its own would confuse whoever looks for the ends of expressions.
+    if value.contains('{') { value.replace('{', r#"{{ "\u007b" }}"#) } else { value }
 }
 
 fn fill(

@@ -34,7 +34,7 @@ fn config(backend: &str, tool: &str) -> Config {
         ("OPENAI_WEBHOOK_SECRET", "whsec_c2VjcmV0"),
         ("BASE_URL", "https://voice.example.com"),
         ("BACKEND", backend),
-        ("TOKEN", "hunter2{{ 7 * 6 }}"),
+        ("TOKEN", "hunter2{{7*6}}"),
     ]
     .into_iter()
     .collect();
@@ -110,7 +110,7 @@ async fn a_tool_asks_what_its_table_says_and_picks_from_the_answer() {
     assert_eq!(answer, (ToolOutcomeKind::Ok, json!([{ "table": 4 }])));
     let asked = &backend.asked()[0];
     assert_eq!(asked.line(), "POST /tables/2026-12-24?shop=Da%20Vinci&seats=any");
-    assert_eq!(asked.header("authorization"), Some("Bearer hunter2{{ 7 * 6 }}"), "a secret is no template");
+    assert_eq!(asked.header("authorization"), Some("Bearer hunter2{{7*6}}"), "a secret is no template");
     assert_eq!(asked.header("x-caller"), Some("+819012345678"));
     assert_eq!(asked.header("x-area"), None);
     assert_eq!(asked.header("content-type"), Some("application/json"));
@@ -407,6 +407,29 @@ async fn neither_secrets_nor_what_was_said_is_logged() {
     for secret in ["hunter2", "Hanako", "819012345678"] {
         assert!(!log.contains(secret), "the log shows `{secret}`:\n{log}");
     }
+}
+
+#[tokio::test]
+async fn a_session_with_an_mcp_server_is_accepted_by_a_strict_provider() {
+    let config = r#"
+        [sessions.shop]
+        instructions = "You are the shop."
+        greeting = "Say hello."
+
+        [sessions.shop.mcp.crm]
+        url = "https://mcp.example.com/sse"
+        authorization = "${TOKEN}"
+        headers = { X-Tenant = "davinci" }
+        allowed_tools = ["find_customer"]
+        description = "Customers."
+    "#;
+    let environment = vec![("TOKEN", "hunter2".to_owned())];
+    let house = House::with(Plan { config: config.to_owned(), environment, ..Plan::default() }).await;
+    house.call(crate::harness::SHORT).await;
+    let kept = house.ended().await;
+    assert_eq!(kept.call.ended.as_ref().map(|ended| ended.reason.as_str()), Some("caller_hangup"));
+    assert!(!serde_json::to_string(&kept).expect("JSON").contains("hunter2"));
+    house.close().await;
 }
 
 #[tokio::test]

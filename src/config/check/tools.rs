@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde_json::Value;
+use toml::de::DeValue;
 
 use crate::call::record::ToolOutcomeKind;
 use crate::call::terms::ToolTerms;
@@ -197,10 +198,7 @@ impl Checker<'_> {
             }
             _ => None,
         };
-        let written = written.unwrap_or_default();
-        let behind = written.split_once("://").map_or("", |(_, behind)| behind);
-        let path = behind.find('/').map_or("/", |at| &behind[at..]);
-        path.split(['?', '"', '\'', '\n']).next().unwrap_or("/").to_owned()
+        path_of(&written.unwrap_or_default())
     }
 
     fn tool_headers(&mut self, raw: BTreeMap<String, String>, place: &Place) -> Option<Vec<(String, Text)>> {
@@ -430,9 +428,24 @@ impl Checker<'_> {
                 None => format!("there is {}", list(known)),
             };
             let message = "the request uses a name that does not exist";
-            self.report(&codes::TEMPLATE_NAME, place, message).label(format!("no `{name}`")).help(help);
+            let at = self.user_of(&name, place);
+            self.report(&codes::TEMPLATE_NAME, &at, message).label(format!("no `{name}`")).help(help);
         }
         are_known
+    }
+
+    /// The text that uses a name, where it stands in a table of its own; else the whole request.
+    fn user_of(&self, name: &str, place: &Place) -> Place {
+        let uses = |place: &Place| {
+            self.document.get(place).and_then(DeValue::as_str).is_some_and(|text| text.contains(name))
+        };
+        let single = ["url", "body"].map(|key| place.key(key));
+        let tables = ["query", "headers", "form", "json"].map(|key| place.key(key));
+        let entries = tables.iter().flat_map(|table| {
+            let entries = self.document.get(table).and_then(DeValue::as_table);
+            entries.into_iter().flat_map(|entries| entries.keys()).map(|key| table.key(key.get_ref()))
+        });
+        single.into_iter().chain(entries).find(uses).unwrap_or_else(|| place.clone())
     }
 
     /// Puts the request together once, with what is always given.
@@ -457,5 +470,36 @@ impl Checker<'_> {
         };
         self.report(&codes::TEMPLATE, place, "the request cannot be put together").label(label).help(help);
         false
+    }
+}
+
+/// The path of a URL as it is written, with its quotes and references.
+fn path_of(written: &str) -> String {
+    let text = written.trim_matches(['"', '\'', '\n']);
+    let text = text.split_once("://").map_or(text, |(_, behind)| behind);
+    let mut is_reference = false;
+    let begins = text.char_indices().find(|(at, letter)| {
+        is_reference = (is_reference || text[*at..].starts_with("${")) && *letter != '}';
+        *letter == '/' && !is_reference
+    });
+    let path = begins.map_or("/", |(at, _)| &text[at..]);
+    path.split(['?', '\n']).next().unwrap_or("/").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::path_of;
+
+    #[test]
+    fn a_path_is_shown_as_it_is_written() {
+        for (written, path) in [
+            ("\"https://api.example.com/v2/{{ args.id }}?key=${KEY}\"", "/v2/{{ args.id }}"),
+            ("\"${BASE:-https://a.example}/x/${KEY}\"", "/x/${KEY}"),
+            ("'${file:/run/secrets/base}/x'", "/x"),
+            ("\"https://api.example.com\"", "/"),
+            ("", "/"),
+        ] {
+            assert_eq!(path_of(written), path, "{written}");
+        }
     }
 }
