@@ -48,6 +48,7 @@ impl Call {
             }
             ProviderEvent::CallerSpeechStopped { item, at_ms } => {
                 self.transcript.caller_stopped(item, at_ms, now);
+                self.fillers.caller_paused(now);
                 self.quiet.since = Some(now);
             }
             ProviderEvent::CallerTranscript { item, text, mode, usage } => {

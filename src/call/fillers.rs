@@ -14,12 +14,16 @@ use crate::ids::ToolCallId;
 
 /// Between two things the caller is told while waiting: more often it would be chatter.
 const APART: Duration = Duration::from_secs(5);
+/// How long after the caller paused nothing is said into the silence: the provider begins the turn that
+/// answers the caller within it, and that turn is worth more.
+const AFTER_CALLER: Duration = Duration::from_secs(1);
 
 /// How far a tool is, and when the caller was last told something of the kind.
 #[derive(Debug, Default)]
 pub struct Fillers {
     progress: Option<(ToolCallId, String)>,
     said: Option<Timestamp>,
+    caller_paused: Option<Timestamp>,
 }
 
 impl Fillers {
@@ -31,6 +35,11 @@ impl Fillers {
     /// The tool has answered: how far it was is of no interest now.
     pub fn answered(&mut self, tool_call: &ToolCallId) {
         self.progress.take_if(|(of, _)| of == tool_call);
+    }
+
+    /// The caller stopped speaking.
+    pub fn caller_paused(&mut self, now: Timestamp) {
+        self.caller_paused = Some(now);
     }
 
     /// A turn began that is not about the waiting: the caller hears something else.
@@ -63,7 +72,7 @@ impl Call {
 
     /// What to say into the silence while a tool runs, if it is time to.
     pub(super) fn take_filler(&mut self, now: Timestamp) -> Option<Prompt> {
-        if !self.is_nobody_speaking() {
+        if self.filler_at().is_none_or(|at| at > now) {
             return None;
         }
         let phrase = self.tools.take_phrase(now).map(|phrase| say_exactly(&phrase));
@@ -75,7 +84,8 @@ impl Call {
     /// When there will be something to say into the silence, should it last.
     pub(super) fn filler_at(&self) -> Option<Timestamp> {
         let next = [self.tools.phrase_at(), self.fillers.progress_at()].into_iter().flatten().min();
-        next.filter(|_| self.is_nobody_speaking())
+        let next = next.filter(|_| self.is_nobody_speaking())?;
+        Some(self.fillers.caller_paused.map_or(next, |paused| next.max(paused + AFTER_CALLER)))
     }
 
     /// Claims that nobody speaks, is about to, or wants to.

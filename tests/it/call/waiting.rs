@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 use switchboard::call::Event;
-use switchboard::call::event::{ErrorClass, ProviderEvent, SpeechPadding, TurnStatus};
+use switchboard::call::event::{ErrorClass, ProviderEvent, SpeechPadding, TurnStatus, Wish};
 use switchboard::call::terms::{Terms, ToolTerms};
 
 use super::story::*;
@@ -28,8 +28,6 @@ fn confirmed() -> Event {
     Event::Provider(ProviderEvent::Configured { padding: SpeechPadding::default() })
 }
 
-use switchboard::call::event::Wish;
-
 #[test]
 fn a_slow_tool_has_its_phrase_said_and_the_model_goes_on_after_its_answer() {
     let mut story = asked_in_silence();
@@ -42,7 +40,16 @@ fn a_slow_tool_has_its_phrase_said_and_the_model_goes_on_after_its_answer() {
         (3_550, acked("a")),
         (3_600, begins_as("t3", 3)),
     ]);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    2.700 (deadline)
+          - #1 prompt "Say exactly this to the caller, " without tools
+    3.000 turn t2 ends: Completed
+          - line Assistant 2.950–? Final 少々お待ちください
+    3.500 tool a answers
+          - #2 output of a: {"answer":"a"}
+          - tool a ok
+          - #3 prompt
+    "#);
 }
 
 #[test]
@@ -50,7 +57,12 @@ fn a_tool_that_answers_in_time_or_whose_turn_spoke_has_no_phrase() {
     let mut story = asked_in_silence();
     story.tell([(2_699, answers("a")), (2_750, begins_as("t2", 2)), (2_800, done("t2"))]);
     story.until(20_000);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    2.699 tool a answers
+          - #1 output of a: {"answer":"a"}
+          - tool a ok
+          - #2 prompt
+    "#);
     let mut story = Story::live(|terms| tool_terms(terms, "lookup", Some("少々お待ちください"), true));
     story.tell([
         (1_900, begins("t1")),
@@ -76,11 +88,25 @@ fn the_answer_that_comes_while_the_phrase_is_on_its_way_is_spoken_about_once() {
         (3_500, done("t3")),
     ]);
     story.until(30_000);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    2.700 (deadline)
+          - #1 prompt "Say exactly this to the caller, " without tools
+    2.750 tool a answers
+          - #2 output of a: {"answer":"a"}
+          - tool a ok
+    2.900 turn t2 ends: Completed
+          - #3 prompt
+    "#);
     // At the very moment.
     let mut story = asked_in_silence();
     story.tell([(2_700, answers("a")), (2_710, acked("a"))]);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    2.700 (deadline)
+          - #1 prompt "Say exactly this to the caller, " without tools
+    2.700 tool a answers
+          - #2 output of a: {"answer":"a"}
+          - tool a ok
+    "#);
 }
 
 #[test]
@@ -92,14 +118,40 @@ fn a_phrase_is_not_repeated_when_it_was_refused_lost_or_cut() {
         (3_000, done("t2")),
         (4_000, answers("a")),
     ]);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    2.700 (deadline)
+          - #1 prompt "Say exactly this to the caller, " without tools
+    4.000 tool a answers
+          - #2 output of a: {"answer":"a"}
+          - tool a ok
+          - #3 prompt
+    "#);
     let mut story = asked_in_silence();
     story.until(9_000);
     story.tell([(9_100, answers("a"))]);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    2.700 (deadline)
+          - #1 prompt "Say exactly this to the caller, " without tools
+    9.100 tool a answers
+          - #2 output of a: {"answer":"a"}
+          - tool a ok
+          - #3 prompt
+    "#);
     let mut story = asked_in_silence();
     story.tell([(2_750, lost()), (3_300, attached()), (9_000, answers("a"))]);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    2.700 (deadline)
+          - #1 prompt "Say exactly this to the caller, " without tools
+    2.750 sideband lost 1006
+          - note sideband.lost {"detail":"close code 1006"}
+          - attach after 500 ms
+    3.300 attached
+          - note sideband.reattached {"detail":"550 ms"}
+    9.000 tool a answers
+          - #2 output of a: {"answer":"a"}
+          - tool a ok
+          - #3 prompt
+    "#);
     let mut story = asked_in_silence();
     story.tell([
         (2_750, begins_as("t2", 1)),
@@ -107,7 +159,16 @@ fn a_phrase_is_not_repeated_when_it_was_refused_lost_or_cut() {
         (3_000, answers("a")),
     ]);
     story.until(4_000);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    2.700 (deadline)
+          - #1 prompt "Say exactly this to the caller, " without tools
+    2.760 turn t2 ends: Failed
+          - note turn.cut
+    3.000 tool a answers
+          - #2 output of a: {"answer":"a"}
+          - tool a ok
+          - #3 prompt
+    "#);
 }
 
 #[test]
@@ -115,10 +176,14 @@ fn nobody_is_talked_over_by_a_phrase() {
     let mut story = asked_in_silence();
     story.tell([(2_300, hears("i1", 1_800)), (3_000, hears_end("i1", 2_500)), (3_010, begins("t2"))]);
     assert_snapshot!(story.log(), @"");
-    // The caller's words start no turn: the phrase comes when they pause.
+    // The caller's words start no turn: the phrase comes a moment after they pause.
     let mut story = asked_in_silence();
     story.tell([(2_300, hears("i1", 1_800)), (3_000, hears_end("i1", 2_500))]);
-    assert_snapshot!(story.log(), @"");
+    story.until(5_000);
+    assert_snapshot!(story.log(), @r#"
+    4.000 (deadline)
+          - #1 prompt "Say exactly this to the caller, " without tools
+    "#);
 }
 
 #[test]
@@ -165,7 +230,26 @@ fn how_far_a_tool_is_is_told_into_silence_and_not_too_often() {
         (8_600, progress("a", "too late")),
     ]);
     story.until(30_000);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    2.200 (orders wants Progress("one of three"))
+          - note wish.progress {"detail":"orders: one of three"}
+    2.500 t1 was heard
+          - #1 prompt "The caller is waiting for you. T" without tools
+    3.000 (orders wants Progress("two of three"))
+          - note wish.progress {"detail":"orders: two of three"}
+    4.000 (orders wants Progress("nearly there"))
+          - note wish.progress {"detail":"orders: nearly there"}
+    7.500 (deadline)
+          - #2 prompt "The caller is waiting for you. T" without tools
+    8.300 (orders wants Progress("done"))
+          - note wish.progress {"detail":"orders: done"}
+    8.400 tool a answers
+          - #3 output of a: {"answer":"a"}
+          - tool a ok
+          - #4 prompt
+    8.600 (orders wants Progress("too late"))
+          - note wish.ignored {"detail":"orders: progress of a tool that does not run"}
+    "#);
 }
 
 #[test]
@@ -200,7 +284,23 @@ fn a_tool_that_is_not_to_be_spoken_over_defers_turns_until_it_has_answered() {
         (3_000, answers("a")),
         (4_000, answers("b")),
     ]);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    2.000 turn t1 wants a lookup
+          - tool a running
+          - run a lookup {}
+          - #1 turn detection 0
+    2.010 turn t1 wants b other
+          - tool b running
+          - run b other {}
+    3.000 tool a answers
+          - #2 output of a: {"answer":"a"}
+          - tool a ok
+    4.000 tool b answers
+          - #3 output of b: {"answer":"b"}
+          - tool b ok
+          - #4 turn detection 1
+          - #5 prompt
+    "#);
 }
 
 #[test]
@@ -217,14 +317,41 @@ fn turns_are_taken_again_after_a_loss_and_when_the_call_is_being_left() {
     // The change may never have arrived; the tool answers while nobody can be told.
     let mut story = begun();
     story.tell([(2_200, lost()), (2_300, answers("a")), (2_800, attached())]);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    2.200 sideband lost 1006
+          - note sideband.lost {"detail":"close code 1006"}
+          - attach after 500 ms
+    2.300 tool a answers
+          - tool a ok
+    2.800 attached
+          - note sideband.reattached {"detail":"600 ms"}
+          - #2 turn detection 1
+          - #3 output of a: {"answer":"a"}
+          - #4 prompt
+    "#);
     // It arrived, and the tool still runs.
     let mut story = begun();
     story.tell([(2_150, confirmed()), (2_200, lost()), (2_800, attached()), (3_000, answers("a"))]);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    2.200 sideband lost 1006
+          - note sideband.lost {"detail":"close code 1006"}
+          - attach after 500 ms
+    2.800 attached
+          - note sideband.reattached {"detail":"600 ms"}
+    3.000 tool a answers
+          - #2 output of a: {"answer":"a"}
+          - tool a ok
+          - #3 turn detection 1
+          - #4 prompt
+    "#);
     let mut story = begun();
     story.tell([(2_150, confirmed()), (2_200, wished(None, Wish::HangUp))]);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    2.200 (orders wants HangUp)
+          - note wish.hang_up {"detail":"orders"}
+          - #2 turn detection 1
+          - #3 prompt "Say a short goodbye to the calle" without tools
+    "#);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 use switchboard::call::Event;
-use switchboard::call::event::{Verdict, Wish};
+use switchboard::call::event::{ErrorClass, Verdict, Wish};
 
 use super::story::*;
 
@@ -36,7 +36,20 @@ fn what_is_to_be_said_is_said_in_order_and_the_answer_of_a_tool_is_not_lost_over
         (2_800, done("t4")),
     ]);
     story.until(20_000);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    2.200 (orders wants Say("一"))
+          - note wish.say {"detail":"orders: 一"}
+          - #1 prompt "Say exactly this to the caller, " without tools
+    2.210 (orders wants Say("二"))
+          - note wish.say {"detail":"orders: 二"}
+    2.220 tool a answers
+          - #2 output of a: {"answer":"a"}
+          - tool a ok
+    2.400 turn t2 ends: Completed
+          - #3 prompt
+    2.600 turn t3 ends: Completed
+          - #4 prompt "Say exactly this to the caller, " without tools
+    "#);
 }
 
 #[test]
@@ -44,7 +57,11 @@ fn context_goes_in_as_the_system_and_nothing_is_said() {
     let mut story = Story::live(|_| {});
     story.skip();
     story.tell([(2_000, want(Wish::InjectContext("The caller has two open orders.".into())))]);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    2.000 (orders wants InjectContext("The caller has two open orders."))
+          - note wish.inject_context {"detail":"orders: The caller has two open orders."}
+          - #1 tell as System: The caller has two open orders.
+    "#);
 }
 
 #[test]
@@ -54,15 +71,29 @@ fn a_transfer_is_told_to_the_caller_first_and_not_talked_away() {
     story.tell([
         (2_000, want(Wish::Transfer("sales".into()))),
         (2_010, begins("t1")),
+        (2_050, error(ErrorClass::TurnActive, Some(1))),
         (2_100, done("t1")),
-        (2_200, begins_as("t2", 1)),
+        (2_200, begins_as("t2", 2)),
         (2_250, says("t2", "おつなぎします")),
         (2_260, plays("t2")),
         (2_300, done("t2")),
         (2_400, cut("t2")),
     ]);
     story.until(3_000);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    2.000 (orders wants Transfer("sales"))
+          - note wish.transfer {"detail":"orders"}
+          - #1 prompt "Tell the caller in one short sen" without tools
+    2.100 turn t1 ends: Completed
+          - #2 prompt "Tell the caller in one short sen" without tools
+    2.300 turn t2 ends: Completed
+          - line Assistant 2.260–? Final おつなぎします
+    2.400 t2 was cut
+          - line Assistant 2.260–2.400 Interrupted おつなぎします
+    2.700 (deadline)
+          - note transfer.asked
+          - refer to tel:+81300000001
+    "#);
 }
 
 #[test]
@@ -75,7 +106,17 @@ fn a_target_that_does_not_exist_and_a_second_exit_are_noted() {
         (2_200, want(Wish::Transfer("sales".into()))),
         (2_300, say("遅すぎ")),
     ]);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    2.000 (orders wants Transfer("moon"))
+          - note wish.ignored {"detail":"orders: transfer to `moon`, which is no target of the session"}
+    2.100 (orders wants HangUp)
+          - note wish.hang_up {"detail":"orders"}
+          - #1 prompt "Say a short goodbye to the calle" without tools
+    2.200 (orders wants Transfer("sales"))
+          - note wish.ignored {"detail":"orders: the call is being left already"}
+    2.300 (orders wants Say("遅すぎ"))
+          - note wish.ignored {"detail":"orders: say: the call is being left"}
+    "#);
 }
 
 #[test]
@@ -95,15 +136,50 @@ fn a_turn_that_was_asked_for_before_does_not_take_the_goodbye_away() {
     ]);
     story.until(3_400);
     story.tell([(3_500, lost())]);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    2.000 (orders wants Say("少々"))
+          - note wish.say {"detail":"orders: 少々"}
+          - #1 prompt "Say exactly this to the caller, " without tools
+    2.010 (orders wants HangUp)
+          - note wish.hang_up {"detail":"orders"}
+    2.200 turn t1 ends: Completed
+          - #2 prompt "Say a short goodbye to the calle" without tools
+    2.400 turn t2 ends: Completed
+          - line Assistant 2.320–? Final 失礼いたします
+    3.000 t2 was heard
+          - line Assistant 2.320–3.000 Final 失礼いたします
+    3.300 (deadline)
+          - hang up
+    3.500 sideband lost 1006
+          - ended assistant_hangup
+    "#);
 }
 
 #[test]
 fn wishes_wait_for_the_sideband_and_those_of_a_call_that_never_was_up_are_noted() {
     let mut story = Story::accepted(|_| {});
     story.tell([(400, say("一")), (410, want(Wish::InjectContext("二".into()))), (1_000, attached())]);
-    story.tell([(1_100, begins_as("t1", 1)), (1_200, lost()), (1_300, say("三")), (1_800, attached())]);
-    assert_snapshot!(story.log(), @"");
+    story.tell([
+        (1_100, begins_as("t1", 2)),
+        (1_150, done("t1")),
+        (1_200, lost()),
+        (1_300, say("三")),
+        (1_800, attached()),
+    ]);
+    assert_snapshot!(story.log(), @r#"
+    1.000 attached
+          - note wish.say {"detail":"orders: 一"}
+          - note wish.inject_context {"detail":"orders: 二"}
+          - #1 tell as System: 二
+          - #2 prompt "Say exactly this to the caller, " without tools
+    1.200 sideband lost 1006
+          - note sideband.lost {"detail":"close code 1006"}
+          - attach after 500 ms
+    1.800 attached
+          - note sideband.reattached {"detail":"600 ms"}
+          - note wish.say {"detail":"orders: 三"}
+          - #3 prompt "Say exactly this to the caller, " without tools
+    "#);
     let mut story = Story::accepted(|_| {});
     for n in 0..17 {
         story.tell([(400, say(&n.to_string()))]);
@@ -121,7 +197,11 @@ fn what_was_not_said_before_the_end_is_noted() {
     story.tell([(2_000, begins("t1")), (2_100, say("一")), (2_200, say("二")), (2_300, leg("completed", 3))]);
     story.skip();
     story.tell([(2_400, lost())]);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    2.400 sideband lost 1006
+          - note wish.unsaid {"detail":"2 of what plugins wanted to say"}
+          - ended caller_hangup
+    "#);
 }
 
 #[test]
@@ -139,7 +219,12 @@ fn too_much_to_say_is_noted_and_not_kept() {
 fn variables_are_kept_and_bounded() {
     let mut story = Story::offered(|_| {});
     story.tell([(200, set("customer", "42")), (210, set("customer", "43"))]);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    0.200 (orders wants SetVariable { name: "customer", value: "42" })
+          - note wish.set_variable {"detail":"orders: customer"}
+    0.210 (orders wants SetVariable { name: "customer", value: "43" })
+          - note wish.set_variable {"detail":"orders: customer"}
+    "#);
     assert_eq!(story.call.record.vars["customer"], "43");
     for (name, value) in [("", "x"), ("9a", "x"), ("a b", "x"), ("long", &*"x".repeat(4_097))] {
         story.tell([(220, set(name, value))]);
