@@ -24,6 +24,7 @@ use crate::phone::{CallingCode, PartyNumber, SipHeaders};
 use crate::routing::{self, Action, RejectCode, RejectReason, Target};
 use crate::session::{CallFacts, Session};
 use crate::store::{Alias, Expect, Health, StoreError, Tx, Write};
+use crate::tool::Toolbox;
 use crate::tool::context::{CallContext, Wishes};
 use crate::wire::join_token;
 
@@ -424,9 +425,9 @@ impl CallControl {
         let explain = |error| format!("the template cannot be rendered: {error}");
         let instructions = session.instructions_for(&facts, vars, now).map_err(explain)?;
         let greeting = session.greeting_for(&facts, vars, now).map_err(explain)?;
-        let tools = self.toolbox.offered_in(session);
-        let accept_body = session.accept_body(&instructions, &tools);
-        let terms = self.terms(session, greeting);
+        let toolbox = self.tools.current();
+        let accept_body = session.accept_body(&instructions, &toolbox.offered_in(session));
+        let terms = self.terms(session, greeting, &toolbox);
         let context = CallContext {
             call_id: record.id,
             caller: record.caller.clone(),
@@ -438,10 +439,10 @@ impl CallControl {
             history: Vec::new(),
             wishes: Wishes::default(),
         };
-        Ok((terms, Plan { session: Arc::clone(session), accept_body, context }))
+        Ok((terms, Plan { session: Arc::clone(session), accept_body, context, toolbox }))
     }
 
-    fn terms(&self, session: &Session, greeting: Option<String>) -> Terms {
+    fn terms(&self, session: &Session, greeting: Option<String>, toolbox: &Toolbox) -> Terms {
         let turn_detection = session.protects_greeting().then(|| session.turn_detection_update().to_string());
         Terms {
             session: session.name.clone(),
@@ -457,7 +458,7 @@ impl CallControl {
             duration_max: Some(session.limits.duration),
             silence_max: session.limits.silence,
             tool_calls_max: session.limits.tool_calls,
-            tools: self.toolbox.terms(session),
+            tools: toolbox.terms(session),
             transfer_targets: session
                 .transfer
                 .iter()

@@ -27,7 +27,7 @@ use crate::phone::CallingCode;
 use crate::routing::Routes;
 use crate::session::Session;
 use crate::store::{Alias, Store, StoreError, Write};
-use crate::tool::Toolbox;
+use crate::tool::generation::Generations;
 use crate::wire::join_token::JoinKey;
 
 pub use intake::{Asked, Delivery, DialPlan, Offered};
@@ -65,7 +65,7 @@ pub struct CallControl {
     store: Store,
     openai: rest::Client,
     sidebands: sideband::Connector,
-    toolbox: Toolbox,
+    tools: Arc<Generations>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     entropy: Entropy,
@@ -93,8 +93,8 @@ pub struct Parts {
     pub openai: rest::Client,
     /// The provider's sidebands.
     pub sidebands: sideband::Connector,
-    /// The tools.
-    pub toolbox: Toolbox,
+    /// The tools, of which a call gets the newest when it begins.
+    pub tools: Arc<Generations>,
     /// What operators watch.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -131,7 +131,7 @@ impl CallControl {
             store: parts.store,
             openai: parts.openai,
             sidebands: parts.sidebands,
-            toolbox: parts.toolbox,
+            tools: parts.tools,
             metrics: parts.metrics,
             clock: parts.clock,
             entropy: parts.entropy,
@@ -150,6 +150,11 @@ impl CallControl {
     /// What operators watch.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// The tools.
+    pub fn tools(&self) -> &Generations {
+        &self.tools
     }
 
     /// How many calls are being looked after.

@@ -27,6 +27,7 @@ use crate::openai::dialect;
 use crate::openai::sideband::{Sideband, SidebandItem};
 use crate::session::Session;
 use crate::store::{Committed, StoreError, Tx, Write};
+use crate::tool::Toolbox;
 use crate::tool::context::CallContext;
 
 /// How long a call that is over is kept at hand for the carrier's last reports.
@@ -42,6 +43,8 @@ pub(super) struct Plan {
     pub accept_body: String,
     /// What tools may know about the call.
     pub context: CallContext,
+    /// The tools there were when it began; the call keeps them until it ends.
+    pub toolbox: Arc<Toolbox>,
 }
 
 /// The task of one call.
@@ -246,7 +249,7 @@ impl Runner {
                     sideband.send(dialect::write(id, &command));
                 }
             }
-            Action::RunTool { call } if self.control.toolbox.may_repeat(&call.name) => self.run_tool(call),
+            Action::RunTool { call } if self.toolbox().may_repeat(&call.name) => self.run_tool(call),
             Action::RunTool { call } => work.tools.push(call),
             Action::Keep(keep) => self.keep(keep, work, now),
         }
@@ -272,17 +275,22 @@ impl Runner {
         Some(self.requests.spawn(request(Arc::clone(&self.control), provider.call_id.clone())))
     }
 
+    /// The tools that the call began with.
+    fn toolbox(&self) -> Arc<Toolbox> {
+        self.plan.as_ref().map_or_else(|| self.control.tools.current(), |plan| Arc::clone(&plan.toolbox))
+    }
+
     fn run_tool(&mut self, call: ToolCall) {
-        let (control, plan) = (Arc::clone(&self.control), self.plan.clone());
+        let (toolbox, plan) = (self.toolbox(), self.plan.clone());
         self.tools.spawn(async move {
             let run = async {
                 match &plan {
-                    Some(plan) => control.toolbox.run(&plan.session, &plan.context, &call).await,
+                    Some(plan) => toolbox.run(&plan.session, &plan.context, &call).await,
                     None => failed(&call),
                 }
             };
             AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
-                tracing::error!(tool = control.toolbox.label(&call.name), "a tool panicked");
+                tracing::error!(tool = toolbox.label(&call.name), "a tool panicked");
                 failed(&call)
             })
         });
@@ -295,7 +303,8 @@ impl Runner {
             Keep::Line(line) => Write::Line(id, line),
             Keep::ToolCall(record) => {
                 if let Some(outcome) = record.outcome {
-                    let tool = self.control.toolbox.label(&record.name);
+                    let toolbox = self.toolbox();
+                    let tool = toolbox.label(&record.name);
                     self.control.metrics.tool_call(tool, outcome.as_str(), now.since(record.requested));
                 }
                 Write::ToolCall(id, record)

@@ -4,6 +4,7 @@
 //! for the operator's log, never for the caller's ear: a trap is not shown verbatim.
 
 pub mod context;
+pub mod generation;
 pub mod hooks;
 pub mod outbound;
 pub mod plugin;
@@ -27,6 +28,7 @@ use schema::Schema;
 #[derive(Debug, Default)]
 pub struct Toolbox {
     tools: BTreeMap<String, Tool>,
+    plugins: Vec<Plugin>,
 }
 
 #[derive(Debug)]
@@ -80,7 +82,8 @@ impl Toolbox {
     /// [`ToolboxError`] where two tools have one name or a schema is none.
     pub fn new(plugins: impl IntoIterator<Item = Plugin>) -> Result<Toolbox, ToolboxError> {
         let mut tools: BTreeMap<String, Tool> = BTreeMap::new();
-        for plugin in plugins {
+        let plugins: Vec<Plugin> = plugins.into_iter().collect();
+        for plugin in &plugins {
             for tool in plugin.tools() {
                 let (tool_name, plugin_name) = (|| tool.name.clone(), || plugin.name().to_owned());
                 if [HANG_UP_TOOL, TRANSFER_TOOL].contains(&tool.name.as_str()) {
@@ -111,7 +114,12 @@ impl Toolbox {
                 }
             }
         }
-        Ok(Toolbox { tools })
+        Ok(Toolbox { tools, plugins })
+    }
+
+    /// The plugins, in the order of the configuration.
+    pub fn plugins(&self) -> &[Plugin] {
+        &self.plugins
     }
 
     /// The names of all tools, the built-in ones included.
