@@ -128,9 +128,12 @@ fn the_check_tells_of_every_plugin_that_cannot_be_loaded() {
     }
     let one = format!("[plugins.customer-lookup]\npath = \"{lookup}\"\nallow = {{ kv = \"customers\" }}\n");
     assert_eq!(check(&dir, &one), (String::new(), Some(0)));
-    let more = format!("{one}\n[plugins.customer-lookup.allow.secrets]\nTOKEN = \"hunter2\"\n")
-        .replace("allow = { kv = \"customers\" }\n", "allow.kv = \"customers\"\nallow.calls = [\"hang-up\"]\n");
-    let (told, code) = check(&dir, &more.replace("[plugins.customer-lookup.allow.secrets]\nTOKEN", "allow.secrets.TOKEN"));
+    let more = format!("{one}\n[plugins.customer-lookup.allow.secrets]\nTOKEN = \"hunter2\"\n").replace(
+        "allow = { kv = \"customers\" }\n",
+        "allow.kv = \"customers\"\nallow.calls = [\"hang-up\"]\n",
+    );
+    let (told, code) =
+        check(&dir, &more.replace("[plugins.customer-lookup.allow.secrets]\nTOKEN", "allow.secrets.TOKEN"));
     assert_eq!(code, Some(0), "{told}");
     for words in [
         "warning[W0505]: plugin `customer-lookup` does not ask for what `allow.calls[0]` grants",

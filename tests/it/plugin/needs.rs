@@ -60,8 +60,16 @@ async fn a_need_that_is_said_twice_counts_once() {
     assert_eq!(plugin.about().needs, [Need::Kv, Need::History]);
     let unused: Vec<String> = plugin.unused_grants().into_iter().map(|unused| unused.place).collect();
     let expected = [
-        "http[0]", "secrets.TOKEN", "calls[0]", "calls[1]", "calls[2]", "calls[3]", "calls[4]", "hooks[0]",
-        "hooks[1]", "hooks[2]",
+        "http[0]",
+        "secrets.TOKEN",
+        "calls[0]",
+        "calls[1]",
+        "calls[2]",
+        "calls[3]",
+        "calls[4]",
+        "hooks[0]",
+        "hooks[1]",
+        "hooks[2]",
     ];
     assert_eq!(unused, expected);
 }
@@ -86,8 +94,11 @@ async fn a_grant_without_an_ask_gives_nothing() {
 async fn nothing_is_granted_while_a_plugin_describes_itself() {
     let settings = switchboard::tool::plugin::Settings {
         grants: Grants { reveal: vec!["TOKEN".to_owned()], ..all_granted() },
-        config: [("describe".to_owned(), "try_everything".to_owned()), ("needs".to_owned(), EVERYTHING.to_owned())]
-            .into(),
+        config: [
+            ("describe".to_owned(), "try_everything".to_owned()),
+            ("needs".to_owned(), EVERYTHING.to_owned()),
+        ]
+        .into(),
         ..settings("test-guests")
     };
     let plugin = load(&settings).await;
