@@ -225,9 +225,11 @@ impl Metrics {
             .observe(took.as_secs_f64());
     }
 
-    /// A plugin's circuit breaker opened or closed.
+    /// The circuit breaker of a version of a plugin opened, or closed, or is gone.
     pub fn plugin_breaker(&self, plugin: &str, is_open: bool) {
-        self.plugin_breakers.get_or_create(&PluginName { plugin: plugin.to_owned() }).set(i64::from(is_open));
+        let open = self.plugin_breakers.get_or_create(&PluginName { plugin: plugin.to_owned() });
+        // Counted, not set: a call may still use an old version while new calls use another.
+        open.inc_by(if is_open { 1 } else { -1 });
     }
 
     /// A plugin's file changed, and the new one was `loaded` or `refused`.

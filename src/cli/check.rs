@@ -7,8 +7,9 @@ use clap::Args;
 
 use super::Failure;
 use crate::config::{Config, Problems};
+use crate::gateway::http_tools;
 use crate::tool::Toolbox;
-use crate::tool::plugin::{Host, HostSettings};
+use crate::tool::plugin::{Host, HostSettings, KeyValueStore, NothingKept};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -19,7 +20,7 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure> {
     let config = super::load_config(path)?;
-    let (tools, unused) = check_plugins(&config).await?;
+    let (tools, unused) = toolbox(&config, &nothing_kept).await?;
     for warnings in [&config.warnings, &unused] {
         if !warnings.is_empty() {
             eprint!("{}", warnings.render(super::anstream_color()));
@@ -39,13 +40,21 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
     Ok(())
 }
 
-/// Loads each plugin, without the store: what it would keep is nobody's business here. Gives the warnings too.
-async fn check_plugins(config: &Config) -> Result<(Toolbox, Problems), Failure> {
+/// How a plugin keeps its values, by the namespace that it was granted.
+pub(super) type Keeping<'a> = dyn Fn(&str) -> Arc<dyn KeyValueStore> + 'a;
+
+/// Keeps nothing: what a plugin would keep is nobody's business while it is only looked at.
+pub(super) fn nothing_kept(_: &str) -> Arc<dyn KeyValueStore> {
+    Arc::new(NothingKept)
+}
+
+/// Loads every plugin and puts all tools together. Gives the warnings too.
+pub(super) async fn toolbox(config: &Config, keeping: &Keeping<'_>) -> Result<(Toolbox, Problems), Failure> {
     let host = Host::new(&HostSettings::default())?;
     let mut plugins = Vec::new();
     let mut failures = Vec::new();
     for settings in &config.plugins {
-        let kv = settings.grants.kv.as_ref().map(|_| Arc::new(crate::tool::plugin::NothingKept) as _);
+        let kv = settings.grants.kv.as_deref().map(keeping);
         match host.load(settings, kv).await {
             Ok(plugin) => plugins.push(plugin),
             Err(error) => failures.push((settings.name.clone(), error)),
@@ -55,7 +64,8 @@ async fn check_plugins(config: &Config) -> Result<(Toolbox, Problems), Failure> 
         return Err(Failure::Config(Box::new(config.unloadable(&failures))));
     }
     let unused = config.unused_grants(&plugins);
-    let toolbox = Toolbox::new(plugins)?;
+    let toolbox = Toolbox::of(plugins, http_tools(config))
+        .map_err(|errors| Failure::Config(Box::new(config.misfits(&errors))))?;
     let problems = config.check_tools(&toolbox.names());
     if problems.is_empty() { Ok((toolbox, unused)) } else { Err(Failure::Config(Box::new(problems))) }
 }

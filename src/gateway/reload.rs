@@ -181,9 +181,9 @@ impl Reloader {
         match examined {
             Examined::Refused => false,
             Examined::InUse => {
-                let (candidate, refused) = (watched.candidate.take(), watched.refused.take());
-                if candidate.is_some() || refused.is_some() {
-                    let name = watched.plugin.name();
+                (watched.candidate, watched.refused) = (None, None);
+                let name = watched.plugin.name();
+                if self.tools.change_of(name).is_some_and(|change| change.refused.is_some()) {
                     tracing::info!(plugin = name, "a plugin's file is again the version in use");
                     self.tools.note(name, Change { at: self.clock.now(), refused: None });
                 }

@@ -61,6 +61,10 @@ fn every_metric_is_listed_and_every_listed_metric_exists() {
     metrics.webhook("openai", "taken");
     metrics.call_ended(Some("route"), "caller_hangup", None);
     metrics.tool_call("tool", "ok", std::time::Duration::ZERO);
+    metrics.plugin_call("plugin", "ok", std::time::Duration::ZERO);
+    metrics.plugin_breaker("plugin", true);
+    metrics.plugin_reloaded("plugin", "loaded");
+    metrics.plugin_cached("hit");
     let text = metrics.text();
     let page = read("docs/operations.md");
     let existing: Vec<&str> =

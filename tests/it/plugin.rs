@@ -2,6 +2,7 @@
 //! anything. The guests of `plugins/test-guests` are named for what they do wrong.
 
 mod customer_lookup;
+mod health;
 mod earlier;
 mod hooks;
 mod loading;
@@ -45,6 +46,7 @@ fn settings(name: &str) -> Settings {
         config: BTreeMap::new(),
         grants: Grants { kv: Some(name.to_owned()), ..Grants::default() },
         limits: Limits { time: AMPLE, ..Limits::default() },
+        breaker: None,
     }
 }
 

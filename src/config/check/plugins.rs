@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use crate::config::codes;
 use crate::config::document::Place;
+use crate::config::forms::WordOr;
 use crate::config::problem::Location;
 use crate::config::raw;
 use crate::secret::Secret;
+use crate::tool::breaker;
 use crate::tool::hooks::Hook;
 use crate::tool::outbound::{Pattern, normal_host};
 use crate::tool::plugin;
@@ -15,8 +17,8 @@ use crate::tool::plugin;
 use super::Checker;
 
 /// What the pool of instances has room for; see `tool/plugin/engine.rs`.
-const TABLE_ELEMENTS_MAX: u32 = 1_000_000;
-const INSTANCES_MAX: u32 = 256;
+const TABLE_ELEMENTS_MAX: u32 = 200_000;
+const INSTANCES_MAX: u32 = 64;
 
 impl Checker<'_> {
     pub(super) fn plugins(&mut self, raw: BTreeMap<String, raw::Plugin>) -> Option<Vec<plugin::Settings>> {
@@ -44,6 +46,7 @@ impl Checker<'_> {
         };
         let grants = self.plugin_grants(raw.allow.unwrap_or_default(), &place.key("allow"));
         let limits = self.plugin_limits(raw.limits.unwrap_or_default(), &place.key("limits"));
+        let breaker = self.breaker(raw.breaker, &place.key("breaker"));
         let config = raw.config.unwrap_or_default();
         is_named.then_some(())?;
         Some(plugin::Settings {
@@ -53,6 +56,7 @@ impl Checker<'_> {
             config: config.into_iter().map(|(key, value)| (key, config_text(value))).collect(),
             grants: grants?,
             limits: limits?,
+            breaker: breaker?,
         })
     }
 
@@ -199,6 +203,22 @@ impl Checker<'_> {
         hash
     }
 
+    /// A circuit breaker, or none where it is switched off.
+    pub(super) fn breaker(
+        &mut self,
+        raw: Option<WordOr<raw::Breaker>>,
+        place: &Place,
+    ) -> Option<Option<breaker::Settings>> {
+        let raw = match raw? {
+            WordOr::Word(word) => return self.word(&word, place, &[("off", None)]),
+            WordOr::Table(table) => table,
+        };
+        let failures = self.count(raw.failures, &place.key("failures"), 1..=1_000);
+        let open_for = Duration::from_secs(1)..=Duration::from_secs(3_600);
+        let open_for = self.span(raw.open_for, &place.key("open_for"), open_for);
+        Some(Some(breaker::Settings { failures: failures?, open_for: open_for? }))
+    }
+
     fn plugin_limits(&mut self, raw: raw::PluginLimits, place: &Place) -> Option<plugin::Limits> {
         let memory = self.size(raw.memory, &place.key("memory"), 1 << 20..=1 << 30);
         let time = Duration::from_millis(1)..=Duration::from_secs(60);
@@ -253,7 +273,8 @@ fn config_text(value: toml::Value) -> String {
     }
 }
 
-fn json(value: toml::Value) -> serde_json::Value {
+/// A value of TOML as JSON; moments become texts.
+pub(super) fn json(value: toml::Value) -> serde_json::Value {
     match value {
         toml::Value::String(text) => text.into(),
         toml::Value::Integer(number) => number.into(),

@@ -16,6 +16,7 @@ use super::failure::LoadError;
 pub(super) async fn compile(
     host: &Host,
     path: &Path,
+    digest: [u8; 32],
     bytes: Vec<u8>,
 ) -> Result<(Component, Origin), LoadError> {
     let path = path.to_owned();
@@ -30,7 +31,8 @@ pub(super) async fn compile(
     }
     let (engine, cache) = (host.engine.clone(), host.cache.clone());
     let compiled =
-        tokio::task::spawn_blocking(move || cache::component(cache.as_deref(), &engine, &bytes)).await;
+        tokio::task::spawn_blocking(move || cache::component(cache.as_deref(), &engine, &digest, &bytes))
+            .await;
     match compiled {
         Ok(Ok(component)) => Ok(component),
         Ok(Err(error)) => Err(LoadError::NotAComponent { path, problem: format!("{error:#}") }),

@@ -11,9 +11,10 @@ use tokio::time::Instant;
 use super::cache::Origin;
 use super::compile::compile;
 use super::engine::Host;
-use super::failure::LoadError;
+use super::failure::{Failure, LoadError};
 use super::guest::{BadNeed, Described};
 use super::hands::Hands;
+use super::health::Health;
 use super::kv::KeyValueStore;
 use super::needs::Need;
 use super::sandbox::Sandbox;
@@ -91,6 +92,7 @@ impl Host {
         let powers = Powers::of(settings, &about.needs, &sandbox.shared.hands);
         let inner = Inner {
             places: Semaphore::new(settings.limits.concurrency),
+            health: Health::new(&settings.name, settings.breaker, Arc::clone(&self.metrics)),
             settings: settings.clone(),
             sandbox: sandbox.with(powers),
             about,
@@ -113,10 +115,13 @@ impl Host {
         let began = Instant::now();
         let (bytes, digest) = read(settings).await?;
         let length = bytes.len();
-        let (component, origin) = compile(self, &settings.path, bytes).await?;
+        let (component, origin) = compile(self, &settings.path, digest, bytes).await?;
         self.count(origin);
         let sandbox = Sandbox::new(self, &component, settings, hands)?;
-        let described = sandbox.describe().await.map_err(LoadError::Describe)?;
+        let described = sandbox.describe().await.map_err(|failure| match failure {
+            Failure::TooLarge { bytes_max } => LoadError::DescribesTooMuch { bytes_max },
+            other => LoadError::Describe(other),
+        })?;
         let about = about(described, &sandbox)?;
         let loaded = Loaded { digest, bytes: length, origin, took: began.elapsed() };
         Ok((sandbox, about, loaded))

@@ -14,7 +14,8 @@ mod engine;
 mod hands;
 mod kv;
 
-// one instance: what it may use up, and what it can do
+// one instance: what it may use up, and what it can do; how a plugin fares
+mod health;
 mod limits;
 mod state;
 mod wasi;
@@ -41,6 +42,8 @@ use tokio::time::Instant;
 use crate::tool::context::CallContext;
 use crate::tool::hooks::{CallEvent, Hook, IncomingAnswer, Instructions};
 
+use health::Health;
+
 pub use cache::{CacheError, Origin};
 pub use engine::{Host, HostError, HostSettings};
 pub use failure::{Failure, LoadError};
@@ -66,6 +69,7 @@ struct Inner {
     about: About,
     sandbox: Sandbox,
     places: Semaphore,
+    health: Health,
     loaded: Loaded,
 }
 
@@ -124,12 +128,27 @@ impl Plugin {
         self.inner.settings.limits.time
     }
 
+    /// Claims that it is not called at the moment, because it failed too often.
+    pub fn is_resting(&self) -> bool {
+        self.inner.health.is_resting()
+    }
+
     /// Calls a tool in a fresh instance. The answer is JSON, no longer than allowed.
     ///
     /// # Errors
     ///
     /// [`Failure`].
     pub async fn call(
+        &self,
+        context: &CallContext,
+        tool: &str,
+        arguments: &str,
+        time: Duration,
+    ) -> Result<String, Failure> {
+        self.inner.health.watch(self.call_anyway(context, tool, arguments, time)).await
+    }
+
+    async fn call_anyway(
         &self,
         context: &CallContext,
         tool: &str,

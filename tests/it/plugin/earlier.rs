@@ -19,7 +19,8 @@ fn released() -> Settings {
 
 #[tokio::test]
 async fn it_describes_itself_and_asks_for_what_it_imports() {
-    let (about, loaded) = HOST.inspect(&Settings { grants: Grants::default(), ..released() }).await.expect("a plugin");
+    let (about, loaded) =
+        HOST.inspect(&Settings { grants: Grants::default(), ..released() }).await.expect("a plugin");
     assert_eq!((about.interface, about.name.as_str(), about.has_hooks), ("0.1.0", "customer-lookup", false));
     assert_eq!(about.needs, [Need::Kv]);
     let [tool] = &about.tools[..] else { panic!("{:?}", about.tools) };
@@ -47,7 +48,8 @@ async fn it_answers_from_its_config_and_from_what_it_keeps() {
     let config = [("customers".to_owned(), customers.to_owned())].into();
     let plugin = load_over(&Settings { config, ..released() }, Arc::new(kv)).await;
     for (caller, name) in [("+819012345678", "佐藤 花子"), ("+818011112222", "高橋 次郎")] {
-        let answer = plugin.call(&from(Some(caller)), "lookup_customer", "{}", AMPLE).await.expect("an answer");
+        let answer =
+            plugin.call(&from(Some(caller)), "lookup_customer", "{}", AMPLE).await.expect("an answer");
         let answer: Value = serde_json::from_str(&answer).expect("JSON");
         assert_eq!(answer["name"], name);
     }

@@ -84,7 +84,9 @@ async fn events_and_the_end_are_told() {
     }
     plugin.ended(&from(None), "{\"turns\":3}").await.expect("it is told");
     let told = sink.take();
-    for words in ["Speaker::Assistant said Hello at 1795000000000", "keys 12#", "state live", "ended with 11 bytes"] {
+    for words in
+        ["Speaker::Assistant said Hello at 1795000000000", "keys 12#", "state live", "ended with 11 bytes"]
+    {
         assert!(told.contains(words), "{words}: {told}");
     }
 }
@@ -92,9 +94,10 @@ async fn events_and_the_end_are_told() {
 #[tokio::test]
 async fn a_hook_that_traps_spins_or_eats_memory_fails_alone() {
     let context = from(None);
-    for (place, way) in ["incoming", "event", "ended"].into_iter().flat_map(|place| {
-        ["trap", "spin", "eat_memory"].into_iter().map(move |way| (place, way))
-    }) {
+    for (place, way) in ["incoming", "event", "ended"]
+        .into_iter()
+        .flat_map(|place| ["trap", "spin", "eat_memory"].into_iter().map(move |way| (place, way)))
+    {
         let time = if way == "spin" { SHORT } else { AMPLE };
         let limits = Limits { time, memory_bytes: 8 << 20, ..Limits::default() };
         let plugin = load(&Settings { limits, ..hooked("hook", &format!("{place} {way}")) }).await;
@@ -118,7 +121,9 @@ async fn a_hook_that_traps_spins_or_eats_memory_fails_alone() {
 async fn before_the_call_is_accepted_there_is_nothing_to_act_on() {
     let mut settings = hooked("incoming", "act");
     settings.grants.calls = vec![switchboard::tool::plugin::Power::HangUp];
-    settings.config.insert("needs".to_owned(), "hook incoming\nhook event\nhook ended\ncall hang-up".to_owned());
+    settings
+        .config
+        .insert("needs".to_owned(), "hook incoming\nhook event\nhook ended\ncall hang-up".to_owned());
     let plugin = load(&settings).await;
     let answer = incoming(&plugin).await.expect("an answer");
     assert_eq!(answer.vars[1], ("act".to_owned(), "Err(Error::NoCall)".to_owned()));

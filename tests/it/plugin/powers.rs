@@ -33,10 +33,14 @@ async fn run(plugin: &Plugin, context: &CallContext, tool: &str) -> String {
 
 #[tokio::test]
 async fn granted_actions_reach_the_call_and_crooked_ones_do_not() {
-    let plugin = load(&guests_asking(ACTIONS, Grants { calls: Power::ALL.to_vec(), ..Grants::default() })).await;
+    let plugin =
+        load(&guests_asking(ACTIONS, Grants { calls: Power::ALL.to_vec(), ..Grants::default() })).await;
     let (context, mut wishes) = in_a_call();
     let done = run(&plugin, &context, "every_action").await;
-    assert_eq!(done, "\"Ok(()) Ok(()) Ok(()) Ok(()) Ok(()) Err(Error::Quota) Err(Error::Quota) Err(Error::Quota)\"");
+    assert_eq!(
+        done,
+        "\"Ok(()) Ok(()) Ok(()) Ok(()) Ok(()) Err(Error::Quota) Err(Error::Quota) Err(Error::Quota)\""
+    );
     let variable = Wish::SetVariable { name: "order".to_owned(), value: "A-1".to_owned() };
     let expected = [
         Wish::Say("hello".to_owned()),
@@ -76,7 +80,10 @@ async fn a_flood_of_actions_ends_at_sixteen() {
     assert_eq!(run(&plugin, &context, "flood_actions").await, "16");
     assert_eq!(arrived(&mut wishes).len(), 16);
     let told = sink.take();
-    assert!(told.contains("a plugin acts on a call more than 16 times") && told.contains("refused=9984"), "{told}");
+    assert!(
+        told.contains("a plugin acts on a call more than 16 times") && told.contains("refused=9984"),
+        "{told}"
+    );
     assert_eq!(run(&plugin, &context, "say_at_length").await, "\"Err(Error::Quota)\"");
     assert!(arrived(&mut wishes).is_empty());
 }
@@ -90,14 +97,18 @@ async fn a_flood_of_progress_ends_at_eight_and_the_tool_answers_all_the_same() {
     let expected: Vec<Wish> = (0..8).map(|number| Wish::Progress(format!("step {number}"))).collect();
     assert_eq!(arrived(&mut wishes), expected);
     let told = sink.take();
-    assert!(told.contains("a plugin reports progress more than 8 times") && told.contains("dropped=9992"), "{told}");
+    assert!(
+        told.contains("a plugin reports progress more than 8 times") && told.contains("dropped=9992"),
+        "{told}"
+    );
     assert_eq!(run(&plugin, &context, "report_at_length").await, "true");
     assert!(arrived(&mut wishes).is_empty());
 }
 
 #[tokio::test]
 async fn the_last_lines_are_told_to_those_who_may_know_them() {
-    let said = |speaker, text: &str| Said { speaker, text: text.to_owned(), started: Timestamp::from_millis(1) };
+    let said =
+        |speaker, text: &str| Said { speaker, text: text.to_owned(), started: Timestamp::from_millis(1) };
     let history = vec![
         said(Speaker::Assistant, "Hello?"),
         said(Speaker::Caller, "A table for two."),

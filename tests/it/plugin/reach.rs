@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use switchboard::secret::Secret;
 use switchboard::tool::outbound::{FetchError, Pattern, Request, Resolve, Resolving, Response};
-use switchboard::tool::plugin::{Failure, Fetch, Fetching, Grants, Hands, Limits, Outbound, Plugin, Settings};
+use switchboard::tool::plugin::{
+    Failure, Fetch, Fetching, Grants, Hands, Limits, Outbound, Plugin, Settings,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -59,7 +61,10 @@ async fn answer(mut stream: TcpStream, port: u16) -> io::Result<()> {
     let request = String::from_utf8_lossy(&request).into_owned();
     let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
     let whole = |status: &str, headers: &str, body: &str| {
-        format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+        format!(
+            "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        )
     };
     match path.as_str() {
         "/drip" => {
@@ -186,8 +191,16 @@ async fn addresses_of_this_machine_and_its_network_are_denied_even_where_the_pat
 #[tokio::test]
 async fn names_that_lead_inside_are_refused() {
     let backend = Backend::start().await;
-    let inside =
-        ["127.0.0.1", "169.254.169.254", "10.1.2.3", "::1", "::ffff:127.0.0.1", "fd12::1", "fe80::1", "0.0.0.0"];
+    let inside = [
+        "127.0.0.1",
+        "169.254.169.254",
+        "10.1.2.3",
+        "::1",
+        "::ffff:127.0.0.1",
+        "fd12::1",
+        "fe80::1",
+        "0.0.0.0",
+    ];
     for address in inside {
         let names = Names::of(&[("evil.example", &[address])]);
         let plugin = load_among(names, &reaching(&[backend.url("evil.example", "/*")], &[])).await;
@@ -239,7 +252,8 @@ async fn a_name_that_changes_between_two_lookups_never_leads_inside() {
 async fn a_dripping_backend_costs_the_call_its_time_and_a_neighbour_nothing() {
     let backend = Backend::start().await;
     let names = Names::of(&[("slow.internal", &["127.0.0.1"])]);
-    let plugin = load_among(names, &reaching(&[backend.url("slow.internal", "/*")], &["slow.internal"])).await;
+    let plugin =
+        load_among(names, &reaching(&[backend.url("slow.internal", "/*")], &["slow.internal"])).await;
     let neighbour = load(&settings("test-guests")).await;
     let (context, time) = (from(None), Duration::from_millis(200));
     let url = format!("\"GET {}\"", backend.url("slow.internal", "/drip"));
@@ -265,8 +279,7 @@ async fn too_long_and_too_many_are_told_to_the_plugin_and_to_the_operator() {
         time: AMPLE,
         ..Limits::default()
     };
-    let settings =
-        Settings { limits, ..reaching(&[backend.url("crm.internal", "/*")], &["crm.internal"]) };
+    let settings = Settings { limits, ..reaching(&[backend.url("crm.internal", "/*")], &["crm.internal"]) };
     let plugin = load_among(names, &settings).await;
     let endless = fetch(&plugin, &backend.url("crm.internal", "/endless")).await;
     assert_eq!(endless, "Error::TooLarge");
@@ -327,6 +340,9 @@ async fn a_plugin_that_calls_itself_over_and_over_runs_out_of_places() {
     assert!(told.contains("too many calls of it are running"), "{told}");
     assert!(sink.take().contains("more of them run than `limits.concurrency` allows"));
     let denied = fetch(&plugin, "https://elsewhere.example/").await;
-    assert!(denied.starts_with("Error::Denied("), "what stands in for the network is asked for nothing else: {denied}");
+    assert!(
+        denied.starts_with("Error::Denied("),
+        "what stands in for the network is asked for nothing else: {denied}"
+    );
     assert_eq!(call(&plugin, "echo").await.as_deref(), Ok("{}"), "all places are free again");
 }

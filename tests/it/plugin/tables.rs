@@ -2,8 +2,8 @@
 
 use switchboard::tool::plugin::{Limits, Settings};
 use wasm_encoder::{
-    CodeSection, ExportKind, ExportSection, Function, FunctionSection, MemorySection, MemoryType, Module, RefType,
-    TableSection, TableType, TypeSection, ValType,
+    CodeSection, ExportKind, ExportSection, Function, FunctionSection, MemorySection, MemoryType, Module,
+    RefType, TableSection, TableType, TypeSection, ValType,
 };
 
 use super::{file, refusal, settings};
@@ -15,8 +15,13 @@ fn table_grower() -> Vec<u8> {
     let guests = std::fs::read(settings("test-guests").path).expect("the guests");
     let decoded = wit_component::decode(&guests).expect("a component");
     let wit_component::DecodedWasm::Component(resolve, world) = decoded else { panic!("a component") };
-    wit_component::embed_component_metadata(&mut module, &resolve, world, wit_component::StringEncoding::UTF8)
-        .expect("a module that says its world");
+    wit_component::embed_component_metadata(
+        &mut module,
+        &resolve,
+        world,
+        wit_component::StringEncoding::UTF8,
+    )
+    .expect("a module that says its world");
     let mut encoder = wit_component::ComponentEncoder::default().module(&module).expect("a module");
     encoder.encode().expect("a component")
 }
@@ -50,10 +55,17 @@ fn core_module() -> Vec<u8> {
     }
     exported.export("memory", ExportKind::Memory, 0);
     let mut tables = TableSection::new();
-    let table = TableType { element_type: RefType::FUNCREF, table64: false, minimum: 1, maximum: None, shared: false };
+    let table = TableType {
+        element_type: RefType::FUNCREF,
+        table64: false,
+        minimum: 1,
+        maximum: None,
+        shared: false,
+    };
     tables.table(table);
     let mut memories = MemorySection::new();
-    let memory = MemoryType { minimum: 1, maximum: None, memory64: false, shared: false, page_size_log2: None };
+    let memory =
+        MemoryType { minimum: 1, maximum: None, memory64: false, shared: false, page_size_log2: None };
     memories.memory(memory);
     let mut module = Module::new();
     module.section(&types).section(&functions).section(&tables).section(&memories).section(&exported);
