@@ -17,8 +17,8 @@ use crate::tool::plugin;
 use super::Checker;
 
 /// What the pool of instances has room for; see `tool/plugin/engine.rs`.
-const TABLE_ELEMENTS_MAX: u32 = 1_000_000;
-const INSTANCES_MAX: u32 = 256;
+const TABLE_ELEMENTS_MAX: u32 = 200_000;
+const INSTANCES_MAX: u32 = 64;
 
 impl Checker<'_> {
     pub(super) fn plugins(&mut self, raw: BTreeMap<String, raw::Plugin>) -> Option<Vec<plugin::Settings>> {

@@ -152,6 +152,12 @@ pub enum LoadError {
     /// It cannot describe itself.
     #[error("it cannot describe itself")]
     Describe(#[source] Failure),
+    /// It says more about itself than anybody may.
+    #[error("it says more than {} MiB about itself", bytes_max >> 20)]
+    DescribesTooMuch {
+        /// What is allowed.
+        bytes_max: usize,
+    },
     /// One of its tools cannot be offered to a model.
     #[error("its tool `{tool}` cannot be offered: {problem}")]
     Tool {

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::cache::Origin;
 use super::compile::compile;
 use super::engine::Host;
-use super::failure::LoadError;
+use super::failure::{Failure, LoadError};
 use super::guest::{BadNeed, Described};
 use super::hands::Hands;
 use super::health::Health;
@@ -118,7 +118,10 @@ impl Host {
         let (component, origin) = compile(self, &settings.path, digest, bytes).await?;
         self.count(origin);
         let sandbox = Sandbox::new(self, &component, settings, hands)?;
-        let described = sandbox.describe().await.map_err(LoadError::Describe)?;
+        let described = sandbox.describe().await.map_err(|failure| match failure {
+            Failure::TooLarge { bytes_max } => LoadError::DescribesTooMuch { bytes_max },
+            other => LoadError::Describe(other),
+        })?;
         let about = about(described, &sandbox)?;
         let loaded = Loaded { digest, bytes: length, origin, took: began.elapsed() };
         Ok((sandbox, about, loaded))

@@ -59,7 +59,7 @@ pub struct Limits {
     pub memory_bytes: usize,
     /// Elements of each table.
     pub table_elements: usize,
-    /// Core instances that one component may consist of; Python's have some dozens.
+    /// Core instances that one component may consist of; Python's have 14.
     pub instances: usize,
     /// Time from the call to its answer, waiting and host calls included; a tool may ask for less.
     pub time: Duration,
@@ -85,7 +85,7 @@ impl Default for Limits {
         Limits {
             memory_bytes: 64 << 20,
             table_elements: 100_000,
-            instances: 64,
+            instances: 32,
             time: Duration::from_secs(2),
             wait: Duration::from_millis(500),
             output_bytes: 64 << 10,

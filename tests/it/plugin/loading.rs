@@ -6,7 +6,7 @@ use std::process::Command;
 use sha2::{Digest as _, Sha256};
 use switchboard::tool::plugin::Settings;
 
-use super::{Limits, file, guests_with, guests_within, load, refusal, settings};
+use super::{HOST, Limits, file, guests_with, guests_within, load, refusal, settings};
 
 /// How a component begins (Component Model, Binary.md): a magic number, version 13, layer 1.
 const EMPTY_COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -75,7 +75,7 @@ async fn a_plugin_that_describes_itself_badly_is_refused() {
     told.push(refusal(&guests_within(cramped)).await);
     insta::assert_snapshot!(told.join("\n"), @r#"
     it cannot describe itself: it trapped: wasm trap: wasm `unreachable` instruction executed
-    it cannot describe itself: its answer is longer than `limits.output` allows (4194304 bytes)
+    it says more than 4 MiB about itself
     its tool `echo` cannot be offered: the plugin has two tools of this name
     its tool `say hello` cannot be offered: a name has 1 to 64 letters, digits, `_` and `-`
     its tool `echo` cannot be offered: its parameters are not a usable JSON Schema: it must describe an object: `"type": "object"`
@@ -145,4 +145,13 @@ fn the_check_tells_of_every_plugin_that_cannot_be_loaded() {
         assert!(told.contains(words), "{words}\n{told}");
     }
     assert!(!told.contains("hunter2"), "{told}");
+}
+
+#[tokio::test]
+async fn guests_of_every_language_fit_the_pool_and_the_limits_that_hold_by_default() {
+    for name in ["customer-lookup", "appointment-booking", "opening-hours", "test-guests"] {
+        let settings = Settings { limits: Limits::default(), ..settings(name) };
+        let (about, _) = HOST.inspect(&settings).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        assert_eq!((about.interface, about.tools.is_empty()), ("0.2.0", false), "{name}");
+    }
 }

@@ -50,7 +50,14 @@ async fn what_nobody_could_grant_is_refused() {
     for way in ["needy", "huge_need"] {
         told.push(refusal(&guests_with("describe", way)).await);
     }
-    insta::assert_snapshot!(told.join("\n"), @"");
+    insta::assert_snapshot!(told.join("\n"), @r"
+    it asks for `http ftp://example.com/*`, which cannot be granted: a URL begins with https:// or http://
+    it asks for `http *`, which cannot be granted: a pattern begins with https:// (or http://, where that is meant)
+    it asks for `secret A B`, which cannot be granted: a secret's name has 1 to 64 letters, digits, `_` and `-`
+    it asks for `secret `, which cannot be granted: a secret's name has 1 to 64 letters, digits, `_` and `-`
+    it asks for `*`, which cannot be granted: a plugin asks for at most 64 things
+    it says more than 4 MiB about itself
+    ");
 }
 
 #[tokio::test]
@@ -102,7 +109,7 @@ async fn nothing_is_granted_while_a_plugin_describes_itself() {
         ..settings("test-guests")
     };
     let plugin = load(&settings).await;
-    insta::assert_snapshot!(plugin.tools()[0].description, @"");
+    insta::assert_snapshot!(plugin.tools()[0].description, @r#"kv Some(Error::Denied), http Some(Error::Denied("no request is granted")), secret Err(Error::Denied), call Err(Error::Denied), history Some(Error::Denied), config Some("try_everything"), clock true"#);
 }
 
 #[tokio::test]
