@@ -32,13 +32,12 @@ use crate::openai::{self, Deadlines, rest, sideband};
 use crate::phone::CallingCode;
 use crate::secret::Secret;
 use crate::store::{Expect, OpenError, Store, StoreError, Tx, Write};
-use crate::tool::ToolboxError;
 use crate::tool::generation::Generations;
 use crate::tool::plugin::{self, LoadError};
 use crate::wire::join_token::JoinKey;
 
 use plugins::Loader;
-pub use plugins::PLUGIN_CACHE;
+pub use plugins::{PLUGIN_CACHE, http_tools};
 use reload::{Reloader, Stamp};
 
 /// The file in the data directory that holds what an operator must show.
@@ -86,10 +85,7 @@ pub enum StartError {
         /// Why.
         source: Box<LoadError>,
     },
-    /// The plugins together.
-    #[error(transparent)]
-    Toolbox(#[from] ToolboxError),
-    /// The sessions name tools that nobody provides.
+    /// Two tools have one name, or the sessions name tools that nobody provides.
     #[error("the configuration does not fit the plugins:\n{0}")]
     Tools(String),
     /// An address cannot be listened on.

@@ -84,6 +84,7 @@ impl Call {
             ProviderEvent::Error { class, code, message, command } => {
                 self.on_error(class, code, &message, command, now);
             }
+            ProviderEvent::McpFailed { what } => self.note("provider.mcp_failed", Some(what), now),
             ProviderEvent::Unknown { kind } => self.note("provider.unknown", Some(&kind), now),
             ProviderEvent::Configured { padding } => {
                 self.transcript.set_padding(padding);

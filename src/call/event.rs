@@ -338,6 +338,11 @@ pub enum ProviderEvent {
         /// The command of ours it speaks of.
         command: Option<CommandId>,
     },
+    /// A remote MCP server failed: its tools are missing, or a tool did not answer.
+    McpFailed {
+        /// The provider's name of what happened.
+        what: &'static str,
+    },
     /// Known, and of no consequence for the call.
     Ignored,
     /// Not known: a new kind of event, or one that could not be read.

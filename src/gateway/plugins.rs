@@ -1,4 +1,4 @@
-//! Plugins for a gateway: loaded side by side, from the cache where it has them, with the store's key-value
+//! Plugins and tools for a gateway: loaded side by side, from the cache where it has them, with the store's key-value
 //! namespaces; and put together to a toolbox that fits the configuration.
 
 use std::sync::Arc;
@@ -12,6 +12,8 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::tool::Toolbox;
+use crate::tool::http::HttpTool;
+use crate::tool::outbound::SystemResolver;
 use crate::tool::plugin::{self, Host, LoadError, Origin, Plugin};
 
 /// The directory for compiled plugins, in the data directory.
@@ -22,6 +24,8 @@ pub(super) struct Loader {
     host: Host,
     store: Store,
     config: Arc<Config>,
+    /// The same through all generations: their breakers and caches outlive a plugin's new version.
+    http_tools: Vec<HttpTool>,
 }
 
 impl Loader {
@@ -38,7 +42,8 @@ impl Loader {
                 "compiled plugins are not kept: every start compiles them again"
             );
         }
-        Ok(Loader { host, store: store.clone(), config: Arc::clone(config) })
+        let http_tools = http_tools(config);
+        Ok(Loader { host, store: store.clone(), config: Arc::clone(config), http_tools })
     }
 
     /// What the configuration says of each plugin.
@@ -68,9 +73,10 @@ impl Loader {
         Ok(plugins)
     }
 
-    /// Puts the plugins' tools together.
+    /// Puts the tools of the plugins and of the configuration itself together.
     pub fn toolbox(&self, plugins: Vec<Plugin>) -> Result<Toolbox, StartError> {
-        let toolbox = Toolbox::new(plugins)?;
+        let toolbox = Toolbox::of(plugins, self.http_tools.clone())
+            .map_err(|errors| StartError::Tools(self.config.misfits(&errors).render(false)))?;
         let problems = self.config.check_tools(&toolbox.names());
         if !problems.is_empty() {
             return Err(StartError::Tools(problems.render(false)));
@@ -83,6 +89,11 @@ impl Loader {
         let digests: Vec<[u8; 32]> = in_use.iter().map(|plugin| plugin.loaded().digest).collect();
         self.host.prune_cache(&digests);
     }
+}
+
+/// The HTTP tools of the configuration; nothing is sent yet.
+pub fn http_tools(config: &Config) -> Vec<HttpTool> {
+    config.tools.iter().map(|tool| HttpTool::new(tool.clone(), Arc::new(SystemResolver))).collect()
 }
 
 /// One line that says what a start spent its time on.

@@ -145,7 +145,7 @@ fn unreadable(error: &StoreError) -> Response {
 }
 
 /// Wants `Authorization: Bearer TOKEN`; compared by digest, so that neither length nor content leaks.
-fn authorize(doors: &Doors, request: &Request) -> Result<(), Response> {
+pub(super) fn authorize(doors: &Doors, request: &Request) -> Result<(), Response> {
     let shown = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
     let wanted = Sha256::digest(doors.settings.admin_token.expose());
     let is_right = shown.is_some_and(|shown| Sha256::digest(shown).ct_eq(&wanted).into());

@@ -12,7 +12,7 @@ use futures_util::future::{BoxFuture, join_all};
 use tokio::time::Instant;
 
 use crate::tool::context::{CallContext, Said};
-use crate::tool::plugin::{Failure, Plugin};
+use crate::tool::plugin::{Failure, Need, Plugin};
 
 /// How long all `incoming` hooks of a call may take together. The caller hears it ring meanwhile, and a
 /// carrier gives a callee several seconds.
@@ -127,6 +127,10 @@ impl Hooked for Plugin {
 
     fn hooks(&self) -> &[Hook] {
         Plugin::hooks(self)
+    }
+
+    fn wants_history(&self) -> bool {
+        self.about().needs.contains(&Need::History)
     }
 
     fn incoming<'a>(

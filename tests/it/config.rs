@@ -419,6 +419,18 @@ fn default_limits_are_those_of_the_room() {
 }
 
 #[test]
+fn a_breaker_has_defaults_and_can_be_off() {
+    let breaker = |line: &str| {
+        let text = format!("{SESSION}\n[plugins.crm]\npath = \"plugin.wasm\"\n{line}\n");
+        parse(&text).unwrap().plugins[0].breaker.map(|breaker| (breaker.failures, breaker.open_for.as_secs()))
+    };
+    assert_eq!(breaker(""), Some((5, 30)));
+    assert_eq!(breaker("breaker = { open_for = \"2m\" }"), Some((5, 120)));
+    assert_eq!(breaker("breaker = { failures = 1 }"), Some((1, 30)));
+    assert_eq!(breaker("breaker = \"off\""), None);
+}
+
+#[test]
 fn tools_are_compared_with_what_there_is() {
     let text = format!("{SESSION}tools = [\"hangup\", \"find_custmer\", \"crm.*\"]\n");
     let config = parse(&text).unwrap();

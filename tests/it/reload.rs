@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
+use switchboard::gateway::{ADMIN_TOKEN_FILE, PLUGIN_CACHE};
+use switchboard::http::PluginList;
+use switchboard::sim::twilio::CallerSetup;
 use switchboard::tool::Toolbox;
 
 use crate::harness::{CALLEE, CALLER, House, Plan, eventually, script};
-use switchboard::sim::twilio::CallerSetup;
 
 /// A folder of plugin files, and a gateway that uses them.
 struct Bench {
@@ -71,6 +73,17 @@ impl Bench {
         provider.tool_outputs.into_iter().map(|output| output.output).collect()
     }
 
+    /// An operator asks, with or without the token.
+    async fn ask(&self, path: &str, has_token: bool) -> reqwest::Response {
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let mut request = client.get(format!("http://{}{path}", self.house.gateway.admin));
+        if has_token {
+            let token = std::fs::read_to_string(self.house.data.path().join(ADMIN_TOKEN_FILE));
+            request = request.bearer_auth(token.expect("a token").trim());
+        }
+        request.send().await.expect("an answer")
+    }
+
     fn toolbox(&self) -> Arc<Toolbox> {
         self.house.gateway.control().tools().current()
     }
@@ -108,6 +121,11 @@ fn guests(words: &str) -> Vec<u8> {
     let at = guests.windows(ORDER.len()).position(|part| part == ORDER.as_bytes()).expect("its words");
     guests[at..at + words.len()].copy_from_slice(words.as_bytes());
     guests
+}
+
+/// The digest of a file, as `sha256sum` prints it.
+fn hex(component: &[u8]) -> String {
+    Sha256::digest(component).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn answer(words: &str) -> String {
@@ -167,6 +185,41 @@ async fn a_broken_version_is_refused_and_the_next_good_one_is_taken() {
     bench.replace("guests", &guests(PARTS));
     bench.counted("guests", "loaded", 1.0).await;
     assert_eq!((bench.refusal("guests"), bench.heard().await), (None, answer(PARTS)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_sees_what_is_loaded_and_what_was_refused() {
+    let bench = Bench::with(&guests(ORDER)).await;
+    let list = || async {
+        let answer = bench.ask("/api/v1/plugins", true).await;
+        let list: PluginList = answer.json().await.expect("a list");
+        assert_eq!(list.plugins.len(), 1);
+        list.plugins.into_iter().next().expect("the guests")
+    };
+    assert_eq!(bench.ask("/api/v1/plugins", false).await.status(), 401);
+    let loaded = list().await;
+    assert_eq!((loaded.name.as_str(), loaded.digest), ("guests", hex(&guests(ORDER))));
+    assert!(loaded.tools.contains(&"say_not_found".to_owned()) && !loaded.from_cache);
+    assert_eq!(
+        (loaded.kv.as_deref(), loaded.breaker.as_str(), loaded.last_change),
+        (Some("guests"), "closed", None)
+    );
+    assert_eq!((loaded.limits.memory_bytes, loaded.limits.time_ms), (64 << 20, 2_000));
+
+    bench.replace("guests", b"broken");
+    bench.counted("guests", "refused", 1.0).await;
+    let refused = list().await;
+    assert_eq!(refused.digest, hex(&guests(ORDER)), "what is in use");
+    let why = refused.last_change.and_then(|change| change.refused).expect("a refusal");
+    assert!(why.ends_with("is not a WebAssembly component: it does not begin like WebAssembly"), "{why}");
+
+    bench.replace("guests", &guests(PARTS));
+    bench.counted("guests", "loaded", 1.0).await;
+    let changed = list().await;
+    assert_eq!(
+        (changed.digest, changed.last_change.map(|change| change.refused)),
+        (hex(&guests(PARTS)), Some(None))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -231,7 +284,7 @@ async fn versions_that_fit_only_together_are_taken_together() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pinned_file_is_not_replaced() {
     let pinned = guests(ORDER);
-    let digest: String = Sha256::digest(&pinned).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex(&pinned);
     let bench = Bench::of(&[("guests", &pinned)], &format!("sha256 = \"{digest}\""), 50.0).await;
     bench.replace("guests", &guests(PARTS));
     bench.counted("guests", "refused", 1.0).await;
@@ -285,7 +338,7 @@ async fn a_start_after_the_first_takes_compiled_plugins_from_the_cache() {
     bench.replace("guests", &guests(PARTS));
     bench.counted("guests", "loaded", 1.0).await;
     assert_eq!(cached(&bench.house, "miss"), 1.0, "a new version is compiled, and kept too");
-    let entries = std::fs::read_dir(bench.house.data.path().join(switchboard::gateway::PLUGIN_CACHE));
+    let entries = std::fs::read_dir(bench.house.data.path().join(PLUGIN_CACHE));
     assert_eq!(entries.expect("the cache").count(), 2);
 }
 

@@ -3,7 +3,8 @@
 //! A request goes where a [`Pattern`] allows it and to public addresses only, unless the host is granted by
 //! name. The address that was checked is the one that is connected: names are looked up once, by the
 //! connection itself, through the check. Redirects are followed by hand, and each step is checked as the
-//! first one was. Time, size, headers and redirects are bounded. No secret and no query is in an error.
+//! first one was. Time, size, headers and redirects are bounded. Neither secrets nor
+//! paths and queries, which may hold a caller's words, are in an error.
 
 mod address;
 mod pattern;
@@ -65,7 +66,7 @@ struct Inner {
     http: OnceLock<Result<reqwest::Client, String>>,
 }
 
-/// Why there is no answer. The words are for a person; they hold no secret and no query.
+/// Why there is no answer. The words are for a person; they hold no secret, no path and no query.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
     /// No pattern allows it, or the address is not public.
@@ -131,8 +132,9 @@ impl Client {
 
     fn permit(&self, method: &Method, url: &Url) -> Result<(), FetchError> {
         if !self.inner.rules.allow.iter().any(|pattern| pattern.takes(method, url)) {
-            let shown = url::shown(url);
-            return Err(FetchError::Denied(format!("nothing allows `{method} {shown}`")));
+            // The path is left out: it may hold what a caller said.
+            let origin = url.origin().ascii_serialization();
+            return Err(FetchError::Denied(format!("nothing allows `{method}` of this path at `{origin}`")));
         }
         let host = url.host_str().unwrap_or_default();
         let literal = host.trim_start_matches('[').trim_end_matches(']').parse();

@@ -52,14 +52,6 @@ pub(super) fn normal_form(mut url: Url) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Scheme, host and port where it is not the scheme's own, and the path: all of a URL that may be shown.
-pub(super) fn shown(url: &Url) -> String {
-    let mut shown = url.clone();
-    shown.set_query(None);
-    shown.set_fragment(None);
-    shown.into()
-}
-
 /// A host in the form in which URLs have it; none for what is no host, or more than one.
 pub(crate) fn normal_host(host: &str) -> Option<String> {
     let inside = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
@@ -214,11 +206,5 @@ mod tests {
         ] {
             assert_eq!(normal_host(host).as_deref(), expected, "{host}");
         }
-    }
-
-    #[test]
-    fn what_is_shown_has_no_query() {
-        let url = normal("https://api.example.com/v2/a?key=secret").unwrap();
-        assert_eq!(shown(&url), "https://api.example.com/v2/a");
     }
 }
