@@ -10,6 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use switchboard::clock::Timestamp;
 use switchboard::ids::CallId;
 use switchboard::tool::context::{CallContext, Wishes};
+use switchboard::tool::outbound::Pattern;
 use switchboard::tool::plugin::{Grants, Host, HostSettings, Limits, Plugin, Settings};
 use tokio::runtime::Runtime;
 
@@ -89,7 +90,7 @@ fn tool_calls(criterion: &mut Criterion) {
         });
     }
     let mut typescript = typescript();
-    let wanted = ["https://booking.example.com/v1/*".parse().expect("a pattern")];
+    let wanted = [Pattern::parse("https://booking.example.com/v1/*").expect("a pattern")];
     typescript.grants.http = wanted.into();
     typescript.grants.secrets = BTreeMap::new();
     let plugin = load(&runtime, &host, &typescript);
