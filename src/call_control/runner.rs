@@ -16,15 +16,17 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::registry::{Mailbox, Message};
+use super::line::{self, Line, LineItem};
+use super::registry::{Caller, Mailbox, Message};
 use super::{CallControl, Place};
 use crate::call::Call;
-use crate::call::event::{Action, AttachFailure, Event, Keep, ProviderEvent, ToolCall, ToolFinished};
-use crate::call::record::{CallRecord, EndedReason, State, ToolOutcomeKind};
+use crate::call::event::{
+    Action, AttachFailure, Event, Keep, ProviderEvent, StreamEvent, ToolCall, ToolFinished,
+};
+use crate::call::record::{CallRecord, EndedReason, Path, State, ToolOutcomeKind};
 use crate::clock::Timestamp;
 use crate::ids::ProviderCallId;
-use crate::openai::dialect;
-use crate::openai::sideband::{Sideband, SidebandItem};
+use crate::openai::sideband::Sideband;
 use crate::session::Session;
 use crate::store::{Committed, StoreError, Tx, Write};
 use crate::tool::context::CallContext;
@@ -38,8 +40,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(3_600);
 pub(super) struct Plan {
     /// The session that was chosen.
     pub session: Arc<Session>,
-    /// The body of the accept.
-    pub accept_body: String,
+    /// The body of the accept; on the bridge, the session of the `session.update` in its place.
+    pub body: String,
     /// What tools may know about the call.
     pub context: CallContext,
 }
@@ -51,7 +53,8 @@ pub(super) struct Runner {
     mailbox: Mailbox,
     place: Option<Place>,
     plan: Option<Arc<Plan>>,
-    sideband: Option<Box<Sideband>>,
+    line: Option<Line>,
+    caller: Option<Box<Caller>>,
     requests: JoinSet<Answer>,
     /// The sideband that is being opened; a new try takes the place of the old one.
     attaching: Option<AbortHandle>,
@@ -104,7 +107,8 @@ impl Runner {
             mailbox,
             place,
             plan: None,
-            sideband: None,
+            line: None,
+            caller: None,
             requests: JoinSet::new(),
             attaching: None,
             tools: JoinSet::new(),
@@ -120,7 +124,7 @@ impl Runner {
                 Happened::Event(event) => self.on_event(event).await,
                 // A call that ended meanwhile drops it, and with it the connection.
                 Happened::Attached(Ok(sideband)) if self.call.is_over() => drop(sideband),
-                Happened::Attached(Ok(sideband)) => self.sideband = Some(sideband),
+                Happened::Attached(Ok(sideband)) => self.line = Some(Line::Sideband(sideband)),
                 Happened::Attached(Err(failure)) => self.on_event(Event::AttachFailed(failure)).await,
                 Happened::Landed(landed) => self.on_landed(landed).await,
                 Happened::Nothing => {}
@@ -132,15 +136,21 @@ impl Runner {
 
     async fn next(&mut self) -> Happened {
         let is_over = self.call.is_over();
-        let is_settled = is_over && self.requests.is_empty() && self.commits.is_empty();
+        let is_settled =
+            is_over && self.line.is_none() && self.requests.is_empty() && self.commits.is_empty();
         let pause = self.pause(is_settled);
         tokio::select! {
             Some(message) = self.mailbox.messages.recv() => Happened::Message(message),
-            item = next_item(&mut self.sideband) => match item {
-                SidebandItem::Event(event) => Happened::Event(Event::Provider(event)),
-                SidebandItem::Lost(code) => {
-                    self.sideband = None;
-                    Happened::Event(Event::SidebandLost(code))
+            item = next_item(&mut self.line) => match item {
+                LineItem::Event(event) => Happened::Event(event),
+                LineItem::Last(event) => {
+                    self.line = None;
+                    Happened::Event(event)
+                }
+                // Whatever took the bridge down: a call that is not over is now.
+                LineItem::Down => {
+                    self.line = None;
+                    Happened::Event(Event::Stream(StreamEvent::Ended))
                 }
             },
             Some(finished) = self.tools.join_next() => match finished {
@@ -181,6 +191,9 @@ impl Runner {
         if let Some(plan) = message.plan {
             self.plan = Some(Arc::from(plan));
         }
+        if message.caller.is_some() {
+            self.caller = message.caller;
+        }
         let work = Work { writes: message.writes, ..Work::default() };
         self.work(message.event, work, message.done).await;
     }
@@ -213,6 +226,11 @@ impl Runner {
 
     async fn perform(&mut self, action: Action, work: &mut Work, now: Timestamp) {
         match action {
+            Action::Accept | Action::Reject { .. } | Action::Attach { .. } | Action::Refer { .. } | Action::HangUp
+                if self.call.record.path == Path::MediaStreams =>
+            {
+                self.perform_bridged(action, work);
+            }
             Action::Accept => {
                 self.accept();
                 work.events.push_back(Event::AcceptSent);
@@ -242,8 +260,8 @@ impl Runner {
                 });
             }
             Action::Send(id, command) => {
-                if let Some(sideband) = &mut self.sideband {
-                    sideband.send(dialect::write(id, &command));
+                if let Some(line) = &mut self.line {
+                    line.send(id, command);
                 }
             }
             Action::RunTool { call } if self.control.toolbox.may_repeat(&call.name) => self.run_tool(call),
@@ -252,10 +270,45 @@ impl Runner {
         }
     }
 
+    /// What is asked of the provider where the audio passes through us: there is no call at the provider,
+    /// and the bridge is in our hands.
+    fn perform_bridged(&mut self, action: Action, work: &mut Work) {
+        if let Action::Accept = action {
+            self.open_bridge();
+            return work.events.push_back(Event::AcceptSent);
+        }
+        let bridge = self.line.as_ref().and_then(Line::bridge);
+        match (action, bridge) {
+            (Action::Attach { after }, Some(bridge)) => bridge.attach(after),
+            (Action::Attach { .. }, None) => {
+                work.events.push_back(Event::AttachFailed(AttachFailure::NotFound));
+            }
+            // The carrier asks what to do next, and is told whom to dial.
+            (Action::Refer { .. }, Some(bridge)) => {
+                bridge.hang_up();
+                work.events.push_back(Event::ReferAnswered(Ok(())));
+            }
+            (Action::Refer { .. }, None) => {
+                work.events.push_back(Event::ReferAnswered(Err("the stream is over".to_owned())));
+            }
+            (_, Some(bridge)) => bridge.hang_up(),
+            // A stream that nobody answered: dropping it closes it.
+            _ => self.caller = None,
+        }
+    }
+
+    fn open_bridge(&mut self) {
+        let (Some(plan), Some(caller)) = (self.plan.clone(), self.caller.take()) else { return };
+        if let Some((line, task)) = line::bridge(&self.control, &plan, *caller) {
+            self.control.runners.spawn(task);
+            self.line = Some(line);
+        }
+    }
+
     fn accept(&mut self) {
         let Some(plan) = self.plan.clone() else { return };
         self.request(move |control, call| async move {
-            let answer = control.openai.accept(&call, plan.accept_body.clone()).await;
+            let answer = control.openai.accept(&call, plan.body.clone()).await;
             Answer::Event(Event::AcceptAnswered(answer))
         });
     }
@@ -365,7 +418,12 @@ impl Runner {
     /// The call just ended: nothing of it goes on.
     fn on_over(&mut self) {
         self.tools.abort_all();
-        self.sideband = None;
+        match self.line.as_ref().and_then(Line::bridge) {
+            // It has still to close both sockets, and to say what it leaves behind.
+            Some(bridge) => bridge.hang_up(),
+            None => self.line = None,
+        }
+        self.caller = None;
         self.place = None;
         if let Some(attaching) = self.attaching.take() {
             attaching.abort();
@@ -406,9 +464,9 @@ fn told(call: &ProviderCallId, verb: &str, answer: Result<(), String>) -> Answer
     Answer::Done
 }
 
-async fn next_item(sideband: &mut Option<Box<Sideband>>) -> SidebandItem {
-    match sideband {
-        Some(sideband) => sideband.next().await,
+async fn next_item(line: &mut Option<Line>) -> LineItem {
+    match line {
+        Some(line) => line.next().await,
         None => std::future::pending().await,
     }
 }

@@ -1,0 +1,73 @@
+//! What a call speaks to its provider over: a sideband beside a SIP call, or a bridge that also carries the
+//! audio. The runner does not ask which.
+
+use super::registry::Caller;
+use crate::call::event::{CommandId, Event, ProviderCommand};
+use crate::media::bridge::{Bridge, Parts};
+use crate::openai::dialect;
+use crate::openai::sideband::{Sideband, SidebandItem};
+
+/// The way to the provider.
+pub(super) enum Line {
+    /// Audio goes over SIP.
+    Sideband(Box<Sideband>),
+    /// Audio goes through us.
+    Bridge(Bridge),
+}
+
+/// What the way to the provider has to say.
+pub(super) enum LineItem {
+    /// Something happened.
+    Event(Event),
+    /// The same, and it was the last.
+    Last(Event),
+    /// It is down.
+    Down,
+}
+
+impl Line {
+    /// What it says next. Cancel-safe.
+    pub async fn next(&mut self) -> LineItem {
+        match self {
+            Line::Sideband(sideband) => match sideband.next().await {
+                SidebandItem::Event(event) => LineItem::Event(Event::Provider(event)),
+                SidebandItem::Lost(code) => LineItem::Last(Event::SidebandLost(code)),
+            },
+            Line::Bridge(bridge) => bridge.next().await.map_or(LineItem::Down, LineItem::Event),
+        }
+    }
+
+    /// Hands a command over and does not wait.
+    pub fn send(&mut self, id: CommandId, command: ProviderCommand) {
+        match self {
+            Line::Sideband(sideband) => sideband.send(dialect::write(id, &command)),
+            Line::Bridge(bridge) => bridge.send(id, command),
+        }
+    }
+
+    /// The bridge, where it is one.
+    pub fn bridge(&self) -> Option<&Bridge> {
+        match self {
+            Line::Sideband(_) => None,
+            Line::Bridge(bridge) => Some(bridge),
+        }
+    }
+}
+
+/// Builds the bridge of a call, and the task that must run for it.
+pub(super) fn bridge(
+    control: &super::CallControl,
+    plan: &super::runner::Plan,
+    caller: Caller,
+) -> Option<(Line, impl Future<Output = ()> + Send + 'static)> {
+    let session = serde_json::value::RawValue::from_string(plan.body.clone()).ok()?;
+    let (bridge, task) = Bridge::new(Parts {
+        phone: caller.phone,
+        stream: caller.stream,
+        connector: control.sidebands.clone(),
+        model: plan.session.model.clone(),
+        session,
+        clock: std::sync::Arc::clone(&control.clock),
+    });
+    Some((Line::Bridge(bridge), task))
+}
