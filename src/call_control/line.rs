@@ -1,9 +1,13 @@
 //! What a call speaks to its provider over: a sideband beside a SIP call, or a bridge that also carries the
 //! audio. The runner does not ask which.
 
+use std::path::Path;
+
 use super::registry::Caller;
 use crate::call::event::{CommandId, Event, ProviderCommand};
+use crate::ids::CallId;
 use crate::media::bridge::{Bridge, Parts};
+use crate::media::recorder::Place;
 use crate::openai::dialect;
 use crate::openai::sideband::{Sideband, SidebandItem};
 
@@ -54,11 +58,18 @@ impl Line {
     }
 }
 
+/// Where the recording of a call goes.
+fn place(data: &Path, id: CallId) -> Place {
+    let name = format!("recordings/{id}.wav");
+    Place { path: data.join(&name), name }
+}
+
 /// Builds the bridge of a call, and the task that must run for it.
 pub(super) fn bridge(
     control: &super::CallControl,
     plan: &super::runner::Plan,
     caller: Caller,
+    id: CallId,
 ) -> Option<(Line, impl Future<Output = ()> + Send + 'static)> {
     let session = serde_json::value::RawValue::from_string(plan.body.clone()).ok()?;
     let (bridge, task) = Bridge::new(Parts {
@@ -67,6 +78,7 @@ pub(super) fn bridge(
         connector: control.sidebands.clone(),
         model: plan.session.model.clone(),
         session,
+        recording: control.settings.recordings.as_deref().map(|data| place(data, id)),
         clock: std::sync::Arc::clone(&control.clock),
     });
     Some((Line::Bridge(bridge), task))

@@ -13,6 +13,7 @@ mod runner;
 mod streams;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub struct Settings {
     /// Whether calls are answered over SIP (`features.openai_sip`); else over a media stream, where the
     /// carrier has such.
     pub openai_sip: bool,
+    /// The data directory in which bridged calls are recorded (`features.recordings`); none: they are not.
+    pub recordings: Option<PathBuf>,
     /// Whether calls without our token are taken: a bare SIP trunk towards the provider.
     pub direct_sip: bool,
     /// Headers that may hold the dialled number, tried in this order.

@@ -299,7 +299,7 @@ impl Runner {
 
     fn open_bridge(&mut self) {
         let (Some(plan), Some(caller)) = (self.plan.clone(), self.caller.take()) else { return };
-        if let Some((line, task)) = line::bridge(&self.control, &plan, *caller) {
+        if let Some((line, task)) = line::bridge(&self.control, &plan, *caller, self.call.record.id) {
             self.control.runners.spawn(task);
             self.line = Some(line);
         }

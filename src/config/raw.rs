@@ -102,6 +102,7 @@ tables! {
 
     Features {
         openai_sip: Flag,
+        recordings: Flag,
     }
 
     Store {

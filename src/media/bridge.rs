@@ -10,8 +10,6 @@
 //! wait for a session in a ring of [`RING`], whose oldest audio is dropped).
 
 use std::collections::VecDeque;
-use std::future::pending;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,17 +22,19 @@ use tokio::time::{Instant, sleep_until};
 use super::history::History;
 use super::phone::{Phone, Said};
 use super::playback::{Playback, Taken, Told};
+use super::provider::{Confirming, Item, Known, Provider, append, next_item};
 use super::reception::NORMAL;
+use super::recorder::{Place, Recorder};
 use crate::call::event::{
-    AcceptAnswer, AttachFailure, CommandId, Event, ProviderCommand, ProviderEvent, SpeechPadding, StreamEvent,
+    AcceptAnswer, AttachFailure, CommandId, Event, ProviderCommand, ProviderEvent, StreamEvent,
 };
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::ids::{ProviderCallId, TurnId};
 use crate::openai::dialect;
-use crate::openai::sideband::{Connector, Frame, Sideband};
+use crate::openai::sideband::{Connector, Frame};
 use crate::wire::g711;
 use crate::wire::media::{Body, FromCarrier, Media, StreamSid, clear_message, mark_message, media_message};
-use crate::wire::realtime::server::{AudioDelta, Session};
+use crate::wire::realtime::server::AudioDelta;
 use crate::wire::realtime::{ClientEvent, ServerEvent};
 
 /// How much of the caller's audio waits for a session; the oldest is dropped first.
@@ -73,6 +73,8 @@ pub struct Parts {
     pub model: String,
     /// The session, as JSON of a `session.update`.
     pub session: Box<RawValue>,
+    /// Where what is heard is written down; none: nowhere.
+    pub recording: Option<Place>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -124,52 +126,14 @@ impl Bridge {
     }
 }
 
-/// The provider's end.
-enum Provider {
-    /// Not there; the call says when to look again.
-    Down,
-    /// Looked for again at this moment.
-    Resting(Instant),
-    Opening(Opening),
-    /// Open; the session is not confirmed.
-    Confirming(Box<Sideband>, Confirming, Instant),
-    /// Confirmed; the call has not opened the way.
-    Ready(Box<Sideband>),
-    Up(Box<Sideband>),
-}
-
-type Opening = Pin<Box<dyn Future<Output = Result<Sideband, AttachFailure>> + Send>>;
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Confirming {
-    Created,
-    Updated,
-}
-
-/// What the provider's end has to say.
-enum Item {
-    Look,
-    Opened(Result<Sideband, AttachFailure>),
-    Late,
-    Frame(Frame),
-}
-
-/// What is known of the present session.
-#[derive(Default)]
-struct Known {
-    id: Option<String>,
-    expires_at: Option<Timestamp>,
-    padding: SpeechPadding,
-    /// Speech stops what is said.
-    interrupts: bool,
-}
-
 struct Task {
     phone: Phone,
     stream: StreamSid,
     connector: Connector,
     model: String,
     session: Box<RawValue>,
+    recording: Option<Place>,
+    recorder: Option<Recorder>,
     clock: Arc<dyn Clock>,
     events: mpsc::Sender<Event>,
     commands: mpsc::Receiver<Command>,
@@ -215,13 +179,15 @@ enum Flow {
 
 impl Task {
     fn new(parts: Parts, events: mpsc::Sender<Event>, commands: mpsc::Receiver<Command>) -> Task {
-        let Parts { phone, stream, connector, model, session, clock } = parts;
+        let Parts { phone, stream, connector, model, session, recording, clock } = parts;
         let mut task = Task {
             phone,
             stream,
             connector,
             model,
             session,
+            recording,
+            recorder: None,
             clock,
             events,
             commands,
@@ -345,16 +311,29 @@ impl Task {
             }
             self.last_chunk = chunk;
         }
-        if !self.check.caller && self.check.until.is_some() && is_sound(&media.payload) {
-            self.check.caller = true;
-            self.tell_heard(false);
-        }
+        self.listen(&media.payload);
         match &mut self.provider {
             Provider::Up(sideband) => {
                 self.sent += 1;
                 sideband.send(append(self.sent, &media.payload));
             }
             _ => self.keep_in_ring(&media.payload, media.bytes),
+        }
+    }
+
+    /// The few who must know the samples: is there any sound, and the recorder.
+    fn listen(&mut self, payload: &str) {
+        let is_awaited = !self.check.caller && self.was_up;
+        if !is_awaited && self.recorder.is_none() {
+            return;
+        }
+        let Ok(audio) = STANDARD.decode(payload) else { return };
+        if is_awaited && !g711::is_silent(&audio) {
+            self.check.caller = true;
+            self.tell_heard(false);
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.caller(&audio);
         }
     }
 
@@ -381,6 +360,9 @@ impl Task {
     fn send_due(&mut self, now: Instant) {
         while self.phone.has_room() {
             let Some(due) = self.playback.due(now) else { break };
+            if let (Some(recorder), Ok(audio)) = (&mut self.recorder, STANDARD.decode(&due.audio)) {
+                recorder.played(&audio);
+            }
             self.phone.send(media_message(&self.stream, &due.audio));
             self.phone.send(mark_message(&self.stream, &due.mark));
         }
@@ -420,11 +402,11 @@ impl Task {
     fn on_confirming(&mut self, text: &str) {
         match ServerEvent::read(text) {
             ServerEvent::SessionCreated(session) => {
-                self.learn(session);
+                self.known.learn(session);
                 self.configure();
             }
             ServerEvent::SessionUpdated(session) => {
-                self.learn(session);
+                self.known.learn(session);
                 self.confirmed();
             }
             ServerEvent::Error(error) => {
@@ -466,12 +448,16 @@ impl Task {
         self.provider = Provider::Up(sideband);
         self.was_up = true;
         let Known { expires_at, padding, .. } = self.known;
+        let lives_for = expires_at.map_or(Duration::ZERO, |expires| expires.since(self.clock.now()));
+        self.known.may_rotate = lives_for > ROTATE_BEFORE * 2;
         self.tell(ProviderEvent::Attached { expires_at, padding });
         if let Some(lost_at) = self.lost_at.take() {
             let (lasted, is_cut) = (lost_at.elapsed(), std::mem::take(&mut self.is_cut));
             self.pending.push_back(Event::Stream(StreamEvent::Gap { lasted, is_cut }));
         } else if !self.is_rotating {
             self.check.until = Some(Instant::now() + HEARD_WITHIN);
+            let began = self.clock.now();
+            self.recorder = self.recording.take().map(|place| Recorder::start(place, began));
         }
         self.is_rotating = false;
         let Provider::Up(sideband) = &mut self.provider else { return };
@@ -557,7 +543,7 @@ impl Task {
             | ProviderEvent::PlaybackCleared { .. } => {}
             ProviderEvent::Configured { .. } => {
                 if let ServerEvent::SessionUpdated(session) = ServerEvent::read(text) {
-                    self.learn(session);
+                    self.known.learn(session);
                 }
                 self.tell(event);
             }
@@ -601,6 +587,9 @@ impl Task {
     fn interrupt(&mut self) {
         let Some(truncations) = self.playback.interrupt(self.running.as_ref(), Instant::now()) else { return };
         self.phone.send(clear_message(&self.stream));
+        if let Some(recorder) = &mut self.recorder {
+            recorder.cleared();
+        }
         if let Provider::Up(sideband) = &mut self.provider {
             for cut in truncations {
                 self.sent += 1;
@@ -617,22 +606,12 @@ impl Task {
         self.tell_playback();
     }
 
-    fn learn(&mut self, session: Session) {
-        let known = &mut self.known;
-        known.padding = dialect::padding_of(&session);
-        known.interrupts = session
-            .turn_detection
-            .as_ref()
-            .is_some_and(|detection| detection.interrupt_response.unwrap_or(true));
-        known.id = session.id.or(known.id.take());
-        known.expires_at = session.expires_at_s.map(Timestamp::from_secs).or(known.expires_at);
-    }
-
     // === a session does not live for ever ===
 
     /// When the session is to be exchanged for a new one.
     fn rotate_at(&self, now: Instant) -> Option<Instant> {
-        let expires = self.known.expires_at.filter(|_| matches!(self.provider, Provider::Up(_)))?;
+        let is_up = matches!(self.provider, Provider::Up(_)) && self.known.may_rotate;
+        let expires = self.known.expires_at.filter(|_| is_up)?;
         let is_quiet = self.running.is_none() && !self.caller_speaks && !self.playback.is_audible();
         let before = if is_quiet { ROTATE_BEFORE } else { ROTATE_ANYWAY_BEFORE };
         let left = expires.since(self.clock.now());
@@ -696,6 +675,11 @@ impl Task {
         };
         let _ = tokio::time::timeout(LAST_WORDS_WITHIN, telling).await;
         self.phone.close(NORMAL).await;
+        if let Some(recorder) = self.recorder {
+            let recording = recorder.finish().await;
+            // A call that nobody looks after any more does not learn of it; the file is there.
+            let _ = self.events.send(Event::Stream(StreamEvent::Recorded(recording))).await;
+        }
     }
 }
 
@@ -707,33 +691,4 @@ async fn tell_next(events: &mpsc::Sender<Event>, pending: &mut VecDeque<Event>) 
         permit.send(event);
     }
     true
-}
-
-/// Waits for the provider's end to say something.
-async fn next_item(provider: &mut Provider) -> Item {
-    match provider {
-        Provider::Down => pending().await,
-        // A moment later the call opens the way; nothing is read before.
-        Provider::Ready(_) => pending().await,
-        Provider::Resting(until) => {
-            sleep_until(*until).await;
-            Item::Look
-        }
-        Provider::Opening(opening) => Item::Opened(opening.as_mut().await),
-        Provider::Confirming(sideband, _, until) => tokio::select! {
-            frame = sideband.next_frame() => Item::Frame(frame),
-            () = sleep_until(*until) => Item::Late,
-        },
-        Provider::Up(sideband) => Item::Frame(sideband.next_frame().await),
-    }
-}
-
-fn append(number: u64, audio: &str) -> String {
-    let event_id = format!("in_{number}");
-    ClientEvent::AudioAppend { event_id: &event_id, audio }.render()
-}
-
-/// Decodes a piece of the caller's audio to hear whether there is any sound in it.
-fn is_sound(payload: &str) -> bool {
-    STANDARD.decode(payload).is_ok_and(|audio| !g711::is_silent(&audio))
 }

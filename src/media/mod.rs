@@ -10,4 +10,6 @@ pub mod bridge;
 pub mod history;
 pub mod phone;
 pub mod playback;
+mod provider;
 pub mod reception;
+pub mod recorder;

@@ -6,11 +6,13 @@
 //! misreading in [`crate::wire`] cannot agree with itself. Everything random comes from one seed.
 
 pub mod fault;
+pub mod line;
 pub mod log;
 pub mod openai;
 pub mod scenario;
 pub mod script;
 pub mod sip;
+pub mod sound;
 pub mod twilio;
 pub mod twiml;
 pub mod world;

@@ -1,6 +1,7 @@
 //! All integration tests, in one binary: a file per behaviour, listed here.
 
 mod admin;
+mod bridge;
 mod call;
 mod call_path;
 mod call_properties;

@@ -20,7 +20,7 @@ use jiff::tz::TimeZone;
 use super::codes::{self, Code, Severity};
 use super::defaults::Defaults;
 use super::document::{Document, Place};
-use super::forms::{Count, Number};
+use super::forms::{Count, Flag, Number};
 use super::problem::{Location, Problem, Problems};
 use super::raw::Raw;
 use super::suggest::{did_you_mean, list};
@@ -62,7 +62,11 @@ impl Checker<'_> {
         let admin = self.admin(raw.admin);
         let openai = self.openai(raw.openai);
         let twilio = if has_twilio { self.twilio(raw.twilio).map(Some) } else { Some(None) };
-        let features = Features { openai_sip: raw.features.openai_sip.is_some_and(|flag| flag.0) };
+        let is_on = |flag: Option<Flag>| flag.is_some_and(|flag| flag.0);
+        let features = Features {
+            openai_sip: is_on(raw.features.openai_sip),
+            recordings: is_on(raw.features.recordings),
+        };
         let store = self.store(raw.store);
         let telemetry = self.telemetry(raw.telemetry);
         let plugin_places = self.plugin_places(&raw.plugins);
