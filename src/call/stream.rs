@@ -13,8 +13,7 @@ const GAP_NOTICED: Duration = Duration::from_secs(3);
 
 const GO_ON: &str =
     "You were cut off in the middle of what you said. Say it again in short, without an apology.";
-const SORRY_FOR_THE_GAP: &str =
-    "The line was silent for some seconds because of a fault on our side. Apologise in one short sentence, \
+const SORRY_FOR_THE_GAP: &str = "The line was silent for some seconds because of a fault on our side. Apologise in one short sentence, \
      in the language of the conversation, and go on where the conversation was.";
 
 impl Call {

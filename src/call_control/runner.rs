@@ -226,7 +226,11 @@ impl Runner {
 
     async fn perform(&mut self, action: Action, work: &mut Work, now: Timestamp) {
         match action {
-            Action::Accept | Action::Reject { .. } | Action::Attach { .. } | Action::Refer { .. } | Action::HangUp
+            Action::Accept
+            | Action::Reject { .. }
+            | Action::Attach { .. }
+            | Action::Refer { .. }
+            | Action::HangUp
                 if self.call.record.path == Path::MediaStreams =>
             {
                 self.perform_bridged(action, work);

@@ -68,8 +68,8 @@ pub(super) async fn media(doors: Arc<Doors>, request: Request) -> Response {
 async fn open(doors: &Arc<Doors>, request: &Request) -> Result<Response, Refused> {
     let settings = proven(doors, request, Content::Upgrade)?;
     let account_sid = settings.account_sid.clone();
-    let place = Place::take(doors)
-        .ok_or_else(|| ("too_many", answer::status(StatusCode::SERVICE_UNAVAILABLE)))?;
+    let place =
+        Place::take(doors).ok_or_else(|| ("too_many", answer::status(StatusCode::SERVICE_UNAVAILABLE)))?;
     let socket = WebSocket::from_request_without_body(request)
         .await
         .map_err(|_| ("no_upgrade", answer::status(StatusCode::BAD_REQUEST)))?;

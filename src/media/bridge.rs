@@ -295,7 +295,9 @@ impl Task {
                 self.tell(ProviderEvent::Key { digit, model_knows: false });
             }
             Body::Key(_) | Body::Connected => {}
-            Body::Start(_) => self.note_one("start again", "stream.bad_message", Some("a second start".into())),
+            Body::Start(_) => {
+                self.note_one("start again", "stream.bad_message", Some("a second start".into()))
+            }
             Body::Stop => return Flow::Over,
             Body::Unknown(kind) => self.note_one("unknown", "stream.unknown", Some(kind)),
         }
@@ -483,7 +485,9 @@ impl Task {
             AttachFailure::Passing(_) if self.tries < FIRST_TRIES => self.open(),
             AttachFailure::Passing(why) => self.refused(why),
             AttachFailure::NotFound => self.refused("the provider knows no such session (404)".to_owned()),
-            AttachFailure::Denied(status) => self.refused(format!("the provider denied a session ({status})")),
+            AttachFailure::Denied(status) => {
+                self.refused(format!("the provider denied a session ({status})"))
+            }
         }
     }
 
@@ -494,7 +498,9 @@ impl Task {
     fn on_lost(&mut self, code: Option<u16>) {
         match self.provider {
             Provider::Up(_) => self.lost(code),
-            _ => self.not_opened(AttachFailure::Passing("closed before the session was confirmed".to_owned())),
+            _ => {
+                self.not_opened(AttachFailure::Passing("closed before the session was confirmed".to_owned()))
+            }
         }
     }
 
@@ -577,7 +583,9 @@ impl Task {
         let AudioDelta { response_id, item_id, content_index, delta } = delta;
         match self.playback.push(response_id, item_id, content_index, &delta) {
             Taken::Queued | Taken::Late => {}
-            Taken::Full => self.note("stream.model_audio_dropped", Some("ten minutes wait already".to_owned())),
+            Taken::Full => {
+                self.note("stream.model_audio_dropped", Some("ten minutes wait already".to_owned()))
+            }
             Taken::Senseless => self.note_one("delta", "provider.bad_audio", Some("not base64".to_owned())),
         }
     }
@@ -585,7 +593,9 @@ impl Task {
     /// The caller speaks over the assistant: it falls silent, and does not believe to have said more than
     /// was heard. The provider cancels a running response itself.
     fn interrupt(&mut self) {
-        let Some(truncations) = self.playback.interrupt(self.running.as_ref(), Instant::now()) else { return };
+        let Some(truncations) = self.playback.interrupt(self.running.as_ref(), Instant::now()) else {
+            return;
+        };
         self.phone.send(clear_message(&self.stream));
         if let Some(recorder) = &mut self.recorder {
             recorder.cleared();

@@ -46,7 +46,9 @@ impl History {
                 self.words("assistant", item.as_str(), text, *mode);
             }
             ProviderEvent::ToolCallRequested { call, .. } => self.called(call),
-            ProviderEvent::TurnEnded { tool_calls, .. } => tool_calls.iter().for_each(|call| self.called(call)),
+            ProviderEvent::TurnEnded { tool_calls, .. } => {
+                tool_calls.iter().for_each(|call| self.called(call))
+            }
             _ => {}
         }
     }
@@ -96,9 +98,7 @@ impl History {
     }
 
     fn words(&mut self, role: &'static str, item: &str, text: &str, mode: TextMode) {
-        let is_it = |line: &&mut Line| {
-            matches!(line, Line::Message { role: known, item: of, .. } if *known == role && of == item)
-        };
+        let is_it = |line: &&mut Line| matches!(line, Line::Message { role: known, item: of, .. } if *known == role && of == item);
         match self.lines.iter_mut().rev().find(is_it) {
             Some(Line::Message { text: known, .. }) => {
                 if mode != TextMode::Append {
@@ -177,13 +177,14 @@ mod tests {
         let frames: Vec<serde_json::Value> =
             history.frames().iter().map(|frame| serde_json::from_str(frame).unwrap()).collect();
         let items: Vec<_> = frames.iter().map(|frame| frame["item"].clone()).collect();
-        let message = |role: &str, kind: &str, text: &str| {
-            serde_json::json!({ "type": "message", "role": role, "content": [{ "type": kind, "text": text }] })
-        };
+        let message = |role: &str, kind: &str, text: &str| serde_json::json!({ "type": "message", "role": role, "content": [{ "type": kind, "text": text }] });
         assert_eq!(items[0], message("assistant", "output_text", "はい、山田商店です。"));
         assert_eq!(items[1], message("user", "input_text", "もしもし"));
         assert_eq!((items[2]["call_id"].as_str(), items[3]["output"].as_str()), (Some("c1"), Some("7")));
-        assert_eq!((items[4]["type"].as_str(), items[4]["call_id"].as_str()), (Some("function_call"), Some("c2")));
+        assert_eq!(
+            (items[4]["type"].as_str(), items[4]["call_id"].as_str()),
+            (Some("function_call"), Some("c2"))
+        );
         assert_eq!(items.len(), 5);
     }
 

@@ -267,7 +267,10 @@ mod tests {
         assert_eq!(bytes[58..], expected);
         let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
         assert_eq!((number(4), number(46), number(54)), (bytes.len() as u32 - 8, 7, 14));
-        assert_eq!((&bytes[0..4], &bytes[8..16], &bytes[50..54]), (&b"RIFF"[..], &b"WAVEfmt "[..], &b"data"[..]));
+        assert_eq!(
+            (&bytes[0..4], &bytes[8..16], &bytes[50..54]),
+            (&b"RIFF"[..], &b"WAVEfmt "[..], &b"data"[..])
+        );
     }
 
     #[tokio::test]

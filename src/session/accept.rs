@@ -327,8 +327,7 @@ impl Session {
     /// The same as the session of a `session.update`, for a session whose audio passes through us: μ-law
     /// both ways. The model is not said again, it was said when the session was opened.
     pub fn bridge_body(&self, instructions: &str, tools: &[ToolDefinition]) -> String {
-        let body =
-            Body { output_modalities: &["audio"], ..self.body(instructions, tools, Some(PCMU)) };
+        let body = Body { output_modalities: &["audio"], ..self.body(instructions, tools, Some(PCMU)) };
         serde_json::to_string(&body).expect("texts and finite numbers are JSON")
     }
 

@@ -59,7 +59,9 @@ pub fn read_speech(block: &[u8]) -> Option<Tag> {
     let numbers = block.strip_prefix(&MAGIC)?;
     let number = |at: usize| {
         let digits = numbers.get(at * 8..at * 8 + 8)?;
-        digits.iter().try_fold(0u32, |number, byte| (byte & 0xF0 == 0x30).then_some(number << 4 | u32::from(byte & 0x0F)))
+        digits.iter().try_fold(0u32, |number, byte| {
+            (byte & 0xF0 == 0x30).then_some(number << 4 | u32::from(byte & 0x0F))
+        })
     };
     let tag = Tag { voice: number(0)?, block: number(1)?, blocks: number(2)? };
     (block == speech(tag)).then_some(tag)

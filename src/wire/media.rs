@@ -354,18 +354,13 @@ mod tests {
         let text = r#"{"event":"media","sequenceNumber":2,"media":{"chunk":7,"payload":"\/\/8="}}"#;
         let Body::Media(media) = body(text) else { panic!() };
         assert_eq!((media.chunk, &*media.payload), (Some(7), "//8="));
-        assert!(matches!(
-            body(&START.replace("8000", "\"8000\"").replace(":1}", ":\"1\"}")),
-            Body::Start(_)
-        ));
+        assert!(matches!(body(&START.replace("8000", "\"8000\"").replace(":1}", ":\"1\"}")), Body::Start(_)));
     }
 
     #[test]
     fn what_makes_no_sense_is_refused() {
-        let long = format!(
-            r#"{{"event":"media","media":{{"payload":"{}"}}}}"#,
-            "A".repeat(PAYLOAD_CHARS_MAX + 4)
-        );
+        let long =
+            format!(r#"{{"event":"media","media":{{"payload":"{}"}}}}"#, "A".repeat(PAYLOAD_CHARS_MAX + 4));
         for (text, expected) in [
             ("", BadMessage::Unreadable),
             ("[]", BadMessage::Unreadable),

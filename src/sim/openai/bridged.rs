@@ -211,7 +211,9 @@ impl SimCall {
         let Some(bridge) = &mut self.bridge else { return };
         bridge.audio.extend(audio);
         loop {
-            let Some(bridge) = self.bridge.as_mut().filter(|bridge| bridge.audio.len() >= BLOCK) else { return };
+            let Some(bridge) = self.bridge.as_mut().filter(|bridge| bridge.audio.len() >= BLOCK) else {
+                return;
+            };
             let block: Vec<u8> = bridge.audio.drain(..BLOCK).collect();
             bridge.position += BLOCK as u64;
             self.on_sound(&block);
@@ -334,7 +336,9 @@ impl SimCall {
     /// The caller's ears heard a block of the model's speech.
     fn on_ear(&mut self, tag: Tag) {
         let Some(bridge) = &mut self.bridge else { return };
-        let Some((item, said)) = bridge.items.iter_mut().find(|(_, said)| said.voice == tag.voice) else { return };
+        let Some((item, said)) = bridge.items.iter_mut().find(|(_, said)| said.voice == tag.voice) else {
+            return;
+        };
         said.heard_blocks = tag.block + 1;
         let item = item.clone();
         let heard_ms = u64::from(tag.block + 1) * sound::BLOCK_MS;
@@ -359,7 +363,9 @@ impl SimCall {
             if response.is_playing {
                 let words = response.words.clone().unwrap_or_default();
                 lock(&self.report).spoken.push(format!("{words} [cut]"));
-                if let Some(said) = self.bridge.as_mut().and_then(|bridge| bridge.items.get_mut(&response.item)) {
+                if let Some(said) =
+                    self.bridge.as_mut().and_then(|bridge| bridge.items.get_mut(&response.item))
+                {
                     said.waits_for_truncation = true;
                 }
             }

@@ -30,11 +30,25 @@ pub(super) const SESSION_S: u64 = 3_600;
 
 /// A message to a call's task.
 pub(super) enum ToCall {
-    Accept { body: String, reply: oneshot::Sender<Answer> },
-    Reject { body: String, reply: oneshot::Sender<Answer> },
-    Refer { body: String, reply: oneshot::Sender<Answer> },
-    HangUp { reply: oneshot::Sender<Answer> },
-    Attach { out: mpsc::Sender<Out>, reply: oneshot::Sender<bool> },
+    Accept {
+        body: String,
+        reply: oneshot::Sender<Answer>,
+    },
+    Reject {
+        body: String,
+        reply: oneshot::Sender<Answer>,
+    },
+    Refer {
+        body: String,
+        reply: oneshot::Sender<Answer>,
+    },
+    HangUp {
+        reply: oneshot::Sender<Answer>,
+    },
+    Attach {
+        out: mpsc::Sender<Out>,
+        reply: oneshot::Sender<bool>,
+    },
     Client(String),
     /// A session's own socket is gone.
     Gone,

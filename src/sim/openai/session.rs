@@ -75,9 +75,9 @@ impl Session {
 
     /// Whether μ-law was agreed on both ways.
     pub fn is_configured(&self) -> bool {
-        ["input", "output"].iter().all(|way| {
-            self.value.pointer(&format!("/audio/{way}/format/type")) == Some(&"audio/pcmu".into())
-        })
+        ["input", "output"]
+            .iter()
+            .all(|way| self.value.pointer(&format!("/audio/{way}/format/type")) == Some(&"audio/pcmu".into()))
     }
 
     /// Applies a `session.update`.
@@ -117,7 +117,10 @@ impl Session {
 
     /// Audio before the speech that counts as speech.
     pub fn padding_ms(&self) -> u64 {
-        self.value.pointer("/audio/input/turn_detection/prefix_padding_ms").and_then(Value::as_u64).unwrap_or(0)
+        self.value
+            .pointer("/audio/input/turn_detection/prefix_padding_ms")
+            .and_then(Value::as_u64)
+            .unwrap_or(0)
     }
 
     /// Whether the end of speech makes the model answer.
@@ -141,21 +144,21 @@ impl Session {
 /// What a session is when nothing is said of it.
 fn defaults(id: &str, expires_at: u64, format: &str) -> Value {
     json!({
-            "type": "realtime", "object": "realtime.session", "id": id, "expires_at": expires_at,
-            "output_modalities": ["audio"], "tools": [], "tool_choice": "auto", "max_output_tokens": "inf",
-            "tracing": null, "prompt": null, "truncation": "auto", "include": null,
-            "audio": {
-                "input": {
-                    "format": { "type": format }, "transcription": null, "noise_reduction": null,
-                    "turn_detection": {
-                        "type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300,
-                        "silence_duration_ms": 200, "idle_timeout_ms": null,
-                        "create_response": true, "interrupt_response": true
-                    }
-                },
-                "output": { "format": { "type": format }, "voice": "marin", "speed": 1 }
-            }
-        })
+        "type": "realtime", "object": "realtime.session", "id": id, "expires_at": expires_at,
+        "output_modalities": ["audio"], "tools": [], "tool_choice": "auto", "max_output_tokens": "inf",
+        "tracing": null, "prompt": null, "truncation": "auto", "include": null,
+        "audio": {
+            "input": {
+                "format": { "type": format }, "transcription": null, "noise_reduction": null,
+                "turn_detection": {
+                    "type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300,
+                    "silence_duration_ms": 200, "idle_timeout_ms": null,
+                    "create_response": true, "interrupt_response": true
+                }
+            },
+            "output": { "format": { "type": format }, "voice": "marin", "speed": 1 }
+        }
+    })
 }
 
 fn wrong(code: &'static str, param: &str) -> Wrong {

@@ -34,9 +34,9 @@ pub use form::Fields;
 pub use report::{CarrierReport, Delivery, DialReport, Heard, RequestKind, StreamReport};
 pub use web::Answer;
 
+use super::line::BridgedCaller;
 use super::log::WorldLog;
 use super::script::Script;
-use super::line::BridgedCaller;
 use super::sip::{Invite, SipLeg};
 use super::twiml::Method;
 use crate::clock::{Clock, Entropy};

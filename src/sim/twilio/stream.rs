@@ -85,7 +85,13 @@ impl CallRun {
         let (mouth_in, mouth) = mpsc::channel(MOUTH_PLACES);
         let (ears, ears_out) = mpsc::channel(EAR_PLACES);
         let (from, script) = (self.caller.from.clone(), self.caller.script.clone());
-        self.shared.options.peer.expect(BridgedCaller { line, from, script, mouth: mouth_in, ears: ears_out });
+        self.shared.options.peer.expect(BridgedCaller {
+            line,
+            from,
+            script,
+            mouth: mouth_in,
+            ears: ears_out,
+        });
         let socket = match self.open(&stream.url).await {
             Ok(socket) => socket,
             Err(problem) => {
@@ -215,8 +221,7 @@ impl Running {
         let (chunk, at_ms) = (self.chunk.to_string(), (self.chunk * BLOCK_MS).to_string());
         let payload = STANDARD.encode(block);
         keep(&mut self.report.said, &block);
-        let media =
-            json!({ "track": "inbound", "chunk": chunk, "timestamp": at_ms, "payload": payload });
+        let media = json!({ "track": "inbound", "chunk": chunk, "timestamp": at_ms, "payload": payload });
         self.tell("media", media).await;
     }
 

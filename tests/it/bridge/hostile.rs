@@ -57,7 +57,9 @@ async fn let_in(house: &House) -> Socket {
 async fn token(house: &House) -> String {
     let answer = house.ask(CALL_SID, CALLER).await;
     let document = Document::read(answer.content_type.as_deref(), &answer.body).expect("a document");
-    let [Verb::Connect(stream), Verb::Redirect(_)] = document.verbs.as_slice() else { panic!("{document:?}") };
+    let [Verb::Connect(stream), Verb::Redirect(_)] = document.verbs.as_slice() else {
+        panic!("{document:?}")
+    };
     let found = stream.parameters.iter().find(|(name, _)| name == "token");
     found.map(|(_, value)| value.clone()).expect("a token")
 }
@@ -114,7 +116,8 @@ async fn nobody_opens_a_stream_without_the_accounts_signature() {
     assert_eq!(open(&house, None).await.err(), Some(403));
     assert_eq!(open(&house, Some("AAAA")).await.err(), Some(403));
     let form = Form::parse(b"").expect("an empty form");
-    let https = sign(&format!("{PUBLIC_URL}{TWILIO_MEDIA}"), &form, &Secret::new(AUTH_TOKEN), Algorithm::HmacSha1);
+    let https =
+        sign(&format!("{PUBLIC_URL}{TWILIO_MEDIA}"), &form, &Secret::new(AUTH_TOKEN), Algorithm::HmacSha1);
     assert_eq!(open(&house, Some(&https)).await.err(), Some(403), "an upgrade is signed as wss");
     assert_eq!((refused(&house, "missing_signature"), refused(&house, "no_match")), (1.0, 2.0));
 }
