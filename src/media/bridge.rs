@@ -7,7 +7,7 @@
 //!
 //! Nothing in here waits for anybody: not for the call (the provider is read only as fast as the call takes
 //! its events), not for the carrier (audio waits in [`Playback`]), not for the provider (the caller's words
-//! wait for a session in a ring of [`RING`], whose oldest audio is dropped).
+//! wait for a session in a ring of three seconds, whose oldest audio is dropped).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::history::History;
+use super::history::{self, History};
 use super::phone::{Phone, Said};
 use super::playback::{Playback, Taken, Told};
-use super::provider::{Confirming, Item, Known, Provider, append, next_item};
+use super::provider::{Confirming, Item, Known, Provider, Ring, append, next_item};
 use super::reception::NORMAL;
 use super::recorder::{Place, Recorder};
 use crate::call::event::{
@@ -37,8 +37,6 @@ use crate::wire::media::{Body, FromCarrier, Media, StreamSid, clear_message, mar
 use crate::wire::realtime::server::AudioDelta;
 use crate::wire::realtime::{ClientEvent, ServerEvent};
 
-/// How much of the caller's audio waits for a session; the oldest is dropped first.
-pub const RING: Duration = Duration::from_secs(3);
 /// How many events may wait for the call before the provider is not read any more.
 const PENDING_MAX: usize = 256;
 /// How many events are on their way to the call at once.
@@ -154,8 +152,7 @@ struct Task {
     /// The turn that the model is making.
     running: Option<TurnId>,
     caller_speaks: bool,
-    ring: VecDeque<(String, usize)>,
-    ring_bytes: usize,
+    ring: Ring,
     sent: u64,
     last_chunk: u64,
     check: Check,
@@ -204,8 +201,7 @@ impl Task {
             history: History::default(),
             running: None,
             caller_speaks: false,
-            ring: VecDeque::new(),
-            ring_bytes: 0,
+            ring: Ring::default(),
             sent: 0,
             last_chunk: 0,
             check: Check::default(),
@@ -319,7 +315,12 @@ impl Task {
                 self.sent += 1;
                 sideband.send(append(self.sent, &media.payload));
             }
-            _ => self.keep_in_ring(&media.payload, media.bytes),
+            _ => {
+                if self.ring.push(&media.payload, media.bytes) {
+                    let why = "no session took it in time".to_owned();
+                    self.note("stream.caller_audio_dropped", Some(why));
+                }
+            }
         }
     }
 
@@ -336,16 +337,6 @@ impl Task {
         }
         if let Some(recorder) = &mut self.recorder {
             recorder.caller(&audio);
-        }
-    }
-
-    fn keep_in_ring(&mut self, payload: &str, bytes: usize) {
-        self.ring.push_back((payload.to_owned(), bytes));
-        self.ring_bytes += bytes;
-        while self.ring_bytes as u64 > g711::bytes(RING) {
-            let Some((_, oldest)) = self.ring.pop_front() else { break };
-            self.ring_bytes -= oldest;
-            self.note("stream.caller_audio_dropped", Some("no session took it in time".to_owned()));
         }
     }
 
@@ -411,6 +402,8 @@ impl Task {
                 self.known.learn(session);
                 self.confirmed();
             }
+            // What the session is told of the conversation may be refused; it is then told less.
+            ServerEvent::Error(error) if error.event_id.as_deref().is_some_and(history::is_told_by) => {}
             ServerEvent::Error(error) => {
                 let code = error.code.or(error.kind).unwrap_or_else(|| "error".to_owned());
                 let why = format!("{code}: {}", error.message.unwrap_or_default());
@@ -463,11 +456,10 @@ impl Task {
         }
         self.is_rotating = false;
         let Provider::Up(sideband) = &mut self.provider else { return };
-        for (audio, _) in self.ring.drain(..) {
+        while let Some(audio) = self.ring.pop() {
             self.sent += 1;
             sideband.send(append(self.sent, &audio));
         }
-        self.ring_bytes = 0;
         for (id, command) in std::mem::take(&mut self.held) {
             self.on_command(id, command);
         }
@@ -628,13 +620,14 @@ impl Task {
         Some(now + left.saturating_sub(before))
     }
 
+    /// A quiet moment passes unnoticed; in the middle of a turn it is a loss like any other.
     fn rotate(&mut self) {
         self.note("stream.session_rotated", None);
         self.noted.retain(|noted| *noted != "stream.session_rotated");
+        if self.running.is_some() || self.playback.is_audible() {
+            return self.lost(None);
+        }
         self.is_rotating = true;
-        self.is_cut = self.running.take().is_some();
-        self.playback.provider_lost();
-        self.tell_playback();
         self.known.expires_at = None;
         self.open();
     }

@@ -17,6 +17,14 @@ const LINE_BYTES_MAX: usize = 4 << 10;
 /// How many calls of tools may wait for their answers.
 const OPEN_CALLS_MAX: usize = 32;
 
+/// What begins the ids of the frames that tell a new session of the conversation.
+const EVENT_ID_PREFIX: &str = "history_";
+
+/// Claims that the event of this id told a session of the conversation before it.
+pub fn is_told_by(event_id: &str) -> bool {
+    event_id.starts_with(EVENT_ID_PREFIX)
+}
+
 /// The conversation so far.
 #[derive(Debug, Default)]
 pub struct History {
@@ -136,7 +144,7 @@ fn function_call(call: &ToolCall) -> NewItem<'_> {
 }
 
 fn put(frames: &mut Vec<String>, item: NewItem<'_>) {
-    let event_id = format!("history_{}", frames.len());
+    let event_id = format!("{EVENT_ID_PREFIX}{}", frames.len());
     frames.push(ClientEvent::ItemCreate { event_id: &event_id, item }.render());
 }
 

@@ -25,6 +25,8 @@ const STALLED_AFTER: Duration = Duration::from_secs(10);
 const PING_EVERY: Duration = Duration::from_secs(10);
 /// Without a message, not even a pong, for this long the stream is lost. Twilio sends 50 a second.
 const SILENT_AFTER: Duration = Duration::from_secs(25);
+/// How long a carrier may take to answer a close.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 /// How many messages may come at once, where a network held them back.
 const BURST_MAX: f64 = 1_000.0;
 /// How many messages a second may come for long: four times what a telephone sends.
@@ -130,15 +132,22 @@ impl Phone {
         self.hand_over(Frame::Text(text));
     }
 
-    /// Says that nothing more comes, and waits a moment until that is on its way.
+    /// Says that nothing more comes, and waits a moment for the carrier to hang up, too: a connection that
+    /// is dropped with something unread on it is reset, and the carrier would never learn why.
     pub async fn close(mut self, code: u16) {
         self.hand_over(Frame::Close(code));
-        let sent = poll_fn(|context| match self.push(context) {
-            Ok(()) if !self.unsent.is_empty() => Poll::Pending,
-            result => Poll::Ready(result),
+        let closed = poll_fn(|context| {
+            if self.push(context).is_err() {
+                return Poll::Ready(());
+            }
+            while let Poll::Ready(frame) = self.socket.inbound.as_mut().poll_next(context) {
+                if matches!(frame, None | Some(Frame::Close(_))) {
+                    return Poll::Ready(());
+                }
+            }
+            Poll::Pending
         });
-        // Whether it arrives or not: the connection is dropped next.
-        let _ = tokio::time::timeout(Duration::from_secs(1), sent).await;
+        let _ = tokio::time::timeout(CLOSE_WITHIN, closed).await;
     }
 
     /// What the phone says next. Cancel-safe: a call that is dropped has taken nothing.
