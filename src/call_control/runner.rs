@@ -15,21 +15,26 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::task::TaskTracker;
 
-use super::line::{self, Line, LineItem};
+use super::following::{Followers, History, WishBox, context_now, state_event, tell_ended};
+use super::link::{self, Link, LinkItem};
 use super::registry::{Caller, Mailbox, Message};
 use super::{CallControl, Place};
 use crate::call::Call;
 use crate::call::event::{
     Action, AttachFailure, Event, Keep, ProviderEvent, StreamEvent, ToolCall, ToolFinished,
 };
-use crate::call::record::{CallRecord, EndedReason, Path, State, ToolOutcomeKind};
+use crate::call::record::{CallRecord, EndedReason, Line, Path, State, ToolOutcomeKind};
 use crate::clock::Timestamp;
 use crate::ids::ProviderCallId;
+use crate::media::reception::NORMAL;
 use crate::openai::sideband::Sideband;
 use crate::session::Session;
 use crate::store::{Committed, StoreError, Tx, Write};
-use crate::tool::context::CallContext;
+use crate::tool::Toolbox;
+use crate::tool::context::{CallContext, Wishes};
+use crate::tool::hooks::{CallEvent, Hook};
 
 /// How long a call that is over is kept at hand for the carrier's last reports.
 const LINGER: Duration = Duration::from_secs(1);
@@ -38,6 +43,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(3_600);
 
 /// How an offered call is answered.
 pub(super) struct Plan {
+    /// The tools at that moment; a call keeps them to its end.
+    pub toolbox: Arc<Toolbox>,
     /// The session that was chosen.
     pub session: Arc<Session>,
     /// The body of the accept; on the bridge, the session of the `session.update` in its place.
@@ -53,12 +60,18 @@ pub(super) struct Runner {
     mailbox: Mailbox,
     place: Option<Place>,
     plan: Option<Arc<Plan>>,
-    line: Option<Line>,
+    link: Option<Link>,
     caller: Option<Box<Caller>>,
     requests: JoinSet<Answer>,
     /// The sideband that is being opened; a new try takes the place of the old one.
     attaching: Option<AbortHandle>,
     tools: JoinSet<ToolFinished>,
+    wishes: WishBox,
+    /// Those who are told what happens; none before the call is answered.
+    followers: Option<Followers>,
+    /// The call is over, and they are being told the rest.
+    last_events: Option<TaskTracker>,
+    history: History,
     commits: FuturesUnordered<Commit>,
 }
 
@@ -107,11 +120,15 @@ impl Runner {
             mailbox,
             place,
             plan: None,
-            line: None,
+            link: None,
             caller: None,
             requests: JoinSet::new(),
             attaching: None,
             tools: JoinSet::new(),
+            wishes: WishBox::default(),
+            followers: None,
+            last_events: None,
+            history: History::default(),
             commits: FuturesUnordered::new(),
         }
     }
@@ -124,7 +141,7 @@ impl Runner {
                 Happened::Event(event) => self.on_event(event).await,
                 // A call that ended meanwhile drops it, and with it the connection.
                 Happened::Attached(Ok(sideband)) if self.call.is_over() => drop(sideband),
-                Happened::Attached(Ok(sideband)) => self.line = Some(Line::Sideband(sideband)),
+                Happened::Attached(Ok(sideband)) => self.link = Some(Link::Sideband(sideband)),
                 Happened::Attached(Err(failure)) => self.on_event(Event::AttachFailed(failure)).await,
                 Happened::Landed(landed) => self.on_landed(landed).await,
                 Happened::Nothing => {}
@@ -137,22 +154,23 @@ impl Runner {
     async fn next(&mut self) -> Happened {
         let is_over = self.call.is_over();
         let is_settled =
-            is_over && self.line.is_none() && self.requests.is_empty() && self.commits.is_empty();
+            is_over && self.link.is_none() && self.requests.is_empty() && self.commits.is_empty();
         let pause = self.pause(is_settled);
         tokio::select! {
             Some(message) = self.mailbox.messages.recv() => Happened::Message(message),
-            item = next_item(&mut self.line) => match item {
-                LineItem::Event(event) => Happened::Event(event),
-                LineItem::Last(event) => {
-                    self.line = None;
+            item = next_item(&mut self.link) => match item {
+                LinkItem::Event(event) => Happened::Event(event),
+                LinkItem::Last(event) => {
+                    self.link = None;
                     Happened::Event(event)
                 }
                 // Whatever took the bridge down: a call that is not over is now.
-                LineItem::Down => {
-                    self.line = None;
+                LinkItem::Down => {
+                    self.link = None;
                     Happened::Event(Event::Stream(StreamEvent::Ended))
                 }
             },
+            wished = self.wishes.next() => Happened::Event(Event::Wished(wished)),
             Some(finished) = self.tools.join_next() => match finished {
                 Ok(finished) => Happened::Event(Event::ToolFinished(finished)),
                 // Aborted with the call; a panic inside was already turned into an answer.
@@ -189,6 +207,10 @@ impl Runner {
 
     async fn on_message(&mut self, message: Message) {
         if let Some(plan) = message.plan {
+            if plan.toolbox.hooks().any_at(Hook::Event) {
+                let (id, tasks) = (self.call.record.id, &self.control.runners);
+                self.followers = Some(Followers::new(id, &plan.toolbox, tasks));
+            }
             self.plan = Some(Arc::from(plan));
         }
         if message.caller.is_some() {
@@ -210,6 +232,11 @@ impl Runner {
         done: Option<oneshot::Sender<Result<(), StoreError>>>,
     ) {
         let was_over = self.call.is_over();
+        let state = self.call.record.state;
+        if matches!(event, Event::ToolFinished(_)) {
+            // What a tool wanted while it ran comes before its answer.
+            work.events.extend(std::iter::from_fn(|| self.wishes.waiting().map(Event::Wished)));
+        }
         work.events.push_back(event);
         while let Some(event) = work.events.pop_front() {
             self.count(&event);
@@ -217,6 +244,14 @@ impl Runner {
             for action in self.call.step(event, now) {
                 self.perform(action, &mut work, now).await;
             }
+        }
+        if let Some(keys) = self.call.take_pressed() {
+            self.tell(&CallEvent::Keys(keys));
+        }
+        if self.call.record.state != state
+            && let Some(event) = state_event(self.call.record.state)
+        {
+            self.tell(&event);
         }
         self.commit(work.writes, work.tools, done).await;
         if self.call.is_over() && !was_over {
@@ -264,11 +299,11 @@ impl Runner {
                 });
             }
             Action::Send(id, command) => {
-                if let Some(line) = &mut self.line {
-                    line.send(id, command);
+                if let Some(link) = &mut self.link {
+                    link.send(id, command);
                 }
             }
-            Action::RunTool { call } if self.control.toolbox.may_repeat(&call.name) => self.run_tool(call),
+            Action::RunTool { call } if self.may_repeat(&call) => self.run_tool(call),
             Action::RunTool { call } => work.tools.push(call),
             Action::Keep(keep) => self.keep(keep, work, now),
         }
@@ -281,7 +316,7 @@ impl Runner {
             self.open_bridge();
             return work.events.push_back(Event::AcceptSent);
         }
-        let bridge = self.line.as_ref().and_then(Line::bridge);
+        let bridge = self.link.as_ref().and_then(Link::bridge);
         match (action, bridge) {
             (Action::Attach { after }, Some(bridge)) => bridge.attach(after),
             (Action::Attach { .. }, None) => {
@@ -296,16 +331,22 @@ impl Runner {
                 work.events.push_back(Event::ReferAnswered(Err("the stream is over".to_owned())));
             }
             (_, Some(bridge)) => bridge.hang_up(),
-            // A stream that nobody answered: dropping it closes it.
-            _ => self.caller = None,
+            _ => self.turn_away(),
+        }
+    }
+
+    /// A stream that nobody answers is closed; the carrier asks what to do next.
+    fn turn_away(&mut self) {
+        if let Some(caller) = self.caller.take() {
+            self.control.runners.spawn(caller.phone.close(NORMAL));
         }
     }
 
     fn open_bridge(&mut self) {
         let (Some(plan), Some(caller)) = (self.plan.clone(), self.caller.take()) else { return };
-        if let Some((line, task)) = line::bridge(&self.control, &plan, *caller, self.call.record.id) {
+        if let Some((link, task)) = link::bridge(&self.control, &plan, *caller, self.call.record.id) {
             self.control.runners.spawn(task);
-            self.line = Some(line);
+            self.link = Some(link);
         }
     }
 
@@ -330,29 +371,61 @@ impl Runner {
     }
 
     fn run_tool(&mut self, call: ToolCall) {
-        let (control, plan) = (Arc::clone(&self.control), self.plan.clone());
+        let plan = self.plan.clone().map(|plan| {
+            let history = plan.toolbox.wants_history(&call.name).then_some(&self.history);
+            let wishes = self.wishes.way().of_tool_call(call.id.clone());
+            let context = context_now(&plan.context, &self.call.record.vars, history, wishes);
+            (plan, context)
+        });
         self.tools.spawn(async move {
-            let run = async {
-                match &plan {
-                    Some(plan) => control.toolbox.run(&plan.session, &plan.context, &call).await,
-                    None => failed(&call),
-                }
-            };
+            let Some((plan, context)) = plan else { return failed(&call) };
+            let run = plan.toolbox.run(&plan.session, &context, &call);
             AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
-                tracing::error!(tool = control.toolbox.label(&call.name), "a tool panicked");
+                tracing::error!(tool = plan.toolbox.label(&call.name), "a tool panicked");
                 failed(&call)
             })
         });
     }
 
-    fn keep(&self, keep: Keep, work: &mut Work, now: Timestamp) {
+    /// Tells those who follow the call what happened.
+    fn tell(&mut self, event: &CallEvent) {
+        let (Some(followers), Some(plan)) = (&mut self.followers, &self.plan) else { return };
+        let history = plan.toolbox.any_wants_history().then_some(&self.history);
+        let wishes = self.wishes.way().clone();
+        followers.tell(&context_now(&plan.context, &self.call.record.vars, history, wishes), event);
+    }
+
+    /// A line is new or has changed.
+    fn follow(&mut self, line: &Line) {
+        let Some(plan) = &self.plan else { return };
+        if plan.toolbox.any_wants_history() {
+            self.history.put(line);
+        }
+        if let Some(event) = self.followers.as_mut().and_then(|followers| followers.complete(line)) {
+            self.tell(&event);
+        }
+    }
+
+    fn may_repeat(&self, call: &ToolCall) -> bool {
+        self.plan.as_ref().is_none_or(|plan| plan.toolbox.may_repeat(&call.name))
+    }
+
+    /// A tool's name as a metric label.
+    fn label<'a>(&self, tool: &'a str) -> &'a str {
+        self.plan.as_ref().map_or("unknown", |plan| plan.toolbox.label(tool))
+    }
+
+    fn keep(&mut self, keep: Keep, work: &mut Work, now: Timestamp) {
         let id = self.call.record.id;
+        if let Keep::Line(line) = &keep {
+            self.follow(line);
+        }
         work.writes.push(match keep {
             Keep::Record => Write::Call(Box::new(self.call.record.clone())),
             Keep::Line(line) => Write::Line(id, line),
             Keep::ToolCall(record) => {
                 if let Some(outcome) = record.outcome {
-                    let tool = self.control.toolbox.label(&record.name);
+                    let tool = self.label(&record.name);
                     self.control.metrics.tool_call(tool, outcome.as_str(), now.since(record.requested));
                 }
                 Write::ToolCall(id, record)
@@ -422,12 +495,18 @@ impl Runner {
     /// The call just ended: nothing of it goes on.
     fn on_over(&mut self) {
         self.tools.abort_all();
-        match self.line.as_ref().and_then(Line::bridge) {
+        while let Some(wished) = self.wishes.waiting() {
+            let by = wished.by;
+            tracing::info!(call = %self.call.record.id, plugin = by, "a wish came after the call's end");
+        }
+        self.wishes = WishBox::default();
+        self.last_events = self.followers.take().map(Followers::close);
+        match self.link.as_ref().and_then(Link::bridge) {
             // It has still to close both sockets, and to say what it leaves behind.
             Some(bridge) => bridge.hang_up(),
-            None => self.line = None,
+            None => self.link = None,
         }
-        self.caller = None;
+        self.turn_away();
         self.place = None;
         if let Some(attaching) = self.attaching.take() {
             attaching.abort();
@@ -457,6 +536,13 @@ impl Runner {
             self.on_landed(landed).await;
         }
         self.control.metrics.call_left();
+        if let Some(plan) = self.plan.take().filter(|plan| plan.toolbox.hooks().any_at(Hook::Ended)) {
+            let context = context_now(&plan.context, &self.call.record.vars, None, Wishes::default());
+            let (toolbox, store) = (Arc::clone(&plan.toolbox), self.control.store.clone());
+            let telling = tell_ended(toolbox, context, store, self.last_events.take());
+            // A task of its own: the call is out of the registry before anybody has read its record.
+            self.control.runners.spawn(telling);
+        }
     }
 }
 
@@ -468,9 +554,9 @@ fn told(call: &ProviderCallId, verb: &str, answer: Result<(), String>) -> Answer
     Answer::Done
 }
 
-async fn next_item(line: &mut Option<Line>) -> LineItem {
-    match line {
-        Some(line) => line.next().await,
+async fn next_item(link: &mut Option<Link>) -> LinkItem {
+    match link {
+        Some(link) => link.next().await,
         None => std::future::pending().await,
     }
 }

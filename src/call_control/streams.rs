@@ -90,7 +90,9 @@ impl CallControl {
             Err(refusal) => return refuse(stream.phone, refusal).await,
         };
         let now = self.clock.now();
-        let (verdict, plan) = self.verdict(&record, self.choose_again(&record), now);
+        let mut choice = self.choose_again(&record);
+        let beginnings = self.ask(&record, &mut choice, &[]).await;
+        let (verdict, plan) = self.verdict(&record, choice, &beginnings, now);
         let offer = Offer {
             provider: PROVIDER,
             // Until the provider names its session.
@@ -101,6 +103,7 @@ impl CallControl {
             joined_by: JoinedBy::Token,
             sip_headers: Vec::new(),
             verdict,
+            hooks: beginnings.hooks,
         };
         let (mut message, done) = Message::durable(Event::Offered(Box::new(offer)), Vec::new());
         message.plan = plan;

@@ -92,11 +92,13 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
     let world = World::start(Options {
         seed: scenario.seed,
         provider_faults: scenario.provider_faults.clone(),
+        backend: scenario.backend.clone(),
         ..Options::new(Arc::clone(&clock), log.clone(), speed)
     })
     .await
     .context("the simulated provider cannot listen")?;
-    let mut config = load(path, &world, &scratch.0)?;
+    let own = scenario.config.as_ref().map(|config| beside(arguments.scenario.as_deref(), config));
+    let mut config = load(own.as_deref().unwrap_or(path), &world, &scratch.0)?;
     config.features.openai_sip = arguments.path != Some(Way::MediaStreams);
     // One call of a few kilobytes is no danger to any disk.
     config.store.free_bytes_min = 0;
@@ -116,6 +118,11 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
         println!("\n{}", view::detail(&kept));
     }
     verdict(&scenario, &mismatches)
+}
+
+/// A path that a scenario names, which is relative to the scenario's own folder.
+fn beside(scenario: Option<&Path>, path: &str) -> PathBuf {
+    scenario.and_then(Path::parent).unwrap_or(Path::new("")).join(path)
 }
 
 /// The configuration in this folder, or the binary's own, put into the simulated world.

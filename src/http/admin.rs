@@ -46,14 +46,7 @@ struct Question {
 ///
 /// [`StoreError`] when the store cannot be read.
 pub async fn detail(store: &Store, id: CallId) -> Result<Option<CallDetail>, StoreError> {
-    let Some(call) = store.call(id)? else { return Ok(None) };
-    Ok(Some(CallDetail {
-        call,
-        lines: store.lines(id).await?,
-        tool_calls: store.tool_calls(id).await?,
-        usage: store.usage(id).await?,
-        events: store.events(id).await?,
-    }))
+    store.detail(id).await
 }
 
 /// `GET /healthz`.
@@ -152,7 +145,7 @@ fn unreadable(error: &StoreError) -> Response {
 }
 
 /// Wants `Authorization: Bearer TOKEN`; compared by digest, so that neither length nor content leaks.
-fn authorize(doors: &Doors, request: &Request) -> Result<(), Response> {
+pub(super) fn authorize(doors: &Doors, request: &Request) -> Result<(), Response> {
     let shown = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
     let wanted = Sha256::digest(doors.settings.admin_token.expose());
     let is_right = shown.is_some_and(|shown| Sha256::digest(shown).ct_eq(&wanted).into());

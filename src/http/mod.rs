@@ -8,6 +8,7 @@ mod admin;
 mod answer;
 mod media;
 mod openai;
+mod plugins;
 mod twilio;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::phone::CallingCode;
 use crate::secret::Secret;
 
 pub use admin::{Page, detail};
+pub use plugins::{ChangeView, LimitsView, PluginList, PluginView};
 
 /// Where the provider's webhook arrives.
 pub const OPENAI_WEBHOOK: &str = "/api/openai/webhook/call-incoming";
@@ -97,6 +99,7 @@ pub fn admin(doors: &Arc<Doors>) -> impl Endpoint + use<> {
         .at("/api/v1/calls", get(door(doors, admin::calls)))
         .at("/api/v1/calls/:id", get(door(doors, admin::call)))
         .at("/api/v1/calls/:id/hangup", post(door(doors, admin::hang_up)))
+        .at("/api/v1/plugins", get(door(doors, plugins::list)))
         .map_to_response()
 }
 

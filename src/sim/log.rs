@@ -22,6 +22,8 @@ pub enum Party {
     OpenAi,
     /// The gateway under test.
     Gateway,
+    /// The business behind the tools.
+    Backend,
 }
 
 impl Party {
@@ -31,6 +33,7 @@ impl Party {
             Party::Twilio => "twilio",
             Party::OpenAi => "openai",
             Party::Gateway => "gateway",
+            Party::Backend => "backend",
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use super::backend::{Backend, Reply};
 use super::fault::ProviderFaults;
 use super::line::BridgedCaller;
 use super::log::WorldLog;
@@ -43,19 +44,30 @@ pub struct Options {
     pub pending_ttl: Duration,
     /// What goes wrong at the provider.
     pub provider_faults: ProviderFaults,
+    /// What the business behind the tools answers.
+    pub backend: Vec<Reply>,
 }
 
 impl Options {
     /// An untroubled world at this speed.
     pub fn new(clock: Arc<dyn Clock>, log: WorldLog, speed: f64) -> Options {
         let pending_ttl = Duration::from_secs(10);
-        Options { clock, seed: 1, log, speed, pending_ttl, provider_faults: ProviderFaults::default() }
+        Options {
+            clock,
+            seed: 1,
+            log,
+            speed,
+            pending_ttl,
+            provider_faults: ProviderFaults::default(),
+            backend: Vec::new(),
+        }
     }
 }
 
 /// The outside world of one gateway.
 pub struct World {
     openai: OpenAiSim,
+    backend: Arc<Backend>,
     entropy: Arc<Entropy>,
     clock: Arc<dyn Clock>,
     log: WorldLog,
@@ -71,6 +83,8 @@ pub struct ConnectedWorld {
     pub twilio: TwilioSim,
     /// What was exchanged.
     pub log: WorldLog,
+    /// Kept for as long as the world.
+    _backend: Arc<Backend>,
 }
 
 /// One call, as both vendors saw it.
@@ -83,7 +97,7 @@ pub struct Played {
 }
 
 impl World {
-    /// Starts the provider; the carrier needs no address of its own.
+    /// Starts the provider and the business behind the tools; the carrier needs no address of its own.
     ///
     /// # Errors
     ///
@@ -101,8 +115,16 @@ impl World {
             faults: options.provider_faults,
         })
         .await?;
+        let backend = Backend::start(options.backend, options.log.clone(), options.speed).await?;
         let entropy = Arc::new(Entropy::seeded(options.seed.wrapping_add(1)));
-        Ok(World { openai, entropy, clock: options.clock, log: options.log, speed: options.speed })
+        Ok(World {
+            openai,
+            backend: Arc::new(backend),
+            entropy,
+            clock: options.clock,
+            log: options.log,
+            speed: options.speed,
+        })
     }
 
     /// The environment that makes any configuration one of this world: vendors' addresses and secrets,
@@ -121,6 +143,7 @@ impl World {
             ("SWITCHBOARD__TWILIO__AUTH_TOKENS", AUTH_TOKEN),
             ("SWITCHBOARD__SERVER__PUBLIC_URL", PUBLIC_URL),
             ("SWITCHBOARD__FEATURES__OPENAI_SIP", "true"),
+            ("BACKEND_URL", self.backend.url().as_str()),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into()
@@ -144,7 +167,7 @@ impl World {
             peer: Arc::new(self.openai.clone()),
             speed: self.speed,
         })?;
-        Ok(ConnectedWorld { openai: self.openai, twilio, log: self.log })
+        Ok(ConnectedWorld { openai: self.openai, twilio, log: self.log, _backend: self.backend })
     }
 }
 

@@ -29,6 +29,7 @@ use serde::Deserialize;
 
 pub use expect::{Expect, ExpectedLine, ExpectedToolCall, Mismatch, Seen, SeenLine, SeenToolCall};
 
+use super::backend::Reply;
 use super::fault::ProviderFaults;
 use super::script::{Script, Step};
 use super::twilio::{CallerSetup, CarrierFaults, Human};
@@ -68,6 +69,12 @@ pub struct Scenario {
     /// Trouble the carrier makes.
     #[serde(default)]
     pub carrier_faults: CarrierFaults,
+    /// What the business behind the tools answers, at `${BACKEND_URL}` of the configuration.
+    #[serde(default)]
+    pub backend: Vec<Reply>,
+    /// The configuration it is played against, relative to the scenario's own folder; by default that of
+    /// the command line.
+    pub config: Option<String>,
     /// What must come of it.
     #[serde(default)]
     pub expect: Expect,
