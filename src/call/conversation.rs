@@ -42,6 +42,7 @@ impl Call {
         }
         match event {
             ProviderEvent::CallerSpeechStarted { item, at_ms } => {
+                self.was_heard(true, false);
                 self.transcript.caller_started(item, at_ms, now);
                 self.quiet = Quiet::default();
                 self.leave.caller_speaks();
@@ -210,6 +211,7 @@ impl Call {
             self.record.stages.first_audio = Some(now);
             self.record_has_changed();
         }
+        self.was_heard(false, true);
         self.leave.playback_started(&turn, now);
         self.transcript.playback_started(turn, now);
         self.quiet.since = None;
@@ -431,6 +433,7 @@ impl Call {
 
     pub(super) fn transfer_failed(&mut self, why: &str, now: Timestamp) {
         self.note("transfer.failed", Some(why), now);
+        self.record.handed_to = None;
         self.turns.want(Prompt::new(PromptKind::Notice, Some(TRANSFER_FAILED.to_owned())));
         self.go_on(now);
     }

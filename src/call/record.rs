@@ -54,6 +54,38 @@ pub struct CallRecord {
     pub usage: Usage,
     /// What they cost, where the price table knows the models.
     pub cost_usd: Option<f64>,
+    /// To whom the caller was handed on last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed_to: Option<String>,
+    /// Who was heard, as far as it is known.
+    #[serde(default)]
+    pub heard: Heard,
+    /// The recording of the call, where one was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<Recording>,
+}
+
+/// Who was heard in a call. On the bridge this is told by the sound itself, over SIP by what the provider
+/// says of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heard {
+    /// The caller.
+    pub caller: bool,
+    /// The assistant, by the caller.
+    pub assistant: bool,
+}
+
+/// A recording of a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recording {
+    /// The file, below the data directory.
+    pub file: String,
+    /// The moment of its first sample.
+    pub began: Timestamp,
+    /// How long it is, in milliseconds.
+    pub duration_ms: u64,
+    /// Milliseconds that could not be written and are silent in it.
+    pub lost_ms: u64,
 }
 
 /// Where a call is in its life. It only moves forward.

@@ -115,8 +115,10 @@ pub struct AdminSettings {
 /// `[features]`.
 #[derive(Clone, Debug)]
 pub struct Features {
-    /// Calls go to the provider over SIP; off, they do not reach a model.
+    /// Calls go to the provider over SIP; off, the gateway bridges the carrier's media stream.
     pub openai_sip: bool,
+    /// Bridged calls are recorded.
+    pub recordings: bool,
 }
 
 /// `[telemetry]`.

@@ -103,6 +103,7 @@ tables! {
 
     Features {
         openai_sip: Flag,
+        recordings: Flag,
     }
 
     Store {

@@ -4,8 +4,10 @@
 //! that was not checked here.
 
 pub mod form;
+pub mod g711;
 pub mod incoming;
 pub mod join_token;
+pub mod media;
 pub mod realtime;
 pub mod sip_uri;
 pub mod twilio;

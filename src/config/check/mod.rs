@@ -26,7 +26,7 @@ use crate::tool::plugin;
 use super::codes::{self, Code, Severity};
 use super::defaults::Defaults;
 use super::document::{Document, Place};
-use super::forms::{Count, Number};
+use super::forms::{Count, Flag, Number};
 use super::problem::{Location, Problem, Problems};
 use super::raw::{self, Raw};
 use super::suggest::{did_you_mean, list};
@@ -87,7 +87,11 @@ impl Checker<'_> {
         let admin = self.admin(raw.admin);
         let openai = self.openai(raw.openai);
         let twilio = if has_twilio { self.twilio(raw.twilio).map(Some) } else { Some(None) };
-        let features = Features { openai_sip: raw.features.openai_sip.is_some_and(|flag| flag.0) };
+        let is_on = |flag: Option<Flag>| flag.is_some_and(|flag| flag.0);
+        let features = Features {
+            openai_sip: is_on(raw.features.openai_sip),
+            recordings: is_on(raw.features.recordings),
+        };
         let store = self.store(raw.store);
         let telemetry = self.telemetry(raw.telemetry);
         let plugin_places = self.plugin_places(&raw.plugins);

@@ -4,8 +4,8 @@
 //! It imitates voice requests, the TwiML of [`super::twiml`], parent and child legs, leg and status
 //! callbacks and the outcomes of a `<Dial>`; SIP legs are handed to a [`SipPeer`]. It holds the
 //! gateway to the letter: whatever Twilio's debugger would complain about stands in
-//! [`CarrierReport::problems`]. Not imitated: fallback URLs, redirects of HTTP, cookies, recordings,
-//! media streams, the REST API.
+//! [`CarrierReport::problems`]. Media streams carry real audio over real sockets. Not imitated: fallback
+//! URLs, redirects of HTTP, cookies, recordings, the REST API.
 //!
 //! Automatic mode is [`TwilioSim::call`], explicit mode [`TwilioSim::request`].
 
@@ -19,6 +19,7 @@ mod leg;
 mod pace;
 mod report;
 mod sign;
+mod stream;
 mod web;
 
 use std::fmt;
@@ -30,9 +31,10 @@ use serde::Deserialize;
 
 pub use faults::{CarrierFaults, Signing};
 pub use form::Fields;
-pub use report::{CarrierReport, Delivery, DialReport, Heard, RequestKind};
+pub use report::{CarrierReport, Delivery, DialReport, Heard, RequestKind, StreamReport};
 pub use web::Answer;
 
+use super::line::BridgedCaller;
 use super::log::WorldLog;
 use super::script::Script;
 use super::sip::{Invite, SipLeg};
@@ -53,6 +55,11 @@ pub const STATUS_PATH: &str = "/twilio/status";
 pub trait SipPeer: Send + Sync + 'static {
     /// Offers a call.
     fn invite(&self, invite: Invite) -> BoxFuture<'_, SipLeg>;
+
+    /// A caller will be heard over a media stream of the gateway, or not at all.
+    fn expect(&self, caller: BridgedCaller) {
+        drop(caller);
+    }
 }
 
 /// What a simulated Twilio needs.

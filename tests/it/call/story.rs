@@ -412,6 +412,7 @@ fn describe_event(event: &Event) -> String {
         Event::ReferAnswered(Err(why)) => format!("refer refused: {why}"),
         Event::ToolFinished(finished) => format!("tool {} answers", finished.tool_call),
         Event::Carrier(event) => describe_carrier_event(event),
+        Event::Stream(event) => format!("the stream tells: {event:?}"),
         Event::Command(Command::HangUp) => "the operator hangs up".into(),
         Event::Wished(wished) => format!("({} wants {:?})", wished.by, wished.wish),
         Event::Deadline => "(deadline)".into(),
@@ -449,6 +450,7 @@ fn describe_carrier_event(event: &CarrierEvent) -> String {
         CarrierEvent::DialEnded { status, caller_status, .. } => {
             format!("dial ended {status}, caller {caller_status}")
         }
+        CarrierEvent::StreamEnded { caller_status } => format!("stream ended, caller {caller_status}"),
         CarrierEvent::Caller { status } => format!("caller's leg {status}"),
     }
 }

@@ -1,0 +1,85 @@
+//! What a call speaks to its provider over: a sideband beside a SIP call, or a bridge that also carries the
+//! audio. The runner does not ask which.
+
+use std::path::Path;
+
+use super::registry::Caller;
+use crate::call::event::{CommandId, Event, ProviderCommand};
+use crate::ids::CallId;
+use crate::media::bridge::{Bridge, Parts};
+use crate::media::recorder::Place;
+use crate::openai::dialect;
+use crate::openai::sideband::{Sideband, SidebandItem};
+
+/// The way to the provider.
+pub(super) enum Link {
+    /// Audio goes over SIP.
+    Sideband(Box<Sideband>),
+    /// Audio goes through us.
+    Bridge(Bridge),
+}
+
+/// What the way to the provider has to say.
+pub(super) enum LinkItem {
+    /// Something happened.
+    Event(Event),
+    /// The same, and it was the last.
+    Last(Event),
+    /// It is down.
+    Down,
+}
+
+impl Link {
+    /// What it says next. Cancel-safe.
+    pub async fn next(&mut self) -> LinkItem {
+        match self {
+            Link::Sideband(sideband) => match sideband.next().await {
+                SidebandItem::Event(event) => LinkItem::Event(Event::Provider(event)),
+                SidebandItem::Lost(code) => LinkItem::Last(Event::SidebandLost(code)),
+            },
+            Link::Bridge(bridge) => bridge.next().await.map_or(LinkItem::Down, LinkItem::Event),
+        }
+    }
+
+    /// Hands a command over and does not wait.
+    pub fn send(&mut self, id: CommandId, command: ProviderCommand) {
+        match self {
+            Link::Sideband(sideband) => sideband.send(dialect::write(id, &command)),
+            Link::Bridge(bridge) => bridge.send(id, command),
+        }
+    }
+
+    /// The bridge, where it is one.
+    pub fn bridge(&self) -> Option<&Bridge> {
+        match self {
+            Link::Sideband(_) => None,
+            Link::Bridge(bridge) => Some(bridge),
+        }
+    }
+}
+
+/// Where the recording of a call goes.
+fn place(data: &Path, id: CallId) -> Place {
+    let name = format!("recordings/{id}.wav");
+    Place { path: data.join(&name), name }
+}
+
+/// Builds the bridge of a call, and the task that must run for it.
+pub(super) fn bridge(
+    control: &super::CallControl,
+    plan: &super::runner::Plan,
+    caller: Caller,
+    id: CallId,
+) -> Option<(Link, impl Future<Output = ()> + Send + 'static)> {
+    let session = serde_json::value::RawValue::from_string(plan.body.clone()).ok()?;
+    let (bridge, task) = Bridge::new(Parts {
+        phone: caller.phone,
+        stream: caller.stream,
+        connector: control.sidebands.clone(),
+        model: plan.session.model.clone(),
+        session,
+        recording: control.settings.recordings.as_deref().map(|data| place(data, id)),
+        clock: std::sync::Arc::clone(&control.clock),
+    });
+    Some((Link::Bridge(bridge), task))
+}
