@@ -375,7 +375,7 @@ impl Task {
             Item::Look => self.open(),
             Item::Opened(Ok(sideband)) => {
                 let until = Instant::now() + CONFIRM_WITHIN;
-                self.provider = Provider::Confirming(Box::new(sideband), Confirming::Created, until);
+                self.provider = Provider::Confirming(sideband, Confirming::Created, until);
             }
             Item::Opened(Err(failure)) => self.not_opened(failure),
             Item::Late => {

@@ -45,7 +45,7 @@ pub(super) enum Confirming {
 /// What the provider's end has to say.
 pub(super) enum Item {
     Look,
-    Opened(Result<Sideband, AttachFailure>),
+    Opened(Result<Box<Sideband>, AttachFailure>),
     Late,
     Frame(Frame),
 }
@@ -112,7 +112,7 @@ pub(super) async fn next_item(provider: &mut Provider) -> Item {
             sleep_until(*until).await;
             Item::Look
         }
-        Provider::Opening(opening) => Item::Opened(opening.as_mut().await),
+        Provider::Opening(opening) => Item::Opened(opening.as_mut().await.map(Box::new)),
         Provider::Confirming(sideband, _, until) => tokio::select! {
             frame = sideband.next_frame() => Item::Frame(frame),
             () = sleep_until(*until) => Item::Late,
