@@ -296,7 +296,7 @@ tables! {
         form: BTreeMap<String, String>,
         timeout: String,
         retry: Retry,
-        breaker: Breaker,
+        breaker: WordOr<Breaker>,
         cache: String,
         pick: String,
         max_response: String,

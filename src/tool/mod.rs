@@ -151,9 +151,9 @@ impl Toolbox {
         let plugins: Vec<Plugin> = plugins.into_iter().collect();
         let (mut toolbox, mut errors) = (Toolbox::default(), Vec::new());
         let of_http = http_tools.into_iter().map(Tool::of_http);
-        let of_plugins = plugins.iter().flat_map(|plugin| {
-            plugin.tools().iter().map(move |tool| Tool::of_plugin(plugin, tool))
-        });
+        let of_plugins = plugins
+            .iter()
+            .flat_map(|plugin| plugin.tools().iter().map(move |tool| Tool::of_plugin(plugin, tool)));
         // What stands in the file itself comes first: a plugin that is added later is the one that is told.
         for tool in of_http.chain(of_plugins) {
             if let Err(error) = tool.and_then(|tool| toolbox.add(tool)) {

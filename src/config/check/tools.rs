@@ -15,12 +15,12 @@ use crate::config::problem::Location;
 use crate::config::raw;
 use crate::config::suggest::{did_you_mean, list};
 use crate::template::{TemplateError, Text};
+use crate::tool::BUILT_IN;
 use crate::tool::http::template::{
     BodyTemplate, CALL_FIELDS, Facts, JsonTemplate, RenderError, RequestTemplate, UrlTemplate, plain_text,
 };
 use crate::tool::http::{Meaning, Retry, RetryOn, Settings};
 use crate::tool::outbound::{Pattern, normal_host};
-use crate::tool::{BUILT_IN, breaker};
 
 use super::Checker;
 use super::params::Parameters;
@@ -90,7 +90,7 @@ impl Checker<'_> {
         let time = self.span(http.timeout, &at.key("timeout"), TIME);
         let is_safe = matches!(method, Some("GET" | "HEAD"));
         let retry = self.retry(http.retry, method, &at.key("retry"));
-        let breaker = self.breaker(http.breaker.unwrap_or_default(), &at.key("breaker"));
+        let breaker = self.breaker(http.breaker, &at.key("breaker"));
         let cache = self.duration(http.cache, &at.key("cache"), SPAN);
         if matches!(cache, Some(Some(_))) && method.is_some() && !is_safe {
             self.report(&codes::TOOL_REPEAT, &at.key("cache"), "only answers to GET and HEAD can be kept");
@@ -314,13 +314,6 @@ impl Checker<'_> {
             return None;
         }
         are_known.then_some(Retry { attempts: attempts?, on })
-    }
-
-    fn breaker(&mut self, raw: raw::Breaker, place: &Place) -> Option<Option<breaker::Settings>> {
-        let failures = self.count(raw.failures, &place.key("failures"), 0..=1_000);
-        let open_for = self.span(raw.open_for, &place.key("open_for"), SPAN);
-        let settings = breaker::Settings { failures: failures?, open_for: open_for? };
-        Some(Some(settings).filter(|settings| settings.failures > 0))
     }
 
     fn pick(&mut self, raw: Option<String>, place: &Place) -> Option<Option<String>> {
