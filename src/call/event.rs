@@ -60,6 +60,17 @@ pub struct Offer {
     pub sip_headers: Vec<(String, String)>,
     /// What is to be done with it.
     pub verdict: Verdict,
+    /// What plugins made of the call before.
+    pub hooks: FromHooks,
+}
+
+/// What plugins made of a call before it was accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FromHooks {
+    /// Variables to put over the route's.
+    pub vars: std::collections::BTreeMap<String, String>,
+    /// For the person who asks why: the kind of an event, and more of it.
+    pub notes: Vec<(&'static str, String)>,
 }
 
 /// What intake decided about an offered call.

@@ -2,9 +2,12 @@
 //!
 //! [`CallControl`] is what the doors talk to. `intake` decides about new calls; `runner` is the one
 //! task that owns a call and does what [`crate::call::Call::step`] says; `registry` finds the runner
-//! of a call. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
+//! of a call; `incoming` asks plugins before a call is accepted, `following` tells them what happens in
+//! it. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
 //! that nobody looks after any more is read back from the store when something late arrives for it.
 
+mod following;
+mod incoming;
 mod intake;
 mod registry;
 mod runner;

@@ -8,6 +8,7 @@ mod check;
 mod demo;
 mod load;
 mod logging;
+pub mod plugin;
 mod report;
 mod serve;
 mod source;
@@ -43,6 +44,8 @@ enum Command {
     Check(check::Arguments),
     /// Read the calls that were kept.
     Calls(calls::Arguments),
+    /// Write, build and try out plugins.
+    Plugin(plugin::Arguments),
     /// Sum up what was kept.
     Report(report::Arguments),
     /// Look at the tools that models can call, and try one.
@@ -72,6 +75,17 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
+impl Failure {
+    /// The reason, for whoever tells it themselves.
+    fn into_error(self) -> anyhow::Error {
+        match self {
+            Failure::Failed(error) | Failure::Misfit(error) | Failure::Unavailable(error) => error,
+            Failure::Config(problems) => anyhow::anyhow!(problems.render(false)),
+            Failure::Said => anyhow::anyhow!("it failed, and has said why"),
+        }
+    }
+}
+
 /// Runs the command that was typed.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -85,6 +99,7 @@ pub fn main() -> ExitCode {
             Command::Demo(arguments) => demo::run(&cli.config, arguments).await,
             Command::Load(arguments) => load::run(arguments).await,
             Command::Check(arguments) => check::run(&cli.config, arguments).await,
+            Command::Plugin(arguments) => plugin::run(&cli.config, arguments).await,
             Command::Report(arguments) => report::run(&cli.config, arguments).await,
             Command::Calls(arguments) => calls::run(&cli.config, arguments).await,
             Command::Tools(arguments) => tools::run(&cli.config, arguments).await,

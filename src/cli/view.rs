@@ -46,6 +46,7 @@ pub fn tools(tools: &[ToolView], sessions: impl Fn(&str) -> Vec<String>) -> Stri
         let (kind, from) = match &tool.origin {
             Origin::Plugin(plugin) => ("plugin", format!("[plugins.{plugin}]")),
             Origin::Http(_) => ("http", format!("[tools.{name}]")),
+            Origin::Embedded => ("embedded", String::new()),
         };
         let offering = sessions(name);
         table.add_row([

@@ -170,6 +170,23 @@ codes! {
     Error PLUGIN = "E0503", "the plugin cannot be loaded",
         "The file is there, but it is no plugin of this version, not the one that was pinned, or it uses what \
          `allow` does not grant; the message says which. See plugins/reference.md.";
+    Error NOT_GRANTED = "E0504", "a plugin asks for what it is not granted",
+        "A plugin says what it needs, and works only with all of it. What it asks for stands in the message, the \
+         lines of `[plugins.NAME.allow]` that grant it in the help. A pattern of addresses must cover all that is \
+         asked for: a narrower one grants less. Grant it if you trust the plugin with it, or do without the plugin.";
+    Warning UNUSED_GRANT = "W0505", "a grant that nobody asks for",
+        "The plugin does not ask for this, so it has no effect today, but a later version of the plugin could ask for \
+         it and would have it at once.";
+    Error PATTERN = "E0506", "not a pattern of addresses",
+        "What may be reached is written like `https://api.example.com/v2/*`: scheme, host and path, `*` at the end of \
+         the path for all that is below, `*.` before the host for all of its subdomains, and methods in front where \
+         only some are meant: `GET,HEAD https://api.example.com/*`.";
+    Error HOST = "E0507", "not a host",
+        "`private_hosts` names hosts whose addresses need not be public, as URLs name them: a name or an address, \
+         without scheme, port or path.";
+    Error REVEAL = "E0508", "a secret to reveal that is not granted",
+        "`reveal` names those of the granted `secrets` that the plugin may read itself. The others it can only have \
+         put into a request's header.";
     Error TOOL_NAME = "E0510", "a tool's name is taken",
         "The model knows a tool by its name alone. Two plugins, or a plugin and a `[tools.NAME]`, provide a tool of \
          one name, or a tool has the name of a built-in one (`hangup`, `transfer`).";

@@ -23,6 +23,7 @@ use crate::tool::plugin;
 use crate::tool::{Origin, ToolboxError};
 use crate::twilio;
 
+pub mod alone;
 mod check;
 pub mod codes;
 mod defaults;
@@ -79,6 +80,8 @@ pub struct Config {
     plugin_places: BTreeMap<String, Location>,
     /// Where each HTTP tool's name stands.
     tool_places: BTreeMap<String, Location>,
+    /// Where each grant stands, by the plugin and the place in its `allow`.
+    grant_places: BTreeMap<(String, String), Location>,
 }
 
 /// `[server]`.
@@ -172,13 +175,39 @@ struct Offered {
 
 impl Config {
     /// The problems of plugins that cannot be loaded: names of this configuration, each with the reason.
-    pub fn unloadable(&self, plugins: &[(String, String)]) -> Problems {
+    pub fn unloadable(&self, plugins: &[(String, plugin::LoadError)]) -> Problems {
         let mut problems = Problems::default();
-        for (name, reason) in plugins {
-            if let Some(location) = self.plugin_places.get(name) {
-                let message = format!("plugin `{name}` cannot be loaded: {reason}");
-                problems.push(Problem::new(&codes::PLUGIN, location.clone(), message));
+        for (name, error) in plugins {
+            let Some(location) = self.plugin_places.get(name) else { continue };
+            let (code, reason) = match error.asks() {
+                Some(asks) => (&codes::NOT_GRANTED, asks),
+                None => (&codes::PLUGIN, chain(error)),
+            };
+            let message = format!("plugin `{name}` cannot be loaded: {reason}");
+            let mut problem = Problem::new(code, location.clone(), message);
+            if let Some(help) = error.help() {
+                problem.help(help);
             }
+            problems.push(problem);
+        }
+        problems.sort();
+        problems
+    }
+
+    /// Warnings of grants that plugins do not ask for.
+    pub fn unused_grants(&self, plugins: &[plugin::Plugin]) -> Problems {
+        let mut problems = Problems::default();
+        let unused = plugins.iter().flat_map(|plugin| {
+            plugin.unused_grants().into_iter().map(|unused| (plugin.name(), unused.place))
+        });
+        for (plugin, place) in unused {
+            let key = (plugin.to_owned(), place.clone());
+            let Some(location) = self.grant_places.get(&key) else { continue };
+            let message = format!("plugin `{plugin}` does not ask for what `allow.{place}` grants");
+            let mut problem = Problem::new(&codes::UNUSED_GRANT, location.clone(), message);
+            problem
+                .help("take it out: what is not granted cannot be misused by a later version of the plugin");
+            problems.push(problem);
         }
         problems.sort();
         problems
@@ -197,6 +226,8 @@ impl Config {
             let place = match origin {
                 Origin::Plugin(name) => self.plugin_places.get(name),
                 Origin::Http(name) => self.tool_places.get(name),
+                // It stands in no file.
+                Origin::Embedded => None,
             };
             let Some(location) = place else { continue };
             let (message, help) = match error {
@@ -242,6 +273,12 @@ impl Config {
         problems.sort();
         problems
     }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Reads and checks a configuration, with `.env` beside it.

@@ -249,13 +249,26 @@ tables! {
 
     Allow {
         kv: String,
+        http: Vec<String>,
+        private_hosts: Vec<String>,
+        secrets: BTreeMap<String, String>,
+        reveal: Vec<String>,
+        history: Flag,
+        calls: Vec<String>,
+        hooks: Vec<String>,
     }
 
     PluginLimits {
         memory: String,
+        table_elements: Count,
+        instances: Count,
         time: String,
+        wait: String,
         output: String,
         log: String,
+        http_requests: Count,
+        http_response: String,
+        http_bytes: String,
         concurrency: Count,
     }
 

@@ -97,9 +97,13 @@ fn mask_lines(text: &mut String, is_broken: bool) {
     ];
     let mut masked = String::with_capacity(text.len());
     let mut is_in_list = false;
+    let mut is_in_secrets = false;
     for line in text.split_inclusive('\n') {
         let name_end = names.iter().filter_map(|name| Some(line.find(name)? + name.len())).min();
-        let covered_from = if is_in_list { Some(0) } else { name_end };
+        if line.trim_start().starts_with('[') {
+            is_in_secrets = line.contains("secrets]");
+        }
+        let covered_from = if is_in_list || is_in_secrets { Some(0) } else { name_end };
         let (shown, covered) = line.split_at(covered_from.unwrap_or(line.len()));
         masked.push_str(shown);
         masked.push_str(&stars(covered));
@@ -128,7 +132,7 @@ fn mask_values(mut text: String, table: &DeTable<'_>) -> String {
     document.for_each_text(&mut |place, value| {
         let is_literal = value.get_ref().as_str().is_some_and(|secret| !is_only_reference(secret));
         let span = value.span();
-        if let (Some(_), true, Some(written)) = (secret_at(place), is_literal, text.get(span.clone())) {
+        if let (Some(_), true, Some(written)) = (secret_of(place), is_literal, text.get(span.clone())) {
             let inside = stars(written);
             text.replace_range(span, &inside);
         }
@@ -154,6 +158,15 @@ fn secret_at(place: &Place) -> Option<&'static str> {
         keys.len() == pattern.len() && keys.iter().zip(&pattern).all(same)
     };
     SECRETS.iter().find(|(keys, _)| is_it(keys)).map(|(_, variable)| *variable)
+}
+
+/// The variable that a secret here is best kept in; none where no secret belongs.
+fn secret_of(place: &Place) -> Option<String> {
+    match place.pattern()[..] {
+        // What is granted to a plugin is named by the operator.
+        ["plugins", _, "allow", "secrets", name] => Some(name.to_owned()),
+        _ => secret_at(place).map(str::to_owned),
+    }
 }
 
 /// Fills in `${…}`, warns of secrets in the text, and adds what the environment says.
@@ -210,8 +223,8 @@ fn fill_in(
         let span = value.span();
         let Some(text) = value.get_ref().as_str().map(str::to_owned) else { return };
         let location = Location::Text(source.clone(), span.clone());
-        if let (Some(variable), false) = (secret_at(place), has_reference(&text)) {
-            problems.push(literal_secret(location, place, variable));
+        if let (Some(variable), false) = (secret_of(place), has_reference(&text)) {
+            problems.push(literal_secret(location, place, &variable));
             return;
         }
         if !has_reference(&text) || is_template(place) {

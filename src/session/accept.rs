@@ -340,6 +340,13 @@ impl Session {
         serde_json::to_value(&self.turn_detection).expect("texts and finite numbers are JSON")
     }
 
+    /// The `turn_detection` with which the caller is heard and written down, but starts and stops no
+    /// turn (OpenAI, "Realtime: voice activity detection", `create_response` and `interrupt_response`).
+    pub fn turn_detection_deferring(&self) -> Value {
+        let deferring = self.turn_detection.clone().map(TurnDetection::deferring);
+        serde_json::to_value(deferring).expect("texts and finite numbers are JSON")
+    }
+
     fn audio(&self) -> Audio<'_> {
         let turn_detection = self.turn_detection.as_ref().filter(|_| !self.protects_greeting());
         Audio {

@@ -73,7 +73,7 @@ use self::indexer::Indexer;
 use self::key::Part;
 use self::recent::Recent;
 use self::tx::Prepared;
-use crate::call::record::{CallRecord, EventRecord, Line, ToolCallRecord, UsageRecord};
+use crate::call::record::{CallDetail, CallRecord, EventRecord, Line, ToolCallRecord, UsageRecord};
 use crate::clock::Clock;
 use crate::ids::{CallId, WebhookId};
 
@@ -273,6 +273,18 @@ impl Store {
     /// A call's events, in the order of their numbers.
     pub async fn events(&self, id: CallId) -> Result<Vec<EventRecord>, StoreError> {
         self.parts(Part::Event, id).await
+    }
+
+    /// Everything that is kept of a call; none when there is no such call.
+    pub async fn detail(&self, id: CallId) -> Result<Option<CallDetail>, StoreError> {
+        let Some(call) = self.call(id)? else { return Ok(None) };
+        Ok(Some(CallDetail {
+            call,
+            lines: self.lines(id).await?,
+            tool_calls: self.tool_calls(id).await?,
+            usage: self.usage(id).await?,
+            events: self.events(id).await?,
+        }))
     }
 
     /// The values of one plugin.

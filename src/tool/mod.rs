@@ -5,6 +5,7 @@
 
 pub mod breaker;
 pub mod context;
+pub mod embedded;
 pub mod generation;
 pub mod hooks;
 pub mod http;
@@ -14,6 +15,7 @@ pub mod schema;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -24,8 +26,10 @@ use crate::call::terms::ToolTerms;
 use crate::call::{HANG_UP_TOOL, TRANSFER_TOOL};
 use crate::session::{Session, ToolDefinition};
 use context::CallContext;
+use embedded::Embedded;
+use hooks::{Hook, Hooked, Hooks};
 use http::HttpTool;
-use plugin::{Failure, Plugin};
+use plugin::{Failure, Need, Plugin};
 use schema::Schema;
 
 /// The built-in tools.
@@ -35,6 +39,7 @@ pub const BUILT_IN: [&str; 2] = [HANG_UP_TOOL, TRANSFER_TOOL];
 #[derive(Debug, Default)]
 pub struct Toolbox {
     tools: BTreeMap<String, Tool>,
+    hooks: Hooks,
     plugins: Vec<Plugin>,
 }
 
@@ -45,6 +50,7 @@ struct Tool {
     may_repeat: bool,
     time_max: Duration,
     terms: ToolTerms,
+    wants_history: bool,
     hand: Hand,
 }
 
@@ -53,6 +59,7 @@ struct Tool {
 enum Hand {
     Plugin(Plugin),
     Http(HttpTool),
+    Embedded(Embedded),
 }
 
 /// Where a tool comes from.
@@ -62,6 +69,8 @@ pub enum Origin {
     Plugin(String),
     /// `[tools.NAME]`.
     Http(String),
+    /// The program that embeds the gateway.
+    Embedded,
 }
 
 impl fmt::Display for Origin {
@@ -69,6 +78,7 @@ impl fmt::Display for Origin {
         match self {
             Origin::Plugin(name) => write!(f, "plugin `{name}`"),
             Origin::Http(name) => write!(f, "`[tools.{name}]`"),
+            Origin::Embedded => f.write_str("the embedding program"),
         }
     }
 }
@@ -160,6 +170,7 @@ impl Toolbox {
                 errors.push(error);
             }
         }
+        toolbox.hooks = Hooks::new(plugins.iter().map(|plugin| Arc::new(plugin.clone()) as Arc<dyn Hooked>));
         toolbox.plugins = plugins;
         if errors.is_empty() { Ok(toolbox) } else { Err(errors) }
     }
@@ -184,6 +195,53 @@ impl Toolbox {
             time_max: tool.time_max,
             may_repeat: tool.may_repeat,
         })
+    }
+
+    /// The same, with a tool of the embedding program; it takes the place of one with its name.
+    ///
+    /// # Errors
+    ///
+    /// [`ToolboxError::Schema`].
+    pub fn with_embedded(mut self, tool: Embedded) -> Result<Toolbox, ToolboxError> {
+        let name = tool.definition.name.clone();
+        let schema = Schema::compile(&tool.definition.parameters).map_err(|source| ToolboxError::Schema {
+            tool: name.clone(),
+            origin: Origin::Embedded,
+            source,
+        })?;
+        let entry = Tool {
+            definition: tool.definition.clone(),
+            schema,
+            may_repeat: tool.may_repeat,
+            time_max: tool.time_max,
+            terms: tool.terms.clone(),
+            wants_history: tool.wants_history,
+            hand: Hand::Embedded(tool),
+        };
+        self.tools.insert(name, entry);
+        Ok(self)
+    }
+
+    /// The same, with these who are asked or told at moments of a call instead of the plugins.
+    pub fn with_hooks(mut self, hooks: Hooks) -> Toolbox {
+        self.hooks = hooks;
+        self
+    }
+
+    /// Who is asked or told at moments of a call.
+    pub fn hooks(&self) -> &Hooks {
+        &self.hooks
+    }
+
+    /// Claims that the tool wants to know, and may know, what was said in a call so far.
+    pub fn wants_history(&self, name: &str) -> bool {
+        self.tools.get(name).is_some_and(|tool| tool.wants_history)
+    }
+
+    /// Claims that anything here wants to know what was said in a call so far.
+    pub fn any_wants_history(&self) -> bool {
+        self.tools.values().any(|tool| tool.wants_history)
+            || self.hooks.at(Hook::Event).any(|hooked| hooked.wants_history())
     }
 
     /// The plugins, in the order of the configuration.
@@ -288,6 +346,7 @@ impl Tool {
             may_repeat: tool.may_repeat,
             terms: ToolTerms { say_first: tool.say_first.clone(), interruptible: tool.interruptible },
             time_max: tool.timeout.map_or(plugin.time_max(), |timeout| timeout.min(plugin.time_max())),
+            wants_history: plugin.about().needs.contains(&Need::History),
             hand: Hand::Plugin(plugin.clone()),
         })
     }
@@ -309,6 +368,7 @@ impl Tool {
             may_repeat: settings.may_repeat,
             terms: settings.terms.clone(),
             time_max: settings.time,
+            wants_history: false,
             hand: Hand::Http(tool),
         })
     }
@@ -317,6 +377,7 @@ impl Tool {
         match &self.hand {
             Hand::Plugin(plugin) => Origin::Plugin(plugin.name().to_owned()),
             Hand::Http(tool) => Origin::Http(tool.settings().name.clone()),
+            Hand::Embedded(_) => Origin::Embedded,
         }
     }
 
@@ -330,7 +391,11 @@ impl Tool {
         let output = match &self.hand {
             Hand::Plugin(plugin) => {
                 let called = plugin.call(context, &self.definition.name, text, self.time_max).await;
-                called.map_err(|failure| self.explain(plugin, failure))?
+                called.map_err(|failure| self.explain(plugin.name(), failure))?
+            }
+            Hand::Embedded(tool) => {
+                let called = tool.call(context, text).await;
+                called.map_err(|failure| self.explain("(embedded)", failure))?
             }
             Hand::Http(tool) => {
                 tool.call(context, &arguments).await.map_err(|trouble| (trouble.kind, trouble.message))?
@@ -344,7 +409,7 @@ impl Tool {
     }
 
     /// What the model is told, and what the operator reads in the log.
-    fn explain(&self, plugin: &Plugin, failure: Failure) -> (ToolOutcomeKind, String) {
+    fn explain(&self, plugin: &str, failure: Failure) -> (ToolOutcomeKind, String) {
         let (kind, message) = match &failure {
             Failure::UnknownTool(_) => (ToolOutcomeKind::UnknownTool, "there is no such tool".to_owned()),
             Failure::InvalidArguments(text) => (ToolOutcomeKind::InvalidArguments, text.clone()),
@@ -361,7 +426,7 @@ impl Tool {
         if is_ours {
             tracing::warn!(
                 tool = self.definition.name,
-                plugin = plugin.name(),
+                plugin,
                 outcome = kind.as_str(),
                 failure = %failure,
                 "a tool call failed"

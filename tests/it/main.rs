@@ -1,6 +1,7 @@
 //! All integration tests, in one binary: a file per behaviour, listed here.
 
 mod admin;
+mod author;
 mod backend;
 mod call;
 mod call_path;
@@ -11,6 +12,7 @@ mod cli_tools;
 mod config;
 mod conversation;
 mod docs;
+mod following;
 mod harness;
 mod http_tools;
 mod joining;

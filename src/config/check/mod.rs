@@ -21,6 +21,8 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use crate::tool::plugin;
+
 use super::codes::{self, Code, Severity};
 use super::defaults::Defaults;
 use super::document::{Document, Place};
@@ -64,6 +66,20 @@ fn session_vars(sessions: &BTreeMap<String, raw::Session>) -> impl Iterator<Item
     sessions.values().filter_map(|session| session.vars.as_ref()).flat_map(|vars| vars.keys().cloned())
 }
 
+/// Checks the plugins and nothing else; none when there were errors.
+pub(super) fn plugins_alone(
+    document: &Document<'_>,
+    directory: &Path,
+    defaults: &Defaults,
+    raw: Raw,
+    problems: &mut Problems,
+) -> Option<Vec<plugin::Settings>> {
+    let mut found = Vec::new();
+    let plugins = Checker { document, directory, defaults, problems: &mut found }.plugins(raw.plugins);
+    found.into_iter().for_each(|problem| problems.push(problem));
+    plugins
+}
+
 impl Checker<'_> {
     fn config(&mut self, raw: Raw) -> Option<Config> {
         let has_twilio = self.document.has(&Place::of(&["twilio"]));
@@ -75,6 +91,7 @@ impl Checker<'_> {
         let store = self.store(raw.store);
         let telemetry = self.telemetry(raw.telemetry);
         let plugin_places = self.plugin_places(&raw.plugins);
+        let grant_places = self.grant_places(&raw.plugins);
         let plugins = self.plugins(raw.plugins);
         let tool_places = self.tool_places(&raw.tools);
         let prices = self.prices(raw.pricing);
@@ -99,6 +116,7 @@ impl Checker<'_> {
             sessions,
             plugin_places,
             tool_places,
+            grant_places,
             warnings: Problems::default(),
         })
     }

@@ -106,6 +106,7 @@ fn verdict<T>(result: &Result<T, Failure>) -> Verdict {
             | Failure::TooLarge { .. }
             | Failure::BadOutput(_)
             | Failure::OutOfMemory(_)
+            | Failure::OutOfTable(_)
             | Failure::Trapped(_)
             | Failure::Internal(_) => Verdict::Ill,
         },
@@ -125,7 +126,7 @@ fn outcome<T>(result: &Result<T, Failure>) -> &'static str {
             Failure::Timeout(_) => "timeout",
             Failure::TooLarge { .. } => "too_large",
             Failure::BadOutput(_) => "bad_output",
-            Failure::OutOfMemory(_) => "out_of_memory",
+            Failure::OutOfMemory(_) | Failure::OutOfTable(_) => "out_of_memory",
             Failure::Trapped(_) => "trapped",
             Failure::Internal(_) => "internal",
         },
