@@ -220,6 +220,7 @@ fn control_settings(config: &Config) -> call_control::Settings {
     call_control::Settings {
         calls_max: config.server.max_calls,
         openai_sip: config.features.openai_sip,
+        failover: config.features.failover.then(|| config.failover.clone()),
         recordings: config.features.recordings.then(|| config.store.path.clone()),
         direct_sip: config.server.direct_sip,
         called_number_headers: config.server.called_number_headers.clone(),

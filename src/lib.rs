@@ -24,6 +24,7 @@ pub mod routing;
 pub mod session;
 
 // floor 3, hands: each touches one outside thing
+pub mod breaker;
 pub mod metrics;
 pub mod store;
 pub mod openai;

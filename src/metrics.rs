@@ -29,6 +29,8 @@ pub struct Metrics {
     plugin_calls: Family<PluginLabels, Counter>,
     plugin_seconds: Family<PluginName, Histogram>,
     plugin_breakers: Family<PluginName, Gauge>,
+    moves: Family<MoveLabels, Counter>,
+    path_breakers: Family<PathName, Gauge>,
     plugin_reloads: Family<ReloadLabels, Counter>,
     plugin_cache: Family<CacheLabels, Counter>,
     accept_seconds: Histogram,
@@ -74,6 +76,18 @@ struct PluginName {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct MoveLabels {
+    from: &'static str,
+    to: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PathName {
+    path: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct ReloadLabels {
     plugin: String,
     result: &'static str,
@@ -103,6 +117,8 @@ impl Metrics {
             plugin_calls: Family::default(),
             plugin_seconds: Family::new_with_constructor(seconds),
             plugin_breakers: Family::default(),
+            moves: Family::default(),
+            path_breakers: Family::default(),
             plugin_reloads: Family::default(),
             plugin_cache: Family::default(),
             accept_seconds: seconds(),
@@ -158,6 +174,16 @@ impl Metrics {
             self.store_failures.clone(),
         );
         registry.register("cost_usd", "Cost of ended calls by the price table", self.cost_usd.clone());
+        registry.register(
+            "failovers",
+            "Calls whose path failed and that went on over the other one",
+            self.moves.clone(),
+        );
+        registry.register(
+            "path_breaker_open",
+            "1 while new calls do not take a path because it failed too often",
+            self.path_breakers.clone(),
+        );
     }
 
     fn register_plugins(&mut self) {
@@ -230,6 +256,16 @@ impl Metrics {
         let open = self.plugin_breakers.get_or_create(&PluginName { plugin: plugin.to_owned() });
         // Counted, not set: a call may still use an old version while new calls use another.
         open.inc_by(if is_open { 1 } else { -1 });
+    }
+
+    /// A call's path failed, and it went on over the other one.
+    pub fn call_moved(&self, from: &'static str, to: &'static str, reason: &'static str) {
+        self.moves.get_or_create(&MoveLabels { from, to, reason }).inc();
+    }
+
+    /// New calls do not take a path any more, or take it again.
+    pub fn path_breaker(&self, path: &'static str, is_open: bool) {
+        self.path_breakers.get_or_create(&PathName { path }).set(i64::from(is_open));
     }
 
     /// A plugin's file changed, and the new one was `loaded` or `refused`.

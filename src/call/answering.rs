@@ -3,7 +3,7 @@
 use super::carrier;
 use super::event::{AcceptAnswer, Action, Offer, Verdict};
 use super::listening::Listening;
-use super::record::{EndedReason, Provider, State};
+use super::record::{EndedReason, Path, Provider, State};
 use super::step::Call;
 use super::terms::Terms;
 use crate::clock::Timestamp;
@@ -19,8 +19,9 @@ impl Call {
             }
             return;
         }
-        self.record.stages.webhook_created = Some(offer.created);
-        self.record.stages.webhook_received = Some(offer.received);
+        // Of a call that was moved the first offer counts: since then the caller waits.
+        self.record.stages.webhook_created.get_or_insert(offer.created);
+        self.record.stages.webhook_received.get_or_insert(offer.received);
         self.record.provider = Some(Provider {
             name: offer.provider.to_owned(),
             call_id: offer.call_id,
@@ -41,9 +42,11 @@ impl Call {
         for (kind, detail) in offer.hooks.notes {
             self.note(kind, Some(&detail), now);
         }
-        if self.record.carrier.as_ref().is_some_and(carrier::leg_is_over) {
+        let is_leg_over = self.record.carrier.as_ref().is_some_and(carrier::leg_is_over);
+        if self.record.path == Path::Sip && is_leg_over {
             self.leg_over_at = Some(now);
         }
+        self.accept_until = offer.accept_within.map(|within| now + within);
         match offer.verdict {
             Verdict::Answer(terms) => self.answer(*terms),
             Verdict::Forward { target, terms } => {
@@ -78,6 +81,7 @@ impl Call {
         if self.record.state != State::Offered {
             return;
         }
+        self.accept_until = None;
         if self.leave.asked().is_some() {
             return self.end_unwanted(&answer, now);
         }
@@ -100,9 +104,7 @@ impl Call {
             }
             AcceptAnswer::Gone => self.end(EndedReason::CallerGone, None, now),
             AcceptAnswer::Refused(why) => {
-                // Turned away at once, the carrier goes on at once; silent, it would wait for its timeout.
-                self.actions.push(Action::Reject { sip_code: 503 });
-                self.end(EndedReason::AcceptFailed, Some(why), now);
+                self.fail(Call::turned_away(), EndedReason::AcceptFailed, Some(why), now);
             }
         }
     }

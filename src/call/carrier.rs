@@ -18,8 +18,10 @@ pub enum Meaning {
     LegAnswered,
     /// The leg towards the provider is over; the caller may still be there.
     LegOver,
-    /// The dial towards the provider is over, and so is what we can do for the caller.
+    /// The dial towards the provider is over; the caller is still there.
     DialOver,
+    /// The caller's media stream is over; the caller is still there.
+    StreamOver,
     /// The caller is gone.
     CallerGone,
 }
@@ -51,7 +53,7 @@ pub fn apply(carrier: &mut Carrier, event: CarrierEvent) -> Meaning {
         }
         CarrierEvent::StreamEnded { caller_status } => {
             apply_caller_status(carrier, caller_status);
-            if caller_is_gone(carrier) { Meaning::CallerGone } else { Meaning::DialOver }
+            if caller_is_gone(carrier) { Meaning::CallerGone } else { Meaning::StreamOver }
         }
         CarrierEvent::Caller { status } => apply_caller_status(carrier, status),
     }

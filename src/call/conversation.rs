@@ -211,6 +211,10 @@ impl Call {
             self.record.stages.first_audio = Some(now);
             self.record_has_changed();
         }
+        if let Some(moved) = self.record.moved.as_mut().filter(|moved| moved.spoke_again.is_none()) {
+            moved.spoke_again = Some(now);
+            self.record_has_changed();
+        }
         self.was_heard(false, true);
         self.leave.playback_started(&turn, now);
         self.transcript.playback_started(turn, now);

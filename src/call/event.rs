@@ -39,6 +39,13 @@ pub enum Event {
     Command(Command),
     /// A tool or a hook wants something.
     Wished(Wished),
+    /// Something happened beside the call that stands in its record, also when it is over.
+    Noted {
+        /// What.
+        kind: &'static str,
+        /// More of it.
+        detail: String,
+    },
     /// The moment that `Call::deadline` named has come.
     Deadline,
 }
@@ -64,6 +71,8 @@ pub struct Offer {
     pub verdict: Verdict,
     /// What plugins made of the call before.
     pub hooks: FromHooks,
+    /// How long the accept may take before the other path is taken; none: there is none.
+    pub accept_within: Option<Duration>,
 }
 
 /// What plugins made of a call before it was accepted.
@@ -487,6 +496,12 @@ pub enum Action {
     },
     /// Ask the provider to end the call.
     HangUp,
+    /// The path is given up, and the caller goes on over the other one: nothing that is under way on it
+    /// matters any more, and what the provider has of the call shall end, accepted or not.
+    LetGo {
+        /// The provider's call, where it told of one.
+        provider_call: Option<ProviderCallId>,
+    },
     /// Keep this with the call, durably.
     Keep(Keep),
 }

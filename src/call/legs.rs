@@ -17,24 +17,41 @@ impl Call {
             Meaning::LegAnswered => {
                 self.record.stages.leg_answered.get_or_insert(now);
             }
-            Meaning::LegOver | Meaning::DialOver | Meaning::CallerGone => self.on_leg_over(meaning, now),
+            Meaning::LegOver | Meaning::DialOver | Meaning::StreamOver | Meaning::CallerGone => {
+                self.on_leg_over(meaning, now);
+            }
             Meaning::Nothing | Meaning::Noted => {}
         }
     }
 
     fn on_leg_over(&mut self, meaning: Meaning, now: Timestamp) {
-        self.caller_stayed |= meaning == Meaning::DialOver;
+        // The end of the way that was given up says nothing about the one that is taken now.
+        let ends = match meaning {
+            Meaning::LegOver | Meaning::DialOver => Some(Path::Sip),
+            Meaning::StreamOver => Some(Path::MediaStreams),
+            _ => None,
+        };
+        if ends.is_some_and(|path| path != self.record.path) {
+            return;
+        }
+        self.caller_stayed |= matches!(meaning, Meaning::DialOver | Meaning::StreamOver);
         match (self.record.state, meaning) {
             // Only the leg: the result of the dial follows and says more.
             (State::Dialing, Meaning::LegOver) => {}
             (State::Dialing, Meaning::CallerGone) => self.end(EndedReason::CallerGone, None, now),
-            (State::Dialing, _) if self.record.path == Path::MediaStreams => {
-                self.end(EndedReason::LegFailed, Some(NO_STREAM.to_owned()), now);
+            (State::Dialing, Meaning::StreamOver) => {
+                self.fail(None, EndedReason::LegFailed, Some(NO_STREAM.to_owned()), now);
             }
-            (State::Dialing, _) => self.end(EndedReason::ProviderSilent, self.sip_result(), now),
+            (State::Dialing, _) => self.fail(None, EndedReason::ProviderSilent, self.sip_result(), now),
             // The stream is over: with it everything that we had of the caller.
-            (State::Live, Meaning::DialOver) if self.record.path == Path::MediaStreams => self.end_gone(now),
-            (State::Live, _) if matches!(self.sideband, Sideband::Lost { .. }) => self.end_gone(now),
+            (State::Live, Meaning::StreamOver) => self.end_gone(now),
+            (State::Live, Meaning::DialOver) if self.way_out().is_some() => {
+                let (reason, detail) = (self.reason_of_drop(), self.sip_result());
+                self.fail(Some(Action::HangUp), reason, detail, now);
+            }
+            (State::Live, _) if matches!(self.sideband, Sideband::Lost { .. } | Sideband::Down) => {
+                self.end_gone(now);
+            }
             // Likewise, but not for long: the model must not talk to nobody.
             (State::Offered | State::Accepted, Meaning::LegOver) | (State::Live, _) => {
                 self.leg_over_at.get_or_insert(now);
@@ -46,7 +63,6 @@ impl Call {
 
     /// The leg ended before the sideband was up.
     pub(super) fn end_early(&mut self, now: Timestamp) {
-        self.actions.push(Action::HangUp);
         let carrier = self.record.carrier.as_ref();
         let reason = match carrier.and_then(|carrier| carrier.leg_status.as_deref()) {
             _ if carrier.is_some_and(carrier::caller_is_gone) => EndedReason::CallerGone,
@@ -55,8 +71,11 @@ impl Call {
             _ if self.caller_stayed => EndedReason::LegFailed,
             _ => EndedReason::CallerGone,
         };
-        let detail = if reason == EndedReason::CallerGone { None } else { self.sip_result() };
-        self.end(reason, detail, now);
+        if reason == EndedReason::CallerGone {
+            self.actions.push(Action::HangUp);
+            return self.end(reason, None, now);
+        }
+        self.fail(Some(Action::HangUp), reason, self.sip_result(), now);
     }
 
     /// The socket and the leg ended, and later the carrier says that the caller is still there.

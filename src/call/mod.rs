@@ -2,7 +2,7 @@
 //!
 //! [`record`] is what is kept; [`event`] is what can happen and what can be done about it; [`Call::step`]
 //! leads from one to the other. `step` has the call itself and its end; `answering`, `sideband`,
-//! `stream` and `legs` the outer life; `conversation` what happens while it is up, and `limits` what happens then when
+//! `stream`, `legs` and `failover` the outer life; `conversation` what happens while it is up, and `limits` what happens then when
 //! nothing does; `wishes` what tools and hooks want of the call. All lean on small machines that know one thing each: `transcript` (who said what,
 //! when), `turns` (when the assistant may be asked to speak), `tools` (run once, answer all, go on once),
 //! `leave` (last words are heard), `listening` (when the caller's words are a turn), `fillers` (what is
@@ -13,6 +13,7 @@ mod audio_clock;
 mod carrier;
 mod conversation;
 pub mod event;
+mod failover;
 mod fillers;
 mod leave;
 mod legs;

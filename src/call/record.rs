@@ -63,6 +63,32 @@ pub struct CallRecord {
     /// The recording of the call, where one was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<Recording>,
+    /// The path that is left should this one fail; none: none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_path: Option<Path>,
+    /// The path that the call would have taken, had it not failed for others just before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avoided: Option<Path>,
+    /// How the caller was moved from one path to the other, where that happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<Moved>,
+}
+
+/// A path failed, and the same caller went on over the other one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// The path that failed.
+    pub from: Path,
+    /// When it was given up.
+    pub at: Timestamp,
+    /// Why: as a call would have ended with it.
+    pub reason: EndedReason,
+    /// Details for a person.
+    pub detail: Option<String>,
+    /// The provider's id of the call that was given up, where there was one.
+    pub provider_call: Option<ProviderCallId>,
+    /// When the caller could first hear the assistant afterwards.
+    pub spoke_again: Option<Timestamp>,
 }
 
 /// Who was heard in a call. On the bridge this is told by the sound itself, over SIP by what the provider
@@ -88,11 +114,12 @@ pub struct Recording {
     pub lost_ms: u64,
 }
 
-/// Where a call is in its life. It only moves forward.
+/// Where a call is in its life. It only moves forward, but for a call that is moved to another path: that
+/// begins again with [`State::Dialing`], once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// The carrier asked what to do and was told to dial the provider.
+    /// The carrier asked what to do and was told to dial the provider, or to open a stream.
     Dialing,
     /// The provider's webhook came; the accept is under way.
     Offered,
@@ -105,7 +132,7 @@ pub enum State {
 }
 
 /// How audio reaches the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Path {
     /// The carrier sends it to the provider over SIP; it never passes through us.
@@ -114,6 +141,17 @@ pub enum Path {
     MediaStreams,
     /// No model: the caller was turned away, forwarded or told an apology.
     None,
+}
+
+impl Path {
+    /// The name as it stands in records, metrics and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Path::Sip => "sip",
+            Path::MediaStreams => "media-streams",
+            Path::None => "none",
+        }
+    }
 }
 
 /// The carrier's side of a call.
@@ -142,6 +180,13 @@ pub struct Carrier {
     pub bridged: Option<bool>,
     /// Seconds that the leg was connected, as billed.
     pub leg_duration_s: Option<u32>,
+}
+
+impl Carrier {
+    /// Claims that the caller's own leg is over.
+    pub fn is_over(&self) -> bool {
+        super::carrier::caller_is_gone(self)
+    }
 }
 
 /// The provider's side of a call.
@@ -269,6 +314,18 @@ pub enum EndedReason {
 }
 
 impl EndedReason {
+    /// Claims that the path to the model failed, through no wish of anybody.
+    pub fn is_failure(self) -> bool {
+        matches!(
+            self,
+            EndedReason::ProviderSilent
+                | EndedReason::AcceptFailed
+                | EndedReason::AttachFailed
+                | EndedReason::ProviderDropped
+                | EndedReason::LegFailed
+        )
+    }
+
     /// The name as it stands in records, metrics and filters.
     pub fn as_str(self) -> &'static str {
         match self {

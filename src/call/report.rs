@@ -46,6 +46,8 @@ pub struct Fared {
     pub failed: BTreeMap<&'static str, u64>,
     /// The provider let go of them while the caller was still there.
     pub dropped: u64,
+    /// Of those that failed or were dropped: the caller went on over the other path.
+    pub moved: u64,
     /// Handed to somebody else.
     pub transferred: u64,
     /// Ended in any other way; by reason.
@@ -80,11 +82,15 @@ impl Report {
         let mut sip_days = std::collections::BTreeSet::new();
         let mut sip_first: Option<Timestamp> = None;
         for call in calls.into_iter().filter(|call| call.state == State::Ended) {
-            if let (Path::Sip, Some(began)) = (call.path, call.stages.began()) {
+            let took_sip = call.path == Path::Sip || call.moved.as_ref().is_some_and(|m| m.from == Path::Sip);
+            if let (true, Some(began)) = (took_sip, call.stages.began()) {
                 sip_days.insert(began.as_secs() / 86_400);
                 sip_first = Some(sip_first.map_or(began, |first| first.min(began)));
             }
-            paths.entry(name(call.path)).or_default().add(&call);
+            if let Some(moved) = &call.moved {
+                paths.entry(moved.from.as_str()).or_default().add_moved(moved.reason);
+            }
+            paths.entry(call.path.as_str()).or_default().add(&call);
         }
         for fared in paths.values_mut() {
             fared.sum_up();
@@ -94,7 +100,7 @@ impl Report {
 
     /// Whether Media Streams may go.
     pub fn verdict(&self) -> Verdict {
-        let Some(sip) = self.paths.get(name(Path::Sip)) else {
+        let Some(sip) = self.paths.get(Path::Sip.as_str()) else {
             return Verdict::NotYet(vec!["no call took the SIP path".to_owned()]);
         };
         let mut why = Vec::new();
@@ -144,6 +150,16 @@ impl Fared {
         }
     }
 
+    /// A call failed on this path, and its caller went on over the other one.
+    fn add_moved(&mut self, reason: EndedReason) {
+        self.calls += 1;
+        self.moved += 1;
+        match reason {
+            EndedReason::ProviderDropped => self.dropped += 1,
+            reason => *self.failed.entry(reason.as_str()).or_default() += 1,
+        }
+    }
+
     fn sum_up(&mut self) {
         self.first_words.sort();
         let millis = |span: Duration| span.as_secs_f64() * 1_000.0;
@@ -162,19 +178,10 @@ fn percentile(sorted: &[Duration], share: f64) -> Option<Duration> {
     sorted.get(rank.max(1) - 1).copied()
 }
 
-/// The path as it stands in records and reports.
-fn name(path: Path) -> &'static str {
-    match path {
-        Path::Sip => "sip",
-        Path::MediaStreams => "media-streams",
-        Path::None => "none",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::record::Ended;
+    use crate::call::record::{Ended, Moved};
     use crate::call::{Beginning, Call};
     use crate::ids::CallId;
 
@@ -191,6 +198,8 @@ mod tests {
             carrier: None,
             carrier_asked: Some(began),
             vars: BTreeMap::new(),
+            other_path: None,
+            avoided: None,
         };
         let mut record = Call::begin(beginning).record;
         record.state = State::Ended;
@@ -232,6 +241,25 @@ mod tests {
         assert_eq!((sip.mean_length_s, sip.cost_usd), (Some(60.0), 0.5));
         assert_eq!(report.paths["media-streams"].transferred, 1);
         assert_eq!(report.paths["none"].ended, BTreeMap::from([("busy", 1)]));
+    }
+
+    #[test]
+    fn a_call_that_was_moved_counts_on_both_paths() {
+        let mut moved = call(Path::MediaStreams, MONDAY, Some(900), EndedReason::CallerHangup);
+        moved.moved = Some(Moved {
+            from: Path::Sip,
+            at: MONDAY,
+            reason: EndedReason::AcceptFailed,
+            detail: None,
+            provider_call: None,
+            spoke_again: None,
+        });
+        let report = Report::of([moved], MONDAY, MONDAY + DAY);
+        let (sip, bridge) = (&report.paths["sip"], &report.paths["media-streams"]);
+        assert_eq!((sip.calls, sip.moved, sip.answered), (1, 1, 0));
+        assert_eq!(sip.failed, BTreeMap::from([("accept_failed", 1)]));
+        assert_eq!((bridge.calls, bridge.answered, bridge.moved), (1, 1, 0));
+        assert_eq!(report.sip_days, 1);
     }
 
     #[test]

@@ -93,6 +93,7 @@ impl Call {
                 let what = self.leave.want_now(Exit::Forward(target), now);
                 self.do_leave(what, now);
             }
+            None if self.is_taken_up_again() => self.take_up_again(now),
             None => self.greet(now),
         }
         self.carry_out_waiting_wishes(now);
@@ -124,7 +125,7 @@ impl Call {
                     self.cannot_serve(describe(&failure), now);
                 }
             }
-            Sideband::Lost { .. } if failure == AttachFailure::NotFound => self.end_gone(now),
+            Sideband::Lost { .. } if failure == AttachFailure::NotFound => self.gone_at_provider(now),
             Sideband::Lost { since, tries, .. } => self.reattach(since, tries, describe(&failure), now),
             Sideband::Down | Sideband::Up => {}
         }
@@ -141,8 +142,11 @@ impl Call {
             Sideband::Down => return,
         }
         // Asked to end, or the carrier says so: this is the end that was expected.
-        if self.leg_over_at.is_some() || self.leave.asked().is_some() {
+        if self.leave.asked().is_some() {
             return self.end_gone(now);
+        }
+        if self.leg_over_at.is_some() {
+            return self.gone_at_provider(now);
         }
         if let Some(command) = self.turns.lost() {
             self.tools.not_continued(command);
@@ -162,10 +166,7 @@ impl Call {
                 self.actions.push(Action::Attach { after: *after });
             }
             None if self.leave.asked().is_some() => self.end_gone(now),
-            None => {
-                self.actions.push(Action::HangUp);
-                self.end(EndedReason::ProviderDropped, Some(why), now);
-            }
+            None => self.fail(Some(Action::HangUp), EndedReason::ProviderDropped, Some(why), now),
         }
     }
 
@@ -175,8 +176,7 @@ impl Call {
 
     /// Accepted, but there is no way to talk with the session: the caller must not hang there.
     pub(super) fn cannot_serve(&mut self, why: String, now: Timestamp) {
-        self.actions.push(Action::HangUp);
-        self.end(EndedReason::AttachFailed, Some(why), now);
+        self.fail(Some(Action::HangUp), EndedReason::AttachFailed, Some(why), now);
     }
 
     /// The provider did not confirm the session in time.

@@ -64,6 +64,8 @@ pub struct Call {
     /// What plugins want, waiting for the sideband.
     pub(super) waiting_wishes: Vec<Wished>,
     pub(super) forward_to: Option<String>,
+    /// When the accept is waited for no longer, because there is another path.
+    pub(super) accept_until: Option<Timestamp>,
     pub(super) leg_over_at: Option<Timestamp>,
     /// The carrier said that the dial was over and the caller was not.
     pub(super) caller_stayed: bool,
@@ -107,6 +109,10 @@ pub struct Beginning {
     pub carrier_asked: Option<Timestamp>,
     /// The route's variables.
     pub vars: std::collections::BTreeMap<String, String>,
+    /// The path that is left should the first one fail.
+    pub other_path: Option<Path>,
+    /// The path that was not taken, because it failed for others just before.
+    pub avoided: Option<Path>,
 }
 
 impl Call {
@@ -132,6 +138,9 @@ impl Call {
             handed_to: None,
             heard: Heard::default(),
             recording: None,
+            other_path: beginning.other_path,
+            avoided: beginning.avoided,
+            moved: None,
         })
     }
 
@@ -154,6 +163,7 @@ impl Call {
             pressed: None,
             waiting_wishes: Vec::new(),
             forward_to: None,
+            accept_until: None,
             leg_over_at: None,
             caller_stayed: false,
             next_command: 1,
@@ -187,7 +197,7 @@ impl Call {
         let leg = self.leg_over_at.map(|at| at + LEG_OVER_GRACE);
         let is_live = self.record.state == State::Live;
         let conversation = if is_live { self.conversation_deadline() } else { None };
-        [outer, leg, conversation].into_iter().flatten().min()
+        [outer, leg, conversation, self.accept_until].into_iter().flatten().min()
     }
 
     /// Something happened `now`: says what to do, in this order.
@@ -196,6 +206,7 @@ impl Call {
             Event::Carrier(event) => self.on_carrier(event, now),
             Event::Offered(offer) => self.on_offer(*offer, now),
             Event::Stream(event) => self.on_stream(event, now),
+            Event::Noted { kind, detail } => self.note(kind, Some(&detail), now),
             _ if self.is_over() => {}
             Event::AcceptSent => self.on_accept_sent(now),
             Event::AcceptAnswered(answer) => self.on_accept_answer(answer, now),
@@ -244,13 +255,17 @@ impl Call {
 
     fn offered_by(&self) -> Option<Timestamp> {
         let within = if self.record.path == Path::MediaStreams { STREAM_WITHIN } else { OFFERED_WITHIN };
-        Some(self.record.stages.carrier_asked? + within)
+        let since = self.record.moved.as_ref().map(|moved| moved.at).or(self.record.stages.carrier_asked);
+        Some(since? + within)
     }
 
     fn on_deadline(&mut self, now: Timestamp) {
         let is_due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
         if is_due(self.sideband.deadline()) {
             return self.on_sideband_late(now);
+        }
+        if self.accept_until.take_if(|until| *until <= now).is_some() && self.record.state == State::Offered {
+            return self.on_accept_late(now);
         }
         let is_leg_over = self.leg_over_at.is_some_and(|at| at + LEG_OVER_GRACE <= now);
         match self.record.state {

@@ -231,6 +231,15 @@ impl Transcript {
         }
     }
 
+    /// Another session takes the call over: what is still open is kept as it stands, and the new session's audio
+    /// clock has its own zero.
+    pub fn begin_again(&mut self, now: Timestamp) {
+        self.flush(now);
+        self.audio_clock = AudioClock::default();
+        self.caller_is_speaking = false;
+        self.hears_playback = false;
+    }
+
     /// The call is over: whatever is still open is kept as it stands.
     pub fn flush(&mut self, now: Timestamp) {
         while let Some(utterance) = self.caller.front() {

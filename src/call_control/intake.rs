@@ -8,14 +8,16 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
 use super::incoming::{Beginnings, context_of};
+use super::paths::Way;
 use super::registry::Message;
 use super::runner::Plan;
-use super::{CallControl, DeliverError, Place};
+use super::{CallControl, DeliverError, Held, Place};
 use crate::call::event::{Event, Offer, Verdict};
 use crate::call::record::{CallRecord, Carrier, EndedReason, JoinedBy, Path, State};
 use crate::call::terms::{Greeting, Terms, TurnDetection};
@@ -66,6 +68,8 @@ pub enum DialPlan {
         token: String,
         /// What to show as the caller, where it is a number.
         caller: Option<String>,
+        /// How long to dial, in seconds; none: as long as for any call.
+        timeout_s: Option<u32>,
     },
     /// Open a media stream to us, which we bridge to the provider.
     Bridge {
@@ -215,17 +219,22 @@ impl CallControl {
         let caller = asked.from.as_str().map(str::to_owned);
         let callee = asked.to.as_str().map(str::to_owned);
         let mut choice = self.choose(caller.as_deref(), callee.as_deref(), &[], now);
-        let way = self.way(&mut choice, true);
+        // A caller without a number is drawn anew with every call.
+        let drawn = caller.as_deref().unwrap_or(asked.call_sid.as_str());
+        let way = self.way(&mut choice, drawn, true);
         let place = self.take_place(&mut choice);
+        let way = way.filter(|_| matches!(choice, Choice::Answer { .. }));
         let mut call = Call::begin(Beginning {
             id: CallId::new(now, self.entropy.bytes()),
-            path: if matches!(choice, Choice::Answer { .. }) { way } else { Path::None },
+            path: way.as_ref().map_or(Path::None, |way| way.path),
             caller,
             callee,
             route: choice.route().cloned(),
             carrier: Some(carrier_of(asked)),
             carrier_asked: Some(now),
             vars: choice.vars(),
+            other_path: way.as_ref().and_then(|way| way.other),
+            avoided: way.as_ref().and_then(|way| way.avoided),
         });
         if let Some((reason, detail)) = choice.ends_with() {
             call.end_at_the_door(reason, detail, now);
@@ -236,7 +245,7 @@ impl CallControl {
         self.store.commit(Tx { expect: vec![Expect::AliasFree(alias.clone())], writes }).await?;
         let plan = self.dial_plan(&call.record, choice);
         if !call.is_over() {
-            self.look_after(call, place);
+            self.look_after(call, Held { place, trial: way.and_then(|way| way.trial) });
         }
         Ok(plan)
     }
@@ -251,7 +260,10 @@ impl CallControl {
         }
         let then = record.stages.carrier_asked.unwrap_or_default();
         let mut choice = self.choose(record.caller.as_deref(), record.callee.as_deref(), &[], then);
-        self.way(&mut choice, false);
+        // There was no way to a model then.
+        if let Choice::Answer { route, .. } = &mut choice {
+            choice = Choice::Apology { route: route.take() };
+        }
         self.dial_plan(record, choice)
     }
 
@@ -265,13 +277,20 @@ impl CallControl {
         }
     }
 
-    fn provider_plan(&self, record: &CallRecord) -> DialPlan {
-        let asked = record.stages.carrier_asked.unwrap_or_default();
-        let token = self.join_key.mint(record.id, 1, asked + self.settings.join_within);
+    /// The way to the model that the call goes now.
+    pub(super) fn provider_plan(&self, record: &CallRecord) -> DialPlan {
+        let (attempt, since) = match &record.moved {
+            None => (1, record.stages.carrier_asked.unwrap_or_default()),
+            Some(moved) => (2, moved.at),
+        };
+        let token = self.join_key.mint(record.id, attempt, since + self.settings.join_within);
+        // Somebody who can still be brought to the model another way need not wait long for this one.
+        let failover = self.paths.failover().filter(|_| record.other_path.is_some());
         match record.path {
             Path::MediaStreams => DialPlan::Bridge { call: record.id, token },
             Path::Sip | Path::None => {
-                DialPlan::Provider { call: record.id, token, caller: record.caller.clone() }
+                let timeout_s = failover.map(|failover| failover.dial_timeout_s);
+                DialPlan::Provider { call: record.id, token, caller: record.caller.clone(), timeout_s }
             }
         }
     }
@@ -334,7 +353,7 @@ impl CallControl {
         let mut choice =
             admitted.map(|()| self.choose(caller.as_deref(), callee.as_deref(), headers.as_slice(), now));
         if let Ok(choice) = &mut choice {
-            self.way(choice, false);
+            self.way(choice, caller.as_deref().unwrap_or(delivery.call_id.as_str()), false);
         }
         let place = choice.as_mut().ok().and_then(|choice| self.take_place(choice));
         let call = Call::begin(Beginning {
@@ -346,11 +365,13 @@ impl CallControl {
             carrier: None,
             carrier_asked: None,
             vars: choice.as_ref().map(Choice::vars).unwrap_or_default(),
+            other_path: None,
+            avoided: None,
         });
         let beginnings = self.ask(&call.record, &mut choice, delivery.sip_headers.as_slice()).await;
         let message = self.offer(&call.record, delivery, JoinedBy::None, choice, beginnings, now);
         let id = call.record.id;
-        self.look_after(call, place);
+        self.look_after(call, Held { place, trial: None });
         (id, message)
     }
 
@@ -391,6 +412,7 @@ impl CallControl {
             sip_headers: delivery.sip_headers.as_slice().to_vec(),
             verdict,
             hooks: beginnings.hooks,
+            accept_within: self.accept_within(record),
         };
         let (mut message, done) = Message::durable(Event::Offered(Box::new(offer)), writes);
         message.plan = plan;
@@ -582,16 +604,19 @@ impl CallControl {
     }
 
     /// How the audio of an answered call will reach the model; a call without a way hears the apology.
-    fn way(&self, choice: &mut Choice, has_stream: bool) -> Path {
-        match choice {
-            Choice::Answer { .. } if self.settings.openai_sip => Path::Sip,
-            Choice::Answer { .. } if has_stream => Path::MediaStreams,
-            Choice::Answer { route, .. } => {
-                *choice = Choice::Apology { route: route.take() };
-                Path::None
-            }
-            _ => Path::None,
+    fn way(&self, choice: &mut Choice, caller: &str, has_stream: bool) -> Option<Way> {
+        let Choice::Answer { route, .. } = choice else { return None };
+        let way = self.paths.choose(&self.routes, route.as_deref(), caller, has_stream);
+        if way.is_none() {
+            *choice = Choice::Apology { route: route.take() };
         }
+        way
+    }
+
+    /// How long an accept may take, where a caller can be brought to the model another way.
+    pub(super) fn accept_within(&self, record: &CallRecord) -> Option<Duration> {
+        let failover = self.paths.failover().filter(|_| record.path == Path::Sip)?;
+        record.other_path.map(|_| failover.accept_within)
     }
 
     /// Takes the place that an answered call needs; without one the caller hears that we are busy.

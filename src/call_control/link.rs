@@ -75,6 +75,7 @@ pub(super) fn bridge(
     let (bridge, task) = Bridge::new(Parts {
         phone: caller.phone,
         stream: caller.stream,
+        said: caller.said,
         connector: control.sidebands.clone(),
         model: plan.session.model.clone(),
         session,

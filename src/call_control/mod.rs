@@ -2,15 +2,18 @@
 //!
 //! [`CallControl`] is what the doors talk to. `intake` decides about new calls; `runner` is the one
 //! task that owns a call and does what [`crate::call::Call::step`] says, over a `link` to the provider;
-//! `streams` lets the audio of bridged calls in; `registry` finds the runner
+//! `streams` lets the audio of bridged calls in; [`paths`] says which way a call goes, and `afterwards` what
+//! becomes of a caller when that is over; `registry` finds the runner
 //! of a call; `incoming` asks plugins before a call is accepted, `following` tells them what happens in
 //! it. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
 //! that nobody looks after any more is read back from the store when something late arrives for it.
 
+mod afterwards;
 mod following;
 mod incoming;
 mod intake;
 mod link;
+pub mod paths;
 mod registry;
 mod runner;
 mod streams;
@@ -24,6 +27,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 
 use crate::call::Call;
+use crate::call::record::Path;
 use crate::call::event::{CarrierEvent, Command, Event};
 use crate::call::usage::Prices;
 use crate::clock::{Clock, Entropy};
@@ -31,28 +35,40 @@ use crate::ids::{CallId, CallSid};
 use crate::metrics::Metrics;
 use crate::openai::{rest, sideband};
 use crate::phone::CallingCode;
-use crate::routing::Routes;
+use crate::routing::{Rollout, Routes};
 use crate::session::Session;
 use crate::store::{Alias, Store, StoreError, Write};
 use crate::tool::generation::Generations;
 use crate::wire::join_token::JoinKey;
 
+pub use afterwards::Next;
 pub use intake::{Asked, Delivery, DialPlan, Offered};
+use paths::{Failover, Features, NoSuchRoute, Paths, Trial};
 use registry::{Done, Handle, Mailbox, Message, Registry};
 use runner::Runner;
-pub use streams::{AfterStream, Stream, StreamRefusal};
+pub use streams::{Stream, StreamRefusal};
 
 /// The right of a call to be answered: one of `server.max_calls`.
 type Place = OwnedSemaphorePermit;
+
+/// What a call holds while it is looked after.
+#[derive(Default)]
+struct Held {
+    place: Option<Place>,
+    /// It will show whether its path works.
+    trial: Option<Trial>,
+}
 
 /// What call control needs to know.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// More calls at once are turned away as busy.
     pub calls_max: usize,
-    /// Whether calls are answered over SIP (`features.openai_sip`); else over a media stream, where the
-    /// carrier has such.
-    pub openai_sip: bool,
+    /// Which calls are answered over SIP (`features.openai_sip`), where their route does not say otherwise; the
+    /// others go over a media stream, where the carrier has such.
+    pub openai_sip: Rollout,
+    /// How a call whose path fails goes on over the other one; none: it does not.
+    pub failover: Option<Failover>,
     /// The data directory in which bridged calls are recorded (`features.recordings`); none: they are not.
     pub recordings: Option<PathBuf>,
     /// Whether calls without our token are taken: a bare SIP trunk towards the provider.
@@ -84,6 +100,7 @@ pub struct CallControl {
     registry: Arc<Registry>,
     deliveries: intake::Deliveries,
     runners: TaskTracker,
+    paths: Paths,
     /// A place for every call that may be answered at once; a call holds its own until it is over.
     places: Arc<Semaphore>,
 }
@@ -135,6 +152,11 @@ impl CallControl {
     pub fn new(parts: Parts) -> Arc<CallControl> {
         Arc::new(CallControl {
             places: Arc::new(Semaphore::new(parts.settings.calls_max.min(Semaphore::MAX_PERMITS))),
+            paths: Paths::new(
+                parts.settings.openai_sip,
+                parts.settings.failover.clone(),
+                Arc::clone(&parts.metrics),
+            ),
             settings: parts.settings,
             routes: parts.routes,
             sessions: parts.sessions,
@@ -166,6 +188,30 @@ impl CallControl {
     /// The tools.
     pub fn tools(&self) -> &Generations {
         &self.tools
+    }
+
+    /// How calls are sent over the paths now.
+    pub fn features(&self) -> Features {
+        self.paths.features(&self.routes)
+    }
+
+    /// The paths that are left alone now because they failed too often.
+    pub fn resting_paths(&self) -> Vec<Path> {
+        self.paths.resting()
+    }
+
+    /// Has the next calls of a route, or of all routes, go over SIP or not, until the gateway is restarted.
+    ///
+    /// # Errors
+    ///
+    /// There is no such route.
+    pub fn set_openai_sip(&self, route: Option<&str>, value: Rollout) -> Result<(), NoSuchRoute> {
+        self.paths.set(&self.routes, route, value)
+    }
+
+    /// Which calls go over SIP is again as the configuration says.
+    pub fn reset_openai_sip(&self) {
+        self.paths.reset();
     }
 
     /// How many calls are being looked after.
@@ -241,21 +287,21 @@ impl CallControl {
         let (handle, mailbox) = self.registry.enter(id);
         if let Some(mailbox) = mailbox {
             let record = self.store.call(id)?.ok_or(DeliverError::NoSuchCall(id))?;
-            self.spawn(Call::from_record(record), mailbox, None);
+            self.spawn(Call::from_record(record), mailbox, Held::default());
         }
         Ok(handle)
     }
 
     /// Starts the task of a new call.
-    fn look_after(self: &Arc<Self>, call: Call, place: Option<Place>) {
+    fn look_after(self: &Arc<Self>, call: Call, held: Held) {
         let (_, mailbox) = self.registry.enter(call.record.id);
         if let Some(mailbox) = mailbox {
-            self.spawn(call, mailbox, place);
+            self.spawn(call, mailbox, held);
         }
     }
 
-    fn spawn(self: &Arc<Self>, call: Call, mailbox: Mailbox, place: Option<Place>) {
-        self.runners.spawn(Runner::new(Arc::clone(self), call, mailbox, place).run());
+    fn spawn(self: &Arc<Self>, call: Call, mailbox: Mailbox, held: Held) {
+        self.runners.spawn(Runner::new(Arc::clone(self), call, mailbox, held).run());
     }
 }
 

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::runner::Plan;
 use crate::call::Event;
+use crate::call::record::Speaker;
 use crate::ids::CallId;
 use crate::media::phone::Phone;
 use crate::store::{StoreError, Write};
@@ -41,6 +42,8 @@ pub(super) struct Caller {
     pub phone: Phone,
     /// The stream on it.
     pub stream: StreamSid,
+    /// What was said before, where the call was moved here.
+    pub said: Vec<(Speaker, String)>,
 }
 
 /// Resolves once a message and what came of it are on disk.

@@ -20,7 +20,8 @@ use tokio_util::task::TaskTracker;
 use super::following::{Followers, History, WishBox, context_now, state_event, tell_ended};
 use super::link::{self, Link, LinkItem};
 use super::registry::{Caller, Mailbox, Message};
-use super::{CallControl, Place};
+use super::paths::Trial;
+use super::{CallControl, Held, Place};
 use crate::call::Call;
 use crate::call::event::{
     Action, AttachFailure, Event, Keep, ProviderEvent, StreamEvent, ToolCall, ToolFinished,
@@ -38,6 +39,8 @@ use crate::tool::hooks::{CallEvent, Hook};
 
 /// How long a call that is over is kept at hand for the carrier's last reports.
 const LINGER: Duration = Duration::from_secs(1);
+/// What the carrier is told of a call that goes on another way.
+const UNAVAILABLE: u16 = 503;
 /// A runner without a deadline looks again after this long; nothing depends on it.
 const LOOK_AGAIN: Duration = Duration::from_secs(3_600);
 
@@ -59,6 +62,7 @@ pub(super) struct Runner {
     call: Call,
     mailbox: Mailbox,
     place: Option<Place>,
+    trial: Option<Trial>,
     plan: Option<Arc<Plan>>,
     link: Option<Link>,
     caller: Option<Box<Caller>>,
@@ -112,13 +116,14 @@ struct Work {
 }
 
 impl Runner {
-    pub fn new(control: Arc<CallControl>, call: Call, mailbox: Mailbox, place: Option<Place>) -> Runner {
+    pub fn new(control: Arc<CallControl>, call: Call, mailbox: Mailbox, held: Held) -> Runner {
         control.metrics.call_began();
         Runner {
             control,
             call,
             mailbox,
-            place,
+            place: held.place,
+            trial: held.trial,
             plan: None,
             link: None,
             caller: None,
@@ -232,7 +237,7 @@ impl Runner {
         done: Option<oneshot::Sender<Result<(), StoreError>>>,
     ) {
         let was_over = self.call.is_over();
-        let state = self.call.record.state;
+        let (state, path) = (self.call.record.state, self.call.record.path);
         if matches!(event, Event::ToolFinished(_)) {
             // What a tool wanted while it ran comes before its answer.
             work.events.extend(std::iter::from_fn(|| self.wishes.waiting().map(Event::Wished)));
@@ -254,6 +259,12 @@ impl Runner {
             self.tell(&event);
         }
         self.commit(work.writes, work.tools, done).await;
+        if self.call.record.path != path {
+            self.on_moved();
+        }
+        if self.call.record.state == State::Live && state != State::Live {
+            self.path_worked();
+        }
         if self.call.is_over() && !was_over {
             self.on_over();
         }
@@ -305,8 +316,27 @@ impl Runner {
             }
             Action::RunTool { call } if self.may_repeat(&call) => self.run_tool(call),
             Action::RunTool { call } => work.tools.push(call),
+            Action::LetGo { provider_call } => self.let_go(provider_call),
             Action::Keep(keep) => self.keep(keep, work, now),
         }
+    }
+
+    /// Nothing of the old path goes on: what it was asked may still be on its way, and is not waited for.
+    fn let_go(&mut self, provider_call: Option<ProviderCallId>) {
+        self.link = None;
+        self.turn_away();
+        self.requests = JoinSet::new();
+        self.tools.abort_all();
+        if let Some(attaching) = self.attaching.take() {
+            attaching.abort();
+        }
+        let Some(call) = provider_call else { return };
+        let control = Arc::clone(&self.control);
+        self.control.runners.spawn(async move {
+            // The first where no accept has come to it, the second where one has.
+            told(&call, "reject", control.openai.reject(&call, UNAVAILABLE).await);
+            told(&call, "hang up", control.openai.hangup(&call).await);
+        });
     }
 
     /// What is asked of the provider where the audio passes through us: there is no call at the provider,
@@ -492,6 +522,26 @@ impl Runner {
         }
     }
 
+    /// The call goes on over the other path, which it will show to work or not.
+    fn on_moved(&mut self) {
+        let record = &self.call.record;
+        let Some(moved) = &record.moved else { return };
+        let (from, to, reason) = (moved.from.as_str(), record.path.as_str(), moved.reason.as_str());
+        let detail = moved.detail.as_deref();
+        tracing::warn!(call = %record.id, from, to, reason, detail, "a path failed: the call goes on over the other one");
+        self.control.metrics.call_moved(from, to, reason);
+        if let Some(trial) = self.trial.take() {
+            self.control.paths.failed(moved.from, trial);
+        }
+        self.trial = self.control.paths.moved_to(record.path);
+    }
+
+    fn path_worked(&mut self) {
+        if let Some(trial) = self.trial.take() {
+            self.control.paths.worked(self.call.record.path, trial);
+        }
+    }
+
     /// The call just ended: nothing of it goes on.
     fn on_over(&mut self) {
         self.tools.abort_all();
@@ -508,6 +558,11 @@ impl Runner {
         }
         self.turn_away();
         self.place = None;
+        let reason = self.call.record.ended.as_ref().map(|ended| ended.reason);
+        // Whoever left before it could be seen says nothing about the path.
+        if let Some(trial) = self.trial.take().filter(|_| reason.is_some_and(EndedReason::is_failure)) {
+            self.control.paths.failed(self.call.record.path, trial);
+        }
         if let Some(attaching) = self.attaching.take() {
             attaching.abort();
         }

@@ -1,18 +1,17 @@
-//! Media streams: which call a stream is let into, and what becomes of its caller afterwards.
+//! Media streams: which call a stream is let into.
 //!
 //! A stream is let in by the token that our TwiML gave along, once: for the caller's own leg, and for a call
-//! that waits for it. What the caller is told when the stream is over follows from how the call ended.
+//! that waits for it. A call that was moved here brings what was said before.
 
 use std::sync::Arc;
 
 use super::registry::{Caller, Message};
 use super::{CallControl, DeliverError};
-use crate::call::event::{CarrierEvent, Event, Offer};
-use crate::call::record::{CallRecord, EndedReason, JoinedBy, Path, State};
+use crate::call::event::{Event, Offer};
+use crate::call::record::{CallRecord, JoinedBy, Path, Speaker, State};
 use crate::ids::{CallId, CallSid, ProviderCallId, WebhookId};
 use crate::media::phone::Phone;
 use crate::media::reception::POLICY;
-use crate::routing::Target;
 use crate::wire::join_token::TokenRefusal;
 use crate::wire::media::StreamSid;
 
@@ -60,17 +59,6 @@ impl StreamRefusal {
     }
 }
 
-/// What becomes of a caller whose stream is over.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AfterStream {
-    /// The call was over for both sides.
-    HangUp,
-    /// It was not, or not as it should be.
-    Apology,
-    /// The caller is handed on.
-    Forward(Target),
-}
-
 impl CallControl {
     /// Lets a stream into the call it is for; the call is on disk when this returns. A stream that is
     /// refused is closed.
@@ -104,11 +92,23 @@ impl CallControl {
             sip_headers: Vec::new(),
             verdict,
             hooks: beginnings.hooks,
+            accept_within: None,
         };
         let (mut message, done) = Message::durable(Event::Offered(Box::new(offer)), Vec::new());
         message.plan = plan;
-        message.caller = Some(Box::new(Caller { phone: stream.phone, stream: stream.sid }));
+        let said = self.said_before(&record).await?;
+        message.caller = Some(Box::new(Caller { phone: stream.phone, stream: stream.sid, said }));
         Ok(self.deliver(joined, (message, done)).await?)
+    }
+
+    /// What was said before the call was moved here; all of it is on disk, for the carrier was answered after.
+    async fn said_before(&self, record: &CallRecord) -> Result<Vec<(Speaker, String)>, DeliverError> {
+        if record.moved.is_none() || record.counts.lines == 0 {
+            return Ok(Vec::new());
+        }
+        let detail = self.store.detail(record.id).await?;
+        let lines = detail.map(|detail| detail.lines).unwrap_or_default();
+        Ok(lines.into_iter().map(|line| (line.speaker, line.text)).collect())
     }
 
     fn awaiting(&self, id: CallId, call_sid: &CallSid) -> Result<CallRecord, StreamRefusal> {
@@ -121,44 +121,6 @@ impl CallControl {
             return Err(StreamRefusal::NotAwaited);
         }
         Ok(record)
-    }
-
-    /// The carrier asks what becomes of a caller whose stream is over.
-    ///
-    /// # Errors
-    ///
-    /// [`DeliverError`]; a call that is not known is one.
-    pub async fn stream_ended(
-        self: &Arc<Self>,
-        call: CallId,
-        caller_status: String,
-    ) -> Result<AfterStream, DeliverError> {
-        self.carrier_reported(call, CarrierEvent::StreamEnded { caller_status }).await?;
-        let record = self.store.call(call)?.ok_or(DeliverError::NoSuchCall(call))?;
-        Ok(after(&record))
-    }
-}
-
-fn after(record: &CallRecord) -> AfterStream {
-    let Some(ended) = &record.ended else { return AfterStream::Apology };
-    match ended.reason {
-        EndedReason::Transferred | EndedReason::Forwarded => {
-            let target = record.handed_to.as_deref().and_then(|target| Target::parse(target).ok());
-            target.map_or(AfterStream::Apology, AfterStream::Forward)
-        }
-        EndedReason::AssistantHangup
-        | EndedReason::CallerHangup
-        | EndedReason::CallerGone
-        | EndedReason::MaxDuration
-        | EndedReason::Operator
-        | EndedReason::Rejected => AfterStream::HangUp,
-        EndedReason::Apology
-        | EndedReason::Busy
-        | EndedReason::ProviderSilent
-        | EndedReason::AcceptFailed
-        | EndedReason::AttachFailed
-        | EndedReason::ProviderDropped
-        | EndedReason::LegFailed => AfterStream::Apology,
     }
 }
 

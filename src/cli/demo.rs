@@ -18,6 +18,7 @@ use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{self, Config, Environment};
 use crate::gateway::Gateway;
 use crate::http::{OPENAI_WEBHOOK, detail};
+use crate::routing::Rollout;
 use crate::sim::log::{Listener, WorldLog};
 use crate::sim::scenario::{Mismatch, Scenario, Seen, SeenLine, SeenToolCall};
 use crate::sim::world::{Options, Played, World};
@@ -99,7 +100,7 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
     .context("the simulated provider cannot listen")?;
     let own = scenario.config.as_ref().map(|config| beside(arguments.scenario.as_deref(), config));
     let mut config = load(own.as_deref().unwrap_or(path), &world, &scratch.0)?;
-    config.features.openai_sip = arguments.path != Some(Way::MediaStreams);
+    config.features.openai_sip = Rollout::from(arguments.path != Some(Way::MediaStreams));
     // One call of a few kilobytes is no danger to any disk.
     config.store.free_bytes_min = 0;
     if !arguments.json {

@@ -114,6 +114,12 @@ codes! {
     Error NOTHING_ANSWERS = "E0211", "nothing answers",
         "Without `[[routes]]` every call is answered with the only session. With no session there is nothing to \
          answer with, and with several it is not clear which one is meant: add a route.";
+    Error ROLLOUT = "E0212", "not a share of callers",
+        "`openai_sip` is `true` (all calls go over SIP), `false` (none) or a share such as \"25%\", which always holds the \
+         same callers and keeps them while it grows.";
+    Error FALLBACK = "E0213", "not something to fall back on",
+        "When all paths to a model have failed, a caller hears an apology (`\"apology\"`, or words of the route's own), is \
+         sent to a number, or leaves a message. A route's `fallback` says exactly one of these.";
     Error EXTENDS_ITSELF = "E0301", "a session extends itself",
         "`extends` names a session whose values are used where this one has none. Following `extends` must come to \
          an end.";

@@ -14,8 +14,9 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::call_control::paths::Failover;
 use crate::openai;
-use crate::routing::{Routes, Wildcard};
+use crate::routing::{Rollout, Routes, Wildcard};
 use crate::session::Session;
 use crate::store;
 use crate::tool::http as http_tool;
@@ -59,6 +60,8 @@ pub struct Config {
     pub twilio: Option<twilio::Settings>,
     /// What is switched on.
     pub features: Features,
+    /// When and how a path is given up for the other one.
+    pub failover: Failover,
     /// The data directory.
     pub store: store::Settings,
     /// Logs.
@@ -115,8 +118,10 @@ pub struct AdminSettings {
 /// `[features]`.
 #[derive(Clone, Debug)]
 pub struct Features {
-    /// Calls go to the provider over SIP; off, the gateway bridges the carrier's media stream.
-    pub openai_sip: bool,
+    /// Which calls go to the provider over SIP; for the others the gateway bridges the carrier's media stream.
+    pub openai_sip: Rollout,
+    /// A call whose path fails goes on over the other one.
+    pub failover: bool,
     /// Bridged calls are recorded.
     pub recordings: bool,
 }

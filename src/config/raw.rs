@@ -36,6 +36,7 @@ pub(super) struct Raw {
     pub(super) openai: OpenAi,
     pub(super) twilio: Twilio,
     pub(super) features: Features,
+    pub(super) failover: Failover,
     pub(super) store: Store,
     pub(super) telemetry: Telemetry,
     pub(super) sessions: BTreeMap<String, Session>,
@@ -102,8 +103,15 @@ tables! {
     }
 
     Features {
-        openai_sip: Flag,
+        openai_sip: Scalar,
+        failover: Flag,
         recordings: Flag,
+    }
+
+    Failover {
+        accept_within: String,
+        dial_timeout: String,
+        breaker: WordOr<Breaker>,
     }
 
     Store {
@@ -222,6 +230,21 @@ tables! {
         vars: BTreeMap<String, Scalar>,
         reject: Count,
         forward: String,
+        openai_sip: Scalar,
+        fallback: WordOr<Fallback>,
+    }
+
+    Fallback {
+        forward: String,
+        voicemail: Voicemail,
+        apology: Say,
+    }
+
+    Voicemail {
+        text: String,
+        language: String,
+        voice: String,
+        length: String,
     }
 
     Match {

@@ -1,4 +1,4 @@
-//! Media streams at the door: the upgrade to a WebSocket, and the question what comes after a stream.
+//! Media streams at the door: the upgrade to a WebSocket.
 //!
 //! The upgrade's signature is checked before it is answered; who the stream is for is asked before
 //! anything is opened for it. The WebSocket library of the server ends here: behind the door there are
@@ -13,14 +13,13 @@ use poem::http::StatusCode;
 use poem::web::websocket::{CloseCode, Message, WebSocket, WebSocketConfig, WebSocketStream};
 use poem::{FromRequest as _, IntoResponse as _, Request, Response};
 
-use super::twilio::{Refused, apology, call_of, document, forward, not_kept, proven, unreadable, verify};
+use super::twilio::{Refused, proven};
 use super::{Doors, TWILIO_AFTER_STREAM, TWILIO_MEDIA, answer};
-use crate::call_control::{AfterStream, DeliverError, Stream};
+use crate::call_control::Stream;
 use crate::ids::CallId;
 use crate::media::phone::{Frame, MESSAGE_BYTES_MAX, Socket};
 use crate::media::reception;
 use crate::wire::join_token;
-use crate::wire::twilio::StatusCallback;
 use crate::wire::twilio_signature::Content;
 use crate::wire::twiml::{self, Verb};
 
@@ -133,42 +132,6 @@ fn plain(stream: WebSocketStream) -> Socket {
         }))
     });
     Socket { inbound: Box::pin(inbound), outbound: Box::pin(outbound) }
-}
-
-/// `POST /twilio/after-stream`: the stream of a call is over, and its caller may still be there.
-pub(super) async fn after_stream(doors: Arc<Doors>, request: Request) -> Response {
-    let (verdict, response) = match answer_after_stream(&doors, request).await {
-        Ok(response) => ("taken", response),
-        Err(refused) => refused,
-    };
-    doors.control.metrics().webhook("twilio", verdict);
-    response
-}
-
-async fn answer_after_stream(doors: &Arc<Doors>, mut request: Request) -> Result<Response, Refused> {
-    let call = call_of(&request);
-    let verified = verify(doors, &mut request).await?;
-    let call = call?;
-    let status = StatusCallback::read(&verified.form).map_err(unreadable)?;
-    let after = match doors.control.stream_ended(call, status.status.as_str().to_owned()).await {
-        Ok(after) => after,
-        Err(DeliverError::NoSuchCall(call)) => {
-            tracing::warn!(%call, "the carrier asks what comes after the stream of a call that is not known");
-            return Err(("unknown_call", document(vec![Verb::Hangup])));
-        }
-        Err(error) => return Err(not_kept(error)),
-    };
-    Ok(document(match after {
-        AfterStream::HangUp => vec![Verb::Hangup],
-        AfterStream::Apology => apology(&verified.settings.apology),
-        AfterStream::Forward(target) => match forward(doors, verified.settings, &target, None) {
-            Ok(verbs) => verbs,
-            Err(error) => {
-                tracing::error!(%error, "a caller cannot be dialled on");
-                apology(&verified.settings.apology)
-            }
-        },
-    }))
 }
 
 /// The TwiML that opens the stream of a call, and asks us when it is over.

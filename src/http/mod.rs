@@ -5,7 +5,9 @@
 //! wants a token for everything that tells of calls.
 
 mod admin;
+mod afterwards;
 mod answer;
+mod features;
 mod media;
 mod openai;
 mod plugins;
@@ -23,6 +25,7 @@ use crate::phone::CallingCode;
 use crate::secret::Secret;
 
 pub use admin::{Page, detail};
+pub use features::{SetOpenAiSip, Value};
 pub use plugins::{ChangeView, LimitsView, PluginList, PluginView};
 
 /// Where the provider's webhook arrives.
@@ -40,6 +43,8 @@ pub const TWILIO_STATUS: &str = "/twilio/status";
 pub const TWILIO_MEDIA: &str = "/twilio/media";
 /// Where Twilio asks what to do when that stream is over.
 pub const TWILIO_AFTER_STREAM: &str = "/twilio/after-stream";
+/// Where Twilio asks what to do when a caller has left a message.
+pub const TWILIO_AFTER_VOICEMAIL: &str = "/twilio/after-voicemail";
 
 /// How long a request's body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
@@ -82,11 +87,12 @@ pub fn public(doors: &Arc<Doors>) -> impl Endpoint + use<> {
     Route::new()
         .at(OPENAI_WEBHOOK, post(door(doors, openai::call_incoming)))
         .at(TWILIO_VOICE, post(door(doors, twilio::voice)))
-        .at(TWILIO_DIAL_RESULT, post(door(doors, twilio::dial_result)))
+        .at(TWILIO_DIAL_RESULT, post(door(doors, afterwards::dial_result)))
         .at(TWILIO_REFER, post(door(doors, twilio::refer)))
         .at(TWILIO_STATUS, post(door(doors, twilio::status)))
         .at(TWILIO_MEDIA, get(door(doors, media::media)))
-        .at(TWILIO_AFTER_STREAM, post(door(doors, media::after_stream)))
+        .at(TWILIO_AFTER_STREAM, post(door(doors, afterwards::after_stream)))
+        .at(TWILIO_AFTER_VOICEMAIL, post(door(doors, afterwards::after_voicemail)))
         .map_to_response()
 }
 
@@ -99,6 +105,11 @@ pub fn admin(doors: &Arc<Doors>) -> impl Endpoint + use<> {
         .at("/api/v1/calls", get(door(doors, admin::calls)))
         .at("/api/v1/calls/:id", get(door(doors, admin::call)))
         .at("/api/v1/calls/:id/hangup", post(door(doors, admin::hang_up)))
+        .at("/api/v1/features", get(door(doors, features::show)))
+        .at(
+            "/api/v1/features/openai-sip",
+            post(door(doors, features::set)).delete(door(doors, features::reset)),
+        )
         .at("/api/v1/plugins", get(door(doors, plugins::list)))
         .map_to_response()
 }

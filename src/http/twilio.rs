@@ -18,7 +18,7 @@ use crate::twilio::{Say, Settings};
 use crate::wire::form::Form;
 use crate::wire::join_token;
 use crate::wire::sip_uri::{BadSipUri, SipUri, SipUriParts};
-use crate::wire::twilio::{DialResult, LegCallback, ReferRequest, StatusCallback, VoiceRequest};
+use crate::wire::twilio::{LegCallback, ReferRequest, StatusCallback, VoiceRequest};
 use crate::wire::twilio_signature::{self, Content, Signed};
 use crate::wire::twiml::{self, Dial, Noun, Verb};
 
@@ -41,12 +41,6 @@ pub(super) async fn voice(doors: Arc<Doors>, request: Request) -> Response {
     counted(&doors, answer)
 }
 
-/// `POST /twilio/dial-result`: the dial towards the provider is over.
-pub(super) async fn dial_result(doors: Arc<Doors>, request: Request) -> Response {
-    let answer = answer_dial_result(&doors, request).await;
-    counted(&doors, answer)
-}
-
 /// `POST /twilio/refer`: the provider hands the caller on.
 pub(super) async fn refer(doors: Arc<Doors>, request: Request) -> Response {
     let answer = answer_refer(&doors, request).await;
@@ -59,7 +53,7 @@ pub(super) async fn status(doors: Arc<Doors>, request: Request) -> Response {
     counted(&doors, answer)
 }
 
-fn counted(doors: &Doors, answer: Result<Response, Refused>) -> Response {
+pub(super) fn counted(doors: &Doors, answer: Result<Response, Refused>) -> Response {
     let (verdict, response) = match answer {
         Ok(response) => ("taken", response),
         Err(refused) => refused,
@@ -84,25 +78,6 @@ async fn answer_voice(doors: &Arc<Doors>, mut request: Request) -> Result<Respon
         ("not_kept", answer::status(StatusCode::SERVICE_UNAVAILABLE))
     })?;
     twiml_for(doors, settings, plan)
-}
-
-async fn answer_dial_result(doors: &Arc<Doors>, mut request: Request) -> Result<Response, Refused> {
-    let call = call_of(&request);
-    let Verified { form, .. } = verify(doors, &mut request).await?;
-    let call = call?;
-    let result = DialResult::read(&form).map_err(unreadable)?;
-    let event = CarrierEvent::DialEnded {
-        status: result.dial_status.as_str().to_owned(),
-        bridged: result.bridged,
-        leg_sid: result.leg_sid,
-        sip_code: result.sip_code,
-        sip_call_id: result.sip_call_id,
-        duration_s: result.leg_duration_s,
-        caller_status: result.call_status.as_str().to_owned(),
-    };
-    report(doors, call, event).await?;
-    // Whatever came of the dial, there is nothing more for this caller: the end of the document hangs up.
-    Ok(document(Vec::new()))
 }
 
 async fn answer_refer(doors: &Arc<Doors>, mut request: Request) -> Result<Response, Refused> {
@@ -227,9 +202,11 @@ fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 
 // === answering ===
 
-fn twiml_for(doors: &Doors, settings: &Settings, plan: DialPlan) -> Result<Response, Refused> {
+pub(super) fn twiml_for(doors: &Doors, settings: &Settings, plan: DialPlan) -> Result<Response, Refused> {
     let verbs = match plan {
-        DialPlan::Provider { call, token, caller } => dial_provider(doors, settings, call, &token, caller),
+        DialPlan::Provider { call, token, caller, timeout_s } => {
+            dial_provider(doors, settings, call, &token, caller, timeout_s)
+        }
         DialPlan::Bridge { call, token } => Ok(media::connect(doors, call, token)),
         DialPlan::Forward { call, target } => {
             forward(doors, settings, &target, Some(dial_result_url(doors, call)))
@@ -255,6 +232,7 @@ fn dial_provider(
     call: CallId,
     token: &str,
     caller: Option<String>,
+    timeout_s: Option<u32>,
 ) -> Result<Vec<Verb>, BadSipUri> {
     let openai = &doors.settings.openai;
     let uri = SipUri::new(SipUriParts {
@@ -266,6 +244,7 @@ fn dial_provider(
     })?;
     let public_url = &doors.settings.public_url;
     Ok(vec![Verb::Dial(Dial {
+        timeout_s: timeout_s.map_or(settings.dial.timeout_s, |most| settings.dial.timeout_s.min(most)),
         caller_id: caller.and_then(|caller| E164::parse(&caller, doors.settings.default_country).ok()),
         action: Some(dial_result_url(doors, call)),
         refer_url: Some(format!("{public_url}{TWILIO_REFER}?call={call}")),

@@ -28,6 +28,7 @@ use super::recorder::{Place, Recorder};
 use crate::call::event::{
     AcceptAnswer, AttachFailure, CommandId, Event, ProviderCommand, ProviderEvent, StreamEvent,
 };
+use crate::call::record::Speaker;
 use crate::clock::Clock;
 use crate::ids::{ProviderCallId, TurnId};
 use crate::openai::dialect;
@@ -65,6 +66,8 @@ pub struct Parts {
     pub phone: Phone,
     /// The stream's id.
     pub stream: StreamSid,
+    /// What was said before, on another path.
+    pub said: Vec<(Speaker, String)>,
     /// Opens the provider's end.
     pub connector: Connector,
     /// The model.
@@ -176,7 +179,7 @@ enum Flow {
 
 impl Task {
     fn new(parts: Parts, events: mpsc::Sender<Event>, commands: mpsc::Receiver<Command>) -> Task {
-        let Parts { phone, stream, connector, model, session, recording, clock } = parts;
+        let Parts { phone, stream, said, connector, model, session, recording, clock } = parts;
         let mut task = Task {
             phone,
             stream,
@@ -198,7 +201,7 @@ impl Task {
             is_cut: false,
             known: Known::default(),
             playback: Playback::default(),
-            history: History::default(),
+            history: History::of(said),
             running: None,
             caller_speaks: false,
             ring: Ring::default(),

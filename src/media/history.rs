@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use crate::call::record::Speaker;
 use crate::call::event::{ContextRole, ProviderCommand, ProviderEvent, TextMode, ToolCall};
 use crate::wire::realtime::ClientEvent;
 use crate::wire::realtime::client::{NewContent, NewItem};
@@ -39,6 +40,21 @@ enum Line {
 }
 
 impl History {
+    /// A conversation that was had elsewhere.
+    pub fn of(said: Vec<(Speaker, String)>) -> History {
+        let mut history = History::default();
+        for (speaker, text) in said {
+            let role = match speaker {
+                Speaker::Caller => "user",
+                Speaker::Assistant => "assistant",
+                // Which keys they were is kept nowhere.
+                Speaker::Keypad => continue,
+            };
+            history.push(Line::Message { role, item: String::new(), text: cut(&text).to_owned() });
+        }
+        history
+    }
+
     /// Claims that nothing was said.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty() && self.open_calls.is_empty()
@@ -194,6 +210,17 @@ mod tests {
             (Some("function_call"), Some("c2"))
         );
         assert_eq!(items.len(), 5);
+    }
+
+    #[test]
+    fn a_conversation_that_was_had_elsewhere_is_told_() {
+        let said = [(Speaker::Assistant, "はい"), (Speaker::Keypad, "••"), (Speaker::Caller, "もしもし")];
+        let mut history = History::of(said.map(|(speaker, text)| (speaker, text.to_owned())).into());
+        history.heard(&says("x", "ええ", TextMode::Final));
+        let texts: Vec<serde_json::Value> =
+            history.frames().iter().map(|frame| serde_json::from_str(frame).unwrap()).collect();
+        let texts: Vec<_> = texts.iter().map(|frame| frame["item"]["content"][0]["text"].clone()).collect();
+        assert_eq!(texts, ["はい", "もしもし", "ええ"]);
     }
 
     #[test]

@@ -10,12 +10,16 @@ use sha2::{Digest, Sha256};
 use crate::clock::Timestamp;
 
 mod action;
+mod fallback;
 mod hours;
 mod pattern;
+mod rollout;
 
 pub use action::{Action, BadTarget, RejectCode, RejectReason, Target};
+pub use fallback::{Fallback, Voicemail, Words};
 pub use hours::{BadHours, Days, Hours, Span, local_time};
 pub use pattern::{BadPattern, CallerPattern, NumberPattern, Wildcard};
+pub use rollout::{BadRollout, Rollout};
 
 /// What happens to a call that no route takes: it is turned away with 404.
 const NO_ROUTE: &Action = &Action::Reject(RejectCode::NOT_FOUND);
@@ -55,6 +59,10 @@ pub struct Route {
     pub when: Conditions,
     /// What is done with it.
     pub action: Action,
+    /// Which of its callers go over SIP; none: as for all routes.
+    pub openai_sip: Option<Rollout>,
+    /// What its callers get when all paths have failed.
+    pub fallback: Fallback,
 }
 
 /// What a call must look like. Every given condition must hold; an empty one always does.
@@ -86,6 +94,11 @@ impl Routes {
             Some(route) => Decision { route: Some(&route.name), action: &route.action },
             None => Decision { route: None, action: NO_ROUTE },
         }
+    }
+
+    /// The route of this name.
+    pub fn named(&self, name: &str) -> Option<&Route> {
+        self.0.iter().find(|route| route.name == name)
     }
 
     /// The routes in their order.
@@ -121,18 +134,23 @@ fn has_header(headers: &[(String, String)], name: &str, value: &Wildcard) -> boo
 
 /// Claims that the caller falls into the first `percent` of `route`.
 ///
-/// The same caller always falls on the same side of the same route, on every machine and after
-/// every restart: SHA-256 over the route's name, a zero byte and the number, of which the first
-/// four bytes are read as a fraction. All withheld callers count as one.
+/// The same caller always falls on the same side of the same route. All withheld callers count as one.
 fn takes_share(route: &str, caller: Option<&str>, percent: f64) -> bool {
+    drawn_percent(route, caller.unwrap_or("anonymous")) < percent
+}
+
+/// A number from 0 to below 100 that is drawn for a caller under this name, always the same on every
+/// machine and after every restart: SHA-256 over the name, a zero byte and the caller, of which the first
+/// four bytes are read as a fraction.
+fn drawn_percent(name: &str, caller: &str) -> f64 {
     let mut hash = Sha256::new();
-    hash.update(route.as_bytes());
+    hash.update(name.as_bytes());
     hash.update([0]);
-    hash.update(caller.unwrap_or("anonymous").as_bytes());
+    hash.update(caller.as_bytes());
     let digest: [u8; 32] = hash.finalize().into();
     // Four bytes are finer than any percentage a person writes, and exact in an f64.
     let drawn = u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]);
-    f64::from(drawn) * 100.0 / (f64::from(u32::MAX) + 1.0) < percent
+    f64::from(drawn) * 100.0 / (f64::from(u32::MAX) + 1.0)
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 //! A tool call always gets an answer that the model can speak about. What went wrong inside a tool is
 //! for the operator's log, never for the caller's ear: a trap is not shown verbatim.
 
-pub mod breaker;
 pub mod context;
 pub mod embedded;
 pub mod generation;

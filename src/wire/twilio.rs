@@ -250,6 +250,23 @@ impl DialResult {
     }
 }
 
+/// A `<Record>` is over, and something was recorded: the request to its `action` URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageLeft {
+    /// `CallSid`: the caller's leg.
+    pub call_sid: CallSid,
+    /// `RecordingDuration`: its length in seconds.
+    pub duration_s: u32,
+}
+
+impl MessageLeft {
+    /// Reads the request.
+    pub fn read(form: &Form) -> Result<MessageLeft, BadField> {
+        let duration_s = number(form, "RecordingDuration")?.ok_or(BadField::Missing("RecordingDuration"))?;
+        Ok(MessageLeft { call_sid: call_sid(form, "CallSid")?, duration_s })
+    }
+}
+
 /// The other end of a `<Dial>` sent REFER: the request to its `referUrl`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReferRequest {

@@ -26,6 +26,8 @@ pub enum Verb {
     Connect(Stream),
     /// `<Say>`: answers the call and speaks.
     Say(Say),
+    /// `<Record>`: answers the call and records what the caller says after a beep.
+    Record(Record),
     /// `<Pause>`: waits for so many seconds.
     Pause {
         /// `length`.
@@ -95,6 +97,17 @@ pub struct Say {
     pub voice: Option<String>,
 }
 
+/// `<Record>`: a message of the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// `action`: asked with POST what to do when a message was left. Without a message the next verb runs.
+    pub action: String,
+    /// `maxLength` in seconds.
+    pub length_s: u32,
+    /// `timeout`: so many seconds of silence end the message.
+    pub silence_s: u32,
+}
+
 /// What the caller of a refused call hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RejectReason {
@@ -125,6 +138,7 @@ impl Verb {
             Verb::Dial(dial) => dial.write(xml),
             Verb::Connect(stream) => xml.element("Connect", &[], |xml| stream.write(xml)),
             Verb::Say(say) => say.write(xml),
+            Verb::Record(record) => record.write(xml),
             Verb::Pause { length_s } => xml.empty("Pause", &[("length", Some(&length_s.to_string()))]),
             Verb::Redirect { url } => {
                 xml.element("Redirect", &[("method", Some("POST"))], |xml| xml.text(url))
@@ -178,6 +192,21 @@ impl Stream {
                 xml.empty("Parameter", &[("name", Some(name)), ("value", Some(value))]);
             }
         });
+    }
+}
+
+impl Record {
+    fn write(&self, xml: &mut Xml) {
+        let attributes = [
+            ("action", Some(self.action.as_str())),
+            ("method", Some("POST")),
+            ("maxLength", Some(&*self.length_s.to_string())),
+            ("timeout", Some(&*self.silence_s.to_string())),
+            ("playBeep", Some("true")),
+            // Trimmed silence would make a message's length differ from its file's.
+            ("trim", Some("do-not-trim")),
+        ];
+        xml.empty("Record", &attributes);
     }
 }
 

@@ -3,6 +3,7 @@
 //! Each function reads all of its table before it gives up, so that all problems are told at once:
 //! values are read into options first and put together at the end.
 
+mod failover;
 mod mcp;
 mod params;
 mod plugins;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use crate::routing::Rollout;
 use crate::tool::plugin;
 
 use super::codes::{self, Code, Severity};
@@ -88,10 +90,13 @@ impl Checker<'_> {
         let openai = self.openai(raw.openai);
         let twilio = if has_twilio { self.twilio(raw.twilio).map(Some) } else { Some(None) };
         let is_on = |flag: Option<Flag>| flag.is_some_and(|flag| flag.0);
+        let openai_sip = self.rollout(raw.features.openai_sip, &Place::of(&["features", "openai_sip"]));
         let features = Features {
-            openai_sip: is_on(raw.features.openai_sip),
+            openai_sip: openai_sip.unwrap_or(Rollout::NONE),
+            failover: is_on(raw.features.failover),
             recordings: is_on(raw.features.recordings),
         };
+        let failover = self.failover(raw.failover);
         let store = self.store(raw.store);
         let telemetry = self.telemetry(raw.telemetry);
         let plugin_places = self.plugin_places(&raw.plugins);
@@ -110,6 +115,7 @@ impl Checker<'_> {
             openai: openai?,
             twilio: twilio?,
             features,
+            failover: failover?,
             store: store?,
             telemetry: telemetry?,
             plugins: plugins?,

@@ -9,7 +9,7 @@ use crate::config::forms::WordOr;
 use crate::config::problem::Location;
 use crate::config::raw;
 use crate::secret::Secret;
-use crate::tool::breaker;
+use crate::breaker;
 use crate::tool::hooks::Hook;
 use crate::tool::outbound::{Pattern, normal_host};
 use crate::tool::plugin;
@@ -216,7 +216,7 @@ impl Checker<'_> {
         let failures = self.count(raw.failures, &place.key("failures"), 1..=1_000);
         let open_for = Duration::from_secs(1)..=Duration::from_secs(3_600);
         let open_for = self.span(raw.open_for, &place.key("open_for"), open_for);
-        Some(Some(breaker::Settings { failures: failures?, open_for: open_for? }))
+        Some(Some(breaker::Settings { failures: failures?, window: None, open_for: open_for? }))
     }
 
     fn plugin_limits(&mut self, raw: raw::PluginLimits, place: &Place) -> Option<plugin::Limits> {

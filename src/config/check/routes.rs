@@ -8,7 +8,7 @@ use crate::config::forms::texts;
 use crate::config::raw;
 use crate::config::suggest::did_you_mean;
 use crate::routing::{
-    Action, BadPattern, CallerPattern, Conditions, Days, Hours, NumberPattern, RejectCode, Route, Routes,
+    Action, BadPattern, CallerPattern, Conditions, Days, Fallback, Hours, NumberPattern, RejectCode, Route, Routes,
     Span, Target, Wildcard,
 };
 
@@ -77,8 +77,10 @@ impl Checker<'_> {
             if is_always && always.is_none() {
                 always = Some(name.clone());
             }
+            let openai_sip = self.rollout(raw.openai_sip.clone(), &place.key("openai_sip"));
+            let fallback = self.fallback(raw.fallback.clone(), &place.key("fallback")).unwrap_or_default();
             let action = self.action(raw, &name, &place, sessions);
-            routes.extend(action.map(|action| Route { name, when, action }));
+            routes.extend(action.map(|action| Route { name, when, action, openai_sip, fallback }));
         }
         if always.is_none() && !self.has_errors() {
             self.report(&codes::NO_CATCH_ALL, &place, "every route has conditions")
@@ -91,7 +93,13 @@ impl Checker<'_> {
     fn implied_route(&mut self, sessions: &BTreeMap<String, raw::Session>) -> Vec<Route> {
         if let (1, Some(session)) = (sessions.len(), sessions.keys().next()) {
             let action = Action::Answer { session: session.clone(), vars: BTreeMap::new() };
-            return vec![Route { name: IMPLIED.to_owned(), when: Conditions::default(), action }];
+            return vec![Route {
+                name: IMPLIED.to_owned(),
+                when: Conditions::default(),
+                action,
+                openai_sip: None,
+                fallback: Fallback::default(),
+            }];
         }
         if !self.document.is_tainted(&Place::default()) {
             let (message, help) = match sessions.len() {
@@ -124,6 +132,13 @@ impl Checker<'_> {
         sessions: &BTreeMap<String, raw::Session>,
     ) -> Option<Action> {
         let vars = texts(raw.vars);
+        let of_a_model = [("openai_sip", raw.openai_sip.is_some()), ("fallback", raw.fallback.is_some())];
+        if let (None, Some((key, _))) = (&raw.session, of_a_model.iter().find(|(_, is_set)| *is_set)) {
+            let message = format!("route `{name}` has `{key}`, but no model that could be reached or not");
+            self.report(&codes::ROUTE_ACTION, &place.key(key), message)
+                .help(format!("remove `{key}`, or answer with a `session`"));
+            return None;
+        }
         match (raw.session, raw.reject, raw.forward) {
             (Some(session), None, None) => {
                 self.known_session(&session, &format!("route `{name}`"), &place.key("session"), sessions)?;

@@ -18,7 +18,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
-use super::breaker::Breaker;
+use crate::breaker::Breaker;
 use super::context::CallContext;
 use super::outbound::{Client, FetchError, Request, Resolve, Response, Rules};
 use crate::call::record::ToolOutcomeKind;

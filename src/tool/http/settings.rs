@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::template::RequestTemplate;
 use crate::call::record::ToolOutcomeKind;
 use crate::call::terms::ToolTerms;
-use crate::tool::breaker;
+use crate::breaker;
 use crate::tool::outbound::Pattern;
 
 /// One `[tools.NAME]`.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::Failure;
 use crate::metrics::Metrics;
-use crate::tool::breaker::{self, Breaker};
+use crate::breaker::{self, Breaker};
 
 /// The health of one loaded version of a plugin. A new version begins healthy.
 pub(super) struct Health {

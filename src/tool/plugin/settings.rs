@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::secret::Secret;
-use crate::tool::breaker;
+use crate::breaker;
 use crate::tool::hooks::Hook;
 use crate::tool::outbound::Pattern;
 

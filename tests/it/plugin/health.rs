@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard::metrics::Metrics;
-use switchboard::tool::breaker;
+use switchboard::breaker;
 use switchboard::tool::plugin::{Failure, Host, HostSettings, NothingKept, Plugin, Settings};
 
 use super::{call, settings};
@@ -22,7 +22,7 @@ async fn plugin(breaker: Option<breaker::Settings>) -> (Plugin, Arc<Metrics>) {
 }
 
 fn after(failures: u32, open_for: Duration) -> Option<breaker::Settings> {
-    Some(breaker::Settings { failures, open_for })
+    Some(breaker::Settings { failures, window: None, open_for })
 }
 
 /// The value of a line of the metrics; 0 when it is not there.

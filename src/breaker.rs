@@ -2,9 +2,11 @@
 //! word at once and not after a timeout.
 //!
 //! After some failures in a row it opens; when its time is over, one trial is let through, and what comes of
-//! that closes it or opens it again. The time is an argument.
+//! that closes it or opens it again. Where tries are rare, a row counts only within a window: two failures
+//! a day apart say nothing. The time is an argument.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -14,6 +16,8 @@ use tokio::time::Instant;
 pub struct Settings {
     /// So many failures in a row open it.
     pub failures: u32,
+    /// All of them within this time; none: however far apart.
+    pub window: Option<Duration>,
     /// So long it stays open before a trial.
     pub open_for: Duration,
 }
@@ -27,8 +31,8 @@ pub struct Breaker {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// With so many failures in a row.
-    Closed(u32),
+    /// With so many failures in a row, the first of them then.
+    Closed(u32, Option<Instant>),
     /// Until then.
     Open(Instant),
     /// One trial is under way.
@@ -37,38 +41,38 @@ enum State {
 
 /// A try that was let through. Dropped without a verdict (the call ended meanwhile) it counts as nothing.
 #[derive(Debug)]
-pub struct Admission<'a> {
-    breaker: &'a Breaker,
+pub struct Admission<B: Deref<Target = Breaker>> {
+    breaker: B,
     is_trial: bool,
     /// When a trial that came to nothing may be repeated.
     admitted: Instant,
     is_decided: bool,
 }
 
+impl State {
+    const CLOSED: State = State::Closed(0, None);
+}
+
 impl Breaker {
     /// A closed breaker.
     pub fn new(settings: Settings) -> Breaker {
-        Breaker { settings, state: Mutex::new(State::Closed(0)) }
+        Breaker { settings, state: Mutex::new(State::CLOSED) }
     }
 
     /// Lets a try through; none while it is open, or while a trial is under way.
-    pub fn admit(&self, now: Instant) -> Option<Admission<'_>> {
-        let mut state = self.locked();
-        let is_trial = match *state {
-            State::Closed(_) => false,
-            State::Open(until) if now >= until => {
-                *state = State::Trying;
-                true
-            }
-            State::Open(_) | State::Trying => return None,
-        };
-        Some(Admission { breaker: self, is_trial, admitted: now, is_decided: false })
+    pub fn admit(&self, now: Instant) -> Option<Admission<&Breaker>> {
+        Admission::through(self, now)
+    }
+
+    /// The same for a try that outlives the call of this function.
+    pub fn admit_owned(self: &Arc<Self>, now: Instant) -> Option<Admission<Arc<Breaker>>> {
+        Admission::through(Arc::clone(self), now)
     }
 
     /// Claims that nothing is let through now.
     pub fn is_open(&self, now: Instant) -> bool {
         match *self.locked() {
-            State::Closed(_) => false,
+            State::Closed(..) => false,
             State::Open(until) => now < until,
             State::Trying => true,
         }
@@ -80,14 +84,29 @@ impl Breaker {
     }
 }
 
-impl Admission<'_> {
+impl<B: Deref<Target = Breaker>> Admission<B> {
+    fn through(breaker: B, now: Instant) -> Option<Admission<B>> {
+        let is_trial = {
+            let mut state = breaker.locked();
+            match *state {
+                State::Closed(..) => false,
+                State::Open(until) if now >= until => {
+                    *state = State::Trying;
+                    true
+                }
+                State::Open(_) | State::Trying => return None,
+            }
+        };
+        Some(Admission { breaker, is_trial, admitted: now, is_decided: false })
+    }
+
     /// It worked: the breaker is closed. Claims that it was open before.
     pub fn succeeded(mut self) -> bool {
         self.is_decided = true;
         let mut state = self.breaker.locked();
         // A try that began before the breaker opened says nothing about now.
-        if self.is_trial || matches!(*state, State::Closed(_)) {
-            *state = State::Closed(0);
+        if self.is_trial || matches!(*state, State::Closed(..)) {
+            *state = State::CLOSED;
         }
         self.is_trial
     }
@@ -98,21 +117,29 @@ impl Admission<'_> {
         let mut state = self.breaker.locked();
         let settings = self.breaker.settings;
         match *state {
-            State::Closed(before) if before + 1 < settings.failures => {
-                *state = State::Closed(before + 1);
-                false
+            State::Closed(before, first) => {
+                let is_in_window = |first: &Instant| {
+                    settings.window.is_none_or(|window| now.saturating_duration_since(*first) <= window)
+                };
+                let first = first.filter(is_in_window);
+                let failures = if first.is_some() { before + 1 } else { 1 };
+                let opens = failures >= settings.failures;
+                *state = match opens {
+                    true => State::Open(now + settings.open_for),
+                    false => State::Closed(failures, first.or(Some(now))),
+                };
+                opens
             }
-            State::Open(_) => false,
-            State::Trying if !self.is_trial => false,
-            State::Closed(_) | State::Trying => {
+            State::Trying if self.is_trial => {
                 *state = State::Open(now + settings.open_for);
                 true
             }
+            State::Open(_) | State::Trying => false,
         }
     }
 }
 
-impl Drop for Admission<'_> {
+impl<B: Deref<Target = Breaker>> Drop for Admission<B> {
     fn drop(&mut self) {
         if self.is_trial && !self.is_decided {
             *self.breaker.locked() = State::Open(self.admitted);
@@ -124,7 +151,7 @@ impl Drop for Admission<'_> {
 mod tests {
     use super::*;
 
-    const SETTINGS: Settings = Settings { failures: 3, open_for: Duration::from_secs(30) };
+    const SETTINGS: Settings = Settings { failures: 3, window: None, open_for: Duration::from_secs(30) };
 
     fn fail(breaker: &Breaker, now: Instant) -> bool {
         breaker.admit(now).expect("an admission").failed(now)
@@ -143,6 +170,25 @@ mod tests {
         assert!(breaker.admit(later).is_none(), "one trial at a time");
         assert!(trial.succeeded(), "it was open");
         assert!(breaker.admit(later).is_some() && !breaker.is_open(later));
+    }
+
+    #[test]
+    fn failures_that_are_far_apart_open_nothing() {
+        let window = Some(Duration::from_secs(60));
+        let (breaker, now) = (Breaker::new(Settings { window, ..SETTINGS }), Instant::now());
+        let at = |seconds| now + Duration::from_secs(seconds);
+        assert!(!fail(&breaker, at(0)) && !fail(&breaker, at(50)));
+        assert!(!fail(&breaker, at(61)), "the first of them does not count any more: a new row");
+        assert!(!fail(&breaker, at(62)));
+        assert!(fail(&breaker, at(63)));
+    }
+
+    #[test]
+    fn an_admission_can_outlive_who_asked() {
+        let breaker = Arc::new(Breaker::new(Settings { failures: 1, ..SETTINGS }));
+        let now = Instant::now();
+        let admission = breaker.admit_owned(now).expect("an admission");
+        assert!(admission.failed(now) && breaker.admit_owned(now).is_none());
     }
 
     #[test]

@@ -1,0 +1,111 @@
+//! What becomes of a caller when a way to the model is over: the other way, the route's fallback, or nothing.
+//!
+//! The carrier asks at the end of every dial and every stream. The answer follows from the record as it is
+//! kept once the question itself is: so the same question has the same answer, however often it comes.
+
+use std::sync::Arc;
+
+use super::intake::DialPlan;
+use super::{CallControl, DeliverError};
+use crate::call::event::{CarrierEvent, Event};
+use crate::call::record::{CallRecord, EndedReason, Path};
+use crate::ids::CallId;
+use crate::routing::{Fallback, Target};
+
+/// What the carrier shall do with a caller whose dial or stream is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The call was over for both sides.
+    HangUp,
+    /// The caller is handed on, as was wanted.
+    Forward(Target),
+    /// The call goes on another way.
+    GoOn(DialPlan),
+    /// No way to a model is left.
+    Fallback(Fallback),
+}
+
+impl CallControl {
+    /// The carrier asks what becomes of a caller now that a dial is over; durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`DeliverError`]; a call that is not known is one.
+    pub async fn dial_ended(self: &Arc<Self>, call: CallId, event: CarrierEvent) -> Result<Next, DeliverError> {
+        self.next(call, event, Path::Sip).await
+    }
+
+    /// The carrier asks what becomes of a caller whose stream is over; durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`DeliverError`]; a call that is not known is one.
+    pub async fn stream_ended(
+        self: &Arc<Self>,
+        call: CallId,
+        caller_status: String,
+    ) -> Result<Next, DeliverError> {
+        self.next(call, CarrierEvent::StreamEnded { caller_status }, Path::MediaStreams).await
+    }
+
+    /// A caller has left a message; durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`DeliverError`]; a call that is not known is one.
+    pub async fn message_left(self: &Arc<Self>, call: CallId, seconds: u32) -> Result<(), DeliverError> {
+        self.noted(call, "voicemail.left", format!("{seconds} s")).await
+    }
+
+    async fn next(
+        self: &Arc<Self>,
+        call: CallId,
+        event: CarrierEvent,
+        over: Path,
+    ) -> Result<Next, DeliverError> {
+        self.carrier_reported(call, event).await?;
+        let record = self.store.call(call)?.ok_or(DeliverError::NoSuchCall(call))?;
+        let next = self.after(&record, over);
+        if let Next::Fallback(fallback) = &next {
+            self.noted(call, "fallback", fallback.name().to_owned()).await?;
+        }
+        Ok(next)
+    }
+
+    async fn noted(
+        self: &Arc<Self>,
+        call: CallId,
+        kind: &'static str,
+        detail: String,
+    ) -> Result<(), DeliverError> {
+        let event = Event::Noted { kind, detail };
+        self.deliver(call, super::registry::Message::durable(event, Vec::new())).await
+    }
+
+    /// What follows from the record, now that the way over `over` is at its end.
+    fn after(&self, record: &CallRecord, over: Path) -> Next {
+        if record.carrier.as_ref().is_some_and(|carrier| carrier.is_over()) {
+            return Next::HangUp;
+        }
+        // Also when it is asked again and the other way is being gone, or is over by now.
+        if record.moved.as_ref().is_some_and(|moved| moved.from == over) {
+            return Next::GoOn(self.provider_plan(record));
+        }
+        match record.ended.as_ref().map(|ended| ended.reason) {
+            Some(EndedReason::Transferred | EndedReason::Forwarded) if over == Path::MediaStreams => {
+                let target = record.handed_to.as_deref().and_then(|target| Target::parse(target).ok());
+                target.map_or_else(|| Next::Fallback(self.fallback(record)), Next::Forward)
+            }
+            Some(EndedReason::Apology | EndedReason::Busy) => Next::Fallback(self.fallback(record)),
+            Some(reason) if reason.is_failure() => Next::Fallback(self.fallback(record)),
+            // A way that is over while the call is not: nothing is known that could be waited for.
+            None if over == Path::MediaStreams => Next::Fallback(self.fallback(record)),
+            _ => Next::HangUp,
+        }
+    }
+
+    fn fallback(&self, record: &CallRecord) -> Fallback {
+        let route = record.route.as_deref().and_then(|name| self.routes.named(name));
+        route.map(|route| route.fallback.clone()).unwrap_or_default()
+    }
+}

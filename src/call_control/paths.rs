@@ -1,0 +1,346 @@
+//! Which way a call goes: by the rollout of its route, unless that path fails for others just now.
+//!
+//! What is set at run time is kept in memory only: it holds for the next calls until it is taken back, and
+//! until the gateway is restarted with what the file says. A breaker for each path counts how calls fare:
+//! while it is open, new calls take the other path at once, and then one call is the trial. Where the other
+//! path fails too, a call goes the way it would have gone: it can only gain.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::breaker::{self, Breaker};
+use crate::call::record::Path;
+use crate::metrics::Metrics;
+use crate::routing::{Rollout, Routes};
+
+/// What is known of failover; a gateway without it leaves every call to its first path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failover {
+    /// How long the provider may take to answer an accept before the other path is taken.
+    pub accept_within: Duration,
+    /// `timeout` of a dial towards the provider while there is another path, in seconds.
+    pub dial_timeout_s: u32,
+    /// When a path is left alone; none: never.
+    pub breaker: Option<breaker::Settings>,
+}
+
+/// The way a call takes.
+#[derive(Debug)]
+pub(super) struct Way {
+    pub path: Path,
+    /// The path that is left should this one fail.
+    pub other: Option<Path>,
+    /// The path that was not taken, because it fails just now.
+    pub avoided: Option<Path>,
+    pub trial: Option<Trial>,
+}
+
+/// A call that will show whether its path works.
+pub(super) type Trial = breaker::Admission<Arc<Breaker>>;
+
+/// The ways there are.
+pub(super) struct Paths {
+    settings: Rollout,
+    failover: Option<Failover>,
+    set: Mutex<Set>,
+    sip: Option<Arc<Breaker>>,
+    media_streams: Option<Arc<Breaker>>,
+    metrics: Arc<Metrics>,
+}
+
+/// What was set at run time.
+#[derive(Default)]
+struct Set {
+    all: Option<Rollout>,
+    routes: BTreeMap<String, Rollout>,
+}
+
+/// There is no route of this name.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no route `{0}`")]
+pub struct NoSuchRoute(pub String);
+
+/// How calls are sent over the paths now; also what `GET /api/v1/features` gives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Features {
+    /// Calls over SIP, where a route does not say otherwise.
+    pub openai_sip: Feature,
+    /// Routes with a value of their own.
+    pub routes: BTreeMap<String, Feature>,
+    /// Whether a call whose path fails goes on over the other one.
+    pub failover: bool,
+    /// How the paths fare: `closed`, `open`, or `off`.
+    pub breakers: BTreeMap<String, String>,
+}
+
+/// A value, and where it is from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Feature {
+    /// `true`, `false` or a share such as `25%`.
+    pub value: String,
+    /// `file`, or `command` where it was set at run time.
+    pub from: String,
+}
+
+impl Feature {
+    fn new(value: Rollout, is_set: bool) -> Feature {
+        Feature { value: value.to_string(), from: if is_set { "command" } else { "file" }.to_owned() }
+    }
+}
+
+impl Paths {
+    pub fn new(settings: Rollout, failover: Option<Failover>, metrics: Arc<Metrics>) -> Paths {
+        let settings_of_breaker = failover.as_ref().and_then(|failover| failover.breaker);
+        let breaker = || settings_of_breaker.map(|settings| Arc::new(Breaker::new(settings)));
+        Paths { settings, set: Mutex::default(), sip: breaker(), media_streams: breaker(), failover, metrics }
+    }
+
+    /// How calls fail over, where they do.
+    pub fn failover(&self) -> Option<&Failover> {
+        self.failover.as_ref()
+    }
+
+    /// The way of a call that a model shall answer; none where there is none. `caller` is the caller's
+    /// number, or the call's own id where that is withheld. Without a stream there is only SIP.
+    pub fn choose(&self, routes: &Routes, route: Option<&str>, caller: &str, has_stream: bool) -> Option<Way> {
+        let rollout = self.rollout(routes, route);
+        let first = match rollout.takes(caller) {
+            true => Path::Sip,
+            false if has_stream => Path::MediaStreams,
+            false => return None,
+        };
+        let way = |path, other, avoided, trial| Some(Way { path, other, avoided, trial });
+        // Nobody goes over SIP where that is switched off, not even from a bridge that fails.
+        let has_other = has_stream && self.failover.is_some() && (first == Path::Sip || !rollout.is_none());
+        if !has_other {
+            return way(first, None, None, None);
+        }
+        let second = other(first);
+        let now = Instant::now();
+        match self.admit(first, now) {
+            Ok(trial) => way(first, Some(second).filter(|path| !self.is_open(*path, now)), None, trial),
+            Err(()) => match self.admit(second, now) {
+                Ok(trial) => way(second, None, Some(first), trial),
+                Err(()) => way(first, None, None, None),
+            },
+        }
+    }
+
+    /// A call was moved to this path, and will show whether it works.
+    pub fn moved_to(&self, path: Path) -> Option<Trial> {
+        self.admit(path, Instant::now()).ok().flatten()
+    }
+
+    /// The path of this trial works.
+    pub fn worked(&self, path: Path, trial: Trial) {
+        if trial.succeeded() {
+            tracing::info!(path = path.as_str(), "a path works again: new calls take it");
+            self.metrics.path_breaker(path.as_str(), false);
+        }
+    }
+
+    /// The path of this trial failed.
+    pub fn failed(&self, path: Path, trial: Trial) {
+        if trial.failed(Instant::now()) {
+            tracing::error!(
+                path = path.as_str(),
+                "a path failed too often: new calls take the other one, until `failover.breaker.open_for` is over and a call gets through"
+            );
+            self.metrics.path_breaker(path.as_str(), true);
+        }
+    }
+
+    /// The paths that are left alone now.
+    pub fn resting(&self) -> Vec<Path> {
+        let now = Instant::now();
+        [Path::Sip, Path::MediaStreams].into_iter().filter(|path| self.is_open(*path, now)).collect()
+    }
+
+    /// Has the next calls of a route, or of all routes, go over SIP or not.
+    ///
+    /// # Errors
+    ///
+    /// There is no such route.
+    pub fn set(&self, routes: &Routes, route: Option<&str>, value: Rollout) -> Result<(), NoSuchRoute> {
+        match route {
+            Some(name) if routes.named(name).is_none() => return Err(NoSuchRoute(name.to_owned())),
+            Some(name) => {
+                self.locked().routes.insert(name.to_owned(), value);
+            }
+            // Whoever sets it for all routes means all of them.
+            None => *self.locked() = Set { all: Some(value), routes: BTreeMap::new() },
+        }
+        let route = route.unwrap_or("all");
+        tracing::warn!(route, openai_sip = %value, "which path calls take was changed by a command");
+        Ok(())
+    }
+
+    /// Back to what the file says.
+    pub fn reset(&self) {
+        *self.locked() = Set::default();
+        tracing::warn!("which path calls take is again as the configuration says");
+    }
+
+    /// How calls are sent over the paths now.
+    pub fn features(&self, routes: &Routes) -> Features {
+        let (all, is_set) = {
+            let set = self.locked();
+            (set.all.unwrap_or(self.settings), set.all.is_some())
+        };
+        let own = routes.iter().filter_map(|route| {
+            let set = self.locked();
+            let command = set.routes.get(&route.name).copied();
+            let own = command.or(route.openai_sip.filter(|_| set.all.is_none()))?;
+            Some((route.name.clone(), Feature::new(own, command.is_some())))
+        });
+        let now = Instant::now();
+        let state = |path| match (self.breaker(path), self.is_open(path, now)) {
+            (None, _) => "off",
+            (Some(_), true) => "open",
+            (Some(_), false) => "closed",
+        };
+        Features {
+            openai_sip: Feature::new(all, is_set),
+            routes: own.collect(),
+            failover: self.failover.is_some(),
+            breakers: [Path::Sip, Path::MediaStreams]
+                .map(|path| (path.as_str().to_owned(), state(path).to_owned()))
+                .into(),
+        }
+    }
+
+    /// Set for the route, or for all; else the route's own, or that of the file.
+    fn rollout(&self, routes: &Routes, route: Option<&str>) -> Rollout {
+        let set = self.locked();
+        let own = || route.and_then(|name| routes.named(name)?.openai_sip);
+        let command = route.and_then(|name| set.routes.get(name)).copied().or(set.all);
+        command.or_else(own).unwrap_or(self.settings)
+    }
+
+    /// Lets a call through, with or without a breaker; an error while the path is left alone.
+    fn admit(&self, path: Path, now: Instant) -> Result<Option<Trial>, ()> {
+        match self.breaker(path) {
+            None => Ok(None),
+            Some(breaker) => breaker.admit_owned(now).map(Some).ok_or(()),
+        }
+    }
+
+    fn is_open(&self, path: Path, now: Instant) -> bool {
+        self.breaker(path).is_some_and(|breaker| breaker.is_open(now))
+    }
+
+    fn breaker(&self, path: Path) -> Option<&Arc<Breaker>> {
+        match path {
+            Path::Sip => self.sip.as_ref(),
+            Path::MediaStreams => self.media_streams.as_ref(),
+            Path::None => None,
+        }
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Set> {
+        // Each change is made whole, or not at all.
+        self.set.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn other(path: Path) -> Path {
+    match path {
+        Path::Sip => Path::MediaStreams,
+        _ => Path::Sip,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::routing::{Action, Conditions, Fallback, Route};
+
+    fn routes() -> Routes {
+        let route = |name: &str, openai_sip| Route {
+            name: name.to_owned(),
+            when: Conditions::default(),
+            action: Action::Answer { session: "s".to_owned(), vars: BTreeMap::new() },
+            openai_sip,
+            fallback: Fallback::default(),
+        };
+        Routes::new(vec![route("own", Some(Rollout::NONE)), route("plain", None)])
+    }
+
+    fn paths(rollout: Rollout) -> Paths {
+        let breaker = breaker::Settings { failures: 2, window: None, open_for: Duration::from_secs(30) };
+        let failover = Failover {
+            accept_within: Duration::from_secs(1),
+            dial_timeout_s: 5,
+            breaker: Some(breaker),
+        };
+        Paths::new(rollout, Some(failover), Arc::new(Metrics::new()))
+    }
+
+    fn way(paths: &Paths, route: &str) -> (Path, Option<Path>, Option<Path>) {
+        let way = paths.choose(&routes(), Some(route), "+819012345678", true).expect("a way");
+        (way.path, way.other, way.avoided)
+    }
+
+    fn fail(paths: &Paths, path: Path) {
+        let trial = paths.moved_to(path).expect("a trial");
+        paths.failed(path, trial);
+    }
+
+    const SIP: Path = Path::Sip;
+    const BRIDGE: Path = Path::MediaStreams;
+
+    #[test]
+    fn a_command_counts_more_than_a_route_and_a_route_more_than_the_file() {
+        let paths = paths(Rollout::ALL);
+        assert_eq!(way(&paths, "plain"), (SIP, Some(BRIDGE), None));
+        assert_eq!(way(&paths, "own"), (BRIDGE, None, None), "switched off: there is no way back to it");
+        paths.set(&routes(), Some("own"), Rollout::ALL).unwrap();
+        assert_eq!(way(&paths, "own").0, SIP);
+        paths.set(&routes(), None, Rollout::NONE).unwrap();
+        assert_eq!((way(&paths, "own").0, way(&paths, "plain").0), (BRIDGE, BRIDGE));
+        let features = paths.features(&routes());
+        assert_eq!((features.openai_sip.value.as_str(), features.openai_sip.from.as_str()), ("false", "command"));
+        assert!(features.routes.is_empty(), "all means all: {features:?}");
+        paths.reset();
+        assert_eq!((way(&paths, "own").0, way(&paths, "plain").0), (BRIDGE, SIP));
+        let unknown = paths.set(&routes(), Some("nobody"), Rollout::ALL);
+        assert_eq!(unknown, Err(NoSuchRoute("nobody".to_owned())));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_path_that_fails_is_left_alone_until_a_trial_gets_through() {
+        let paths = paths(Rollout::ALL);
+        fail(&paths, SIP);
+        assert_eq!(way(&paths, "plain"), (SIP, Some(BRIDGE), None));
+        fail(&paths, SIP);
+        assert_eq!(way(&paths, "plain"), (BRIDGE, None, Some(SIP)));
+        assert_eq!(paths.resting(), [SIP]);
+        tokio::time::advance(Duration::from_secs(30)).await;
+        let trial = paths.choose(&routes(), Some("plain"), "+819012345678", true).expect("a way");
+        assert_eq!(trial.path, SIP);
+        assert_eq!(way(&paths, "plain").0, BRIDGE, "one trial at a time");
+        paths.worked(SIP, trial.trial.expect("a trial"));
+        assert_eq!(way(&paths, "plain"), (SIP, Some(BRIDGE), None));
+    }
+
+    #[test]
+    fn where_both_paths_fail_a_call_goes_its_own_way() {
+        let paths = paths(Rollout::ALL);
+        for path in [SIP, SIP, BRIDGE, BRIDGE] {
+            fail(&paths, path);
+        }
+        assert_eq!(way(&paths, "plain"), (SIP, None, None));
+        assert_eq!(paths.features(&routes()).breakers["media-streams"], "open");
+    }
+
+    #[test]
+    fn a_call_without_a_stream_goes_over_sip_or_not_at_all() {
+        let way = |rollout| paths(rollout).choose(&routes(), Some("plain"), "+819012345678", false);
+        assert!(way(Rollout::NONE).is_none());
+        assert_eq!(way(Rollout::ALL).map(|way| (way.path, way.other)), Some((SIP, None)));
+    }
+}
