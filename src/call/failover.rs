@@ -89,7 +89,7 @@ impl Call {
 
     /// Claims that the call was moved after something had been said.
     pub(super) fn is_taken_up_again(&self) -> bool {
-        self.record.moved.is_some() && self.record.counts.lines > 0
+        self.record.moved.is_some() && self.record.heard.is_anybody()
     }
 
     fn move_to(&mut self, path: Path, reason: EndedReason, detail: Option<String>, now: Timestamp) {

@@ -101,6 +101,13 @@ pub struct Heard {
     pub assistant: bool,
 }
 
+impl Heard {
+    /// Claims that somebody was.
+    pub fn is_anybody(self) -> bool {
+        self.caller || self.assistant
+    }
+}
+
 /// A recording of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recording {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::incoming::{Beginnings, context_of};
 use super::paths::Way;
@@ -606,7 +607,7 @@ impl CallControl {
     /// How the audio of an answered call will reach the model; a call without a way hears the apology.
     fn way(&self, choice: &mut Choice, caller: &str, has_stream: bool) -> Option<Way> {
         let Choice::Answer { route, .. } = choice else { return None };
-        let way = self.paths.choose(&self.routes, route.as_deref(), caller, has_stream);
+        let way = self.paths.choose(&self.routes, route.as_deref(), caller, has_stream, Instant::now());
         if way.is_none() {
             *choice = Choice::Apology { route: route.take() };
         }

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::call::Call;
@@ -192,12 +193,12 @@ impl CallControl {
 
     /// How calls are sent over the paths now.
     pub fn features(&self) -> Features {
-        self.paths.features(&self.routes)
+        self.paths.features(&self.routes, Instant::now())
     }
 
     /// The paths that are left alone now because they failed too often.
     pub fn resting_paths(&self) -> Vec<Path> {
-        self.paths.resting()
+        self.paths.resting(Instant::now())
     }
 
     /// Has the next calls of a route, or of all routes, go over SIP or not, until the gateway is restarted.

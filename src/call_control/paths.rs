@@ -106,7 +106,14 @@ impl Paths {
 
     /// The way of a call that a model shall answer; none where there is none. `caller` is the caller's
     /// number, or the call's own id where that is withheld. Without a stream there is only SIP.
-    pub fn choose(&self, routes: &Routes, route: Option<&str>, caller: &str, has_stream: bool) -> Option<Way> {
+    pub fn choose(
+        &self,
+        routes: &Routes,
+        route: Option<&str>,
+        caller: &str,
+        has_stream: bool,
+        now: Instant,
+    ) -> Option<Way> {
         let rollout = self.rollout(routes, route);
         let first = match rollout.takes(caller) {
             true => Path::Sip,
@@ -120,7 +127,6 @@ impl Paths {
             return way(first, None, None, None);
         }
         let second = other(first);
-        let now = Instant::now();
         match self.admit(first, now) {
             Ok(trial) => way(first, Some(second).filter(|path| !self.is_open(*path, now)), None, trial),
             Err(()) => match self.admit(second, now) {
@@ -131,8 +137,8 @@ impl Paths {
     }
 
     /// A call was moved to this path, and will show whether it works.
-    pub fn moved_to(&self, path: Path) -> Option<Trial> {
-        self.admit(path, Instant::now()).ok().flatten()
+    pub fn moved_to(&self, path: Path, now: Instant) -> Option<Trial> {
+        self.admit(path, now).ok().flatten()
     }
 
     /// The path of this trial works.
@@ -144,8 +150,8 @@ impl Paths {
     }
 
     /// The path of this trial failed.
-    pub fn failed(&self, path: Path, trial: Trial) {
-        if trial.failed(Instant::now()) {
+    pub fn failed(&self, path: Path, trial: Trial, now: Instant) {
+        if trial.failed(now) {
             tracing::error!(
                 path = path.as_str(),
                 "a path failed too often: new calls take the other one, until `failover.breaker.open_for` is over and a call gets through"
@@ -155,8 +161,7 @@ impl Paths {
     }
 
     /// The paths that are left alone now.
-    pub fn resting(&self) -> Vec<Path> {
-        let now = Instant::now();
+    pub fn resting(&self, now: Instant) -> Vec<Path> {
         [Path::Sip, Path::MediaStreams].into_iter().filter(|path| self.is_open(*path, now)).collect()
     }
 
@@ -186,7 +191,7 @@ impl Paths {
     }
 
     /// How calls are sent over the paths now.
-    pub fn features(&self, routes: &Routes) -> Features {
+    pub fn features(&self, routes: &Routes, now: Instant) -> Features {
         let (all, is_set) = {
             let set = self.locked();
             (set.all.unwrap_or(self.settings), set.all.is_some())
@@ -197,7 +202,6 @@ impl Paths {
             let own = command.or(route.openai_sip.filter(|_| set.all.is_none()))?;
             Some((route.name.clone(), Feature::new(own, command.is_some())))
         });
-        let now = Instant::now();
         let state = |path| match (self.breaker(path), self.is_open(path, now)) {
             (None, _) => "off",
             (Some(_), true) => "open",
@@ -280,14 +284,19 @@ mod tests {
         Paths::new(rollout, Some(failover), Arc::new(Metrics::new()))
     }
 
+    fn way_at(paths: &Paths, route: &str, now: Instant) -> Way {
+        paths.choose(&routes(), Some(route), "+819012345678", true, now).expect("a way")
+    }
+
     fn way(paths: &Paths, route: &str) -> (Path, Option<Path>, Option<Path>) {
-        let way = paths.choose(&routes(), Some(route), "+819012345678", true).expect("a way");
+        let way = way_at(paths, route, Instant::now());
         (way.path, way.other, way.avoided)
     }
 
     fn fail(paths: &Paths, path: Path) {
-        let trial = paths.moved_to(path).expect("a trial");
-        paths.failed(path, trial);
+        let now = Instant::now();
+        let trial = paths.moved_to(path, now).expect("a trial");
+        paths.failed(path, trial, now);
     }
 
     const SIP: Path = Path::Sip;
@@ -302,7 +311,7 @@ mod tests {
         assert_eq!(way(&paths, "own").0, SIP);
         paths.set(&routes(), None, Rollout::NONE).unwrap();
         assert_eq!((way(&paths, "own").0, way(&paths, "plain").0), (BRIDGE, BRIDGE));
-        let features = paths.features(&routes());
+        let features = paths.features(&routes(), Instant::now());
         assert_eq!((features.openai_sip.value.as_str(), features.openai_sip.from.as_str()), ("false", "command"));
         assert!(features.routes.is_empty(), "all means all: {features:?}");
         paths.reset();
@@ -311,18 +320,18 @@ mod tests {
         assert_eq!(unknown, Err(NoSuchRoute("nobody".to_owned())));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_path_that_fails_is_left_alone_until_a_trial_gets_through() {
+    #[test]
+    fn a_path_that_fails_is_left_alone_until_a_trial_gets_through() {
         let paths = paths(Rollout::ALL);
         fail(&paths, SIP);
         assert_eq!(way(&paths, "plain"), (SIP, Some(BRIDGE), None));
         fail(&paths, SIP);
         assert_eq!(way(&paths, "plain"), (BRIDGE, None, Some(SIP)));
-        assert_eq!(paths.resting(), [SIP]);
-        tokio::time::advance(Duration::from_secs(30)).await;
-        let trial = paths.choose(&routes(), Some("plain"), "+819012345678", true).expect("a way");
+        assert_eq!(paths.resting(Instant::now()), [SIP]);
+        let later = Instant::now() + Duration::from_secs(30);
+        let trial = way_at(&paths, "plain", later);
         assert_eq!(trial.path, SIP);
-        assert_eq!(way(&paths, "plain").0, BRIDGE, "one trial at a time");
+        assert_eq!(way_at(&paths, "plain", later).path, BRIDGE, "one trial at a time");
         paths.worked(SIP, trial.trial.expect("a trial"));
         assert_eq!(way(&paths, "plain"), (SIP, Some(BRIDGE), None));
     }
@@ -334,12 +343,14 @@ mod tests {
             fail(&paths, path);
         }
         assert_eq!(way(&paths, "plain"), (SIP, None, None));
-        assert_eq!(paths.features(&routes()).breakers["media-streams"], "open");
+        assert_eq!(paths.features(&routes(), Instant::now()).breakers["media-streams"], "open");
     }
 
     #[test]
     fn a_call_without_a_stream_goes_over_sip_or_not_at_all() {
-        let way = |rollout| paths(rollout).choose(&routes(), Some("plain"), "+819012345678", false);
+        let way = |rollout| {
+            paths(rollout).choose(&routes(), Some("plain"), "+819012345678", false, Instant::now())
+        };
         assert!(way(Rollout::NONE).is_none());
         assert_eq!(way(Rollout::ALL).map(|way| (way.path, way.other)), Some((SIP, None)));
     }

@@ -15,6 +15,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::following::{Followers, History, WishBox, context_now, state_event, tell_ended};
@@ -531,9 +532,9 @@ impl Runner {
         tracing::warn!(call = %record.id, from, to, reason, detail, "a path failed: the call goes on over the other one");
         self.control.metrics.call_moved(from, to, reason);
         if let Some(trial) = self.trial.take() {
-            self.control.paths.failed(moved.from, trial);
+            self.control.paths.failed(moved.from, trial, Instant::now());
         }
-        self.trial = self.control.paths.moved_to(record.path);
+        self.trial = self.control.paths.moved_to(record.path, Instant::now());
     }
 
     fn path_worked(&mut self) {
@@ -561,7 +562,7 @@ impl Runner {
         let reason = self.call.record.ended.as_ref().map(|ended| ended.reason);
         // Whoever left before it could be seen says nothing about the path.
         if let Some(trial) = self.trial.take().filter(|_| reason.is_some_and(EndedReason::is_failure)) {
-            self.control.paths.failed(self.call.record.path, trial);
+            self.control.paths.failed(self.call.record.path, trial, Instant::now());
         }
         if let Some(attaching) = self.attaching.take() {
             attaching.abort();

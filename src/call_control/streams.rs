@@ -103,7 +103,7 @@ impl CallControl {
 
     /// What was said before the call was moved here; all of it is on disk, for the carrier was answered after.
     async fn said_before(&self, record: &CallRecord) -> Result<Vec<(Speaker, String)>, DeliverError> {
-        if record.moved.is_none() || record.counts.lines == 0 {
+        if record.moved.is_none() || !record.heard.is_anybody() {
             return Ok(Vec::new());
         }
         let detail = self.store.detail(record.id).await?;

@@ -12,7 +12,8 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use serde_json::json;
 
-use super::{Failure, view};
+use super::scratch::Scratch;
+use super::{Failure, failures, print, view};
 use crate::call::record::CallDetail;
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{self, Config, Environment};
@@ -20,7 +21,7 @@ use crate::gateway::Gateway;
 use crate::http::{OPENAI_WEBHOOK, detail};
 use crate::routing::Rollout;
 use crate::sim::log::{Listener, WorldLog};
-use crate::sim::scenario::{Mismatch, Scenario, Seen, SeenLine, SeenToolCall};
+use crate::sim::scenario::{FirstPath, Mismatch, Scenario, Seen, SeenLine, SeenToolCall};
 use crate::sim::world::{Options, Played, World};
 use crate::store::CallQuery;
 
@@ -40,9 +41,12 @@ pub(super) struct Arguments {
     /// Simulated seconds per second, instead of the scenario's.
     #[arg(long)]
     speed: Option<f64>,
-    /// How the caller's audio reaches the model, instead of over SIP.
+    /// How the caller's audio reaches the model first, instead of the scenario's path.
     #[arg(long, value_name = "PATH", value_enum)]
     path: Option<Way>,
+    /// Play every failure of the SIP leg instead, and print what the caller was left with.
+    #[arg(long, conflicts_with_all = ["scenario", "path", "json"])]
+    failures: bool,
     /// Print the exchanges and the stored call as JSON.
     #[arg(long)]
     json: bool,
@@ -57,32 +61,30 @@ enum Way {
     MediaStreams,
 }
 
-/// A folder that is removed with everything in it.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> std::io::Result<Scratch> {
-        let name = format!("switchboard-demo-{}-{}", std::process::id(), SystemClock.now().as_micros());
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path)?;
-        Ok(Scratch(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left in the system's temporary folder harms nobody.
-        let _ = std::fs::remove_dir_all(&self.0);
+impl Way {
+    fn name(self) -> &'static str {
+        match self {
+            Way::Sip => "sip",
+            Way::MediaStreams => "media-streams",
+        }
     }
 }
 
 pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure> {
+    if arguments.failures {
+        return play_failures(arguments.speed.unwrap_or(1.0)).await;
+    }
     let mut scenario = match &arguments.scenario {
         Some(path) => Scenario::load(path)?,
         None => Scenario::parse(SCENARIO, "japanese-customer-lookup.toml")?,
     };
-    if let Some(Way::MediaStreams) = arguments.path {
-        scenario.expect = scenario.expect.over("media-streams");
+    let own = match scenario.path {
+        FirstPath::Sip => Way::Sip,
+        FirstPath::MediaStreams => Way::MediaStreams,
+    };
+    let way = arguments.path.unwrap_or(own);
+    if way != own {
+        scenario.expect = scenario.expect.over(way.name());
     }
     let scratch = Scratch::new().context("a temporary folder cannot be made")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -99,8 +101,8 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
     .await
     .context("the simulated provider cannot listen")?;
     let own = scenario.config.as_ref().map(|config| beside(arguments.scenario.as_deref(), config));
-    let mut config = load(own.as_deref().unwrap_or(path), &world, &scratch.0)?;
-    config.features.openai_sip = Rollout::from(arguments.path != Some(Way::MediaStreams));
+    let mut config = load(own.as_deref().unwrap_or(path), &world, scratch.path())?;
+    config.features.openai_sip = Rollout::from(way == Way::Sip);
     // One call of a few kilobytes is no danger to any disk.
     config.store.free_bytes_min = 0;
     if !arguments.json {
@@ -119,6 +121,21 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
         println!("\n{}", view::detail(&kept));
     }
     verdict(&scenario, &mismatches)
+}
+
+/// One after the other: each takes as long as its caller waits.
+async fn play_failures(speed: f64) -> Result<(), Failure> {
+    print(failures::HEAD)?;
+    let mut lost = 0;
+    for failure in failures::ALL {
+        let outcome = failure.play(speed).await?;
+        lost += usize::from(!outcome.is_saved);
+        print(&failures::row(failure, &outcome))?;
+    }
+    match lost {
+        0 => Ok(()),
+        lost => Err(anyhow!("{lost} callers were lost").into()),
+    }
 }
 
 /// A path that a scenario names, which is relative to the scenario's own folder.

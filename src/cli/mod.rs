@@ -6,10 +6,13 @@
 mod calls;
 mod check;
 mod demo;
+pub mod failures;
+mod features;
 mod load;
 mod logging;
 pub mod plugin;
 mod report;
+mod scratch;
 mod serve;
 mod source;
 mod tools;
@@ -48,6 +51,8 @@ enum Command {
     Plugin(plugin::Arguments),
     /// Sum up what was kept.
     Report(report::Arguments),
+    /// Look at which path calls take, and change it in the running gateway.
+    Features(features::Arguments),
     /// Look at the tools that models can call, and try one.
     Tools(tools::Arguments),
     /// Play many simulated calls at once against `serve` in a process of its own, and print times.
@@ -102,6 +107,7 @@ pub fn main() -> ExitCode {
             Command::Plugin(arguments) => plugin::run(&cli.config, arguments).await,
             Command::Report(arguments) => report::run(&cli.config, arguments).await,
             Command::Calls(arguments) => calls::run(&cli.config, arguments).await,
+            Command::Features(arguments) => features::run(&cli.config, arguments).await,
             Command::Tools(arguments) => tools::run(&cli.config, arguments).await,
         }
     });

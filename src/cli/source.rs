@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::Failure;
@@ -32,6 +32,35 @@ impl Source {
             Ok((store, _)) => Ok(Source::Store(store)),
             Err(OpenError::InUse { .. }) => Ok(Source::gateway(config)?),
             Err(error) => Err(Failure::Unavailable(error.into())),
+        }
+    }
+
+    /// The running gateway, and nothing else.
+    pub fn of_gateway(config: &Config) -> Result<Source, Failure> {
+        Source::gateway(config).map_err(Failure::Unavailable)
+    }
+
+    /// Asks something of the running gateway, below `/api/v1`.
+    pub async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<T, Failure> {
+        let Source::Gateway { base, token, client } = self else {
+            return Err(Failure::Unavailable(anyhow!("no gateway runs here")));
+        };
+        let mut request = client.request(method, format!("{base}{path}")).bearer_auth(token);
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body);
+        }
+        let response = request.send().await;
+        let response = response
+            .with_context(|| format!("nobody answers at {base}: does `serve` run with this configuration?"))
+            .map_err(Failure::Unavailable)?;
+        match response.status() {
+            status if status.is_success() => Ok(response.json().await?),
+            status => Err(anyhow!("the gateway answered {status}: {}", response.text().await?.trim()).into()),
         }
     }
 

@@ -84,6 +84,7 @@ pub fn detail(detail: &CallDetail) -> String {
         call.session.as_deref().unwrap_or("none")
     );
     write_sides(&mut text, call);
+    write_path(&mut text, call);
     write_stages(&mut text, &call.stages);
     write_conversation(&mut text, detail);
     write_usage(&mut text, detail);
@@ -118,6 +119,22 @@ fn write_sides(text: &mut String, call: &CallRecord) {
             provider.call_id,
             provider.model.as_deref().unwrap_or("no model"),
         );
+    }
+}
+
+/// The path of the call, where there is more to say of it than its name.
+fn write_path(text: &mut String, call: &CallRecord) {
+    if let Some(moved) = &call.moved {
+        let why = moved.detail.as_deref().map(|why| format!(" ({})", printable(why))).unwrap_or_default();
+        let spoke = moved.spoke_again.map(|at| millis(at.since(moved.at)));
+        let spoke = spoke.map_or("the assistant never spoke again".to_owned(), |after| {
+            format!("the assistant spoke {after} later")
+        });
+        let (from, to) = (moved.from.as_str(), call.path.as_str());
+        let _ = writeln!(text, "  path       {from} → {to}: {}{why}, {spoke}", moved.reason.as_str());
+    } else if let Some(avoided) = call.avoided {
+        let (path, avoided) = (call.path.as_str(), avoided.as_str());
+        let _ = writeln!(text, "  path       {path}, because {avoided} failed too often just before");
     }
 }
 

@@ -20,6 +20,14 @@ pub struct ProviderFaults {
     pub webhook_forged: bool,
     /// Another product's webhook for the same call is sent as well.
     pub webhook_other_family: bool,
+    /// The INVITE gets this final answer at once, and no webhook is sent.
+    pub leg_status: Option<u16>,
+    /// The INVITE gets no answer at all: no TCP, no TLS, no name.
+    pub leg_unreachable: bool,
+    /// A call that was accepted gets this final answer in place of 200.
+    pub leg_status_after_accept: Option<u16>,
+    /// An answered leg is ended so many milliseconds after the answer, whatever is being said.
+    pub leg_ends_after_ms: Option<u64>,
     /// Accepts are answered this much later.
     pub accept_delay_ms: u64,
     /// The first accepts are answered with this status instead.
@@ -56,6 +64,10 @@ impl Default for ProviderFaults {
             webhook_never: false,
             webhook_forged: false,
             webhook_other_family: false,
+            leg_status: None,
+            leg_unreachable: false,
+            leg_status_after_accept: None,
+            leg_ends_after_ms: None,
             accept_delay_ms: 0,
             accept_status: None,
             accept_status_times: u32::MAX,

@@ -11,6 +11,15 @@ pub struct Script {
     pub steps: Vec<Step>,
 }
 
+impl Script {
+    /// What is left for the path on which a call goes on that was dropped; all of it where the script knows of
+    /// no drop.
+    pub fn after_drop(&self) -> Script {
+        let drop = self.steps.iter().position(|step| matches!(step, Step::ProviderDrops(true)));
+        Script { steps: self.steps[drop.map_or(0, |at| at + 1)..].to_vec() }
+    }
+}
+
 /// One thing that happens. In a scenario file: a `[[steps]]` table with exactly one of these keys.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
@@ -30,6 +39,9 @@ pub enum Step {
     DropSideband(u16),
     /// Nothing goes on until the sideband has been opened this many times: `await_sidebands = 2`.
     AwaitSidebands(u32),
+    /// The provider ends its leg and the session while the caller is still there: `provider_drops = true`. What
+    /// comes after it is for the path on which the call goes on, if it does.
+    ProviderDrops(bool),
     /// A text frame is sent on the sideband exactly as written, for malformed and unknown events.
     Frame(String),
 }

@@ -2,6 +2,7 @@
 //! kept. Only the public surface is used; the driver in `story` follows the deadlines in between.
 
 mod ending;
+mod failover;
 mod floods;
 mod leaving;
 mod limits;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use switchboard::call::event::*;
-use switchboard::call::record::{Ended, EndedReason, State, Usage};
+use switchboard::call::record::{Ended, EndedReason, Path, State, Usage};
 use switchboard::call::terms::{Greeting, Terms, ToolTerms};
-use switchboard::call::{Action, Call, Event};
+use switchboard::call::{Action, Beginning, Call, Event};
 use switchboard::clock::Timestamp;
 use switchboard::ids::TurnId;
 
@@ -77,7 +77,7 @@ fn change_terms(shape: u8, terms: &mut Terms) {
 /// What the first happenings are, so that most calls get somewhere.
 fn opening(depth: u8, shape: u8) -> Vec<Event> {
     let all = vec![
-        story::offered(|terms| change_terms(shape, terms)),
+        story::in_a_hurry(story::offered(|terms| change_terms(shape, terms))),
         Event::AcceptSent,
         Event::AcceptAnswered(AcceptAnswer::Ok),
         story::attached(),
@@ -93,6 +93,7 @@ fn event(happening: &Happening) -> Event {
     let (turn, item, call) = (turn.as_str(), item.as_str(), call.as_str());
     let command = u64::from(other % 12);
     match kind {
+        0 if other % 2 == 0 => story::in_a_hurry(story::offered(|_| {})),
         0 => story::offered(|_| {}),
         1 => Event::AcceptAnswered(accept_answer(*other)),
         2 => Event::AttachFailed(attach_failure(*other)),
@@ -202,7 +203,10 @@ fn usage(other: u8) -> Usage {
 }
 
 fn carrier_report(other: u8) -> Event {
-    match other % 8 {
+    match other % 11 {
+        8 => story::dial_ended("failed", Some(503), false, "ringing"),
+        9 => Event::Carrier(CarrierEvent::StreamEnded { caller_status: "in-progress".into() }),
+        10 => story::leg("failed", 3),
         0 => story::leg("initiated", 0),
         1 => story::leg("ringing", 1),
         2 | 3 => story::leg("in-progress", 2),
@@ -225,6 +229,7 @@ struct Witness {
     lines: BTreeMap<u32, Option<Timestamp>>,
     usage: Usage,
     commands: BTreeSet<CommandId>,
+    moves: usize,
     ended: Option<Timestamp>,
 }
 
@@ -264,10 +269,22 @@ impl Witness {
                     assert!(self.runs.insert(call.id.0.clone()), "{} runs twice", call.id);
                 }
                 Action::Keep(keep) => self.kept(keep, now),
+                Action::LetGo { .. } => {
+                    self.moves += 1;
+                    self.is_attached = false;
+                    self.active = None;
+                    self.requested = None;
+                }
                 _ => {}
             }
         }
-        assert!(self.accepts <= 1, "accepted twice");
+        assert!(self.moves <= 1, "moved twice");
+        assert_eq!(self.moves == 1, call.record.moved.is_some(), "a move is on the record");
+        if actions.iter().any(|action| matches!(action, Action::LetGo { .. })) {
+            assert_eq!((call.record.state, call.record.other_path), (State::Dialing, None));
+            assert!(self.runs.is_subset(&self.finished), "{:?} {:?}", self.runs, self.finished);
+        }
+        assert!(self.accepts <= 1 + self.moves, "accepted twice");
         self.usage_only_grows(&call.record.usage);
         if call.is_over() && self.ended.is_none() {
             self.ended = Some(now);
@@ -322,8 +339,10 @@ struct Examined {
 }
 
 impl Examined {
-    fn new() -> Examined {
-        Examined { call: Call::begin(story::beginning()), witness: Witness::default(), now: story::at(0) }
+    fn new(shape: u8) -> Examined {
+        let other_path = (shape & 64 != 0).then_some(Path::MediaStreams);
+        let beginning = Beginning { other_path, ..story::beginning() };
+        Examined { call: Call::begin(beginning), witness: Witness::default(), now: story::at(0) }
     }
 
     fn step(&mut self, event: Event) {
@@ -364,7 +383,7 @@ impl Examined {
 }
 
 fn examine(depth: u8, shape: u8, happenings: &[Happening]) -> Examined {
-    let mut examined = Examined::new();
+    let mut examined = Examined::new(shape);
     for event in opening(depth, shape) {
         examined.until(examined.now + Duration::from_millis(100));
         examined.step(event);

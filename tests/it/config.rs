@@ -12,7 +12,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use switchboard::clock::Timestamp;
 use switchboard::config::{self, Config, Environment, Problems, codes};
-use switchboard::routing::{Action, Asked, RejectCode};
+use switchboard::routing::{Action, Asked, RejectCode, Rollout};
 use switchboard::session::{CallFacts, TurnDetection};
 
 const FIXTURES: &str = "tests/fixtures/config";
@@ -173,7 +173,7 @@ fn the_environments_names_are_enough() {
     assert_eq!(config.openai.project_id, "proj_test");
     assert_eq!(config.openai.realtime_url, "wss://api.openai.com/v1/realtime");
     assert_eq!(config.openai.sip_host, "sip.api.openai.com");
-    assert!(config.features.openai_sip);
+    assert_eq!(config.features.openai_sip, Rollout::ALL);
     assert!(!config.server.direct_sip);
     let twilio = config.twilio.unwrap();
     assert_eq!(twilio.auth_tokens[0].expose(), "0123456789abcdef");
@@ -193,7 +193,7 @@ fn without_twilios_names_calls_come_over_a_bare_trunk() {
     let config = parse_with(SESSION, &variables.into_iter().collect()).unwrap();
     assert!(config.twilio.is_none());
     assert!(config.server.direct_sip);
-    assert!(!config.features.openai_sip, "absent means off");
+    assert_eq!(config.features.openai_sip, Rollout::NONE, "absent means off");
 }
 
 #[test]

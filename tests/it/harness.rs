@@ -286,13 +286,15 @@ pub fn script(steps: &str) -> Script {
     toml::from_str(steps).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Listeners on any free port, and a data directory of its own.
+/// Listeners on any free port, and a data directory of its own. Most tests look at one path; whether a call
+/// goes on over the other one is looked at in `failover.rs`.
 fn place(data: &Path) -> Vec<(String, String)> {
     [
         ("SWITCHBOARD__SERVER__LISTEN", "127.0.0.1:0".to_owned()),
         ("SWITCHBOARD__ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
         ("SWITCHBOARD__SERVER__DRAIN_TIMEOUT", "5s".to_owned()),
         ("SWITCHBOARD__STORE__PATH", data.display().to_string()),
+        ("SWITCHBOARD__FEATURES__FAILOVER", "false".to_owned()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into()

@@ -13,6 +13,7 @@ mod cli_tools;
 mod config;
 mod conversation;
 mod docs;
+mod failover;
 mod following;
 mod harness;
 mod http_tools;

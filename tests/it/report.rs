@@ -34,6 +34,8 @@ fn call(began: Timestamp, n: u32, entropy: &Entropy) -> CallRecord {
         carrier: None,
         carrier_asked: Some(began),
         vars: BTreeMap::new(),
+        other_path: None,
+        avoided: None,
     })
     .record;
     record.state = State::Ended;

@@ -92,6 +92,9 @@ fn call(number: u8, state: State) -> CallRecord {
         handed_to: None,
         heard: Heard::default(),
         recording: None,
+        other_path: None,
+        avoided: None,
+        moved: None,
     }
 }
 

@@ -98,6 +98,7 @@ pub(super) enum Phase {
 pub(super) enum Due {
     DecisionOver,
     LegAnswered,
+    LegEnds,
     Reply(oneshot::Sender<Answer>, Answer),
     SpeechDetected { item: String, start_ms: u64 },
     SpeechStopped { item: String, end_ms: u64, speech: CallerSpeech },
@@ -540,10 +541,17 @@ impl SimCall {
         match due {
             Due::DecisionOver if self.phase == Phase::Pending => self.end(Some(SipEvent::Failed(400))),
             Due::DecisionOver => {}
-            Due::LegAnswered => {
-                self.zero = Instant::now();
-                self.to_carrier.push(SipEvent::Answered);
-            }
+            Due::LegAnswered => match self.faults.leg_status_after_accept {
+                Some(status) => self.end(Some(SipEvent::Failed(status))),
+                None => {
+                    self.zero = Instant::now();
+                    self.to_carrier.push(SipEvent::Answered);
+                    if let Some(after) = self.faults.leg_ends_after_ms {
+                        self.later(after, Due::LegEnds);
+                    }
+                }
+            },
+            Due::LegEnds => self.end(Some(SipEvent::Bye)),
             Due::Reply(reply, answer) => {
                 let _ = reply.send(answer);
             }

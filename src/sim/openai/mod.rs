@@ -139,6 +139,13 @@ impl OpenAiSim {
             calls.insert(call_id.clone(), Entry { task, report: Arc::clone(&report) });
             faults
         };
+        if faults.leg_unreachable || faults.leg_status.is_some() {
+            lock(&report).is_over = true;
+            if let Some(status) = faults.leg_status {
+                let _ = events.send(SipEvent::Failed(status)).await;
+            }
+            return SipLeg { call_id, events: received, commands };
+        }
         let headers = invite.headers.clone();
         let world = Arc::clone(&self.world);
         let call = call::SimCall::new(Arc::clone(&world), call_id.clone(), invite, faults.clone(), report);

@@ -32,7 +32,7 @@ pub use expect::{Expect, ExpectedLine, ExpectedToolCall, Mismatch, Seen, SeenLin
 use super::backend::Reply;
 use super::fault::ProviderFaults;
 use super::script::{Script, Step};
-use super::twilio::{CallerSetup, CarrierFaults, Human};
+use super::twilio::{CallerSetup, CarrierFaults, Human, MESSAGE};
 
 /// The longest call a scenario may ask for, in seconds.
 const TIME_LIMIT_S_MAX: u64 = 4 * 3600;
@@ -72,6 +72,9 @@ pub struct Scenario {
     /// What the business behind the tools answers, at `${BACKEND_URL}` of the configuration.
     #[serde(default)]
     pub backend: Vec<Reply>,
+    /// The path that calls take first, over the configuration's own: `sip` (the default) or `media-streams`.
+    #[serde(default)]
+    pub path: FirstPath,
     /// The configuration it is played against, relative to the scenario's own folder; by default that of
     /// the command line.
     pub config: Option<String>,
@@ -104,6 +107,17 @@ pub struct Caller {
     pub language: Option<String>,
     /// Puts the phone down this long after dialling, whatever happens, in simulated milliseconds.
     pub hangs_up_after_ms: Option<u64>,
+}
+
+/// The path that a scenario's call takes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FirstPath {
+    /// The carrier sends the audio to the provider.
+    #[default]
+    Sip,
+    /// The gateway bridges the carrier's media stream.
+    MediaStreams,
 }
 
 /// A scenario cannot be played.
@@ -178,6 +192,7 @@ impl Scenario {
             hangs_up_after: self.caller.hangs_up_after_ms.map(Duration::from_millis),
             time_limit: Duration::from_secs(self.time_limit_s),
             human: self.human.clone(),
+            message: Some(MESSAGE),
             faults: self.carrier_faults.clone(),
         }
     }

@@ -12,7 +12,7 @@ use super::web::{path, sid};
 use super::{CallerSetup, STATUS_PATH, Shared, VOICE_PATH};
 use crate::clock::Entropy;
 use crate::sim::log::Party;
-use crate::sim::twiml::{Document, RejectReason, Request, Verb};
+use crate::sim::twiml::{Document, Record, RejectReason, Request, Verb};
 
 /// A gateway that keeps redirecting is stopped here.
 const DOCUMENTS_MAX: usize = 50;
@@ -139,6 +139,7 @@ impl CallRun {
                 Verb::Dial(dial) => self.dial(&dial).await,
                 Verb::Connect(stream) => self.stream(&stream).await,
                 Verb::Say { text, .. } => self.say(text).await,
+                Verb::Record(record) => self.record(&record).await,
                 Verb::Pause(seconds) => self.pass(Duration::from_secs(seconds.into())).await,
                 Verb::Hangup => Flow::End,
                 Verb::Reject(reason) => self.reject(reason),
@@ -160,6 +161,30 @@ impl CallRun {
         let characters = u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
         self.report.heard.push(Heard::Said(text));
         self.pass(SPEECH_PER_CHARACTER.saturating_mul(characters)).await
+    }
+
+    /// The beep, and whatever the caller says after it.
+    async fn record(&mut self, record: &Record) -> Flow {
+        self.answer();
+        self.shared.options.log.say(Party::Twilio, Party::Caller, || "beep".to_owned());
+        self.report.heard.push(Heard::Beep);
+        let longest = Duration::from_secs(record.length_s.into());
+        let Some(message) = self.caller.message.map(|message| message.min(longest)) else {
+            return self.pass(Duration::from_secs(record.silence_s.into())).await;
+        };
+        self.shared.options.log.say(Party::Caller, Party::Twilio, || "leaves a message".to_owned());
+        if !matches!(self.pass(message).await, Flow::Continue) {
+            return Flow::End;
+        }
+        let mut fields = self.parent_fields();
+        let recording = sid("RE", &self.entropy);
+        let account = &self.shared.options.account_sid;
+        fields.extend(pairs(&[
+            ("RecordingSid", &recording),
+            ("RecordingUrl", &format!("https://api.twilio.com/2010-04-01/Accounts/{account}/Recordings/{recording}")),
+            ("RecordingDuration", &whole_seconds(message).to_string()),
+        ]));
+        Flow::Fetch(self.errand(RequestKind::AfterVoicemail, &record.action, fields, String::new()))
     }
 
     fn reject(&mut self, reason: RejectReason) -> Flow {
@@ -311,6 +336,7 @@ fn empty_report(call_sid: String, shared: &Shared) -> CarrierReport {
         status: "completed".to_owned(),
         caller_hung_up: false,
         began: now,
+        dialled: Instant::now(),
         answered: None,
         ended: now,
     }

@@ -48,6 +48,9 @@ pub const VOICE_PATH: &str = "/twilio/voice";
 /// The path a number's status callback is configured to.
 pub const STATUS_PATH: &str = "/twilio/status";
 
+/// How long a message is that a caller leaves who was not told otherwise.
+pub const MESSAGE: Duration = Duration::from_secs(4);
+
 /// Whoever answers the SIP legs: the simulated provider, or a test.
 ///
 /// When the caller of an answered call puts the phone down (because the peer plays the script that
@@ -100,6 +103,8 @@ pub struct CallerSetup {
     pub time_limit: Duration,
     /// Whoever answers `<Number>`.
     pub human: Human,
+    /// How long a message is that is left after a beep; none: nothing is said.
+    pub message: Option<Duration>,
     /// Trouble.
     pub faults: CarrierFaults,
 }
@@ -114,6 +119,7 @@ impl CallerSetup {
             hangs_up_after: None,
             time_limit: Duration::from_secs(600),
             human: Human::default(),
+            message: Some(MESSAGE),
             faults: CarrierFaults::default(),
         }
     }

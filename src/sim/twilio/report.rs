@@ -30,6 +30,8 @@ pub struct CarrierReport {
     pub caller_hung_up: bool,
     /// When the caller dialled.
     pub began: Timestamp,
+    /// The same moment, against which what is heard can be held.
+    pub dialled: tokio::time::Instant,
     /// When the call was answered; none if it never was.
     pub answered: Option<Timestamp>,
     /// When it was over.
@@ -53,6 +55,8 @@ pub enum RequestKind {
     Redirect,
     /// `<Dial action>`: the dial has ended.
     DialResult,
+    /// `<Record action>`: a message was left.
+    AfterVoicemail,
     /// `<Dial referUrl>`: the other end sent REFER.
     Refer,
     /// Leg callback `initiated`.
@@ -107,6 +111,8 @@ pub enum Heard {
     Said(String),
     /// Was connected with somebody; printed as `connected to …`.
     Connected(String),
+    /// The beep after which a message can be left.
+    Beep,
     /// The busy tone.
     Busy,
     /// "Not in service".
@@ -121,6 +127,7 @@ impl fmt::Display for Heard {
             Heard::Ringing => f.write_str("ringing"),
             Heard::Said(text) => f.write_str(text),
             Heard::Connected(target) => write!(f, "connected to {target}"),
+            Heard::Beep => f.write_str("beep"),
             Heard::Busy => f.write_str("busy"),
             Heard::Rejected => f.write_str("rejected"),
             Heard::ApplicationError => f.write_str("application error"),

@@ -84,7 +84,11 @@ impl CallRun {
         let line = u32::from_be_bytes(self.entropy.bytes());
         let (mouth_in, mouth) = mpsc::channel(MOUTH_PLACES);
         let (ears, ears_out) = mpsc::channel(EAR_PLACES);
-        let (from, script) = (self.caller.from.clone(), self.caller.script.clone());
+        // Whoever was connected before goes on where that broke.
+        let was_connected = self.report.dials.iter().any(|dial| dial.is_bridged);
+        let script =
+            if was_connected { self.caller.script.after_drop() } else { self.caller.script.clone() };
+        let from = self.caller.from.clone();
         self.shared.options.peer.expect(BridgedCaller {
             line,
             from,

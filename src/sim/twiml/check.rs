@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use super::xml::Element;
 use super::{
-    Dial, Document, LegEvent, Method, Noun, Problem, RejectReason, Request, SipUri, Stream, Target, Verb,
+    Dial, Document, LegEvent, Method, Noun, Problem, Record, RejectReason, Request, SipUri, Stream, Target, Verb,
 };
 
 /// Twilio's "schema validation warning", for everything that is XML but not TwiML.
@@ -32,6 +32,7 @@ fn verb(index: usize, element: Element, problems: &mut Vec<Problem>) -> Option<V
     match element.name.as_str() {
         "Dial" => dial(element, problems),
         "Connect" => connect(element, problems),
+        "Record" => record(Checked::new(element, problems)),
         "Say" => Some(say(Checked::new(element, problems))),
         "Pause" => {
             let mut pause = Checked::new(element, problems);
@@ -93,6 +94,22 @@ fn parameter(element: Element, problems: &mut Vec<Problem>) -> Option<(String, S
             None
         }
     }
+}
+
+fn record(mut record: Checked<'_>) -> Option<Verb> {
+    let length_s = record.number("maxLength", 3_600, 1..=14_400);
+    let silence_s = record.number("timeout", 5, 0..=600);
+    for (name, words) in [("playBeep", ["true", "false"]), ("trim", ["trim-silence", "do-not-trim"])] {
+        if let Some(odd) = record.take(name).filter(|value| !words.contains(&value.as_str())) {
+            record.wrong(format!("{name} `{odd}` does not exist"));
+        }
+    }
+    let action = record.request("action", "method");
+    if action.is_none() {
+        record.wrong("without an action this document is asked for again, for ever");
+    }
+    record.leaf();
+    Some(Verb::Record(Record { action: action?, length_s, silence_s }))
 }
 
 fn say(mut say: Checked<'_>) -> Verb {

@@ -2,7 +2,7 @@
 //! skip or silently reinterpret is a recorded [`Problem`] instead of a surprise in production.
 //!
 //! It knows the verbs this product answers with: `Dial` with `Sip` or `Number`, `Connect` with `Stream`,
-//! `Say`, `Pause`, `Hangup`, `Reject`, `Redirect`. Anything else is a problem, with Twilio's error code.
+//! `Say`, `Record`, `Pause`, `Hangup`, `Reject`, `Redirect`. Anything else is a problem, with Twilio's error code.
 
 mod check;
 mod sip_uri;
@@ -36,6 +36,8 @@ pub enum Verb {
         /// `language`, such as `ja-JP`.
         language: Option<String>,
     },
+    /// Record what the caller says after a beep; answers the call.
+    Record(Record),
     /// Wait this many seconds.
     Pause(u32),
     /// End the call.
@@ -53,6 +55,17 @@ pub struct Stream {
     pub url: String,
     /// What is told again in `start`.
     pub parameters: Vec<(String, String)>,
+}
+
+/// `<Record>` (Twilio, "TwiML Voice: <Record>").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Asked when something was recorded.
+    pub action: Request,
+    /// The longest message in seconds.
+    pub length_s: u32,
+    /// So many seconds of silence end it.
+    pub silence_s: u32,
 }
 
 /// What a caller who is turned away hears.
@@ -201,6 +214,7 @@ impl Verb {
             Verb::Dial(dial) => format!("Dial {}", dial.noun.target),
             Verb::Connect(_) => "Connect Stream".to_owned(),
             Verb::Say { text, .. } => format!("Say 「{text}」"),
+            Verb::Record(record) => format!("Record {} s", record.length_s),
             Verb::Pause(seconds) => format!("Pause {seconds}"),
             Verb::Hangup => "Hangup".to_owned(),
             Verb::Reject(RejectReason::Busy) => "Reject busy".to_owned(),

@@ -50,6 +50,13 @@ impl Story {
         }
     }
 
+    /// The same, with a way out over a media stream.
+    pub fn with_a_way_out() -> Story {
+        let mut story = Story::dialing();
+        story.call.record.other_path = Some(Path::MediaStreams);
+        story
+    }
+
     /// A call that the provider offered at 100 and that is to be answered on these terms.
     pub fn offered(change: impl FnOnce(&mut Terms)) -> Story {
         let mut story = Story::dialing();
@@ -159,6 +166,8 @@ pub fn beginning() -> Beginning {
         carrier: Some(carrier()),
         carrier_asked: Some(at(0)),
         vars: BTreeMap::new(),
+        other_path: None,
+        avoided: None,
     }
 }
 
@@ -212,6 +221,7 @@ pub fn offer(verdict: Verdict) -> Event {
         sip_headers: Vec::new(),
         verdict,
         hooks: FromHooks::default(),
+        accept_within: None,
     }))
 }
 
@@ -219,6 +229,17 @@ pub fn offered(change: impl FnOnce(&mut Terms)) -> Event {
     let mut terms = terms();
     change(&mut terms);
     offer(Verdict::Answer(Box::new(terms)))
+}
+
+/// The same offer, to be accepted within 1.5 s where there is another way.
+pub fn in_a_hurry(event: Event) -> Event {
+    match event {
+        Event::Offered(offer) => {
+            let accept_within = Some(Duration::from_millis(1_500));
+            Event::Offered(Box::new(Offer { accept_within, ..*offer }))
+        }
+        other => other,
+    }
 }
 
 pub fn attached() -> Event {
@@ -415,6 +436,7 @@ fn describe_event(event: &Event) -> String {
         Event::Stream(event) => format!("the stream tells: {event:?}"),
         Event::Command(Command::HangUp) => "the operator hangs up".into(),
         Event::Wished(wished) => format!("({} wants {:?})", wished.by, wished.wish),
+        Event::Noted { kind, detail } => format!("({kind}: {detail})"),
         Event::Deadline => "(deadline)".into(),
     }
 }
@@ -458,6 +480,8 @@ fn describe_carrier_event(event: &CarrierEvent) -> String {
 fn describe_action(action: &Action) -> Option<String> {
     Some(match action {
         Action::Accept => "accept".into(),
+        Action::LetGo { provider_call: None } => "let go of nothing".into(),
+        Action::LetGo { provider_call: Some(call) } => format!("let go of {call}"),
         Action::Reject { sip_code } => format!("reject {sip_code}"),
         Action::Attach { after } if after.is_zero() => "attach".into(),
         Action::Attach { after } => format!("attach after {} ms", after.as_millis()),

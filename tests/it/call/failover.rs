@@ -1,0 +1,241 @@
+//! From one path to the other: what moves a call, what does not, and what the new path knows of the old.
+
+use switchboard::call::event::{AcceptAnswer, AttachFailure, CarrierEvent, TurnStatus, Verdict};
+use switchboard::call::record::{EndedReason, LineStatus, Path, State};
+use switchboard::call::terms::Greeting;
+use switchboard::call::Event;
+
+use super::story::*;
+
+/// What the provider offers, to be accepted within 1.5 s.
+fn offered_in_a_hurry() -> Event {
+    in_a_hurry(stream_offered())
+}
+
+/// What a stream offers.
+fn stream_offered() -> Event {
+    let mut terms = terms();
+    terms.greeting = Greeting::ByInstructions;
+    offer(Verdict::Answer(Box::new(terms)))
+}
+
+fn session() -> Event {
+    Event::AcceptAnswered(AcceptAnswer::Session(Some("sess_1".into())))
+}
+
+fn dial_failed(code: u16) -> Event {
+    dial_ended("failed", Some(code), false, "ringing")
+}
+
+fn stream_over(caller_status: &str) -> Event {
+    Event::Carrier(CarrierEvent::StreamEnded { caller_status: caller_status.into() })
+}
+
+/// The ways to fail before anybody was heard: what happens, and the reason that is kept.
+fn failures() -> Vec<(&'static str, Vec<(u64, Event)>, EndedReason)> {
+    let accepted = || vec![(100, offered_in_a_hurry()), (200, Event::AcceptAnswered(AcceptAnswer::Ok))];
+    let with = |mut before: Vec<(u64, Event)>, after: Vec<(u64, Event)>| {
+        before.extend(after);
+        before
+    };
+    let refused = Event::AcceptAnswered(AcceptAnswer::Refused("500".into()));
+    vec![
+        ("no webhook", vec![(8_000, dial_failed(400))], EndedReason::ProviderSilent),
+        ("refused", vec![(100, offered_in_a_hurry()), (300, refused)], EndedReason::AcceptFailed),
+        ("late", vec![(100, offered_in_a_hurry())], EndedReason::AcceptFailed),
+        (
+            "no sideband",
+            with(accepted(), vec![(300, Event::AttachFailed(AttachFailure::Denied(401)))]),
+            EndedReason::AttachFailed,
+        ),
+        ("the leg fails", with(accepted(), vec![(300, dial_failed(400))]), EndedReason::LegFailed),
+        (
+            "dropped at once",
+            with(accepted(), vec![(300, attached()), (400, dial_ended("completed", Some(200), true, "in-progress"))]),
+            EndedReason::ProviderDropped,
+        ),
+        (
+            "the leg never rang",
+            with(accepted(), vec![(300, attached()), (400, dial_failed(400))]),
+            EndedReason::LegFailed,
+        ),
+        (
+            "dropped, and the socket tells it first",
+            with(
+                accepted(),
+                vec![
+                    (300, attached()),
+                    (400, lost()),
+                    (900, Event::AttachFailed(AttachFailure::NotFound)),
+                    (1_000, dial_ended("completed", Some(200), true, "in-progress")),
+                ],
+            ),
+            EndedReason::ProviderDropped,
+        ),
+        (
+            "dropped, and a report tells it first",
+            with(
+                accepted(),
+                vec![
+                    (300, attached()),
+                    (400, leg("completed", 3)),
+                    (410, lost()),
+                    (500, dial_ended("completed", Some(200), true, "in-progress")),
+                ],
+            ),
+            EndedReason::ProviderDropped,
+        ),
+    ]
+}
+
+fn told(story: &mut Story, events: Vec<(u64, Event)>) {
+    events.into_iter().for_each(|event| story.tell([event]));
+}
+
+#[test]
+fn every_failure_moves_the_caller_once_and_the_other_path_answers() {
+    for (name, events, reason) in failures() {
+        let mut story = Story::with_a_way_out();
+        told(&mut story, events);
+        story.until(10_000);
+        let log = story.log();
+        let record = &story.call.record;
+        assert_eq!((record.path, record.state), (Path::MediaStreams, State::Dialing), "{name}: {log}");
+        let record = &story.call.record;
+        let moved = record.moved.clone().expect("moved");
+        assert_eq!((moved.from, moved.reason, record.other_path), (Path::Sip, reason, None), "{name}");
+        assert_eq!(log.matches("let go").count(), 1, "{name}: {log}");
+        let known = if name == "no webhook" { "let go of nothing" } else { "let go of rtc_1" };
+        assert!(log.contains(known), "{name}: {log}");
+        assert!(story.events.iter().any(|event| event.kind == "path.moved"), "{name}");
+        // What the old path still tells changes nothing; the new one is answered like any call.
+        story.tell([
+            (10_000, leg("completed", 9)),
+            (10_100, dial_ended("completed", Some(200), true, "in-progress")),
+            (10_200, stream_offered()),
+            (10_300, session()),
+            (10_400, attached()),
+        ]);
+        let log = story.log();
+        assert!(log.contains("prompt"), "{name}: {log}");
+        assert_eq!(story.call.record.state, State::Live, "{name}: {log}");
+        // A second failure is the end.
+        story.tell([(11_000, begins_as("t1", 1)), (11_100, says("t1", "はい")), (11_200, plays("t1"))]);
+        assert_eq!(story.call.record.moved.as_ref().and_then(|moved| moved.spoke_again), Some(at(11_200)));
+        story.tell([(12_000, stream_over("in-progress"))]);
+        assert_eq!(story.reason(), Some(EndedReason::ProviderDropped), "{name}: {}", story.log());
+    }
+}
+
+#[test]
+fn a_caller_who_is_gone_or_was_to_be_left_is_not_moved() {
+    for (name, events, _) in failures() {
+        for leave in [caller_status("completed"), hang_up()] {
+            let is_operator = matches!(leave, Event::Command(_));
+            let mut story = Story::with_a_way_out();
+            let (last, before) = events.split_last().map_or((None, &[][..]), |(last, all)| (Some(last), all));
+            let mut at_ms = 0;
+            for (moment, event) in before {
+                at_ms = *moment;
+                story.tell([(*moment, again(event))]);
+            }
+            story.tell([(at_ms + 5, leave)]);
+            if let Some((moment, event)) = last {
+                story.tell([(*moment, again(event))]);
+            }
+            story.until(60_000);
+            assert!(story.call.record.moved.is_none(), "{name}: {}", story.log());
+            assert_eq!(story.call.record.state, State::Ended, "{name}");
+            if is_operator {
+                assert_eq!(story.reason(), Some(EndedReason::Operator), "{name}");
+            }
+        }
+    }
+}
+
+/// Events are not copied by anybody but this test.
+fn again(event: &Event) -> Event {
+    match event {
+        Event::Offered(_) => offered_in_a_hurry(),
+        Event::AcceptAnswered(answer) => Event::AcceptAnswered(answer.clone()),
+        Event::AttachFailed(failure) => Event::AttachFailed(failure.clone()),
+        Event::Carrier(event) => Event::Carrier(event.clone()),
+        Event::SidebandLost(code) => Event::SidebandLost(*code),
+        Event::Provider(event) => Event::Provider(event.clone()),
+        other => unreachable!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_conversation_goes_on_with_an_apology_and_keeps_its_lines_and_tools() {
+    let mut story = Story::with_a_way_out();
+    story.tell([
+        (100, offered_in_a_hurry()),
+        (200, Event::AcceptAnswered(AcceptAnswer::Ok)),
+        (300, attached()),
+        (400, begins_as("t1", 1)),
+        (500, says("t1", "はい")),
+        (600, plays("t1")),
+        (900, done("t1")),
+        (1_000, played("t1")),
+        (1_500, begins("t2")),
+        (1_600, wants_lookup("t2", "c1")),
+        (1_700, dial_ended("completed", Some(200), true, "in-progress")),
+    ]);
+    assert_eq!(story.call.record.path, Path::MediaStreams);
+    let cancelled = story.tools.get(&0).expect("the tool's record");
+    assert_eq!(cancelled.outcome.map(|outcome| outcome.as_str()), Some("cancelled"));
+    story.tell([(2_000, stream_offered()), (2_100, session())]);
+    story.skip();
+    // The answer of the tool that ran before is nobody's.
+    story.tell([(2_150, answers("c1")), (2_200, attached())]);
+    let log = story.log();
+    assert!(log.contains("The line broke"), "{log}");
+    assert!(!log.contains("c1"), "{log}");
+    story.tell([
+        (2_300, begins_as("t3", 2)),
+        (2_400, says("t3", "すみません")),
+        (2_500, plays("t3")),
+        (2_600, wants_lookup("t3", "c2")),
+        (2_700, ends("t3", TurnStatus::Completed, &[])),
+        (2_800, played("t3")),
+        (9_000, caller_status("completed")),
+        (9_100, stream_over("completed")),
+    ]);
+    assert_eq!(story.reason(), Some(EndedReason::CallerHangup), "{}", story.log());
+    let lines: Vec<_> = story.lines.values().map(|line| (line.text.as_str(), line.status)).collect();
+    assert_eq!(lines, [("はい", LineStatus::Final), ("すみません", LineStatus::Final)]);
+    assert_eq!(story.tools.keys().copied().collect::<Vec<_>>(), [0, 1], "numbers go on");
+}
+
+#[test]
+fn a_bridge_that_never_was_goes_over_sip_and_one_that_was_does_not() {
+    let bridged = || {
+        let mut story = Story::dialing();
+        story.call.record.path = Path::MediaStreams;
+        story.call.record.other_path = Some(Path::Sip);
+        story
+    };
+    let mut never_came = bridged();
+    never_came.tell([(5_000, stream_over("in-progress"))]);
+    assert_eq!((never_came.call.record.path, never_came.call.record.state), (Path::Sip, State::Dialing));
+    let mut refused = bridged();
+    let no = Event::AcceptAnswered(AcceptAnswer::Refused("503".into()));
+    refused.tell([(500, stream_offered()), (700, no), (900, stream_over("in-progress"))]);
+    assert_eq!((refused.call.record.path, refused.call.record.state), (Path::Sip, State::Dialing));
+    refused.tell([(1_500, dial_failed(503))]);
+    assert_eq!(refused.reason(), Some(EndedReason::ProviderSilent), "no third way");
+    let mut was_up = bridged();
+    was_up.tell([(500, stream_offered()), (700, session()), (800, attached())]);
+    was_up.tell([(1_500, stream_over("in-progress"))]);
+    assert_eq!(was_up.reason(), Some(EndedReason::ProviderDropped), "{}", was_up.log());
+}
+
+#[test]
+fn the_other_path_is_waited_for_and_not_for_ever() {
+    let mut story = Story::with_a_way_out();
+    story.tell([(8_000, dial_failed(400))]);
+    story.until(120_000);
+    assert_eq!(story.reason(), Some(EndedReason::LegFailed));
+    assert_eq!(story.call.record.stages.ended, Some(at(38_000)));
+}

@@ -1,0 +1,298 @@
+//! A call whose path fails goes on over the other one: every failure of the SIP leg, what the bridge knows
+//! then, which path new calls take, and how an operator changes that.
+
+use futures_util::{StreamExt as _, stream};
+use reqwest::{Client, Method};
+use switchboard::call::record::{CallDetail, EndedReason, Path};
+use switchboard::call_control::paths::Features;
+use switchboard::cli::failures::{self, Outcome};
+use switchboard::gateway::ADMIN_TOKEN_FILE;
+use switchboard::sim::fault::ProviderFaults;
+use switchboard::sim::twilio::{CallerSetup, CarrierFaults, Heard, RequestKind};
+
+use crate::bridge::sound;
+use crate::harness::{CALLEE, CALLER, CONFIG, House, Plan, SHORT, eventually, script};
+
+/// Fast enough for a test, and slow enough that a carrier's ten seconds are some real ones.
+const SPEED: f64 = 2.0;
+/// How many failures are played at once.
+const AT_ONCE: usize = 4;
+/// Is drawn at 39.7 %: among the first half.
+const EARLY_CALLER: &str = "+818099990000";
+
+/// A house whose calls go over SIP first, with a way out.
+async fn house(faults: ProviderFaults, more: &[(&'static str, &str)]) -> House {
+    let plain = CONFIG.split("[plugins").next().unwrap_or_default().to_owned();
+    with_config(plain, faults, more).await
+}
+
+async fn with_config(config: String, faults: ProviderFaults, more: &[(&'static str, &str)]) -> House {
+    let mut environment = vec![
+        ("SWITCHBOARD__FEATURES__FAILOVER", "true".to_owned()),
+        // Whoever is slow here is the machine.
+        ("SWITCHBOARD__FAILOVER__ACCEPT_WITHIN", "10s".to_owned()),
+    ];
+    environment.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    House::with(Plan { config, faults, environment, ..Plan::default() }).await
+}
+
+fn refused(calls: u32) -> ProviderFaults {
+    ProviderFaults { calls, leg_status: Some(503), ..ProviderFaults::default() }
+}
+
+fn has_event(kept: &CallDetail, kind: &str) -> bool {
+    kept.events.iter().any(|event| event.kind == kind)
+}
+
+fn reason(kept: &CallDetail) -> EndedReason {
+    kept.call.ended.as_ref().expect("an ended call").reason
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_failure_of_the_sip_leg_loses_a_caller() {
+    let played = stream::iter(failures::ALL).map(async |failure| {
+        let outcome = failure.play(SPEED).await.unwrap_or_else(|error| panic!("{}: {error:#}", failure.name));
+        (failure, outcome)
+    });
+    let played: Vec<_> = played.buffer_unordered(AT_ONCE).collect().await;
+    for (failure, outcome) in &played {
+        let row = failures::row(failure, outcome);
+        assert!(outcome.is_saved, "{row}\n{:#?}", outcome.kept);
+        assert_eq!(outcome.carrier.problems, [""; 0], "{row}");
+        assert_eq!(outcome.path, Path::MediaStreams, "{row}");
+        let moved = outcome.kept.call.moved.as_ref().expect("moved");
+        assert_eq!((moved.from, has_event(&outcome.kept, "path.moved")), (Path::Sip, true), "{row}");
+    }
+    let last_heard = |name: &str| {
+        let (_, outcome) = played.iter().find(|(failure, _)| failure.name == name).expect("played");
+        outcome.heard.last().cloned().unwrap_or_default()
+    };
+    assert!(last_heard("both paths fail: the apology").starts_with("We are sorry"));
+    assert_eq!(last_heard("both paths fail: forward"), "connected to +81312345678");
+    assert_eq!(last_heard("both paths fail: voicemail"), "beep");
+    let (_, broken) = played.iter().find(|(failure, _)| failure.name.contains("middle")).expect("played");
+    knows_what_was_said(broken);
+}
+
+/// The model was told the conversation, and the transcript shows one call.
+fn knows_what_was_said(outcome: &Outcome) {
+    let said = ["Sakura Shop, good morning.", "Where is my order?", "One moment, please."];
+    assert_eq!(outcome.told_again, said);
+    let lines: Vec<&str> = outcome.kept.lines.iter().map(|line| line.text.as_str()).collect();
+    let again = "Sorry for the break. Your order is on its way.";
+    assert_eq!(lines, [said[0], said[1], said[2], again], "{:#?}", outcome.kept.lines);
+    assert_eq!(reason(&outcome.kept), EndedReason::CallerHangup);
+}
+
+#[test]
+fn the_page_has_a_row_for_every_failure() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/failover.md")).expect("a page");
+    assert!(page.contains(failures::HEAD), "the table of docs/failover.md is not the command's");
+    for failure in failures::ALL {
+        let begin = format!("| {} | {} |", failure.name, failure.sip);
+        assert!(page.contains(&begin), "docs/failover.md lacks `{begin}`: run `switchboard demo --failures`");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_question_has_the_same_answer_and_the_call_stays_one() {
+    let house = house(refused(u32::MAX), &[]).await;
+    let mut caller = CallerSetup::new(CALLER, CALLEE, script(SHORT));
+    caller.faults = CarrierFaults {
+        doubled: vec![RequestKind::DialResult],
+        shuffled: true,
+        ..CarrierFaults::default()
+    };
+    let played = house.play(caller).await;
+    sound(&house, &played);
+    let kept = house.ended().await;
+    assert_eq!((kept.call.path, reason(&kept)), (Path::MediaStreams, EndedReason::CallerHangup));
+    assert_eq!(played.carrier.heard[0], Heard::Ringing);
+    let moves = r#"switchboard_failovers_total{from="sip",to="media-streams",reason="provider_silent"}"#;
+    assert_eq!(house.metric(moves), 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_leaves_while_it_rings_is_not_moved() {
+    let faults = ProviderFaults { webhook_never: true, ..ProviderFaults::default() };
+    let house = house(faults, &[]).await;
+    let mut caller = CallerSetup::new(CALLER, CALLEE, script(SHORT));
+    caller.hangs_up_after = Some(std::time::Duration::from_secs(3));
+    let played = house.play(caller).await;
+    let kept = house.ended().await;
+    assert_eq!((reason(&kept), kept.call.moved), (EndedReason::CallerGone, None));
+    assert!(played.carrier.streams.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_failover_the_fallback_is_all_there_is() {
+    let house = house(refused(u32::MAX), &[("SWITCHBOARD__FEATURES__FAILOVER", "false")]).await;
+    let played = house.call(SHORT).await;
+    let kept = house.ended().await;
+    assert_eq!((reason(&kept), kept.call.moved.is_some()), (EndedReason::ProviderSilent, false));
+    assert!(matches!(played.carrier.heard.last(), Some(Heard::Said(_))), "{:?}", played.carrier.heard);
+    assert!(has_event(&kept, "fallback"), "{:#?}", kept.events);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bridge_that_cannot_be_opened_is_left_for_sip_where_that_is_on() {
+    let faults = ProviderFaults { session_refused_times: u32::MAX, ..ProviderFaults::default() };
+    // Drawn at 60.7 %: not among the half that goes over SIP first, which is thereby on.
+    let house = house(faults, &[("SWITCHBOARD__FEATURES__OPENAI_SIP", "50%")]).await;
+    let played = house.call(SHORT).await;
+    assert_eq!(played.carrier.problems, [""; 0], "{}", house.world.log.text());
+    let kept = house.ended().await;
+    let moved = kept.call.moved.clone().expect("moved");
+    assert_eq!((moved.from, moved.reason), (Path::MediaStreams, EndedReason::AcceptFailed));
+    assert_eq!((kept.call.path, reason(&kept)), (Path::Sip, EndedReason::CallerHangup));
+    assert!(moved.spoke_again.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_fails_again_and_again_is_not_tried_by_new_calls() {
+    let breaker = [
+        ("SWITCHBOARD__FAILOVER__BREAKER__FAILURES", "2"),
+        ("SWITCHBOARD__FAILOVER__BREAKER__OPEN_FOR", "1h"),
+    ];
+    let house = house(refused(u32::MAX), &breaker).await;
+    let operator = Operator::of(&house);
+    for _ in 0..2 {
+        sound(&house, &house.call(SHORT).await);
+        assert_eq!(operator.features().await.openai_sip.value, "true");
+    }
+    let open = r#"switchboard_path_breaker_open{path="sip"}"#;
+    assert_eq!(house.metric(open), 1.0);
+    let played = house.call(SHORT).await;
+    sound(&house, &played);
+    assert!(played.carrier.dials.is_empty(), "the path was tried all the same");
+    let newest = house.calls().await[0].id;
+    let kept = house.ended_call(newest).await;
+    assert_eq!((kept.call.path, kept.call.avoided, kept.call.moved), (Path::MediaStreams, Some(Path::Sip), None));
+    let features = operator.features().await;
+    assert_eq!((features.breakers["sip"].as_str(), features.breakers["media-streams"].as_str()), ("open", "closed"));
+    let (status, words) = operator.ask(Method::GET, "/readyz", None).await;
+    assert_eq!(status, 200, "calls are taken all the same");
+    assert!(words.contains("the path sip failed too often"), "{words}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_that_works_again_is_taken_again() {
+    let breaker = [
+        ("SWITCHBOARD__FAILOVER__BREAKER__FAILURES", "1"),
+        ("SWITCHBOARD__FAILOVER__BREAKER__OPEN_FOR", "1s"),
+    ];
+    let house = house(refused(1), &breaker).await;
+    let operator = Operator::of(&house);
+    house.call(SHORT).await;
+    eventually("the breaker lets a trial through", || async {
+        (operator.features().await.breakers["sip"] == "closed").then_some(())
+    })
+    .await;
+    let played = house.call(SHORT).await;
+    assert_eq!(played.carrier.dials.len(), 1, "the trial");
+    let closed = || async { (house.metric(r#"switchboard_path_breaker_open{path="sip"}"#) == 0.0).then_some(()) };
+    eventually("the trial closed it", closed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_share_of_the_callers_goes_over_sip_and_a_route_has_its_own() {
+    let route = "[[routes]]\nname = \"old\"\nmatch = { to = \"+815099999999\" }\nsession = \"shop\"\nopenai_sip = false\n";
+    let config = CONFIG.split("[plugins").next().unwrap_or_default().replacen("[[routes]]", &format!("{route}\n[[routes]]"), 1);
+    let share = [("SWITCHBOARD__FEATURES__OPENAI_SIP", "50%")];
+    let house = with_config(config, ProviderFaults::default(), &share).await;
+    for (from, to, path) in [
+        (EARLY_CALLER, CALLEE, Path::Sip),
+        (CALLER, CALLEE, Path::MediaStreams),
+        (EARLY_CALLER, CALLEE, Path::Sip),
+        (EARLY_CALLER, "+815099999999", Path::MediaStreams),
+    ] {
+        house.play(CallerSetup::new(from, to, script(SHORT))).await;
+        assert_eq!(house.calls().await[0].path, path, "{from} to {to}");
+    }
+}
+
+// === the operator ===
+
+struct Operator {
+    client: Client,
+    url: String,
+    token: String,
+}
+
+impl Operator {
+    fn of(house: &House) -> Operator {
+        let token = std::fs::read_to_string(house.data.path().join(ADMIN_TOKEN_FILE)).expect("a token");
+        let client = Client::builder().no_proxy().build().expect("a client");
+        Operator { client, url: format!("http://{}", house.gateway.admin), token: token.trim().to_owned() }
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<&str>) -> (u16, String) {
+        let mut request = self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.body(body.to_owned());
+        }
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a text"))
+    }
+
+    async fn features(&self) -> Features {
+        let (status, text) = self.ask(Method::GET, "/api/v1/features", None).await;
+        assert_eq!(status, 200, "{text}");
+        serde_json::from_str(&text).expect("features")
+    }
+}
+
+const SET: &str = "/api/v1/features/openai-sip";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_moves_the_next_calls_and_none_that_runs() {
+    let house = house(ProviderFaults::default(), &[]).await;
+    let operator = Operator::of(&house);
+    // Is on the line while the flag is changed.
+    let call_sid = house.world.twilio.new_call_sid();
+    let before = house.ask(&call_sid, CALLER).await;
+    for (body, value, path) in [
+        (r#"{"value": false}"#, "false", Path::MediaStreams),
+        (r#"{"value": "true"}"#, "true", Path::Sip),
+        (r#"{"value": "50%"}"#, "50%", Path::MediaStreams),
+        (r#"{"value": true, "route": "all"}"#, "50%", Path::Sip),
+    ] {
+        let (status, text) = operator.ask(Method::POST, SET, Some(body)).await;
+        assert_eq!(status, 200, "{text}");
+        let features: Features = serde_json::from_str(&text).expect("features");
+        assert_eq!((features.openai_sip.value.as_str(), features.openai_sip.from.as_str()), (value, "command"));
+        house.call(SHORT).await;
+        assert_eq!(house.calls().await[0].path, path, "{body}");
+    }
+    assert_eq!(house.ask(&call_sid, CALLER).await, before, "it stays where it is");
+    assert_eq!(operator.features().await.routes["all"].value, "true");
+    let (status, _) = operator.ask(Method::DELETE, SET, None).await;
+    assert_eq!((status, operator.features().await.openai_sip.from.as_str()), (200, "file"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_share_or_no_route_changes_nothing() {
+    let house = house(ProviderFaults::default(), &[]).await;
+    let operator = Operator::of(&house);
+    let before = operator.features().await;
+    for (body, status, words) in [
+        ("", 400, "write {\"value\": \"25%\"}"),
+        ("{}", 400, "missing field"),
+        (r#"{"value": "often"}"#, 400, "25%"),
+        (r#"{"value": 25}"#, 400, "value"),
+        (r#"{"value": "101%"}"#, 400, "25%"),
+        (r#"{"value": true, "rout": "all"}"#, 400, "rout"),
+        (r#"{"value": true, "route": "none"}"#, 404, "no route `none`"),
+    ] {
+        let (got, text) = operator.ask(Method::POST, SET, Some(body)).await;
+        assert_eq!(got, status, "{body}: {text}");
+        assert!(text.contains(words), "{body}: {text}");
+    }
+    let long = format!(r#"{{"value": "{}"}}"#, "x".repeat(8 << 10));
+    assert_eq!(operator.ask(Method::POST, SET, Some(&long)).await.0, 400);
+    let stranger = Operator { token: "wrong".to_owned(), ..Operator::of(&house) };
+    for (method, path) in [(Method::POST, SET), (Method::DELETE, SET), (Method::GET, "/api/v1/features")] {
+        assert_eq!(stranger.ask(method, path, Some(r#"{"value": false}"#)).await.0, 401);
+    }
+    assert_eq!(operator.features().await, before);
+}
