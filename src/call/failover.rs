@@ -98,7 +98,9 @@ impl Call {
         let told = format!("{} to {}, {}{why}", from.as_str(), path.as_str(), reason.as_str());
         self.note("path.moved", Some(&told), now);
         let provider_call = self.record.provider.take().map(|provider| provider.call_id);
-        self.actions.push(Action::LetGo { provider_call: provider_call.clone() });
+        // A session on a bridge ends with its socket: there is no call to speak of.
+        let to_end = provider_call.clone().filter(|_| from == Path::Sip);
+        self.actions.push(Action::LetGo { provider_call: to_end });
         self.record.moved = Some(Moved { from, at: now, reason, detail, provider_call, spoke_again: None });
         self.record.other_path = None;
         self.record.state = State::Dialing;

@@ -3,7 +3,6 @@
 use super::carrier::{self, Meaning};
 use super::event::{Action, CarrierEvent};
 use super::record::{EndedReason, Path, State};
-use super::sideband::Sideband;
 use super::step::{Call, NO_STREAM};
 use crate::clock::Timestamp;
 
@@ -49,9 +48,8 @@ impl Call {
                 let (reason, detail) = (self.reason_of_drop(), self.sip_result());
                 self.fail(Some(Action::HangUp), reason, detail, now);
             }
-            (State::Live, _) if matches!(self.sideband, Sideband::Lost { .. } | Sideband::Down) => {
-                self.end_gone(now);
-            }
+            (State::Live, Meaning::CallerGone) if !self.is_up() => self.end_gone(now),
+            (State::Live, _) if !self.is_up() => self.gone_at_provider(now),
             // Likewise, but not for long: the model must not talk to nobody.
             (State::Offered | State::Accepted, Meaning::LegOver) | (State::Live, _) => {
                 self.leg_over_at.get_or_insert(now);

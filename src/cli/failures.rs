@@ -47,8 +47,7 @@ const BROKEN: &str = r#"steps = [
     { model = { says = "Sakura Shop, good morning." } },
     { caller = { says = "Where is my order?" } },
     { model = { says = "One moment, please." } },
-    { pause_ms = 500 },
-    { provider_drops = true },
+    { provider_drops_after_ms = 500 },
     { model = { says = "Sorry for the break. Your order is on its way." } },
     { hang_up = "caller" },
 ]"#;

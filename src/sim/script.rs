@@ -15,8 +15,13 @@ impl Script {
     /// What is left for the path on which a call goes on that was dropped; all of it where the script knows of
     /// no drop.
     pub fn after_drop(&self) -> Script {
-        let drop = self.steps.iter().position(|step| matches!(step, Step::ProviderDrops(true)));
+        let drop = self.steps.iter().position(Step::is_drop);
         Script { steps: self.steps[drop.map_or(0, |at| at + 1)..].to_vec() }
+    }
+
+    /// The same for a path that has no leg to drop.
+    pub fn without_drop(&self) -> Script {
+        Script { steps: self.steps.iter().filter(|step| !step.is_drop()).cloned().collect() }
     }
 }
 
@@ -39,11 +44,18 @@ pub enum Step {
     DropSideband(u16),
     /// Nothing goes on until the sideband has been opened this many times: `await_sidebands = 2`.
     AwaitSidebands(u32),
-    /// The provider ends its leg and the session while the caller is still there: `provider_drops = true`. What
-    /// comes after it is for the path on which the call goes on, if it does.
-    ProviderDrops(bool),
+    /// The provider ends its leg while the caller is still there, this long after whatever was heard last:
+    /// `provider_drops_after_ms = 500`. What comes after it is for the path on which the call goes on. A bridge has
+    /// no such leg.
+    ProviderDropsAfterMs(u64),
     /// A text frame is sent on the sideband exactly as written, for malformed and unknown events.
     Frame(String),
+}
+
+impl Step {
+    fn is_drop(&self) -> bool {
+        matches!(self, Step::ProviderDropsAfterMs(_))
+    }
 }
 
 /// Who hangs up.

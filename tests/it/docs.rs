@@ -65,6 +65,8 @@ fn every_metric_is_listed_and_every_listed_metric_exists() {
     metrics.plugin_breaker("plugin", true);
     metrics.plugin_reloaded("plugin", "loaded");
     metrics.plugin_cached("hit");
+    metrics.call_moved("sip", "media-streams", "accept_failed");
+    metrics.path_breaker("sip", true);
     let text = metrics.text();
     let page = read("docs/operations.md");
     let existing: Vec<&str> =

@@ -52,7 +52,11 @@ impl SimCall {
                 let pause = *pause;
                 self.take_step(pause);
             }
-            Some(Step::DropSideband(_) | Step::Frame(_) | Step::ProviderDrops(_)) => self.take_step(0),
+            Some(Step::DropSideband(_) | Step::Frame(_)) => self.take_step(0),
+            Some(Step::ProviderDropsAfterMs(after)) if is_quiet => {
+                let after = *after;
+                self.take_step(after);
+            }
             Some(Step::AwaitSidebands(times)) if lock(&self.report).attached >= *times => self.take_step(0),
             Some(Step::Keys(_)) if is_quiet => self.take_step(PAUSE_MS),
             Some(Step::HangUp(HangUp::Caller)) if is_quiet => self.take_step(PAUSE_MS),
@@ -80,11 +84,11 @@ impl SimCall {
                 }
             }
             Some(Step::DropSideband(code)) => self.drop_sidebands(code),
-            Some(Step::ProviderDrops(true)) => self.end(Some(SipEvent::Bye)),
+            Some(Step::ProviderDropsAfterMs(_)) => self.end(Some(SipEvent::Bye)),
             Some(Step::Frame(text)) => self.emit_text(&text),
             Some(Step::HangUp(HangUp::Caller)) => self.on_caller_hangs_up(),
             Some(step @ (Step::Model(_) | Step::HangUp(HangUp::Gateway))) => self.steps.push_front(step),
-            Some(Step::PauseMs(_) | Step::AwaitSidebands(_) | Step::ProviderDrops(false)) | None => {}
+            Some(Step::PauseMs(_) | Step::AwaitSidebands(_)) | None => {}
         }
     }
 

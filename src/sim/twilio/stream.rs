@@ -86,8 +86,10 @@ impl CallRun {
         let (ears, ears_out) = mpsc::channel(EAR_PLACES);
         // Whoever was connected before goes on where that broke.
         let was_connected = self.report.dials.iter().any(|dial| dial.is_bridged);
-        let script =
-            if was_connected { self.caller.script.after_drop() } else { self.caller.script.clone() };
+        let script = match was_connected {
+            true => self.caller.script.after_drop(),
+            false => self.caller.script.without_drop(),
+        };
         let from = self.caller.from.clone();
         self.shared.options.peer.expect(BridgedCaller {
             line,

@@ -73,6 +73,19 @@ fn failures() -> Vec<(&'static str, Vec<(u64, Event)>, EndedReason)> {
             EndedReason::ProviderDropped,
         ),
         (
+            "dropped, and a report comes between",
+            with(
+                accepted(),
+                vec![
+                    (300, attached()),
+                    (400, lost()),
+                    (450, leg("failed", 3)),
+                    (500, dial_failed(400)),
+                ],
+            ),
+            EndedReason::LegFailed,
+        ),
+        (
             "dropped, and a report tells it first",
             with(
                 accepted(),
@@ -202,6 +215,7 @@ fn a_conversation_goes_on_with_an_apology_and_keeps_its_lines_and_tools() {
         (9_000, caller_status("completed")),
         (9_100, stream_over("completed")),
     ]);
+    story.until(13_000);
     assert_eq!(story.reason(), Some(EndedReason::CallerHangup), "{}", story.log());
     let lines: Vec<_> = story.lines.values().map(|line| (line.text.as_str(), line.status)).collect();
     assert_eq!(lines, [("はい", LineStatus::Final), ("すみません", LineStatus::Final)]);
