@@ -30,6 +30,7 @@ use crate::secret::Secret;
 use crate::store::{Expect, OpenError, Store, StoreError, Tx, Write};
 use crate::tool::plugin::{self, Host, LoadError, Plugin};
 use crate::tool::{Toolbox, ToolboxError};
+use crate::twilio;
 use crate::wire::join_token::JoinKey;
 
 /// The file in the data directory that holds what an operator must show.
@@ -52,6 +53,8 @@ pub struct Gateway {
     control: Arc<CallControl>,
     stopping: CancellationToken,
     listeners: Vec<JoinHandle<io::Result<()>>>,
+    archivist: JoinHandle<()>,
+    archivist_stops: CancellationToken,
     drain_timeout: Duration,
 }
 
@@ -102,6 +105,9 @@ pub enum StartError {
     /// The provider's addresses or certificates cannot be used.
     #[error("the provider cannot be reached with these settings")]
     OpenAi(#[from] openai::SettingsError),
+    /// The carrier's address or credentials cannot be used.
+    #[error("the carrier cannot be reached with these settings")]
+    Twilio(#[from] twilio::rest::SettingsError),
 }
 
 impl Gateway {
@@ -134,6 +140,9 @@ impl Gateway {
             twilio: config.twilio.clone(),
             admin_token,
         };
+        let carrier = config.twilio.as_ref();
+        let carrier = carrier.map(|twilio| twilio::rest::Client::new(twilio, twilio::rest::Deadlines::default()));
+        let carrier = carrier.transpose()?;
         let drain_timeout = config.server.drain_timeout;
         let control = CallControl::new(Parts {
             settings: control_settings(&config),
@@ -148,9 +157,14 @@ impl Gateway {
             clock: Arc::clone(&clock),
             entropy,
             join_key,
+            recordings: config.recordings,
+            carrier,
         });
         let doors = Doors::new(doors_settings, Arc::clone(&control), clock);
         let stopping = CancellationToken::new();
+        let archivist_stops = CancellationToken::new();
+        let archivist = Arc::clone(&control).work_on_recordings(archivist_stops.clone());
+        let archivist = tokio::spawn(archivist);
         let (public_address, admin_address) = (public.address(), admin.address());
         let listeners = vec![
             tokio::spawn(serve(public, http::public(&doors), stopping.clone())),
@@ -162,6 +176,8 @@ impl Gateway {
             control,
             stopping,
             listeners,
+            archivist,
+            archivist_stops,
             drain_timeout,
         })
     }
@@ -179,6 +195,11 @@ impl Gateway {
             if let Ok(Err(error)) = listener.await {
                 tracing::warn!(%error, "a listener did not end well");
             }
+        }
+        // Its last changes go through the calls' own tasks, which are waited for below.
+        self.archivist_stops.cancel();
+        if let Err(error) = self.archivist.await {
+            tracing::error!(%error, "work on recordings did not end well");
         }
         let is_drained = tokio::time::timeout(self.drain_timeout, self.control.drained()).await.is_ok();
         let left = if is_drained { 0 } else { self.control.active() };

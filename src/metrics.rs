@@ -32,6 +32,20 @@ pub struct Metrics {
     sideband_losses: Counter,
     store_failures: Counter,
     cost_usd: Counter<f64, std::sync::atomic::AtomicU64>,
+    recordings: Family<RecordingLabels, Counter>,
+    recording_delays: Family<DelayLabels, Counter>,
+    recording_bytes: Gauge,
+    recordings_backlog: Gauge,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RecordingLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DelayLabels {
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -79,6 +93,10 @@ impl Metrics {
             sideband_losses: Counter::default(),
             store_failures: Counter::default(),
             cost_usd: Counter::default(),
+            recordings: Family::default(),
+            recording_delays: Family::default(),
+            recording_bytes: Gauge::default(),
+            recordings_backlog: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -125,6 +143,42 @@ impl Metrics {
             self.store_failures.clone(),
         );
         registry.register("cost_usd", "Cost of ended calls by the price table", self.cost_usd.clone());
+        registry.register("recordings", "Recordings, by what became of them", self.recordings.clone());
+        registry.register(
+            "recording_delays",
+            "Tries to fetch or delete a recording that must be repeated, by reason",
+            self.recording_delays.clone(),
+        );
+        registry.register(
+            "recording_bytes",
+            "Size of all recordings on disk",
+            self.recording_bytes.clone(),
+        );
+        registry.register(
+            "recordings_backlog",
+            "Recordings that are yet to be fetched or deleted",
+            self.recordings_backlog.clone(),
+        );
+    }
+
+    /// Something became of a recording.
+    pub fn recording(&self, outcome: &'static str) {
+        self.recordings.get_or_create(&RecordingLabels { outcome }).inc();
+    }
+
+    /// A recording could not be fetched or deleted just now.
+    pub fn recording_delayed(&self, reason: &'static str) {
+        self.recording_delays.get_or_create(&DelayLabels { reason }).inc();
+    }
+
+    /// How large all recordings on disk are.
+    pub fn recording_bytes(&self, bytes: u64) {
+        self.recording_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// How many recordings have something left to do.
+    pub fn recordings_backlog(&self, count: usize) {
+        self.recordings_backlog.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// A call began to need our attention.

@@ -37,6 +37,13 @@ pub enum Event {
     Command(Command),
     /// A tool or a hook wants something.
     Wished(Wished),
+    /// Something happened beside the call that stands in its record, also when it is over.
+    Noted {
+        /// What.
+        kind: &'static str,
+        /// More of it.
+        detail: String,
+    },
     /// The moment that `Call::deadline` named has come.
     Deadline,
 }

@@ -5,7 +5,8 @@
 //! `legs` the outer life; `conversation` what happens while it is up, and `limits` what happens then when
 //! nothing does. All lean on small machines that know one thing each: `transcript` (who said what,
 //! when), `turns` (when the assistant may be asked to speak), `tools` (run once, answer all, go on once),
-//! `leave` (last words are heard), `carrier` (reports in any order).
+//! `leave` (last words are heard), `carrier` (reports in any order). [`recording`] is what is known of the
+//! recordings of a call, which outlive it.
 
 mod answering;
 mod audio_clock;
@@ -16,6 +17,7 @@ mod leave;
 mod legs;
 mod limits;
 pub mod record;
+pub mod recording;
 mod sideband;
 mod step;
 pub mod terms;

@@ -54,6 +54,30 @@ pub struct CallRecord {
     pub usage: Usage,
     /// What they cost, where the price table knows the models.
     pub cost_usd: Option<f64>,
+    /// That the call is to be recorded, and what the caller is told of it; none: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<Consent>,
+}
+
+/// What a caller is told of the recording of the call. The words are kept, for they may be asked for when
+/// the configuration has long been another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consent {
+    /// The announcement, word for word; none: nothing is said.
+    pub announcement: Option<String>,
+    /// Whose voice says it.
+    pub by: Announcer,
+}
+
+/// Whose voice tells a caller that the call is recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Announcer {
+    /// The carrier's, before anybody is dialled: it answers the call.
+    #[default]
+    Carrier,
+    /// The model's, as its first words: they are a part of the recording.
+    Assistant,
 }
 
 /// Where a call is in its life. It only moves forward.
@@ -464,4 +488,7 @@ pub struct CallDetail {
     pub usage: Vec<UsageRecord>,
     /// What happened, in order.
     pub events: Vec<EventRecord>,
+    /// The recordings, in the order of their ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recordings: Vec<super::recording::RecordingRecord>,
 }

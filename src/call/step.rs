@@ -118,6 +118,7 @@ impl Call {
             counts: Counts::default(),
             usage: Usage::default(),
             cost_usd: None,
+            consent: None,
         })
     }
 
@@ -173,6 +174,7 @@ impl Call {
         match event {
             Event::Carrier(event) => self.on_carrier(event, now),
             Event::Offered(offer) => self.on_offer(*offer, now),
+            Event::Noted { kind, detail } => self.note(kind, Some(&detail), now),
             _ if self.is_over() => {}
             Event::AcceptSent => self.on_accept_sent(now),
             Event::AcceptAnswered(answer) => self.on_accept_answer(answer, now),

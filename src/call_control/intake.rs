@@ -15,13 +15,13 @@ use super::registry::Message;
 use super::runner::Plan;
 use super::{CallControl, DeliverError, Place};
 use crate::call::event::{Event, Offer, Verdict};
-use crate::call::record::{CallRecord, Carrier, EndedReason, JoinedBy, Path, State};
+use crate::call::record::{Announcer, CallRecord, Carrier, Consent, EndedReason, JoinedBy, Path, State};
 use crate::call::terms::{Greeting, Terms};
 use crate::call::{Beginning, Call};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, CallSid, ProviderCallId, SipCallId, WebhookId};
 use crate::phone::{CallingCode, PartyNumber, SipHeaders};
-use crate::routing::{self, Action, RejectCode, RejectReason, Target};
+use crate::routing::{self, Action, Recording, RejectCode, RejectReason, Target};
 use crate::session::{CallFacts, Session};
 use crate::store::{Alias, Expect, Health, StoreError, Tx, Write};
 use crate::tool::context::{CallContext, Wishes};
@@ -64,6 +64,8 @@ pub enum DialPlan {
         token: String,
         /// What to show as the caller, where it is a number.
         caller: Option<String>,
+        /// How the call is recorded; none: it is not.
+        recording: Option<Recording>,
     },
     /// Send the caller to somebody else.
     Forward {
@@ -217,6 +219,9 @@ impl CallControl {
             carrier_asked: Some(now),
             vars: choice.vars(),
         });
+        if let Choice::Answer { route: Some(route), .. } = &choice {
+            call.record.consent = self.routes.recording_of(route).map(Recording::consent);
+        }
         if let Some((reason, detail)) = choice.ends_with() {
             call.end_at_the_door(reason, detail, now);
             self.metrics.call_ended(call.record.route.as_deref(), reason.as_str(), None);
@@ -257,7 +262,9 @@ impl CallControl {
     fn provider_plan(&self, record: &CallRecord) -> DialPlan {
         let asked = record.stages.carrier_asked.unwrap_or_default();
         let token = self.join_key.mint(record.id, 1, asked + self.settings.join_within);
-        DialPlan::Provider { call: record.id, token, caller: record.caller.clone() }
+        let route = record.route.as_deref().unwrap_or_default();
+        let recording = record.consent.as_ref().and_then(|_| self.routes.recording_of(route).cloned());
+        DialPlan::Provider { call: record.id, token, caller: record.caller.clone(), recording }
     }
 
     /// Takes an offer of the provider: joined, decided once, answered and on disk when this returns.
@@ -424,6 +431,7 @@ impl CallControl {
         let explain = |error| format!("the template cannot be rendered: {error}");
         let instructions = session.instructions_for(&facts, vars, now).map_err(explain)?;
         let greeting = session.greeting_for(&facts, vars, now).map_err(explain)?;
+        let greeting = announced(record.consent.as_ref(), greeting);
         let tools = self.toolbox.offered_in(session);
         let accept_body = session.accept_body(&instructions, &tools);
         let terms = self.terms(session, greeting);
@@ -594,6 +602,20 @@ impl Choice {
             Choice::Busy => Some((EndedReason::Busy, None)),
         }
     }
+}
+
+/// The greeting, with the announcement of the recording before it where the model is to say that.
+fn announced(consent: Option<&Consent>, greeting: Option<String>) -> Option<String> {
+    let is_ours = |consent: &&Consent| consent.by == Announcer::Assistant;
+    let Some(text) = consent.filter(is_ours).and_then(|consent| consent.announcement.as_deref()) else {
+        return greeting;
+    };
+    let then = match greeting.as_deref().map(str::trim) {
+        None => "Then wait for the caller to speak.",
+        Some("") => "Then open the call as your instructions say.",
+        Some(greeting) => greeting,
+    };
+    Some(format!("Say this first, word for word: \"{text}\"\n{then}"))
 }
 
 fn carrier_of(asked: &Asked) -> Carrier {

@@ -4,8 +4,10 @@
 //! task that owns a call and does what [`crate::call::Call::step`] says; `registry` finds the runner
 //! of a call. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
 //! that nobody looks after any more is read back from the store when something late arrives for it.
+//! [`recordings`] looks after what outlives the call.
 
 mod intake;
+pub mod recordings;
 mod registry;
 mod runner;
 
@@ -28,6 +30,7 @@ use crate::routing::Routes;
 use crate::session::Session;
 use crate::store::{Alias, Store, StoreError, Write};
 use crate::tool::Toolbox;
+use crate::twilio;
 use crate::wire::join_token::JoinKey;
 
 pub use intake::{Asked, Delivery, DialPlan, Offered};
@@ -73,6 +76,7 @@ pub struct CallControl {
     registry: Arc<Registry>,
     deliveries: intake::Deliveries,
     runners: TaskTracker,
+    archive: recordings::Archive,
     /// A place for every call that may be answered at once; a call holds its own until it is over.
     places: Arc<Semaphore>,
 }
@@ -103,6 +107,10 @@ pub struct Parts {
     pub entropy: Entropy,
     /// Signs the tokens that join the provider's call to the carrier's.
     pub join_key: JoinKey,
+    /// What is to become of recordings.
+    pub recordings: recordings::Settings,
+    /// The carrier's REST; none: no such carrier.
+    pub carrier: Option<twilio::rest::Client>,
 }
 
 /// Why something could not be brought to a call.
@@ -124,6 +132,7 @@ impl CallControl {
     pub fn new(parts: Parts) -> Arc<CallControl> {
         Arc::new(CallControl {
             places: Arc::new(Semaphore::new(parts.settings.calls_max.min(Semaphore::MAX_PERMITS))),
+            archive: recordings::Archive::new(parts.recordings, &parts.store, parts.carrier),
             settings: parts.settings,
             routes: parts.routes,
             sessions: parts.sessions,

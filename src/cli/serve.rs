@@ -37,9 +37,11 @@ fn explain(error: StartError) -> Failure {
         StartError::Open(_) | StartError::Listen { .. } | StartError::AdminToken { .. } => {
             Failure::Unavailable(error.into())
         }
-        StartError::Plugin { .. } | StartError::Toolbox(_) | StartError::Tools(_) | StartError::OpenAi(_) => {
-            Failure::Misfit(error.into())
-        }
+        StartError::Plugin { .. }
+        | StartError::Toolbox(_)
+        | StartError::Tools(_)
+        | StartError::OpenAi(_)
+        | StartError::Twilio(_) => Failure::Misfit(error.into()),
         other => Failure::Failed(other.into()),
     }
 }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::call_control::recordings;
 use crate::openai;
 use crate::routing::{Routes, Wildcard};
 use crate::session::Session;
@@ -57,6 +58,8 @@ pub struct Config {
     pub features: Features,
     /// The data directory.
     pub store: store::Settings,
+    /// What becomes of recordings.
+    pub recordings: recordings::Settings,
     /// Logs.
     pub telemetry: TelemetrySettings,
     /// The plugins, by name.
@@ -107,6 +110,8 @@ pub struct AdminSettings {
 pub struct Features {
     /// Calls go to the provider over SIP; off, they do not reach a model.
     pub openai_sip: bool,
+    /// Calls are recorded by the carrier, where their route does not say otherwise.
+    pub recordings: bool,
 }
 
 /// `[telemetry]`.

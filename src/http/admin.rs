@@ -53,6 +53,7 @@ pub async fn detail(store: &Store, id: CallId) -> Result<Option<CallDetail>, Sto
         tool_calls: store.tool_calls(id).await?,
         usage: store.usage(id).await?,
         events: store.events(id).await?,
+        recordings: store.recordings_of(id).await?,
     }))
 }
 
@@ -140,19 +141,19 @@ pub(super) async fn hang_up(doors: Arc<Doors>, request: Request) -> Response {
     }
 }
 
-fn call_id(request: &Request) -> Result<CallId, Response> {
+pub(super) fn call_id(request: &Request) -> Result<CallId, Response> {
     let text = request.raw_path_param("id").unwrap_or_default();
     text.parse()
         .map_err(|error: crate::ids::NotACallId| answer::text(StatusCode::BAD_REQUEST, error.to_string()))
 }
 
-fn unreadable(error: &StoreError) -> Response {
+pub(super) fn unreadable(error: &StoreError) -> Response {
     tracing::error!(%error, "the store could not be read");
     answer::text(StatusCode::INTERNAL_SERVER_ERROR, "the store could not be read\n")
 }
 
 /// Wants `Authorization: Bearer TOKEN`; compared by digest, so that neither length nor content leaks.
-fn authorize(doors: &Doors, request: &Request) -> Result<(), Response> {
+pub(super) fn authorize(doors: &Doors, request: &Request) -> Result<(), Response> {
     let shown = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
     let wanted = Sha256::digest(doors.settings.admin_token.expose());
     let is_right = shown.is_some_and(|shown| Sha256::digest(shown).ct_eq(&wanted).into());

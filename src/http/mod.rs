@@ -7,6 +7,8 @@
 mod admin;
 mod answer;
 mod openai;
+mod range;
+mod recordings;
 mod twilio;
 
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use crate::phone::CallingCode;
 use crate::secret::Secret;
 
 pub use admin::{Page, detail};
+pub use recordings::Recordings;
 
 /// Where the provider's webhook arrives.
 pub const OPENAI_WEBHOOK: &str = "/api/openai/webhook/call-incoming";
@@ -32,6 +35,9 @@ pub const TWILIO_DIAL_RESULT: &str = "/twilio/dial-result";
 pub const TWILIO_REFER: &str = "/twilio/refer";
 /// Where Twilio tells of the progress of legs.
 pub const TWILIO_STATUS: &str = "/twilio/status";
+
+/// Where Twilio tells how a recording goes.
+pub const TWILIO_RECORDING: &str = "/twilio/recording";
 
 /// How long a request's body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
@@ -76,6 +82,7 @@ pub fn public(doors: &Arc<Doors>) -> impl Endpoint + use<> {
         .at(TWILIO_DIAL_RESULT, post(door(doors, twilio::dial_result)))
         .at(TWILIO_REFER, post(door(doors, twilio::refer)))
         .at(TWILIO_STATUS, post(door(doors, twilio::status)))
+        .at(TWILIO_RECORDING, post(door(doors, twilio::recording)))
         .map_to_response()
 }
 
@@ -88,6 +95,11 @@ pub fn admin(doors: &Arc<Doors>) -> impl Endpoint + use<> {
         .at("/api/v1/calls", get(door(doors, admin::calls)))
         .at("/api/v1/calls/:id", get(door(doors, admin::call)))
         .at("/api/v1/calls/:id/hangup", post(door(doors, admin::hang_up)))
+        .at(
+            "/api/v1/calls/:id/recording",
+            get(door(doors, recordings::play)).delete(door(doors, recordings::delete)),
+        )
+        .at("/api/v1/recordings", get(door(doors, recordings::list)))
         .map_to_response()
 }
 

@@ -13,7 +13,7 @@ use crate::call::event::CarrierEvent;
 use crate::call_control::{Asked, DeliverError, DialPlan};
 use crate::ids::CallId;
 use crate::phone::E164;
-use crate::routing::{RejectReason, Target};
+use crate::routing::{Recording, RejectReason, Target};
 use crate::twilio::{Say, Settings};
 use crate::wire::form::Form;
 use crate::wire::join_token;
@@ -21,6 +21,10 @@ use crate::wire::sip_uri::{BadSipUri, SipUri, SipUriParts};
 use crate::wire::twilio::{DialResult, LegCallback, ReferRequest, StatusCallback, VoiceRequest};
 use crate::wire::twilio_signature::{self, Content, Signed};
 use crate::wire::twiml::{self, Dial, Noun, Verb};
+
+mod recording;
+
+pub(super) use recording::recording;
 
 const SOURCE: &str = "twilio";
 /// How long a person may let it ring, in seconds.
@@ -100,6 +104,7 @@ async fn answer_dial_result(doors: &Arc<Doors>, mut request: Request) -> Result<
         duration_s: result.leg_duration_s,
         caller_status: result.call_status.as_str().to_owned(),
     };
+    recording::named(doors, call, &form).await?;
     report(doors, call, event).await?;
     // Whatever came of the dial, there is nothing more for this caller: the end of the document hangs up.
     Ok(document(Vec::new()))
@@ -129,6 +134,7 @@ async fn answer_status(doors: &Arc<Doors>, mut request: Request) -> Result<Respo
                 sip_call_id: leg.sip_call_id,
                 duration_s: leg.duration_s,
             };
+            recording::named(doors, call, &form).await?;
             report(doors, call, event).await?;
         }
         Some(Err(error)) => {
@@ -216,7 +222,9 @@ fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 
 fn twiml_for(doors: &Doors, settings: &Settings, plan: DialPlan) -> Result<Response, Refused> {
     let verbs = match plan {
-        DialPlan::Provider { call, token, caller } => dial_provider(doors, settings, call, &token, caller),
+        DialPlan::Provider { call, token, caller, recording } => {
+            dial_provider(doors, settings, call, &token, caller, recording)
+        }
         DialPlan::Forward { call, target } => {
             forward(doors, settings, &target, Some(dial_result_url(doors, call)))
         }
@@ -241,6 +249,7 @@ fn dial_provider(
     call: CallId,
     token: &str,
     caller: Option<String>,
+    recording: Option<Recording>,
 ) -> Result<Vec<Verb>, BadSipUri> {
     let openai = &doors.settings.openai;
     let uri = SipUri::new(SipUriParts {
@@ -251,13 +260,18 @@ fn dial_provider(
         headers: &[(join_token::HEADER, token)],
     })?;
     let public_url = &doors.settings.public_url;
-    Ok(vec![Verb::Dial(Dial {
+    let announcement = recording.as_ref().and_then(recording::announcement);
+    let dial = Verb::Dial(Dial {
+        // The announcement has answered the call already: then nothing rings any more.
+        answer_on_bridge: announcement.is_none(),
+        recording_callback: recording.map(|_| recording::callback_url(public_url, call)),
         caller_id: caller.and_then(|caller| E164::parse(&caller, doors.settings.default_country).ok()),
         action: Some(dial_result_url(doors, call)),
         refer_url: Some(format!("{public_url}{TWILIO_REFER}?call={call}")),
         status_callback: Some(format!("{public_url}{TWILIO_STATUS}?call={call}")),
         ..dial(settings, Noun::Sip(uri))
-    })])
+    });
+    Ok(announcement.map(Verb::Say).into_iter().chain([dial]).collect())
 }
 
 /// Dials somebody else; `action` is asked afterwards, where something is to be told.
@@ -292,6 +306,7 @@ fn dial(settings: &Settings, noun: Noun) -> Dial {
         ring_tone: settings.dial.ring_tone.clone(),
         action: None,
         refer_url: None,
+        recording_callback: None,
         status_callback: None,
         noun,
     }

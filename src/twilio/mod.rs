@@ -1,4 +1,7 @@
-//! (in the making)
+//! Twilio: what is needed to answer it, and [`rest`], the requests we make of it ourselves.
+
+pub mod rest;
+
 
 use crate::secret::Secret;
 
@@ -15,6 +18,8 @@ pub struct Settings {
     pub require_shared_key: bool,
     /// REST base, `https://api.twilio.com`.
     pub base_url: String,
+    /// An API key (`SK…` and its secret) for the REST API; none: the first auth token is used.
+    pub api_key: Option<(String, Secret)>,
     /// How the provider is dialled.
     pub dial: Dial,
     /// What a caller hears when nobody can answer.

@@ -89,6 +89,7 @@ fn call(number: u8, state: State) -> CallRecord {
         counts: Counts::default(),
         usage: Usage::default(),
         cost_usd: Some(0.25),
+        consent: None,
     }
 }
 

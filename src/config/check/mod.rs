@@ -4,6 +4,7 @@
 //! values are read into options first and put together at the end.
 
 mod plugins;
+mod recordings;
 mod routes;
 mod server;
 mod sessions;
@@ -25,6 +26,8 @@ use super::problem::{Location, Problem, Problems};
 use super::raw::Raw;
 use super::suggest::{did_you_mean, list};
 use super::{Config, Features, units};
+
+use recordings::Recorded;
 
 pub(super) use sessions::{inherit, offered_tools};
 
@@ -62,14 +65,23 @@ impl Checker<'_> {
         let admin = self.admin(raw.admin);
         let openai = self.openai(raw.openai);
         let twilio = if has_twilio { self.twilio(raw.twilio).map(Some) } else { Some(None) };
-        let features = Features { openai_sip: raw.features.openai_sip.is_some_and(|flag| flag.0) };
+        let features = Features {
+            openai_sip: raw.features.openai_sip.is_some_and(|flag| flag.0),
+            recordings: raw.features.recordings.is_some_and(|flag| flag.0),
+        };
+        let announcement = self.announcement(
+            raw.recordings.announcement.clone(),
+            &Place::of(&["recordings", "announcement"]),
+        );
+        let recordings = self.recordings(raw.recordings, raw.retention);
         let store = self.store(raw.store);
         let telemetry = self.telemetry(raw.telemetry);
         let plugin_places = self.plugin_places(&raw.plugins);
         let plugins = self.plugins(raw.plugins);
         let prices = self.prices(raw.pricing);
         let has_routes = self.document.has(&Place::of(&["routes"]));
-        let routes = self.routes(raw.routes, has_routes, &raw.sessions);
+        let recorded = Recorded { is_on: features.recordings && has_twilio, announcement };
+        let routes = self.routes(raw.routes, has_routes, &raw.sessions, &recorded);
         let sessions = self.sessions(raw.sessions, &routes);
         Some(Config {
             server: server?,
@@ -78,6 +90,7 @@ impl Checker<'_> {
             twilio: twilio?,
             features,
             store: store?,
+            recordings: recordings?,
             telemetry: telemetry?,
             plugins: plugins?,
             prices,
