@@ -76,7 +76,7 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
 }
 
 /// Writes to standard output; a reader that has seen enough (`| head`) is no failure.
-fn print(text: &str) -> Result<(), Failure> {
+pub(super) fn print(text: &str) -> Result<(), Failure> {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => Ok(other?),
@@ -84,13 +84,13 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 /// Where calls are read.
-enum Source {
+pub(super) enum Source {
     Gateway { base: String, token: String, client: reqwest::Client },
     Store(Store),
 }
 
 impl Source {
-    async fn open(config: &Config) -> Result<Source, Failure> {
+    pub(super) async fn open(config: &Config) -> Result<Source, Failure> {
         let settings = config.store.clone();
         let opened =
             tokio::task::spawn_blocking(move || Store::open(&settings, Arc::new(SystemClock))).await?;
@@ -126,14 +126,14 @@ impl Source {
         }
     }
 
-    async fn detail(&self, id: CallId) -> Result<Option<CallDetail>, Failure> {
+    pub(super) async fn detail(&self, id: CallId) -> Result<Option<CallDetail>, Failure> {
         match self {
             Source::Store(store) => Ok(detail(store, id).await?),
             Source::Gateway { .. } => self.get(&format!("/calls/{id}")).await,
         }
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Failure> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Failure> {
         let Source::Gateway { base, token, client } = self else { return Ok(None) };
         let response = client.get(format!("{base}{path}")).bearer_auth(token).send().await;
         let response = response

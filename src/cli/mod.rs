@@ -8,6 +8,7 @@ mod check;
 mod demo;
 mod load;
 mod logging;
+mod recordings;
 mod serve;
 mod view;
 
@@ -39,6 +40,8 @@ enum Command {
     Check(check::Arguments),
     /// Read the calls that were kept.
     Calls(calls::Arguments),
+    /// List, export and delete the recordings that were kept.
+    Recordings(recordings::Arguments),
     /// Play many simulated calls at once against `serve` in a process of its own, and print times.
     Load(load::Arguments),
 }
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
             Command::Load(arguments) => load::run(arguments).await,
             Command::Check(arguments) => check::run(&cli.config, arguments).await,
             Command::Calls(arguments) => calls::run(&cli.config, arguments).await,
+            Command::Recordings(arguments) => recordings::run(&cli.config, arguments).await,
         }
     });
     match ended {

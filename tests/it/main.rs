@@ -14,6 +14,7 @@ mod joining;
 mod openai;
 mod plugin;
 mod provider_faults;
+mod recordings;
 mod scenarios;
 mod signatures;
 mod sim_openai;
