@@ -29,6 +29,8 @@ pub enum Event {
     SidebandLost(Option<u16>),
     /// The provider answered a request to refer the call; the text says why it failed.
     ReferAnswered(Result<(), String>),
+    /// The carrier answered a request to dial somebody else; the text says why it failed.
+    RedirectAnswered(Result<(), String>),
     /// A tool has answered or failed.
     ToolFinished(ToolFinished),
     /// The carrier reported on one of its legs.
@@ -164,6 +166,8 @@ pub enum CarrierEvent {
         /// Status of the caller's own leg.
         caller_status: String,
     },
+    /// The provider has handed the caller on, and the carrier asks what to do.
+    Referred,
     /// Status of the caller's own leg.
     Caller {
         /// In the carrier's words.
@@ -432,6 +436,11 @@ pub enum Action {
     },
     /// Ask the provider to hand the call to somebody else.
     Refer {
+        /// `tel:` or `sip:` URI.
+        target: String,
+    },
+    /// Ask the carrier to take the caller from the provider and dial somebody else.
+    RedirectCarrier {
         /// `tel:` or `sip:` URI.
         target: String,
     },

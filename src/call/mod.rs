@@ -5,7 +5,7 @@
 //! `legs` the outer life; `conversation` what happens while it is up, and `limits` what happens then when
 //! nothing does. All lean on small machines that know one thing each: `transcript` (who said what,
 //! when), `turns` (when the assistant may be asked to speak), `tools` (run once, answer all, go on once),
-//! `leave` (last words are heard), `carrier` (reports in any order). [`recording`] is what is known of the
+//! `leave` (last words are heard), `handover` (a transfer is proven), `carrier` (reports in any order). [`recording`] is what is known of the
 //! recordings of a call, which outlive it.
 
 mod answering;
@@ -13,6 +13,7 @@ mod audio_clock;
 mod carrier;
 mod conversation;
 pub mod event;
+mod handover;
 mod leave;
 mod legs;
 mod limits;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 
 use super::event::{Action, Command, CommandId, Event, Keep, ProviderCommand, ProviderEvent};
+use super::handover::Handover;
 use super::leave::{Do, Exit, Leave};
 use super::record::{
     CallRecord, Carrier, Counts, Ended, EndedReason, EventRecord, FORMAT, Path, Stages, State, Usage,
@@ -56,6 +57,10 @@ pub struct Call {
     pub(super) leg_over_at: Option<Timestamp>,
     /// The carrier said that the dial was over and the caller was not.
     pub(super) caller_stayed: bool,
+    /// A transfer that the carrier has not been seen to follow.
+    pub(super) handover: Option<Handover>,
+    /// The carrier was asked itself to hand the caller on.
+    pub(super) is_redirected: bool,
     next_command: u64,
     pub(super) actions: Vec<Action>,
     pub(super) record_changed: bool,
@@ -140,6 +145,8 @@ impl Call {
             forward_to: None,
             leg_over_at: None,
             caller_stayed: false,
+            handover: None,
+            is_redirected: false,
             next_command: 1,
             actions: Vec::new(),
             record_changed: false,
@@ -166,7 +173,7 @@ impl Call {
         let leg = self.leg_over_at.map(|at| at + LEG_OVER_GRACE);
         let is_live = self.record.state == State::Live;
         let conversation = if is_live { self.conversation_deadline() } else { None };
-        [outer, leg, conversation].into_iter().flatten().min()
+        [outer, leg, conversation, self.handover_deadline()].into_iter().flatten().min()
     }
 
     /// Something happened `now`: says what to do, in this order.
@@ -185,6 +192,7 @@ impl Call {
             Event::Provider(event) => self.on_provider(event, now),
             Event::SidebandLost(code) => self.on_sideband_lost(code, now),
             Event::ReferAnswered(answer) => self.on_refer_answer(answer, now),
+            Event::RedirectAnswered(answer) => self.on_redirect_answer(answer, now),
             Event::ToolFinished(finished) => self.on_tool_finished(&finished, now),
             Event::Command(Command::HangUp) => self.on_hang_up_command(now),
             Event::Wished(wished) => self.note("wish.ignored", Some(&wished.by), now),
@@ -229,6 +237,9 @@ impl Call {
         let is_due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
         if is_due(self.sideband.deadline()) {
             return self.on_sideband_late(now);
+        }
+        if self.on_handover_deadline(now) {
+            return;
         }
         let is_leg_over = self.leg_over_at.is_some_and(|at| at + LEG_OVER_GRACE <= now);
         match self.record.state {

@@ -26,7 +26,7 @@ use crate::ids::{CallId, CallSid};
 use crate::metrics::Metrics;
 use crate::openai::{rest, sideband};
 use crate::phone::CallingCode;
-use crate::routing::Routes;
+use crate::routing::{Routes, Target};
 use crate::session::Session;
 use crate::store::{Alias, Store, StoreError, Write};
 use crate::tool::Toolbox;
@@ -195,6 +195,14 @@ impl CallControl {
         self.store.call_by_alias(&Alias::Carrier(call_sid.clone()))
     }
 
+    /// Has the carrier take a caller from whoever is connected, and dial somebody else.
+    pub(super) async fn dial_on(&self, caller: &CallSid, target: &str) -> Result<(), String> {
+        let carrier = self.archive.carrier().ok_or("there is no carrier to ask")?;
+        let target = Target::parse(target).map_err(|error| error.to_string())?;
+        let document = carrier.forward(&target, self.settings.default_country)?;
+        carrier.redirect_call(caller, &document.to_xml()).await.map_err(|error| error.to_string())
+    }
+
     /// Brings an operator's wish to a call.
     ///
     /// # Errors
@@ -257,7 +265,7 @@ fn aliases_of(call: CallId, event: &CarrierEvent) -> Vec<Write> {
     let (sid, sip_call_id) = match event {
         CarrierEvent::Leg { sid, sip_call_id, .. } => (Some(sid), sip_call_id.as_ref()),
         CarrierEvent::DialEnded { leg_sid, sip_call_id, .. } => (leg_sid.as_ref(), sip_call_id.as_ref()),
-        CarrierEvent::Caller { .. } => (None, None),
+        CarrierEvent::Caller { .. } | CarrierEvent::Referred => (None, None),
     };
     let leg = sid.map(|sid| Write::Alias(Alias::CarrierLeg(sid.clone()), call));
     let sip = sip_call_id.map(|id| Write::Alias(Alias::SipCallId(id.clone()), call));

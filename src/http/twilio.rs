@@ -14,7 +14,7 @@ use crate::call_control::{Asked, DeliverError, DialPlan};
 use crate::ids::CallId;
 use crate::phone::E164;
 use crate::routing::{Recording, RejectReason, Target};
-use crate::twilio::{Say, Settings};
+use crate::twilio::{self, Say, Settings};
 use crate::wire::form::Form;
 use crate::wire::join_token;
 use crate::wire::sip_uri::{BadSipUri, SipUri, SipUriParts};
@@ -27,8 +27,6 @@ mod recording;
 pub(super) use recording::recording;
 
 const SOURCE: &str = "twilio";
-/// How long a person may let it ring, in seconds.
-const FORWARD_TIMEOUT_S: u32 = 30;
 
 /// The metric's label and the answer to a request that is not taken.
 type Refused = (&'static str, Response);
@@ -111,8 +109,13 @@ async fn answer_dial_result(doors: &Arc<Doors>, mut request: Request) -> Result<
 }
 
 async fn answer_refer(doors: &Arc<Doors>, mut request: Request) -> Result<Response, Refused> {
+    let call = query(&request, "call").and_then(|text| text.parse::<CallId>().ok());
     let Verified { settings, form } = verify(doors, &mut request).await?;
     let refer = ReferRequest::read(&form).map_err(unreadable)?;
+    if let Some(call) = call {
+        // Should it not be kept, the caller is dialled on all the same.
+        drop(report(doors, call, CarrierEvent::Referred).await);
+    }
     let verbs = match Target::parse(&refer.target) {
         Ok(target) => forward(doors, settings, &target, None),
         Err(_) => Err(BadSipUri::BadPart("target")),
@@ -269,7 +272,7 @@ fn dial_provider(
         action: Some(dial_result_url(doors, call)),
         refer_url: Some(format!("{public_url}{TWILIO_REFER}?call={call}")),
         status_callback: Some(format!("{public_url}{TWILIO_STATUS}?call={call}")),
-        ..dial(settings, Noun::Sip(uri))
+        ..settings.dial.to(Noun::Sip(uri))
     });
     Ok(announcement.map(Verb::Say).into_iter().chain([dial]).collect())
 }
@@ -281,35 +284,11 @@ fn forward(
     target: &Target,
     action: Option<String>,
 ) -> Result<Vec<Verb>, BadSipUri> {
-    let noun = match target {
-        Target::Sip(uri) => Noun::Sip(SipUri::verbatim(uri)?),
-        Target::Number(number) => match E164::parse(number, doors.settings.default_country) {
-            Ok(number) => Noun::Number(number),
-            Err(_) => return Err(BadSipUri::BadPart("number")),
-        },
-    };
-    // A person may take longer to answer than a model.
-    let timeout_s = settings.dial.timeout_s.max(FORWARD_TIMEOUT_S);
-    Ok(vec![Verb::Dial(Dial { timeout_s, action, ..dial(settings, noun) })])
+    twilio::forward(&settings.dial, target, doors.settings.default_country, action)
 }
 
 fn dial_result_url(doors: &Doors, call: CallId) -> String {
     format!("{}{TWILIO_DIAL_RESULT}?call={call}", doors.settings.public_url)
-}
-
-fn dial(settings: &Settings, noun: Noun) -> Dial {
-    Dial {
-        answer_on_bridge: true,
-        timeout_s: settings.dial.timeout_s,
-        time_limit_s: settings.dial.time_limit_s,
-        caller_id: None,
-        ring_tone: settings.dial.ring_tone.clone(),
-        action: None,
-        refer_url: None,
-        recording_callback: None,
-        status_callback: None,
-        noun,
-    }
 }
 
 fn apology(say: &Say) -> Vec<Verb> {

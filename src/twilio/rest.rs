@@ -18,7 +18,10 @@ use tokio::time::timeout;
 use super::Settings;
 use crate::clock::Timestamp;
 use crate::ids::{CallSid, RecordingId};
+use crate::phone::CallingCode;
+use crate::routing::Target;
 use crate::secret::Secret;
+use crate::wire::twiml;
 
 /// The version of the API; it stands in every path.
 const VERSION: &str = "2010-04-01";
@@ -106,6 +109,7 @@ pub struct Client {
     account_sid: String,
     user: String,
     secret: Secret,
+    dial: super::Dial,
     deadlines: Deadlines,
 }
 
@@ -156,7 +160,8 @@ impl Client {
             builder = builder.no_proxy();
         }
         let account_sid = settings.account_sid.clone();
-        Ok(Client { http: builder.build()?, base, account_sid, user, secret, deadlines })
+        let dial = settings.dial.clone();
+        Ok(Client { http: builder.build()?, base, account_sid, user, secret, dial, deadlines })
     }
 
     /// Fetches the sound of a recording as WAV: both channels apart, or mixed where it has only one.
@@ -223,6 +228,16 @@ impl Client {
             return Err(RestError::Unsendable("the document is longer than 4000 characters"));
         }
         self.update_call(call, &[("Twiml", twiml)]).await
+    }
+
+    /// The document that has a caller dialled on to somebody else.
+    ///
+    /// # Errors
+    ///
+    /// Why nobody can be dialled there.
+    pub fn forward(&self, target: &Target, country: CallingCode) -> Result<twiml::Response, String> {
+        let verbs = super::forward(&self.dial, target, country, None).map_err(|error| error.to_string())?;
+        Ok(twiml::Response::from(verbs))
     }
 
     /// Ends a live call.

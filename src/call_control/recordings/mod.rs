@@ -102,6 +102,11 @@ impl Archive {
         }
     }
 
+    /// The carrier's REST; none: there is no such carrier.
+    pub(super) fn carrier(&self) -> Option<&rest::Client> {
+        self.carrier.as_ref()
+    }
+
     fn lock_of(&self, call: CallId) -> &Mutex<()> {
         &self.locks[usize::from(call.as_bytes()[15]) % LOCKS]
     }
