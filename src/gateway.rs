@@ -141,7 +141,8 @@ impl Gateway {
             admin_token,
         };
         let carrier = config.twilio.as_ref();
-        let carrier = carrier.map(|twilio| twilio::rest::Client::new(twilio, twilio::rest::Deadlines::default()));
+        let carrier =
+            carrier.map(|twilio| twilio::rest::Client::new(twilio, twilio::rest::Deadlines::default()));
         let carrier = carrier.transpose()?;
         let drain_timeout = config.server.drain_timeout;
         let control = CallControl::new(Parts {

@@ -149,11 +149,7 @@ impl Metrics {
             "Tries to fetch or delete a recording that must be repeated, by reason",
             self.recording_delays.clone(),
         );
-        registry.register(
-            "recording_bytes",
-            "Size of all recordings on disk",
-            self.recording_bytes.clone(),
-        );
+        registry.register("recording_bytes", "Size of all recordings on disk", self.recording_bytes.clone());
         registry.register(
             "recordings_backlog",
             "Recordings that are yet to be fetched or deleted",

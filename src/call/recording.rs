@@ -333,7 +333,9 @@ mod tests {
     #[test]
     fn reports_in_any_order_lead_to_the_same_and_none_leads_back() {
         use ReportedStatus::{Completed, InProgress};
-        for order in [&[InProgress, Completed][..], &[Completed, InProgress], &[Completed, Completed, InProgress]] {
+        for order in
+            [&[InProgress, Completed][..], &[Completed, InProgress], &[Completed, Completed, InProgress]]
+        {
             let mut record = new();
             for status in order {
                 record.report(&report(*status), NOW);

@@ -102,7 +102,8 @@ async fn list(source: &Source, limit: usize) -> Result<Vec<RecordingRecord>, Fai
     match source {
         Source::Store(store) => Ok(store.recordings(limit).await?),
         Source::Gateway { .. } => {
-            let page: Option<crate::http::Recordings> = source.get(&format!("/recordings?limit={limit}")).await?;
+            let page: Option<crate::http::Recordings> =
+                source.get(&format!("/recordings?limit={limit}")).await?;
             Ok(page.ok_or_else(|| anyhow!("the gateway has no list of recordings"))?.recordings)
         }
     }
@@ -126,7 +127,12 @@ async fn the_kept(
     }
 }
 
-async fn export(source: &Source, config: &Config, record: &RecordingRecord, file: &Path) -> anyhow::Result<u64> {
+async fn export(
+    source: &Source,
+    config: &Config,
+    record: &RecordingRecord,
+    file: &Path,
+) -> anyhow::Result<u64> {
     let explain = || format!("cannot write {}", file.display());
     let mut target = OpenOptions::new().write(true).create_new(true).open(file).with_context(explain)?;
     let mut hash = Sha256::new();
@@ -149,7 +155,10 @@ async fn export(source: &Source, config: &Config, record: &RecordingRecord, file
     target.sync_all().with_context(explain)?;
     let digest: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     if record.sha256.as_deref() != Some(digest.as_str()) {
-        bail!("the recording is damaged: its sha256 is {digest}, and was {:?} when it was kept", record.sha256);
+        bail!(
+            "the recording is damaged: its sha256 is {digest}, and was {:?} when it was kept",
+            record.sha256
+        );
     }
     Ok(bytes)
 }
@@ -194,7 +203,9 @@ async fn delete(
                 status if status.is_success() => {
                     Ok(response.json::<crate::http::Recordings>().await?.recordings)
                 }
-                status => Err(anyhow!("the gateway answered {status}: {}", response.text().await?.trim()).into()),
+                status => {
+                    Err(anyhow!("the gateway answered {status}: {}", response.text().await?.trim()).into())
+                }
             }
         }
     }

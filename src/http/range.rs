@@ -85,9 +85,17 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_gets_the_whole() {
-        for range in
-            ["", "bytes", "bytes=", "bytes=-", "bytes=5-1", "bytes=a-b", "bytes=+1-2", "lines=1-2", "bytes=0-1,5-6"]
-        {
+        for range in [
+            "",
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=5-1",
+            "bytes=a-b",
+            "bytes=+1-2",
+            "lines=1-2",
+            "bytes=0-1,5-6",
+        ] {
             assert_eq!(wanted(Some(range), 100), Wanted::Whole, "{range}");
         }
         assert_eq!(wanted(None, 100), Wanted::Whole);

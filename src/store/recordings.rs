@@ -48,7 +48,9 @@ pub struct ListedRecording {
 #[non_exhaustive]
 pub enum FileError {
     /// Too little would be left on the disk for calls.
-    #[error("the disk is full: {free_bytes} bytes are free, and {keep_bytes} must stay free beside the recording; free some space")]
+    #[error(
+        "the disk is full: {free_bytes} bytes are free, and {keep_bytes} must stay free beside the recording; free some space"
+    )]
     Full {
         /// Bytes free on the disk.
         free_bytes: u64,

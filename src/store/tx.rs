@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::error::StoreError;
 use super::key::{self, Part, RecordingList};
-use super::recordings::ListedRecording;
 use super::placement::Placement;
+use super::recordings::ListedRecording;
 use crate::call::record::{CallRecord, EventRecord, Line, ToolCallRecord, UsageRecord};
 use crate::call::recording::RecordingRecord;
 use crate::clock::Timestamp;

@@ -2,7 +2,6 @@
 
 pub mod rest;
 
-
 use crate::phone::{CallingCode, E164};
 use crate::routing::Target;
 use crate::secret::Secret;

@@ -472,7 +472,9 @@ mod tests {
             refusal(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), body.as_bytes())
         };
         let legacy = r#"{"code":21220,"message":"Call is not in-progress","more_info":"x","status":400}"#;
-        let RestError::Refused { status: 400, code: Some(21_220), text } = read(400, legacy) else { panic!() };
+        let RestError::Refused { status: 400, code: Some(21_220), text } = read(400, legacy) else {
+            panic!()
+        };
         assert_eq!(text, "status 400, code 21220: Call is not in-progress");
         let problem = r#"{"type":"x","title":"Bad","detail":"Twiml too long","code":32018}"#;
         assert!(read(400, problem).to_string().contains("32018: Twiml too long"));
@@ -488,7 +490,10 @@ mod tests {
 
     #[test]
     fn a_form_holds_any_text() {
-        assert_eq!(form(&[("Twiml", "<a b=\"1\">&+ é</a>")]), "Twiml=%3Ca%20b%3D%221%22%3E%26%2B%20%C3%A9%3C%2Fa%3E");
+        assert_eq!(
+            form(&[("Twiml", "<a b=\"1\">&+ é</a>")]),
+            "Twiml=%3Ca%20b%3D%221%22%3E%26%2B%20%C3%A9%3C%2Fa%3E"
+        );
     }
 
     #[tokio::test]

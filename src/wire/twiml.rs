@@ -353,7 +353,8 @@ mod tests {
         let recorded = Dial { recording_callback: callback, ..dial(Noun::Number(number("+81312345678"))) };
         let read = read_back(&Response::from(vec![Verb::Dial(recorded)]).to_xml());
         let attributes = &read.children[0].attributes;
-        let value = |name: &str| attributes.iter().find(|(known, _)| known == name).map(|(_, value)| &**value);
+        let value =
+            |name: &str| attributes.iter().find(|(known, _)| known == name).map(|(_, value)| &**value);
         assert_eq!(value("record"), Some("record-from-answer-dual"));
         assert_eq!(value("trim"), Some("do-not-trim"));
         assert_eq!(

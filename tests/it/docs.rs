@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use switchboard::call::record::EndedReason;
-use switchboard::http::{
-    OPENAI_WEBHOOK, TWILIO_DIAL_RESULT, TWILIO_RECORDING, TWILIO_STATUS, TWILIO_VOICE,
-};
+use switchboard::http::{OPENAI_WEBHOOK, TWILIO_DIAL_RESULT, TWILIO_RECORDING, TWILIO_STATUS, TWILIO_VOICE};
 use switchboard::metrics::Metrics;
 
 fn root() -> &'static Path {

@@ -13,9 +13,7 @@ use switchboard::gateway::ADMIN_TOKEN_FILE;
 use switchboard::http::{TWILIO_RECORDING, detail};
 use switchboard::ids::CallId;
 use switchboard::secret::Secret;
-use switchboard::sim::twilio::{
-    CallerSetup, Fields, Heard, RecordingFaults, Refusal, RequestKind, Signing,
-};
+use switchboard::sim::twilio::{CallerSetup, Fields, Heard, RecordingFaults, Refusal, RequestKind, Signing};
 use switchboard::store::Recordings;
 use switchboard::twilio::rest::{self, RestError};
 use tokio::net::TcpListener;
@@ -176,7 +174,8 @@ async fn an_operator_hears_it_whole_and_in_parts() {
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
     for method in [Method::GET, Method::DELETE] {
         let url = format!("http://{}/api/v1{path}", house.gateway.admin);
-        let answer = client.request(method.clone(), url).bearer_auth("wrong").send().await.expect("an answer");
+        let answer =
+            client.request(method.clone(), url).bearer_auth("wrong").send().await.expect("an answer");
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{method}");
     }
 }
@@ -525,7 +524,10 @@ async fn what_an_operator_deletes_is_gone_here_and_at_the_carrier() {
     let call_sid = detail.call.carrier.expect("the carrier's side").call_sid;
     let again = [("RecordingSid", gone.id.as_str()), ("RecordingStatus", "completed")];
     let answer = house
-        .tell(&format!("{TWILIO_RECORDING}?call={}", detail.call.id), report(&house, call_sid.as_str(), &again))
+        .tell(
+            &format!("{TWILIO_RECORDING}?call={}", detail.call.id),
+            report(&house, call_sid.as_str(), &again),
+        )
         .await;
     assert_eq!(answer.status, 204);
     let (_, still) = recording(&house, |_| true).await;
@@ -603,9 +605,16 @@ async fn a_live_call_is_redirected_and_one_that_is_not_is_not() {
     })
     .await;
     let refused = client.redirect_call(&call_sid, "<Response><Foo/></Response>").await;
-    assert!(matches!(refused, Err(RestError::Refused { status: 400, code: Some(12_100), .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(RestError::Refused { status: 400, code: Some(12_100), .. })),
+        "{refused:?}"
+    );
     let words = "<Response><Say language=\"ja-JP\">おつなぎします &amp; 少々</Say></Response>";
     client.redirect_call(&call_sid, words).await.expect("redirected");
     let played = playing.await.expect("played");
-    assert!(played.carrier.heard.contains(&Heard::Said("おつなぎします & 少々".to_owned())), "{:?}", played.carrier.heard);
+    assert!(
+        played.carrier.heard.contains(&Heard::Said("おつなぎします & 少々".to_owned())),
+        "{:?}",
+        played.carrier.heard
+    );
 }

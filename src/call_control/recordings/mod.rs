@@ -19,7 +19,9 @@ use tokio::sync::{Mutex, Notify};
 use super::{CallControl, DeliverError, Message};
 use crate::call::event::Event;
 use crate::call::record::{CallRecord, EventRecord, FORMAT};
-use crate::call::recording::{DeletedBy, RecordingRecord, RecordingState, Report, ReportedStatus, StoredFile};
+use crate::call::recording::{
+    DeletedBy, RecordingRecord, RecordingState, Report, ReportedStatus, StoredFile,
+};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, CallSid, RecordingId};
 use crate::store::{FileError, ListedRecording, Recordings, Store, StoreError, Tx, Write};
@@ -313,8 +315,7 @@ async fn keep_at_rest(
 ) -> Result<(), StoreError> {
     let json = serde_json::json!({ "detail": change.detail }).to_string();
     let data = serde_json::value::RawValue::from_string(json).ok();
-    let event =
-        EventRecord { v: FORMAT, n: call.counts.events, at: now, kind: change.kind.to_owned(), data };
+    let event = EventRecord { v: FORMAT, n: call.counts.events, at: now, kind: change.kind.to_owned(), data };
     call.counts.events += 1;
     let writes = vec![
         Write::Recording(Box::new(change.record)),
@@ -349,5 +350,7 @@ where
     T: Send + 'static,
     F: FnOnce() -> Result<T, FileError> + Send + 'static,
 {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }

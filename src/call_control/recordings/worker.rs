@@ -14,7 +14,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Change, RecordingError, blocking, kept};
-use crate::call::recording::{CarrierCopy, RecordingRecord, RecordingState, Report, ReportedStatus, StoredFile};
+use crate::call::recording::{
+    CarrierCopy, RecordingRecord, RecordingState, Report, ReportedStatus, StoredFile,
+};
 use crate::call_control::CallControl;
 use crate::ids::{CallId, RecordingId};
 use crate::store::{FileError, ListedRecording, Recordings};
@@ -484,7 +486,8 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_their_longest() {
-        let pauses = |reason| (1..=12).map(move |tries| pause_after(reason, tries).as_secs()).collect::<Vec<_>>();
+        let pauses =
+            |reason| (1..=12).map(move |tries| pause_after(reason, tries).as_secs()).collect::<Vec<_>>();
         assert_eq!(pauses(Reason::NotReady), [1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60, 60]);
         assert_eq!(pauses(Reason::Full), [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]);
         assert_eq!(pause_after(Reason::Full, u32::MAX), TROUBLE_PAUSE_MAX);

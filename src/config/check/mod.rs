@@ -69,10 +69,8 @@ impl Checker<'_> {
             openai_sip: raw.features.openai_sip.is_some_and(|flag| flag.0),
             recordings: raw.features.recordings.is_some_and(|flag| flag.0),
         };
-        let announcement = self.announcement(
-            raw.recordings.announcement.clone(),
-            &Place::of(&["recordings", "announcement"]),
-        );
+        let announcement = self
+            .announcement(raw.recordings.announcement.clone(), &Place::of(&["recordings", "announcement"]));
         let recordings = self.recordings(raw.recordings, raw.retention);
         let store = self.store(raw.store);
         let telemetry = self.telemetry(raw.telemetry);

@@ -36,11 +36,7 @@ impl Checker<'_> {
             None | Some("off") => Some(None),
             Some(_) => {
                 let years = Duration::from_secs(100 * 365 * 86_400);
-                self.duration(
-                    retention.recordings,
-                    &place.key("recordings"),
-                    Duration::from_secs(1)..=years,
-                )
+                self.duration(retention.recordings, &place.key("recordings"), Duration::from_secs(1)..=years)
             }
         };
         let has_total = retention.recordings_max.is_some();
@@ -99,8 +95,9 @@ impl Checker<'_> {
         let announcement = own.or_else(|| recorded.announcement.clone());
         if announcement.is_none() {
             let message = format!("{who} is recorded, and callers are not told");
-            self.report(&codes::UNANNOUNCED, place, message)
-                .help("add `announcement = { text = \"…\", language = \"ja-JP\" }` to it or to `[recordings]`");
+            self.report(&codes::UNANNOUNCED, place, message).help(
+                "add `announcement = { text = \"…\", language = \"ja-JP\" }` to it or to `[recordings]`",
+            );
         }
         Some(Recording { announcement })
     }
@@ -113,8 +110,12 @@ impl Checker<'_> {
     ) -> Option<Announcement> {
         let raw = raw?;
         let text = self.required(raw.text, place, "text", "write what callers are told");
-        let language =
-            self.required(raw.language, place, "language", "write the language of the text, such as \"ja-JP\"");
+        let language = self.required(
+            raw.language,
+            place,
+            "language",
+            "write the language of the text, such as \"ja-JP\"",
+        );
         let speakers = [("carrier", Announcer::Carrier), ("assistant", Announcer::Assistant)];
         let by = match raw.by {
             Some(by) => self.word(&by, &place.key("by"), &speakers),

@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use super::courier::{Courier, Errand};
 use super::form::{Fields, ParentLeg, pairs, rfc_2822};
-use super::rest::{Order, Orders};
 use super::report::{CarrierReport, Delivery, Heard, RequestKind};
+use super::rest::{Order, Orders};
 use super::web::{path, sid};
 use super::{CallerSetup, STATUS_PATH, Shared, VOICE_PATH};
 use crate::clock::Entropy;

@@ -44,7 +44,8 @@ impl CallRun {
         if recording.events.iter().any(|event| event == "in-progress")
             && let Some(callback) = &recording.callback
         {
-            let errand = self.recording_errand(&recorded, callback, RequestKind::RecordingStarted, "in-progress");
+            let errand =
+                self.recording_errand(&recorded, callback, RequestKind::RecordingStarted, "in-progress");
             self.courier.queue(errand).await;
         }
         leg.recording = Some(recorded);
@@ -74,7 +75,8 @@ impl CallRun {
         self.report.recordings.push(recorded.sid.clone());
         let status = if faults.absent { "absent" } else { "completed" };
         let is_wanted = |recording: &&Recording| recording.events.iter().any(|event| event == status);
-        let callback = dial.recording.as_ref().filter(is_wanted).and_then(|recording| recording.callback.as_ref());
+        let callback =
+            dial.recording.as_ref().filter(is_wanted).and_then(|recording| recording.callback.as_ref());
         if let (Some(callback), Some(recorded)) = (callback, &leg.recording) {
             let errand = self.recording_errand(recorded, callback, RequestKind::RecordingCompleted, status);
             self.late.push(errand);
@@ -105,7 +107,13 @@ impl CallRun {
         }
     }
 
-    fn recording_errand(&self, recorded: &Recorded, callback: &Request, kind: RequestKind, status: &str) -> Errand {
+    fn recording_errand(
+        &self,
+        recorded: &Recorded,
+        callback: &Request,
+        kind: RequestKind,
+        status: &str,
+    ) -> Errand {
         let options = &self.shared.options;
         let mut fields = pairs(&[
             ("AccountSid", &options.account_sid),

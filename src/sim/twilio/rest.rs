@@ -228,7 +228,8 @@ impl Shared {
 
     fn decide(&self, method: &str, target: &str, body: &[u8]) -> Response {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let below = path.strip_prefix("/2010-04-01/Accounts/").and_then(|rest| rest.strip_prefix(&*self.account_sid));
+        let below =
+            path.strip_prefix("/2010-04-01/Accounts/").and_then(|rest| rest.strip_prefix(&*self.account_sid));
         let Some(below) = below else { return not_found() };
         let parts: Vec<&str> = below.split('/').skip(1).collect();
         match (method, parts.as_slice()) {

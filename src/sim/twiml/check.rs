@@ -133,7 +133,8 @@ fn recording(dial: &mut Checked<'_>) -> Option<Recording> {
     let events = dial.take("recordingStatusCallbackEvent");
     let events: Vec<String> =
         events.as_deref().unwrap_or("completed").split_ascii_whitespace().map(str::to_owned).collect();
-    if let Some(odd) = events.iter().find(|event| !["in-progress", "completed", "absent"].contains(&event.as_str()))
+    if let Some(odd) =
+        events.iter().find(|event| !["in-progress", "completed", "absent"].contains(&event.as_str()))
     {
         dial.wrong(format!("recordingStatusCallbackEvent `{odd}` does not exist"));
     }

@@ -5,7 +5,7 @@
 //!
 //! Vendor documentation: Twilio, "TwiML Voice: `<Dial>`" (`recordingStatusCallback`, action URL).
 
-use super::{BadField, call_sid, account_sid, filled, is_sid, number, timestamp};
+use super::{BadField, account_sid, call_sid, filled, is_sid, number, timestamp};
 use crate::clock::Timestamp;
 use crate::ids::{CallSid, RecordingId};
 use crate::wire::form::Form;
