@@ -637,3 +637,26 @@ fn carrier_of(asked: &Asked) -> Carrier {
 fn known((alias, joined_by): (Option<Alias>, JoinedBy)) -> Option<(Alias, JoinedBy)> {
     alias.map(|alias| (alias, joined_by))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_model_announces_first_and_then_does_as_told() {
+        let consent = |by| Consent { announcement: Some("Recorded.".to_owned()), by };
+        let said = |by, greeting: Option<&str>| announced(Some(&consent(by)), greeting.map(str::to_owned));
+        let words = "Say this first, word for word: \"Recorded.\"\n";
+        for (greeting, then) in [
+            (None, "Then wait for the caller to speak."),
+            (Some(" "), "Then open the call as your instructions say."),
+            (Some("Say hello."), "Say hello."),
+        ] {
+            assert_eq!(said(Announcer::Assistant, greeting), Some(format!("{words}{then}")));
+            assert_eq!(said(Announcer::Carrier, greeting).as_deref(), greeting, "the carrier has said it");
+        }
+        let silent = Consent { announcement: None, by: Announcer::Assistant };
+        assert_eq!(announced(Some(&silent), None), None);
+        assert_eq!(announced(None, Some("Say hello.".to_owned())).as_deref(), Some("Say hello."));
+    }
+}

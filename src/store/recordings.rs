@@ -102,6 +102,7 @@ pub struct Writing {
     name: String,
     part: PathBuf,
     whole: PathBuf,
+    root: PathBuf,
     hash: Sha256,
     head: Vec<u8>,
     bytes: u64,
@@ -147,6 +148,7 @@ impl Recordings {
             name: name.to_owned(),
             part,
             whole,
+            root: self.root.clone(),
             hash: Sha256::new(),
             head: Vec::new(),
             bytes: 0,
@@ -179,9 +181,9 @@ impl Recordings {
             Err(source) => return Err(at(&path, source)),
         }
         let mut directory = path.as_path();
+        files::sync_dir(path.parent().unwrap_or(&self.root)).map_err(|source| at(&path, source))?;
         // Directories that are left empty go too, up to our own; one that is not empty stays.
         while let Some(parent) = directory.parent().filter(|parent| *parent != self.root) {
-            files::sync_dir(parent).map_err(|source| at(parent, source))?;
             if fs::remove_dir(parent).is_err() {
                 break;
             }
@@ -289,8 +291,9 @@ impl Writing {
         self.file.sync_all().map_err(|source| full_or(&self.part, source))?;
         fs::rename(&self.part, &self.whole).map_err(|source| at(&self.part, source))?;
         self.is_finished = true;
-        // Every directory that may have been made for it: day, month, year, and ours.
-        for directory in self.whole.ancestors().skip(1).take(6) {
+        // Every directory that may have been made for it (day, month, year, ours), and where ours stands.
+        let ours = self.whole.ancestors().skip(1).take_while(|directory| directory.starts_with(&self.root));
+        for directory in ours.chain(self.root.parent()) {
             files::sync_dir(directory).map_err(|source| at(directory, source))?;
         }
         let sha256 = hex(&self.hash.finalize_reset());

@@ -147,27 +147,27 @@ impl CallControl {
         }
         let _turn = self.archive.lock_of(call).lock().await;
         let now = self.clock.now();
-        let mut record = match self.store.recording(call, &report.id)? {
-            Some(record) => record,
-            None if self.store.recordings_of(call).await?.len() >= PER_CALL_MAX => {
-                return Err(RecordingError::TooMany);
-            }
-            None => RecordingRecord::new(call, report.id.clone(), now),
-        };
-        let is_new = record.told == now;
+        let known = self.store.recording(call, &report.id)?;
+        let is_new = known.is_none();
+        if is_new && self.store.recordings_of(call).await?.len() >= PER_CALL_MAX {
+            return Err(RecordingError::TooMany);
+        }
+        let mut record = known.unwrap_or_else(|| RecordingRecord::new(call, report.id.clone(), now));
         let before = record.state;
         if !record.report(report, now) && !is_new {
             return Ok(());
         }
+        let is_told_more = !is_new && record.state == before;
         let kind = match report.status {
+            _ if is_told_more => "recording.told_more",
             ReportedStatus::InProgress => "recording.running",
             ReportedStatus::Completed => "recording.wanted",
             ReportedStatus::Absent => "recording.absent",
         };
-        if record.state == RecordingState::Absent && before != RecordingState::Absent {
+        if record.state == RecordingState::Absent && !is_told_more {
             self.metrics.recording("absent");
         }
-        let has_new_work = record.has_work() && (is_new || record.state != before);
+        let has_new_work = record.has_work() && !is_told_more;
         let detail = record.id.to_string();
         self.keep_change(Change { record: record.clone(), kind, detail }).await?;
         if has_new_work {

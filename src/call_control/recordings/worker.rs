@@ -53,6 +53,8 @@ struct Job {
     /// Since when the carrier has it not.
     missing_since: Option<Instant>,
     is_running: bool,
+    /// Something happened to it while it was worked on: it is looked at again at once.
+    has_news: bool,
 }
 
 /// What came of a try.
@@ -222,10 +224,12 @@ impl Worker {
 
     /// Takes a recording up, or looks at it at once where it is waited for.
     fn take(&mut self, listed: ListedRecording) {
-        let fresh = Job { due: Instant::now(), tries: 0, missing_since: None, is_running: false };
+        let now = Instant::now();
+        let fresh = Job { due: now, tries: 0, missing_since: None, is_running: false, has_news: false };
         let job = self.jobs.entry((listed.call, listed.id)).or_insert(fresh);
-        job.due = Instant::now();
+        job.due = now;
         job.tries = 0;
+        job.has_news = job.is_running;
     }
 
     fn start_due(&mut self) {
@@ -253,9 +257,14 @@ impl Worker {
     fn settle(&mut self, key: Key, outcome: Outcome) {
         let Some(job) = self.jobs.get_mut(&key) else { return };
         job.is_running = false;
+        let has_news = std::mem::take(&mut job.has_news);
         let (reason, after) = match outcome {
-            Outcome::Done => return drop(self.jobs.remove(&key)),
-            Outcome::More => {
+            Outcome::Done if !has_news => return drop(self.jobs.remove(&key)),
+            _ if has_news => {
+                job.due = Instant::now();
+                return;
+            }
+            Outcome::Done | Outcome::More => {
                 job.due = Instant::now();
                 return;
             }

@@ -46,6 +46,8 @@ pub struct RestRequest {
 /// An answer that the next request gets, whatever it wants.
 #[derive(Clone, Debug, Default)]
 pub struct Refusal {
+    /// Only a request of this method gets it; none: whichever comes next.
+    pub method: Option<&'static str>,
     /// The status.
     pub status: u16,
     /// `Retry-After`, in seconds.
@@ -213,7 +215,7 @@ impl Shared {
         let body = request.take_body().into_bytes_limit(BODY_BYTES_MAX).await.unwrap_or_default();
         let response = match is_authorized {
             false => error(401, 20_003, "Authenticate"),
-            true => match lock(&self.refusals).pop_front() {
+            true => match self.refusal_of(&method) {
                 Some(refusal) => refused(&refusal),
                 None => self.decide(&method, &target, &body),
             },
@@ -224,6 +226,12 @@ impl Shared {
         self.log.answer(Party::Twilio, Party::Gateway, || status.to_string());
         lock(&self.requests).push(RestRequest { method, path: target, is_authorized, status });
         response
+    }
+
+    fn refusal_of(&self, method: &str) -> Option<Refusal> {
+        let mut refusals = lock(&self.refusals);
+        let at = refusals.iter().position(|refusal| refusal.method.is_none_or(|only| only == method))?;
+        refusals.remove(at)
     }
 
     fn decide(&self, method: &str, target: &str, body: &[u8]) -> Response {
