@@ -27,9 +27,10 @@ fmt:
 bless:
     INSTA_UPDATE=always BLESS=1 cargo test
 
-# rebuild the plugins from source (needs a wasm toolchain, see docs/plugins.md)
+# rebuild the plugins from source (needs their toolchains, see docs/plugins/README.md)
 plugins:
-    cargo run --release --manifest-path plugins/build/Cargo.toml
+    cargo build
+    for file in plugins/*/plugin.toml; do target/debug/switchboard plugin build --locked "$(dirname "$file")"; done
 
 # many calls against a release build, with times
 load CALLS="500" CONCURRENCY="50":

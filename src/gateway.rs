@@ -1,9 +1,12 @@
 //! Wiring: a checked configuration becomes a running gateway, and comes to rest again.
 //!
-//! [`Gateway::start`] opens the store, compiles the plugins, listens, and only then answers anybody.
+//! [`Gateway::start`] opens the store, loads the plugins, listens, and only then answers anybody.
 //! [`Gateway::stop`] takes no new requests, lets running calls end until the drain timeout, and closes
 //! the store. On the SIP path a call that is still running then goes on between caller and provider:
 //! its audio never passed through here.
+
+mod plugins;
+mod reload;
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,6 +17,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use poem::Server;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -28,10 +32,14 @@ use crate::openai::{self, Deadlines, rest, sideband};
 use crate::phone::CallingCode;
 use crate::secret::Secret;
 use crate::store::{Expect, OpenError, Store, StoreError, Tx, Write};
-use crate::tool::plugin::{self, Host, LoadError, Plugin};
-use crate::tool::{Toolbox, ToolboxError};
+use crate::tool::generation::Generations;
+use crate::tool::plugin::{self, LoadError};
 use crate::twilio;
 use crate::wire::join_token::JoinKey;
+
+use plugins::Loader;
+pub use plugins::{PLUGIN_CACHE, http_tools};
+use reload::{Reloader, Stamp};
 
 /// The file in the data directory that holds what an operator must show.
 pub const ADMIN_TOKEN_FILE: &str = "admin.token";
@@ -55,6 +63,8 @@ pub struct Gateway {
     listeners: Vec<JoinHandle<io::Result<()>>>,
     archivist: JoinHandle<()>,
     archivist_stops: CancellationToken,
+    look_again: Arc<Notify>,
+    reloader: JoinHandle<()>,
     drain_timeout: Duration,
 }
 
@@ -78,10 +88,7 @@ pub enum StartError {
         /// Why.
         source: Box<LoadError>,
     },
-    /// The plugins together.
-    #[error(transparent)]
-    Toolbox(#[from] ToolboxError),
-    /// The sessions name tools that nobody provides.
+    /// Two tools have one name, or the sessions name tools that nobody provides.
     #[error("the configuration does not fit the plugins:\n{0}")]
     Tools(String),
     /// An address cannot be listened on.
@@ -123,8 +130,13 @@ impl Gateway {
     ) -> Result<Gateway, StartError> {
         let public = listen(config.server.listen, "server.listen").await?;
         let admin = listen(config.admin.listen, "admin.listen").await?;
+        let config = Arc::new(config);
         let store = open_store(&config, &clock).await?;
-        let toolbox = load_tools(&config, &store).await?;
+        let metrics = Arc::new(Metrics::new());
+        let loader = Loader::new(&config, &store, &metrics)?;
+        let stamps = loader.settings().iter().map(|plugin| Stamp::of(&plugin.path)).collect();
+        let plugins = loader.load_all().await?;
+        let tools = Arc::new(Generations::new(loader.toolbox(plugins)?));
         let admin_token = admin_token(&config.store.path, &entropy)?;
         let join_key = join_key(&store, &entropy).await?;
         let openai = rest::Client::new(&config.openai, Deadlines::default())?;
@@ -147,25 +159,28 @@ impl Gateway {
         let drain_timeout = config.server.drain_timeout;
         let control = CallControl::new(Parts {
             settings: control_settings(&config),
-            routes: config.routes,
-            sessions: config.sessions,
+            routes: config.routes.clone(),
+            sessions: config.sessions.clone(),
             prices: prices(&config.prices),
             store,
             openai,
             sidebands,
-            toolbox,
-            metrics: Arc::new(Metrics::new()),
+            tools: Arc::clone(&tools),
+            metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock),
             entropy,
             join_key,
             recordings: config.recordings,
             carrier,
         });
-        let doors = Doors::new(doors_settings, Arc::clone(&control), clock);
+        let doors = Doors::new(doors_settings, Arc::clone(&control), Arc::clone(&clock));
         let stopping = CancellationToken::new();
         let archivist_stops = CancellationToken::new();
         let archivist = Arc::clone(&control).work_on_recordings(archivist_stops.clone());
         let archivist = tokio::spawn(archivist);
+        let reloader = Reloader::new(loader, stamps, tools, metrics, clock);
+        let look_again = reloader.look_again();
+        let reloader = tokio::spawn(reloader.run(stopping.clone()));
         let (public_address, admin_address) = (public.address(), admin.address());
         let listeners = vec![
             tokio::spawn(serve(public, http::public(&doors), stopping.clone())),
@@ -179,6 +194,8 @@ impl Gateway {
             listeners,
             archivist,
             archivist_stops,
+            look_again,
+            reloader,
             drain_timeout,
         })
     }
@@ -186,6 +203,12 @@ impl Gateway {
     /// The calls.
     pub fn control(&self) -> &Arc<CallControl> {
         &self.control
+    }
+
+    /// Looks at every plugin's file now, also at one that was refused before. What came of it is in the
+    /// log, the metrics and [`Generations::change_of`].
+    pub fn reload(&self) {
+        self.look_again.notify_one();
     }
 
     /// Takes no new requests, lets running calls end until the drain timeout, and closes the store.
@@ -202,6 +225,9 @@ impl Gateway {
         if let Err(error) = self.archivist.await {
             tracing::error!(%error, "work on recordings did not end well");
         }
+        if let Err(error) = self.reloader.await {
+            tracing::warn!(%error, "the watch over the plugins did not end well");
+        }
         let is_drained = tokio::time::timeout(self.drain_timeout, self.control.drained()).await.is_ok();
         let left = if is_drained { 0 } else { self.control.active() };
         if let Err(error) = self.control.store().clone().close().await {
@@ -209,30 +235,6 @@ impl Gateway {
         }
         left
     }
-}
-
-/// Loads every plugin of the configuration and puts their tools together.
-///
-/// # Errors
-///
-/// [`StartError`], naming the plugin.
-pub async fn load_tools(config: &Config, store: &Store) -> Result<Toolbox, StartError> {
-    let host = Host::new(&plugin::HostSettings::default())?;
-    let mut plugins: Vec<Plugin> = Vec::new();
-    for settings in &config.plugins {
-        let kv = settings.grants.kv.as_deref().map(|namespace| store.kv(namespace));
-        let loaded = host.load(settings, kv.map(|kv| Arc::new(kv) as _)).await;
-        plugins.push(loaded.map_err(|source| StartError::Plugin {
-            name: settings.name.clone(),
-            source: Box::new(source),
-        })?);
-    }
-    let toolbox = Toolbox::new(plugins)?;
-    let problems = config.check_tools(&toolbox.names());
-    if !problems.is_empty() {
-        return Err(StartError::Tools(problems.render(false)));
-    }
-    Ok(toolbox)
 }
 
 fn control_settings(config: &Config) -> call_control::Settings {

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod ids;
 pub mod phone;
 pub mod secret;
+pub mod template;
 pub mod wire;
 
 // the one piece of plumbing that both sides of a test share: accepting connections

@@ -26,6 +26,11 @@ pub struct Metrics {
     webhooks: Family<WebhookLabels, Counter>,
     tool_calls: Family<ToolLabels, Counter>,
     tool_seconds: Family<ToolName, Histogram>,
+    plugin_calls: Family<PluginLabels, Counter>,
+    plugin_seconds: Family<PluginName, Histogram>,
+    plugin_breakers: Family<PluginName, Gauge>,
+    plugin_reloads: Family<ReloadLabels, Counter>,
+    plugin_cache: Family<CacheLabels, Counter>,
     accept_seconds: Histogram,
     first_word_seconds: Histogram,
     provider_events_unknown: Counter,
@@ -71,6 +76,28 @@ struct ToolName {
     tool: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PluginLabels {
+    plugin: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PluginName {
+    plugin: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ReloadLabels {
+    plugin: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CacheLabels {
+    result: &'static str,
+}
+
 impl Default for Metrics {
     fn default() -> Metrics {
         Metrics::new()
@@ -87,6 +114,11 @@ impl Metrics {
             webhooks: Family::default(),
             tool_calls: Family::default(),
             tool_seconds: Family::new_with_constructor(seconds),
+            plugin_calls: Family::default(),
+            plugin_seconds: Family::new_with_constructor(seconds),
+            plugin_breakers: Family::default(),
+            plugin_reloads: Family::default(),
+            plugin_cache: Family::default(),
             accept_seconds: seconds(),
             first_word_seconds: seconds(),
             provider_events_unknown: Counter::default(),
@@ -99,6 +131,7 @@ impl Metrics {
             recordings_backlog: Gauge::default(),
         };
         metrics.register();
+        metrics.register_plugins();
         metrics
     }
 
@@ -177,6 +210,35 @@ impl Metrics {
         self.recordings_backlog.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
+    fn register_plugins(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "plugin_calls",
+            "Calls into plugins, tools and hooks alike, by plugin and outcome",
+            self.plugin_calls.clone(),
+        );
+        registry.register(
+            "plugin_call_seconds",
+            "How long calls into plugins took, the wait for a place included",
+            self.plugin_seconds.clone(),
+        );
+        registry.register(
+            "plugin_breaker_open",
+            "1 while a plugin is not called because it failed too often",
+            self.plugin_breakers.clone(),
+        );
+        registry.register(
+            "plugin_reloads",
+            "Changed plugin files, by plugin and what became of them",
+            self.plugin_reloads.clone(),
+        );
+        registry.register(
+            "plugin_cache",
+            "Plugins looked for in the cache of compiled ones, by result",
+            self.plugin_cache.clone(),
+        );
+    }
+
     /// A call began to need our attention.
     pub fn call_began(&self) {
         self.calls_active.inc();
@@ -203,6 +265,31 @@ impl Metrics {
     pub fn tool_call(&self, tool: &str, outcome: &'static str, took: Duration) {
         self.tool_calls.get_or_create(&ToolLabels { tool: tool.to_owned(), outcome }).inc();
         self.tool_seconds.get_or_create(&ToolName { tool: tool.to_owned() }).observe(took.as_secs_f64());
+    }
+
+    /// A call into a plugin came to an end. `plugin` is a name of the configuration.
+    pub fn plugin_call(&self, plugin: &str, outcome: &'static str, took: Duration) {
+        self.plugin_calls.get_or_create(&PluginLabels { plugin: plugin.to_owned(), outcome }).inc();
+        self.plugin_seconds
+            .get_or_create(&PluginName { plugin: plugin.to_owned() })
+            .observe(took.as_secs_f64());
+    }
+
+    /// The circuit breaker of a version of a plugin opened, or closed, or is gone.
+    pub fn plugin_breaker(&self, plugin: &str, is_open: bool) {
+        let open = self.plugin_breakers.get_or_create(&PluginName { plugin: plugin.to_owned() });
+        // Counted, not set: a call may still use an old version while new calls use another.
+        open.inc_by(if is_open { 1 } else { -1 });
+    }
+
+    /// A plugin's file changed, and the new one was `loaded` or `refused`.
+    pub fn plugin_reloaded(&self, plugin: &str, result: &'static str) {
+        self.plugin_reloads.get_or_create(&ReloadLabels { plugin: plugin.to_owned(), result }).inc();
+    }
+
+    /// A plugin was looked for in the cache: `hit`, `miss`, or `distrusted`.
+    pub fn plugin_cached(&self, result: &'static str) {
+        self.plugin_cache.get_or_create(&CacheLabels { result }).inc();
     }
 
     /// How long a call's webhook waited for our accept.

@@ -2,6 +2,7 @@
 
 use super::carrier;
 use super::event::{AcceptAnswer, Action, Offer, Verdict};
+use super::listening::Listening;
 use super::record::{EndedReason, Provider, State};
 use super::step::Call;
 use super::terms::Terms;
@@ -31,11 +32,15 @@ impl Call {
             sip_headers: offer.sip_headers,
         });
         self.record_changed = true;
+        self.record.vars.extend(offer.hooks.vars);
         if self.is_over() {
             // The caller is gone, or was hung up: what still rings at the provider shall stop.
             return self.actions.push(Action::Reject { sip_code: TOO_LATE });
         }
         self.record.state = State::Offered;
+        for (kind, detail) in offer.hooks.notes {
+            self.note(kind, Some(&detail), now);
+        }
         if self.record.carrier.as_ref().is_some_and(carrier::leg_is_over) {
             self.leg_over_at = Some(now);
         }
@@ -57,6 +62,7 @@ impl Call {
         if let Some(provider) = &mut self.record.provider {
             provider.model = Some(terms.model.clone());
         }
+        self.listening = Listening::begun(terms.turn_detection.as_ref());
         self.terms = Some(terms);
         self.actions.push(Action::Accept);
     }

@@ -1,5 +1,7 @@
 //! What happens while a call is up: turns, words, tools, keys, errors, usage.
 
+use serde_json::value::RawValue;
+
 use super::event::{
     Action, CommandId, ContextRole, ErrorClass, Keep, ProviderCommand, ProviderEvent, ToolCall, ToolFinished,
     TurnStatus,
@@ -46,6 +48,7 @@ impl Call {
             }
             ProviderEvent::CallerSpeechStopped { item, at_ms } => {
                 self.transcript.caller_stopped(item, at_ms, now);
+                self.fillers.caller_paused(now);
                 self.quiet.since = Some(now);
             }
             ProviderEvent::CallerTranscript { item, text, mode, usage } => {
@@ -81,10 +84,11 @@ impl Call {
             ProviderEvent::Error { class, code, message, command } => {
                 self.on_error(class, code, &message, command, now);
             }
+            ProviderEvent::McpFailed { what } => self.note("provider.mcp_failed", Some(what), now),
             ProviderEvent::Unknown { kind } => self.note("provider.unknown", Some(&kind), now),
             ProviderEvent::Configured { padding } => {
                 self.transcript.set_padding(padding);
-                self.unconfirmed_turn_detection = None;
+                self.listening.confirmed();
             }
             ProviderEvent::Attached { .. } | ProviderEvent::Ignored => {}
         }
@@ -117,23 +121,28 @@ impl Call {
         if !self.is_up() || self.leave.asked().is_some() {
             return;
         }
+        self.adjust_listening();
         if !self.leave.wants_goodbye() {
             self.turns.withdraw(PromptKind::Goodbye);
         }
         if !self.leave.is_under_way() && self.tools.continuation_is_due() {
             self.turns.want_any(PromptKind::Continue);
         }
-        let Some(prompt) = self.turns.next() else { return };
+        let may_say = !self.leave.is_under_way() || self.leave.wants_goodbye();
+        let Some(prompt) = self.turns.next(may_say).or_else(|| self.take_filler(now)) else { return };
         let is_needless = !self.tools.continuation_is_due() || self.leave.is_under_way();
         if prompt.kind == PromptKind::Continue && is_needless {
             return;
         }
         // A model that has used up its tool calls would ask for the next one in every turn.
         let may_call_tools = !matches!(prompt.kind, PromptKind::Greeting | PromptKind::Goodbye)
+            && !prompt.kind.is_aside()
             && self.tools.count() <= self.tool_calls_max();
         let command = self
             .send(ProviderCommand::PromptTurn { instructions: prompt.instructions.clone(), may_call_tools });
-        self.tools.continued(command);
+        if !prompt.kind.is_aside() {
+            self.tools.continued(command);
+        }
         self.turns.requested(command, prompt, now);
     }
 
@@ -149,9 +158,16 @@ impl Call {
     }
 
     fn on_turn_started(&mut self, turn: TurnId, command: Option<CommandId>, now: Timestamp) {
-        self.tools.turn_started();
         let kind = self.turns.started(turn.clone(), command);
-        self.leave.turn_started(&turn, kind == Some(PromptKind::Goodbye), now);
+        self.tools.turn_started(kind.is_some_and(PromptKind::is_aside));
+        match kind {
+            Some(PromptKind::Goodbye) => self.leave.turn_started(&turn, true, now),
+            Some(_) => self.leave.earlier_turn_started(now),
+            None => self.leave.turn_started(&turn, false, now),
+        }
+        if kind != Some(PromptKind::Filler) {
+            self.fillers.turn_started();
+        }
         self.quiet.since = None;
     }
 
@@ -168,7 +184,7 @@ impl Call {
         }
         let heard = self.transcript.heard(&turn);
         self.transcript.turn_ended(&turn, status);
-        self.tools.turn_ended(&turn);
+        self.tools.turn_ended(&turn, heard != Heard::Silent);
         let is_answered_later = self.tools.is_any_running() || self.leave.is_under_way();
         if status == TurnStatus::Failed && heard == Heard::Silent && !is_answered_later {
             self.turns.failed_silently(&turn, now);
@@ -209,15 +225,27 @@ impl Call {
     /// The greeting was heard: from now on the caller may take the word.
     pub(super) fn set_turn_detection(&mut self) {
         self.is_greeting = false;
-        let waiting = self.terms.as_mut().and_then(|terms| terms.turn_detection_after_greeting.take());
-        if waiting.is_some() {
-            self.unconfirmed_turn_detection = waiting;
-            self.resend_turn_detection();
-        }
+        let defers = self.defers_turns();
+        let terms = self.terms.as_ref().and_then(|terms| terms.turn_detection.as_ref());
+        let change = terms.and_then(|terms| self.listening.greeting_over(terms, defers));
+        self.tell_turn_detection(change);
     }
 
-    pub(super) fn resend_turn_detection(&mut self) {
-        if let Some(turn_detection) = self.unconfirmed_turn_detection.clone() {
+    /// The caller's words are a turn, or are not for as long as a tool runs that is not to be spoken over.
+    pub(super) fn adjust_listening(&mut self) {
+        let defers = self.defers_turns();
+        let terms = self.terms.as_ref().and_then(|terms| terms.turn_detection.as_ref());
+        let change = terms.and_then(|terms| self.listening.adjust(terms, defers));
+        self.tell_turn_detection(change);
+    }
+
+    /// A caller who is taken leave of can always say something.
+    fn defers_turns(&self) -> bool {
+        self.tools.is_any_undisturbed() && !self.leave.is_under_way()
+    }
+
+    fn tell_turn_detection(&mut self, change: Option<Box<RawValue>>) {
+        if let Some(turn_detection) = change {
             self.send(ProviderCommand::SetTurnDetection(turn_detection));
         }
     }
@@ -226,10 +254,12 @@ impl Call {
 
     fn on_tool_request(&mut self, turn: TurnId, call: ToolCall, now: Timestamp) {
         let calls_max = self.tool_calls_max();
-        let Some((admission, record)) = self.tools.request(turn.clone(), &call, calls_max, now) else {
+        let terms = self.terms.as_ref().and_then(|terms| terms.tools.get(&call.name));
+        let requested = self.tools.request(turn.clone(), &call, terms, calls_max, now);
+        let Some((admission, record)) = requested.map(|(admission, record)| (admission, record.clone()))
+        else {
             return;
         };
-        let record = record.clone();
         self.act(Action::Keep(Keep::ToolCall(record)));
         self.record.counts.tool_calls = self.tools.count();
         self.record_has_changed();
@@ -294,6 +324,7 @@ impl Call {
     pub(super) fn on_tool_finished(&mut self, finished: &ToolFinished, now: Timestamp) {
         let Some(record) = self.tools.finish(finished, now) else { return };
         let record = record.clone();
+        self.fillers.answered(&finished.tool_call);
         if self.is_up() {
             self.submit(finished.tool_call.clone(), finished.output.clone());
         }
@@ -344,6 +375,7 @@ impl Call {
     pub(super) fn keep_keys(&mut self) -> Option<Keys> {
         let keys = self.keys.take()?;
         self.transcript.keys(keys.digits.chars().count(), keys.started, keys.last);
+        self.pressed = Some(keys.digits.clone());
         Some(keys)
     }
 

@@ -69,6 +69,17 @@ pub struct Offer {
     pub sip_headers: Vec<(String, String)>,
     /// What is to be done with it.
     pub verdict: Verdict,
+    /// What plugins made of the call before.
+    pub hooks: FromHooks,
+}
+
+/// What plugins made of a call before it was accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FromHooks {
+    /// Variables to put over the route's.
+    pub vars: std::collections::BTreeMap<String, String>,
+    /// For the person who asks why: the kind of an event, and more of it.
+    pub notes: Vec<(&'static str, String)>,
 }
 
 /// What intake decided about an offered call.
@@ -337,6 +348,11 @@ pub enum ProviderEvent {
         message: String,
         /// The command of ours it speaks of.
         command: Option<CommandId>,
+    },
+    /// A remote MCP server failed: its tools are missing, or a tool did not answer.
+    McpFailed {
+        /// The provider's name of what happened.
+        what: &'static str,
     },
     /// Known, and of no consequence for the call.
     Ignored,

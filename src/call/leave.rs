@@ -57,6 +57,8 @@ pub struct Leave(Option<Leaving>);
 #[derive(Debug, PartialEq, Eq)]
 struct Leaving {
     exit: Exit,
+    /// Not talked away: a plugin wants it, and would not know that it has to ask again.
+    is_firm: bool,
     stage: Stage,
     /// When the stage is over at the latest.
     until: Timestamp,
@@ -120,6 +122,15 @@ impl Leave {
         }
     }
 
+    /// A plugin wants to leave, with a goodbye first. What the caller says into it changes nothing.
+    pub fn want_firmly(&mut self, exit: Exit, now: Timestamp) -> Do {
+        let what = self.want_with_goodbye(exit, now);
+        if let Some(leaving) = self.0.as_mut().filter(|_| what == Do::AskForGoodbye) {
+            leaving.is_firm = true;
+        }
+        what
+    }
+
     /// We want to leave, with a goodbye first.
     pub fn want_with_goodbye(&mut self, exit: Exit, now: Timestamp) -> Do {
         if self.is_under_way() {
@@ -150,22 +161,32 @@ impl Leave {
                 leaving.until = now + TURN_MAX;
             }
             // The end of the time is not talked away; the model's wish is, by a caller who goes on.
-            Stage::Goodbye if leaving.exit == Exit::TimeOver => {}
+            Stage::Goodbye if leaving.exit == Exit::TimeOver || leaving.is_firm => {}
+            Stage::LastWords(_) if leaving.is_firm => {}
             Stage::Goodbye | Stage::LastWords(_) => self.0 = None,
             Stage::Turn { .. } | Stage::Tail | Stage::Asked => {}
         }
     }
 
+    /// A turn began that we asked for before we wanted to leave: the goodbye comes after it.
+    pub fn earlier_turn_started(&mut self, now: Timestamp) {
+        if let Some(leaving) = self.0.as_mut().filter(|leaving| leaving.stage == Stage::Goodbye) {
+            leaving.until = now + TURN_MAX;
+        }
+    }
+
     /// A turn ended; `heard` is how far what it said has come.
     pub fn turn_ended(&mut self, turn: &TurnId, status: TurnStatus, heard: Heard, now: Timestamp) -> Do {
-        let Some(Leaving { exit, stage: Stage::Turn { turn: last, is_goodbye }, .. }) = &self.0 else {
+        let Some(Leaving { exit, is_firm, stage: Stage::Turn { turn: last, is_goodbye }, .. }) = &self.0
+        else {
             return Do::Nothing;
         };
         if last != turn {
             return Do::Nothing;
         }
-        let (exit, is_goodbye) = (exit.clone(), *is_goodbye);
+        let (exit, is_firm, is_goodbye) = (exit.clone(), *is_firm, *is_goodbye);
         match heard {
+            _ if status == TurnStatus::Cancelled && is_firm => self.set(exit, Stage::Tail, now + TAIL),
             _ if status == TurnStatus::Cancelled => self.0 = None,
             // Asked once is enough: an assistant without words has none the second time.
             Heard::Silent if status == TurnStatus::Completed && !is_goodbye => {
@@ -191,7 +212,9 @@ impl Leave {
     pub fn playback_ended(&mut self, turn: &TurnId, was_cut: bool, now: Timestamp) {
         let Some(leaving) = &mut self.0 else { return };
         match &leaving.stage {
-            Stage::Turn { turn: last, .. } | Stage::LastWords(last) if was_cut && last == turn => {
+            Stage::Turn { turn: last, .. } | Stage::LastWords(last)
+                if was_cut && last == turn && !leaving.is_firm =>
+            {
                 self.0 = None
             }
             Stage::LastWords(last) if last == turn => {
@@ -258,7 +281,8 @@ impl Leave {
     }
 
     fn set(&mut self, exit: Exit, stage: Stage, until: Timestamp) {
-        self.0 = Some(Leaving { exit, stage, until });
+        let is_firm = self.0.as_ref().is_some_and(|leaving| leaving.is_firm && leaving.exit == exit);
+        self.0 = Some(Leaving { exit, is_firm, stage, until });
     }
 }
 
@@ -317,6 +341,29 @@ mod tests {
         let mut leave = Leave::default();
         leave.want_after(turn(), Exit::HangUp, NOW);
         assert_eq!(leave.tick(NOW + TURN_MAX), Do::Go(Exit::HangUp), "the turn never ended");
+    }
+
+    #[test]
+    fn what_a_plugin_wants_is_not_talked_away() {
+        let mut leave = Leave::default();
+        assert_eq!(leave.want_firmly(Exit::HangUp, NOW), Do::AskForGoodbye);
+        leave.turn_started(&"t1".into(), false, NOW);
+        assert!(leave.wants_goodbye(), "another turn came first");
+        leave.turn_started(&"t2".into(), true, NOW);
+        leave.turn_ended(&"t2".into(), TurnStatus::Completed, Heard::Now, NOW);
+        leave.playback_ended(&"t2".into(), true, NOW);
+        assert_eq!(leave.tick(NOW + TAIL), Do::Go(Exit::HangUp), "the caller spoke into the goodbye");
+        assert_eq!(leave.want_firmly(Exit::HangUp, NOW), Do::Nothing);
+    }
+
+    #[test]
+    fn a_turn_we_had_asked_for_does_not_take_the_goodbye_away() {
+        let mut leave = Leave::default();
+        leave.want_with_goodbye(Exit::Silence, NOW);
+        leave.earlier_turn_started(NOW);
+        assert_eq!(leave.tick(NOW + GOODBYE_BEGINS_WITHIN), Do::Nothing, "it may still be speaking");
+        assert!(leave.wants_goodbye());
+        assert_eq!(leave.tick(NOW + TURN_MAX), Do::Go(Exit::Silence));
     }
 
     #[test]

@@ -33,6 +33,7 @@ impl Call {
             self.last_moment(),
             self.silence_at(),
             self.greeting_over_at(),
+            self.filler_at(),
         ]
         .into_iter()
         .flatten()
@@ -100,8 +101,7 @@ impl Call {
     }
 
     fn greeting_over_at(&self) -> Option<Timestamp> {
-        let is_waiting =
-            self.is_up() && self.is_greeting && self.terms()?.turn_detection_after_greeting.is_some();
+        let is_waiting = self.is_up() && self.is_greeting && self.listening.is_off();
         if is_waiting { Some(self.record.stages.attached? + GREETING_MAX) } else { None }
     }
 

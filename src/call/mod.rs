@@ -3,22 +3,26 @@
 //! [`record`] is what is kept; [`event`] is what can happen and what can be done about it; [`Call::step`]
 //! leads from one to the other. `step` has the call itself and its end; `answering`, `sideband` and
 //! `legs` the outer life; `conversation` what happens while it is up, and `limits` what happens then when
-//! nothing does. All lean on small machines that know one thing each: `transcript` (who said what,
+//! nothing does; `wishes` what tools and hooks want of the call. All lean on small machines that know one thing each: `transcript` (who said what,
 //! when), `turns` (when the assistant may be asked to speak), `tools` (run once, answer all, go on once),
-//! `leave` (last words are heard), `handover` (a transfer is proven), `carrier` (reports in any order). [`recording`] is what is known of the
-//! recordings of a call, which outlive it.
+//! `leave` (last words are heard), `handover` (a transfer is proven), `listening` (when the caller's words
+//! are a turn), `fillers` (what is said while a tool runs), `carrier` (reports in any order). [`recording`]
+//! is what is known of the recordings of a call, which outlive it.
 
 mod answering;
 mod audio_clock;
 mod carrier;
 mod conversation;
 pub mod event;
+mod fillers;
 mod handover;
 mod leave;
 mod legs;
 mod limits;
+mod listening;
 pub mod record;
 pub mod recording;
+pub mod report;
 mod sideband;
 mod step;
 pub mod terms;
@@ -26,7 +30,9 @@ mod tools;
 mod transcript;
 mod turns;
 pub mod usage;
+mod wishes;
 
 pub use conversation::{HANG_UP_TOOL, TRANSFER_TOOL};
 pub use event::{Action, Event};
 pub use step::{Beginning, Call};
+pub use wishes::variable_problem;

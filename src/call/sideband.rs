@@ -95,6 +95,8 @@ impl Call {
             }
             None => self.greet(now),
         }
+        self.carry_out_waiting_wishes(now);
+        self.go_on(now);
     }
 
     /// What happened meanwhile is not told again; what was to be said is said now.
@@ -105,8 +107,10 @@ impl Call {
         let gap = format!("{} ms", now.since(since).as_millis());
         self.note("sideband.reattached", Some(&gap), now);
         self.quiet.since = Some(now);
-        self.resend_turn_detection();
+        self.listening.found_again();
+        self.adjust_listening();
         self.resend_tool_results();
+        self.carry_out_waiting_wishes(now);
         self.go_on(now);
     }
 

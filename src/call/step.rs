@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::event::{Action, Command, CommandId, Event, Keep, ProviderCommand, ProviderEvent};
+use super::event::{Action, Command, CommandId, Event, Keep, ProviderCommand, ProviderEvent, Wished};
+use super::fillers::Fillers;
 use super::handover::Handover;
 use super::leave::{Do, Exit, Leave};
+use super::listening::Listening;
 use super::record::{
     CallRecord, Carrier, Counts, Ended, EndedReason, EventRecord, FORMAT, Path, Stages, State, Usage,
 };
@@ -32,8 +34,9 @@ const OFFERED_WITHIN: Duration = Duration::from_secs(660);
 const LEG_OVER_GRACE: Duration = Duration::from_secs(3);
 /// How many events are kept for a person to read; a flood beyond that is dropped.
 const EVENTS_MAX: u32 = 500;
-/// How many of them may be the provider's errors and unknown words, which can come in floods.
-const PROVIDER_EVENTS_MAX: u32 = 400;
+/// How many there may be before the provider's errors and unknown words, and the wishes of plugins, are
+/// kept no more: they can come in floods.
+const FLOODING_EVENTS_MAX: u32 = 400;
 
 /// One call: what is kept of it, and what it is in the middle of.
 #[derive(Debug)]
@@ -51,8 +54,12 @@ pub struct Call {
     pub(super) is_time_warned: bool,
     /// The greeting was asked for; turn detection waits for its end.
     pub(super) is_greeting: bool,
-    /// Turn detection that was set, and of which the provider has not said that it is.
-    pub(super) unconfirmed_turn_detection: Option<Box<RawValue>>,
+    pub(super) listening: Listening,
+    pub(super) fillers: Fillers,
+    /// The row of keys that was pressed last, for whoever is told of it.
+    pub(super) pressed: Option<String>,
+    /// What plugins want, waiting for the sideband.
+    pub(super) waiting_wishes: Vec<Wished>,
     pub(super) forward_to: Option<String>,
     pub(super) leg_over_at: Option<Timestamp>,
     /// The carrier said that the dial was over and the caller was not.
@@ -141,7 +148,10 @@ impl Call {
             quiet: Quiet::default(),
             is_time_warned: false,
             is_greeting: false,
-            unconfirmed_turn_detection: None,
+            listening: Listening::default(),
+            fillers: Fillers::default(),
+            pressed: None,
+            waiting_wishes: Vec::new(),
             forward_to: None,
             leg_over_at: None,
             caller_stayed: false,
@@ -161,6 +171,11 @@ impl Call {
     /// The terms it was answered on, once it was offered.
     pub fn terms(&self) -> Option<&Terms> {
         self.terms.as_ref()
+    }
+
+    /// The row of keys that was pressed since this was last asked; it is kept nowhere.
+    pub fn take_pressed(&mut self) -> Option<String> {
+        self.pressed.take()
     }
 
     /// When [`Event::Deadline`] is wanted at the latest.
@@ -195,7 +210,7 @@ impl Call {
             Event::RedirectAnswered(answer) => self.on_redirect_answer(answer, now),
             Event::ToolFinished(finished) => self.on_tool_finished(&finished, now),
             Event::Command(Command::HangUp) => self.on_hang_up_command(now),
-            Event::Wished(wished) => self.note("wish.ignored", Some(&wished.by), now),
+            Event::Wished(wished) => self.on_wished(wished, now),
             Event::Deadline => self.on_deadline(now),
         }
         self.keep_lines();
@@ -270,6 +285,7 @@ impl Call {
 
     pub(super) fn end(&mut self, reason: EndedReason, detail: Option<String>, now: Timestamp) {
         self.keep_keys();
+        self.note_lost_wishes(now);
         self.transcript.flush(now);
         for cancelled in self.tools.cancel_all(now) {
             self.actions.push(Action::Keep(Keep::ToolCall(cancelled)));
@@ -314,7 +330,8 @@ impl Call {
 
     /// Keeps an event for the person who asks why.
     pub(super) fn note(&mut self, kind: &str, detail: Option<&str>, now: Timestamp) {
-        let events_max = if kind.starts_with("provider.") { PROVIDER_EVENTS_MAX } else { EVENTS_MAX };
+        let is_flooding = kind.starts_with("provider.") || kind.starts_with("wish.");
+        let events_max = if is_flooding { FLOODING_EVENTS_MAX } else { EVENTS_MAX };
         if self.record.counts.events >= events_max {
             return;
         }

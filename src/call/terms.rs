@@ -19,8 +19,8 @@ pub struct Terms {
     pub transcription_model: Option<String>,
     /// How the call is opened.
     pub greeting: Greeting,
-    /// Turn detection is off until the greeting was heard; then this is set.
-    pub turn_detection_after_greeting: Option<Box<RawValue>>,
+    /// How the provider notices that it is the model's turn; none: it does not, and the model is asked.
+    pub turn_detection: Option<TurnDetection>,
     /// The longest call; the caller is told two minutes before.
     pub duration_max: Option<Duration>,
     /// End the call when nobody has spoken for this long.
@@ -33,6 +33,17 @@ pub struct Terms {
     pub transfer_targets: BTreeMap<String, String>,
     /// What models cost.
     pub prices: Arc<Prices>,
+}
+
+/// How the provider notices that it is the model's turn: the dialect's own JSON, prepared with the session.
+#[derive(Clone, Debug)]
+pub struct TurnDetection {
+    /// As the session says.
+    pub usual: Box<RawValue>,
+    /// What the caller says is heard and written down, but starts no turn and stops none.
+    pub deferring: Box<RawValue>,
+    /// Off until the greeting was heard.
+    pub is_off_at_first: bool,
 }
 
 /// What the life of a call must know of a tool.

@@ -5,9 +5,11 @@
 //! model is asked to go on exactly once.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::event::{CommandId, ToolCall, ToolFinished};
 use super::record::{FORMAT, ToolCallRecord, ToolOutcomeKind};
+use super::terms::ToolTerms;
 use crate::clock::Timestamp;
 use crate::ids::{ToolCallId, TurnId};
 
@@ -17,6 +19,9 @@ const RUNNING_MAX: usize = 16;
 /// How many tool calls are refused and answered once a phone call has used up its number; what comes
 /// after them is not even remembered.
 const REFUSED_MAX: u32 = 32;
+/// How long a tool may take before the caller hears its phrase. People leave about a fifth of a second
+/// between turns and wonder after about one; a phrase needs some 300 ms to begin to sound.
+const SAY_FIRST_AFTER: Duration = Duration::from_millis(700);
 /// The longest arguments of a tool call in bytes.
 pub const ARGUMENTS_BYTES_MAX: usize = 64 << 10;
 
@@ -36,6 +41,10 @@ struct Pending {
     /// The provider has put the answer into the conversation.
     is_acknowledged: bool,
     next_turn: NextTurn,
+    /// What the caller hears when it takes a while; none once something was heard.
+    phrase: Option<String>,
+    /// What the caller says meanwhile starts no turn.
+    is_undisturbed: bool,
 }
 
 /// Whether the model gets to speak about the answer.
@@ -66,7 +75,21 @@ impl Tools {
 
     /// Claims that a tool is running.
     pub fn is_any_running(&self) -> bool {
-        self.pending.iter().any(|pending| pending.record.finished.is_none())
+        self.running().next().is_some()
+    }
+
+    /// Claims that this tool call is running.
+    pub fn is_running(&self, id: &ToolCallId) -> bool {
+        self.running().any(|pending| pending.record.tool_call_id == *id)
+    }
+
+    /// Claims that a tool is running that is not to be spoken over.
+    pub fn is_any_undisturbed(&self) -> bool {
+        self.running().any(|pending| pending.is_undisturbed)
+    }
+
+    fn running(&self) -> impl Iterator<Item = &Pending> {
+        self.pending.iter().filter(|pending| pending.record.finished.is_none())
     }
 
     /// The model wants a tool. Gives what to do about it and the new record to keep; none when the
@@ -75,6 +98,7 @@ impl Tools {
         &mut self,
         turn: TurnId,
         call: &ToolCall,
+        terms: Option<&ToolTerms>,
         calls_max: u32,
         now: Timestamp,
     ) -> Option<(Admission, &ToolCallRecord)> {
@@ -82,7 +106,7 @@ impl Tools {
         if self.known.contains(&call.id) || n >= calls_max.saturating_add(REFUSED_MAX) {
             return None;
         }
-        let running = self.pending.iter().filter(|pending| pending.record.finished.is_none()).count();
+        let running = self.running().count();
         let admission =
             if n >= calls_max || running >= RUNNING_MAX { Admission::TooMany } else { Admission::Run };
         let kept_bytes = call.arguments.floor_char_boundary(ARGUMENTS_BYTES_MAX);
@@ -103,6 +127,8 @@ impl Tools {
             turn_is_over: false,
             is_acknowledged: false,
             next_turn: NextTurn::Due,
+            phrase: terms.and_then(|terms| terms.say_first.clone()),
+            is_undisturbed: terms.is_some_and(|terms| !terms.interruptible),
         });
         self.pending.last().map(|pending| (admission, &pending.record))
     }
@@ -133,16 +159,38 @@ impl Tools {
         }
     }
 
-    /// A turn began: it sees every answer that is in the conversation.
-    pub fn turn_started(&mut self) {
-        self.pending.retain(|pending| !(pending.is_acknowledged && pending.record.finished.is_some()));
+    /// A turn began: it sees every answer that is in the conversation, unless it has words of its own.
+    pub fn turn_started(&mut self, is_aside: bool) {
+        // Somebody speaks: nobody has to be put off any more.
+        self.pending.iter_mut().for_each(|pending| pending.phrase = None);
+        let is_seen = |pending: &Pending| pending.is_acknowledged && pending.record.finished.is_some();
+        self.pending.retain(|pending| is_aside || !is_seen(pending));
     }
 
     /// A turn ended: it asks for no more tools.
-    pub fn turn_ended(&mut self, turn: &TurnId) {
-        for pending in &mut self.pending {
-            pending.turn_is_over |= pending.turn == *turn;
+    pub fn turn_ended(&mut self, turn: &TurnId, said_something: bool) {
+        for pending in self.pending.iter_mut().filter(|pending| pending.turn == *turn) {
+            pending.turn_is_over = true;
+            pending.phrase.take_if(|_| said_something);
         }
+    }
+
+    /// When the caller should hear a phrase, if nobody has said anything until then.
+    pub fn phrase_at(&self) -> Option<Timestamp> {
+        self.put_off().map(|pending| pending.record.requested + SAY_FIRST_AFTER).min()
+    }
+
+    /// The phrase that is due, of the first tool of its turn that has one; a turn has one phrase.
+    pub fn take_phrase(&mut self, now: Timestamp) -> Option<String> {
+        let due = self.put_off().find(|pending| pending.record.requested + SAY_FIRST_AFTER <= now)?;
+        let (turn, phrase) = (due.turn.clone(), due.phrase.clone());
+        self.pending.iter_mut().filter(|other| other.turn == turn).for_each(|other| other.phrase = None);
+        phrase
+    }
+
+    /// Tools that still run, whose turn ended without a word, and that have a phrase.
+    fn put_off(&self) -> impl Iterator<Item = &Pending> {
+        self.running().filter(|pending| pending.turn_is_over && pending.phrase.is_some())
     }
 
     /// Claims that the model should be asked to go on: all tools of some finished turn are answered.
@@ -215,7 +263,7 @@ mod tests {
     }
 
     fn request(tools: &mut Tools, turn: &str, id: &str) -> Option<Admission> {
-        tools.request(turn.into(), &call(id), 100, NOW).map(|(admission, _)| admission)
+        tools.request(turn.into(), &call(id), None, 100, NOW).map(|(admission, _)| admission)
     }
 
     #[test]
@@ -226,7 +274,7 @@ mod tests {
         assert!(tools.finish(&answer("a"), NOW).is_some());
         assert!(tools.finish(&answer("a"), NOW).is_none());
         tools.acknowledge(&"a".into());
-        tools.turn_started();
+        tools.turn_started(false);
         assert_eq!(request(&mut tools, "t2", "a"), None);
     }
 
@@ -236,7 +284,7 @@ mod tests {
         request(&mut tools, "t1", "a");
         request(&mut tools, "t1", "b");
         tools.finish(&answer("a"), NOW);
-        tools.turn_ended(&"t1".into());
+        tools.turn_ended(&"t1".into(), false);
         assert!(!tools.continuation_is_due(), "b still runs");
         tools.finish(&answer("b"), NOW);
         assert!(tools.continuation_is_due());
@@ -250,10 +298,10 @@ mod tests {
     fn a_turn_that_saw_the_answers_needs_no_other() {
         let mut tools = Tools::default();
         request(&mut tools, "t1", "a");
-        tools.turn_ended(&"t1".into());
+        tools.turn_ended(&"t1".into(), false);
         tools.finish(&answer("a"), NOW);
         tools.acknowledge(&"a".into());
-        tools.turn_started();
+        tools.turn_started(false);
         assert!(!tools.continuation_is_due());
     }
 
@@ -261,8 +309,8 @@ mod tests {
     fn a_turn_that_began_before_the_answer_did_not_see_it() {
         let mut tools = Tools::default();
         request(&mut tools, "t1", "a");
-        tools.turn_ended(&"t1".into());
-        tools.turn_started();
+        tools.turn_ended(&"t1".into(), false);
+        tools.turn_started(false);
         tools.finish(&answer("a"), NOW);
         tools.acknowledge(&"a".into());
         assert!(tools.continuation_is_due());
@@ -286,5 +334,54 @@ mod tests {
         let cancelled = tools.cancel_all(NOW);
         assert_eq!(cancelled.len(), 1);
         assert_eq!(cancelled[0].outcome, Some(ToolOutcomeKind::Cancelled));
+    }
+
+    fn request_with_phrase(tools: &mut Tools, turn: &str, id: &str, phrase: &str) {
+        let terms = ToolTerms { say_first: Some(phrase.to_owned()), interruptible: true };
+        tools.request(turn.into(), &call(id), Some(&terms), 100, NOW);
+    }
+
+    #[test]
+    fn a_turn_has_one_phrase_and_it_is_that_of_its_first_tool_that_still_runs() {
+        let mut tools = Tools::default();
+        for (id, phrase) in [("a", "first"), ("b", "second"), ("c", "third")] {
+            request_with_phrase(&mut tools, "t1", id, phrase);
+        }
+        tools.finish(&answer("a"), NOW);
+        let due = NOW + SAY_FIRST_AFTER;
+        assert_eq!((tools.phrase_at(), tools.take_phrase(due)), (None, None), "the turn may still speak");
+        tools.turn_ended(&"t1".into(), false);
+        assert_eq!((tools.phrase_at(), tools.take_phrase(NOW)), (Some(due), None), "too early");
+        assert_eq!(tools.take_phrase(due).as_deref(), Some("second"));
+        assert_eq!((tools.phrase_at(), tools.take_phrase(due)), (None, None), "once is enough");
+    }
+
+    #[test]
+    fn a_caller_who_hears_something_is_not_put_off() {
+        let due = NOW + SAY_FIRST_AFTER;
+        let said = |tools: &mut Tools| tools.turn_ended(&"t1".into(), true);
+        let began = |tools: &mut Tools| {
+            tools.turn_ended(&"t1".into(), false);
+            tools.turn_started(true);
+        };
+        for hear in [said as fn(&mut Tools), began] {
+            let mut tools = Tools::default();
+            request_with_phrase(&mut tools, "t1", "a", "one moment");
+            hear(&mut tools);
+            assert_eq!(tools.take_phrase(due), None);
+        }
+    }
+
+    #[test]
+    fn a_turn_with_words_of_its_own_is_no_continuation() {
+        let mut tools = Tools::default();
+        request(&mut tools, "t1", "a");
+        tools.turn_ended(&"t1".into(), false);
+        tools.finish(&answer("a"), NOW);
+        tools.acknowledge(&"a".into());
+        tools.turn_started(true);
+        assert!(tools.continuation_is_due());
+        tools.turn_started(false);
+        assert!(!tools.continuation_is_due());
     }
 }

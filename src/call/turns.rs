@@ -3,7 +3,11 @@
 //! A provider lets one turn run; a second request is refused. Requests are therefore kept until
 //! nothing runs and nothing is on its way, and a request that lost a race is made again. After a
 //! refusal or a failure nothing is asked for a moment, so that a provider in trouble is not pressed.
+//!
+//! Two kinds of turns have words of their own and are about no tool's answer: what a plugin wants said
+//! waits its turn and is not given up lightly; a filler is worth saying only now, and is never repeated.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::event::CommandId;
@@ -18,6 +22,8 @@ const TRIES_MAX: u8 = 3;
 const UNSEEN_TURN_MAX: Duration = Duration::from_secs(2);
 /// Pause after a turn that failed.
 const FAILED_PAUSE: Duration = Duration::from_secs(1);
+/// How many sentences of plugins may wait to be said; a caller would not listen to more.
+const SAYINGS_MAX: usize = 8;
 
 /// What the assistant is asked to speak about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,16 +38,27 @@ pub struct Prompt {
 /// Why the assistant is asked to speak. A later kind outweighs an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PromptKind {
+    /// A tool takes a while, and nobody speaks.
+    Filler,
     /// The call was just answered.
     Greeting,
     /// All tools of a turn have answered.
     Continue,
     /// The last turn failed before it said anything.
     Retry,
+    /// A plugin wants the caller to hear something.
+    Saying,
     /// There is news: keys were pressed, a transfer failed, nobody spoke.
     Notice,
     /// The call is about to be ended or handed on.
     Goodbye,
+}
+
+impl PromptKind {
+    /// Claims that the turn says words of its own, and nothing about what tools have answered.
+    pub fn is_aside(self) -> bool {
+        matches!(self, PromptKind::Filler | PromptKind::Saying)
+    }
 }
 
 impl Prompt {
@@ -57,6 +74,10 @@ pub struct Turns {
     active: Option<Active>,
     requested: Option<Requested>,
     waiting: Option<Prompt>,
+    /// What plugins want said, in order.
+    sayings: VecDeque<Prompt>,
+    /// How many of these were given up.
+    unsaid: usize,
     /// Nothing is requested before this moment.
     held_until: Option<Timestamp>,
     /// The last turn was a second try of one that failed.
@@ -82,7 +103,28 @@ struct Requested {
 impl Turns {
     /// Claims that nothing runs, is on its way, or waits.
     pub fn is_idle(&self) -> bool {
-        self.active.is_none() && self.requested.is_none() && self.waiting.is_none()
+        let nothing_waits = self.waiting.is_none() && self.sayings.is_empty();
+        self.active.is_none() && self.requested.is_none() && nothing_waits
+    }
+
+    /// Claims that a turn could be asked for now, and that nothing else wants one.
+    pub fn is_free(&self) -> bool {
+        self.is_idle() && self.held_until.is_none()
+    }
+
+    /// Has a sentence said when its turn comes. Claims that there was room for it.
+    pub fn say(&mut self, instructions: String) -> bool {
+        let has_room = self.sayings.len() < SAYINGS_MAX;
+        if has_room {
+            self.sayings.push_back(Prompt::new(PromptKind::Saying, Some(instructions)));
+        }
+        has_room
+    }
+
+    /// How many sentences were never said.
+    pub fn unsaid(&self) -> usize {
+        let is_saying = |requested: &Requested| requested.prompt.kind == PromptKind::Saying;
+        self.unsaid + self.sayings.len() + usize::from(self.requested.as_ref().is_some_and(is_saying))
     }
 
     /// Asks for a turn as soon as one can be had.
@@ -102,10 +144,15 @@ impl Turns {
         self.waiting.take_if(|waiting| waiting.kind == kind);
     }
 
-    /// The request to make now, if there is one and it can be made.
-    pub fn next(&mut self) -> Option<Prompt> {
-        let is_free = self.active.is_none() && self.requested.is_none() && self.held_until.is_none();
-        if is_free { self.waiting.take() } else { None }
+    /// The request to make now, if there is one and it can be made. Plugins `may_say` something or not.
+    pub fn next(&mut self, may_say: bool) -> Option<Prompt> {
+        if self.active.is_some() || self.requested.is_some() || self.held_until.is_some() {
+            return None;
+        }
+        // After the goodbye it could not be said any more.
+        let is_last_chance = self.waiting.as_ref().is_none_or(|prompt| prompt.kind == PromptKind::Goodbye);
+        let saying = if may_say && is_last_chance { self.sayings.pop_front() } else { None };
+        saying.or_else(|| self.waiting.take())
     }
 
     /// The request was made.
@@ -139,12 +186,17 @@ impl Turns {
     /// A turn failed before it said anything: it is asked for once more, after a moment.
     pub fn failed_silently(&mut self, turn: &TurnId, now: Timestamp) {
         let Some(failed) = self.take_active(turn) else { return };
-        if std::mem::replace(&mut self.is_retry, true) {
+        let mut prompt = failed.prompt.unwrap_or_else(|| Prompt::new(PromptKind::Retry, None));
+        if prompt.kind == PromptKind::Filler {
+            self.held_until = Some(now + FAILED_PAUSE);
             return;
         }
-        let mut prompt = failed.prompt.unwrap_or_else(|| Prompt::new(PromptKind::Retry, None));
+        if std::mem::replace(&mut self.is_retry, true) {
+            self.unsaid += usize::from(prompt.kind == PromptKind::Saying);
+            return;
+        }
         prompt.kind = prompt.kind.max(PromptKind::Retry);
-        self.want(prompt);
+        self.want_again(prompt);
         self.held_until = Some(now + FAILED_PAUSE);
     }
 
@@ -166,6 +218,10 @@ impl Turns {
         if self.active.is_none() {
             self.held_until = Some(now + UNSEEN_TURN_MAX);
         }
+        // The turn that runs is heard instead.
+        if requested.prompt.kind == PromptKind::Filler {
+            return false;
+        }
         // The turn that runs greets already, unless there are words that must be said.
         if requested.prompt.kind == PromptKind::Greeting && requested.prompt.instructions.is_none() {
             return false;
@@ -177,9 +233,9 @@ impl Turns {
 
     /// The provider did not understand the request. Gives its kind, if it was this one.
     pub fn failed(&mut self, command: CommandId) -> Option<PromptKind> {
-        self.requested
-            .take_if(|requested| requested.command == command)
-            .map(|requested| requested.prompt.kind)
+        let failed = self.requested.take_if(|requested| requested.command == command)?;
+        self.unsaid += usize::from(failed.prompt.kind == PromptKind::Saying);
+        Some(failed.prompt.kind)
     }
 
     /// The sideband was lost: what ran may have ended unseen, what was requested may never have arrived.
@@ -205,11 +261,22 @@ impl Turns {
     }
 
     fn again(&mut self, requested: Requested) -> Option<CommandId> {
-        if requested.prompt.tries >= TRIES_MAX {
+        if requested.prompt.kind == PromptKind::Filler {
             return None;
         }
-        self.want(requested.prompt);
+        if requested.prompt.tries >= TRIES_MAX {
+            self.unsaid += usize::from(requested.prompt.kind == PromptKind::Saying);
+            return None;
+        }
+        self.want_again(requested.prompt);
         Some(requested.command)
+    }
+
+    fn want_again(&mut self, prompt: Prompt) {
+        match prompt.kind {
+            PromptKind::Saying => self.sayings.push_front(prompt),
+            _ => self.want(prompt),
+        }
     }
 }
 
@@ -228,11 +295,11 @@ mod tests {
         let mut turns = Turns::default();
         turns.started("t1".into(), None);
         turns.want(notice());
-        assert_eq!(turns.next(), None);
+        assert_eq!(turns.next(true), None);
         turns.ended(&"t0".into());
-        assert_eq!(turns.next(), None, "the end of another turn is not the end of this one");
+        assert_eq!(turns.next(true), None, "the end of another turn is not the end of this one");
         turns.ended(&"t1".into());
-        assert_eq!(turns.next(), Some(notice()));
+        assert_eq!(turns.next(true), Some(notice()));
     }
 
     #[test]
@@ -241,9 +308,9 @@ mod tests {
         turns.requested(CommandId(1), notice(), NOW);
         assert_eq!(turns.started("t1".into(), None), None);
         assert!(turns.refused(CommandId(1), NOW));
-        assert_eq!(turns.next(), None);
+        assert_eq!(turns.next(true), None);
         turns.ended(&"t1".into());
-        assert_eq!(turns.next().map(|prompt| prompt.kind), Some(PromptKind::Notice));
+        assert_eq!(turns.next(true).map(|prompt| prompt.kind), Some(PromptKind::Notice));
     }
 
     #[test]
@@ -261,7 +328,7 @@ mod tests {
         turns.want(notice());
         let mut made = 0;
         let mut now = NOW;
-        while let Some(prompt) = turns.next() {
+        while let Some(prompt) = turns.next(true) {
             made += 1;
             turns.requested(CommandId(made), prompt, now);
             now = now + REQUEST_LOST_AFTER;
@@ -275,6 +342,51 @@ mod tests {
         let mut turns = Turns::default();
         turns.want(Prompt::new(PromptKind::Goodbye, None));
         turns.want(notice());
-        assert_eq!(turns.next().map(|prompt| prompt.kind), Some(PromptKind::Goodbye));
+        assert_eq!(turns.next(true).map(|prompt| prompt.kind), Some(PromptKind::Goodbye));
+    }
+
+    #[test]
+    fn a_filler_is_never_repeated_and_a_saying_is_not_lost() {
+        let asked = |kind| {
+            let mut turns = Turns::default();
+            turns.requested(CommandId(1), Prompt::new(kind, Some("words".into())), NOW);
+            turns
+        };
+        let is_wanted_again = |mut turns: Turns| turns.next(true).is_some();
+        for (kind, expected) in [(PromptKind::Filler, false), (PromptKind::Saying, true)] {
+            let mut turns = asked(kind);
+            turns.lost();
+            assert_eq!(is_wanted_again(turns), expected, "{kind:?} lost with the sideband");
+            let mut turns = asked(kind);
+            turns.tick(NOW + REQUEST_LOST_AFTER);
+            assert_eq!(is_wanted_again(turns), expected, "{kind:?} never began");
+            let mut turns = asked(kind);
+            turns.started("t1".into(), None);
+            turns.refused(CommandId(1), NOW);
+            turns.ended(&"t1".into());
+            assert_eq!(is_wanted_again(turns), expected, "{kind:?} refused");
+            let mut turns = asked(kind);
+            turns.started("t1".into(), Some(CommandId(1)));
+            turns.failed_silently(&"t1".into(), NOW);
+            turns.tick(NOW + FAILED_PAUSE);
+            assert_eq!(is_wanted_again(turns), expected, "{kind:?} failed");
+        }
+    }
+
+    #[test]
+    fn sayings_keep_their_order_and_come_before_the_goodbye() {
+        let mut turns = Turns::default();
+        assert!(turns.say("one".into()) && turns.say("two".into()));
+        turns.want(Prompt::new(PromptKind::Goodbye, None));
+        let words = |turns: &mut Turns| turns.next(true).and_then(|prompt| prompt.instructions);
+        assert_eq!(words(&mut turns).as_deref(), Some("one"));
+        assert_eq!(turns.unsaid(), 1);
+        assert_eq!(words(&mut turns).as_deref(), Some("two"));
+        assert_eq!(turns.next(true).map(|prompt| prompt.kind), Some(PromptKind::Goodbye));
+        for n in 0..SAYINGS_MAX {
+            assert!(turns.say(n.to_string()));
+        }
+        assert!(!turns.say("too many".into()));
+        assert_eq!(turns.next(false), None);
     }
 }

@@ -9,14 +9,16 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
 
+use serde_json::value::RawValue;
 use tokio::sync::Notify;
 
+use super::incoming::{Beginnings, context_of};
 use super::registry::Message;
 use super::runner::Plan;
 use super::{CallControl, DeliverError, Place};
 use crate::call::event::{Event, Offer, Verdict};
 use crate::call::record::{Announcer, CallRecord, Carrier, Consent, EndedReason, JoinedBy, Path, State};
-use crate::call::terms::{Greeting, Terms};
+use crate::call::terms::{Greeting, Terms, TurnDetection};
 use crate::call::{Beginning, Call};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, CallSid, ProviderCallId, SipCallId, WebhookId};
@@ -24,7 +26,7 @@ use crate::phone::{CallingCode, PartyNumber, SipHeaders};
 use crate::routing::{self, Action, Recording, RejectCode, RejectReason, Target};
 use crate::session::{CallFacts, Session};
 use crate::store::{Alias, Expect, Health, StoreError, Tx, Write};
-use crate::tool::context::{CallContext, Wishes};
+use crate::tool::Toolbox;
 use crate::wire::join_token;
 
 /// SIP: the callee declines; what a call without our token gets.
@@ -164,7 +166,7 @@ impl Drop for Claim<'_> {
 }
 
 /// What is to be done with a call, before it is put into a carrier's or a provider's words.
-enum Choice {
+pub(super) enum Choice {
     Answer { route: Option<String>, session: Arc<Session>, vars: BTreeMap<String, String> },
     Forward { route: Option<String>, target: Target },
     Reject { route: Option<String>, code: RejectCode },
@@ -296,21 +298,23 @@ impl CallControl {
                 _joining = self.deliveries.claim_call(call).await;
                 match self.waiting(call)? {
                     Ok(record) => {
-                        let choice = self.choose_again(&record);
-                        (call, self.offer(&record, delivery, joined_by, choice, now))
+                        let mut choice = self.choose_again(&record);
+                        let headers = delivery.sip_headers.as_slice();
+                        let beginnings = self.ask(&record, &mut choice, headers).await;
+                        (call, self.offer(&record, delivery, joined_by, choice, beginnings, now))
                     }
-                    Err(why) => self.offer_alone(delivery, Err(why.to_owned()), now),
+                    Err(why) => self.offer_alone(delivery, Err(why.to_owned()), now).await,
                 }
             }
-            Join::Refused(why) => self.offer_alone(delivery, Err(why), now),
-            Join::Alone => self.offer_alone(delivery, Ok(()), now),
+            Join::Refused(why) => self.offer_alone(delivery, Err(why), now).await,
+            Join::Alone => self.offer_alone(delivery, Ok(()), now).await,
         };
         self.deliver(id, message).await?;
         Ok(Offered::Taken)
     }
 
     /// Begins a call of its own for an offer that belongs to no call of the carrier.
-    fn offer_alone(
+    async fn offer_alone(
         self: &Arc<Self>,
         delivery: Delivery,
         admitted: Result<(), String>,
@@ -333,10 +337,23 @@ impl CallControl {
             carrier_asked: None,
             vars: choice.as_ref().map(Choice::vars).unwrap_or_default(),
         });
-        let message = self.offer(&call.record, delivery, JoinedBy::None, choice, now);
+        let beginnings = self.ask(&call.record, &mut choice, delivery.sip_headers.as_slice()).await;
+        let message = self.offer(&call.record, delivery, JoinedBy::None, choice, beginnings, now);
         let id = call.record.id;
         self.look_after(call, place);
         (id, message)
+    }
+
+    async fn ask(
+        &self,
+        record: &CallRecord,
+        choice: &mut Result<Choice, String>,
+        headers: &[(String, String)],
+    ) -> Beginnings {
+        match choice {
+            Ok(choice) => self.ask_hooks(record, choice, headers).await,
+            Err(_) => Beginnings::new(self.tools.current()),
+        }
     }
 
     /// Puts what was decided into the words of the call.
@@ -346,9 +363,10 @@ impl CallControl {
         delivery: Delivery,
         joined_by: JoinedBy,
         choice: Result<Choice, String>,
+        beginnings: Beginnings,
         now: Timestamp,
     ) -> (Message, super::registry::Done) {
-        let (verdict, plan) = self.verdict(record, choice, now);
+        let (verdict, plan) = self.verdict(record, choice, &beginnings, now);
         let writes = vec![
             Write::Alias(Alias::ProviderCall(delivery.call_id.clone()), record.id),
             Write::Webhook { id: delivery.webhook_id.clone(), seen: delivery.received },
@@ -362,6 +380,7 @@ impl CallControl {
             joined_by,
             sip_headers: delivery.sip_headers.as_slice().to_vec(),
             verdict,
+            hooks: beginnings.hooks,
         };
         let (mut message, done) = Message::durable(Event::Offered(Box::new(offer)), writes);
         message.plan = plan;
@@ -372,6 +391,7 @@ impl CallControl {
         &self,
         record: &CallRecord,
         choice: Result<Choice, String>,
+        beginnings: &Beginnings,
         now: Timestamp,
     ) -> (Verdict, Option<Box<Plan>>) {
         let refuse = |sip_code, reason, detail| (Verdict::Refuse { sip_code, reason, detail }, None);
@@ -380,25 +400,33 @@ impl CallControl {
             Ok(Choice::Busy) => refuse(BUSY, EndedReason::Busy, None),
             Ok(Choice::Reject { code, .. }) => refuse(code.get(), EndedReason::Rejected, None),
             Ok(Choice::Apology { .. }) => refuse(UNAVAILABLE, EndedReason::Apology, None),
-            Ok(Choice::Forward { target, .. }) => self.forward(record, &target, now),
-            Ok(Choice::Answer { session, vars, .. }) => match self.answer(record, &session, &vars, now) {
-                Ok((terms, plan)) => (Verdict::Answer(Box::new(terms)), Some(Box::new(plan))),
-                Err(why) => {
-                    tracing::error!(call = %record.id, session = session.name, why, "a session cannot be used");
-                    refuse(UNAVAILABLE, EndedReason::AcceptFailed, Some(why))
+            Ok(Choice::Forward { target, .. }) => self.forward(record, &target, beginnings, now),
+            Ok(Choice::Answer { session, vars, .. }) => {
+                match self.answer(record, &session, &vars, beginnings, now) {
+                    Ok((terms, plan)) => (Verdict::Answer(Box::new(terms)), Some(Box::new(plan))),
+                    Err(why) => {
+                        tracing::error!(call = %record.id, session = session.name, why, "a session cannot be used");
+                        refuse(UNAVAILABLE, EndedReason::AcceptFailed, Some(why))
+                    }
                 }
-            },
+            }
         }
     }
 
     /// A caller who came over a bare trunk is forwarded by the provider: accepted first, then referred.
-    fn forward(&self, record: &CallRecord, target: &Target, now: Timestamp) -> (Verdict, Option<Box<Plan>>) {
+    fn forward(
+        &self,
+        record: &CallRecord,
+        target: &Target,
+        beginnings: &Beginnings,
+        now: Timestamp,
+    ) -> (Verdict, Option<Box<Plan>>) {
         let Some(session) = self.sessions.values().next() else {
             let detail = Some("forwarding needs at least one session".to_owned());
             let reason = EndedReason::Rejected;
             return (Verdict::Refuse { sip_code: UNAVAILABLE, reason, detail }, None);
         };
-        match self.answer(record, session, &BTreeMap::new(), now) {
+        match self.answer(record, session, &BTreeMap::new(), beginnings, now) {
             Ok((mut terms, plan)) => {
                 terms.greeting = Greeting::Wait;
                 let verdict = Verdict::Forward { target: target.to_string(), terms: Box::new(terms) };
@@ -416,6 +444,7 @@ impl CallControl {
         record: &CallRecord,
         session: &Arc<Session>,
         vars: &BTreeMap<String, String>,
+        beginnings: &Beginnings,
         now: Timestamp,
     ) -> Result<(Terms, Plan), String> {
         let id = record.id.to_string();
@@ -430,27 +459,18 @@ impl CallControl {
         };
         let explain = |error| format!("the template cannot be rendered: {error}");
         let instructions = session.instructions_for(&facts, vars, now).map_err(explain)?;
+        let instructions = beginnings.change(instructions);
         let greeting = session.greeting_for(&facts, vars, now).map_err(explain)?;
         let greeting = announced(record.consent.as_ref(), greeting);
-        let tools = self.toolbox.offered_in(session);
+        let toolbox = Arc::clone(&beginnings.toolbox);
+        let tools = toolbox.offered_in(session);
         let accept_body = session.accept_body(&instructions, &tools);
-        let terms = self.terms(session, greeting);
-        let context = CallContext {
-            call_id: record.id,
-            caller: record.caller.clone(),
-            callee: record.callee.clone(),
-            language: session.language.clone(),
-            route: record.route.clone(),
-            session: Some(session.name.clone()),
-            vars: session.vars.iter().chain(vars).map(|(key, value)| (key.clone(), value.clone())).collect(),
-            history: Vec::new(),
-            wishes: Wishes::default(),
-        };
-        Ok((terms, Plan { session: Arc::clone(session), accept_body, context }))
+        let terms = self.terms(&toolbox, session, greeting);
+        let context = context_of(record, session, vars);
+        Ok((terms, Plan { toolbox, session: Arc::clone(session), accept_body, context }))
     }
 
-    fn terms(&self, session: &Session, greeting: Option<String>) -> Terms {
-        let turn_detection = session.protects_greeting().then(|| session.turn_detection_update().to_string());
+    fn terms(&self, toolbox: &Toolbox, session: &Session, greeting: Option<String>) -> Terms {
         Terms {
             session: session.name.clone(),
             model: session.model.clone(),
@@ -460,12 +480,11 @@ impl CallControl {
                 Some(text) if text.trim().is_empty() => Greeting::ByInstructions,
                 Some(text) => Greeting::Prompt(text),
             },
-            turn_detection_after_greeting: turn_detection
-                .and_then(|json| serde_json::value::RawValue::from_string(json).ok()),
+            turn_detection: turn_detection(session),
             duration_max: Some(session.limits.duration),
             silence_max: session.limits.silence,
             tool_calls_max: session.limits.tool_calls,
-            tools: self.toolbox.terms(session),
+            tools: toolbox.terms(session),
             transfer_targets: session
                 .transfer
                 .iter()
@@ -632,6 +651,17 @@ fn carrier_of(asked: &Asked) -> Carrier {
         bridged: None,
         leg_duration_s: None,
     }
+}
+
+/// Turn detection in the dialect's words; none where the session has none.
+fn turn_detection(session: &Session) -> Option<TurnDetection> {
+    session.turn_detection.as_ref()?;
+    let json = |value: serde_json::Value| RawValue::from_string(value.to_string()).ok();
+    Some(TurnDetection {
+        usual: json(session.turn_detection_update())?,
+        deferring: json(session.turn_detection_deferring())?,
+        is_off_at_first: session.protects_greeting(),
+    })
 }
 
 fn known((alias, joined_by): (Option<Alias>, JoinedBy)) -> Option<(Alias, JoinedBy)> {

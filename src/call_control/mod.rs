@@ -2,10 +2,13 @@
 //!
 //! [`CallControl`] is what the doors talk to. `intake` decides about new calls; `runner` is the one
 //! task that owns a call and does what [`crate::call::Call::step`] says; `registry` finds the runner
-//! of a call. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
+//! of a call; `incoming` asks plugins before a call is accepted, `following` tells them what happens in
+//! it. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
 //! that nobody looks after any more is read back from the store when something late arrives for it.
 //! [`recordings`] looks after what outlives the call.
 
+mod following;
+mod incoming;
 mod intake;
 pub mod recordings;
 mod registry;
@@ -29,7 +32,7 @@ use crate::phone::CallingCode;
 use crate::routing::{Routes, Target};
 use crate::session::Session;
 use crate::store::{Alias, Store, StoreError, Write};
-use crate::tool::Toolbox;
+use crate::tool::generation::Generations;
 use crate::twilio;
 use crate::wire::join_token::JoinKey;
 
@@ -68,7 +71,7 @@ pub struct CallControl {
     store: Store,
     openai: rest::Client,
     sidebands: sideband::Connector,
-    toolbox: Toolbox,
+    tools: Arc<Generations>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     entropy: Entropy,
@@ -97,8 +100,8 @@ pub struct Parts {
     pub openai: rest::Client,
     /// The provider's sidebands.
     pub sidebands: sideband::Connector,
-    /// The tools.
-    pub toolbox: Toolbox,
+    /// The tools, of which a call gets the newest when it begins.
+    pub tools: Arc<Generations>,
     /// What operators watch.
     pub metrics: Arc<Metrics>,
     /// The time.
@@ -140,7 +143,7 @@ impl CallControl {
             store: parts.store,
             openai: parts.openai,
             sidebands: parts.sidebands,
-            toolbox: parts.toolbox,
+            tools: parts.tools,
             metrics: parts.metrics,
             clock: parts.clock,
             entropy: parts.entropy,
@@ -159,6 +162,11 @@ impl CallControl {
     /// What operators watch.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// The tools.
+    pub fn tools(&self) -> &Generations {
+        &self.tools
     }
 
     /// How many calls are being looked after.

@@ -15,19 +15,23 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::task::TaskTracker;
 
+use super::following::{Followers, History, WishBox, context_now, state_event, tell_ended};
 use super::registry::{Mailbox, Message};
 use super::{CallControl, Place};
 use crate::call::Call;
 use crate::call::event::{Action, AttachFailure, Event, Keep, ProviderEvent, ToolCall, ToolFinished};
-use crate::call::record::{CallRecord, EndedReason, State, ToolOutcomeKind};
+use crate::call::record::{CallRecord, EndedReason, Line, State, ToolOutcomeKind};
 use crate::clock::Timestamp;
 use crate::ids::ProviderCallId;
 use crate::openai::dialect;
 use crate::openai::sideband::{Sideband, SidebandItem};
 use crate::session::Session;
 use crate::store::{Committed, StoreError, Tx, Write};
-use crate::tool::context::CallContext;
+use crate::tool::Toolbox;
+use crate::tool::context::{CallContext, Wishes};
+use crate::tool::hooks::{CallEvent, Hook};
 
 /// How long a call that is over is kept at hand for the carrier's last reports.
 const LINGER: Duration = Duration::from_secs(1);
@@ -36,6 +40,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(3_600);
 
 /// How an offered call is answered.
 pub(super) struct Plan {
+    /// The tools at that moment; a call keeps them to its end.
+    pub toolbox: Arc<Toolbox>,
     /// The session that was chosen.
     pub session: Arc<Session>,
     /// The body of the accept.
@@ -56,6 +62,12 @@ pub(super) struct Runner {
     /// The sideband that is being opened; a new try takes the place of the old one.
     attaching: Option<AbortHandle>,
     tools: JoinSet<ToolFinished>,
+    wishes: WishBox,
+    /// Those who are told what happens; none before the call is answered.
+    followers: Option<Followers>,
+    /// The call is over, and they are being told the rest.
+    last_events: Option<TaskTracker>,
+    history: History,
     commits: FuturesUnordered<Commit>,
 }
 
@@ -108,6 +120,10 @@ impl Runner {
             requests: JoinSet::new(),
             attaching: None,
             tools: JoinSet::new(),
+            wishes: WishBox::default(),
+            followers: None,
+            last_events: None,
+            history: History::default(),
             commits: FuturesUnordered::new(),
         }
     }
@@ -143,6 +159,7 @@ impl Runner {
                     Happened::Event(Event::SidebandLost(code))
                 }
             },
+            wished = self.wishes.next() => Happened::Event(Event::Wished(wished)),
             Some(finished) = self.tools.join_next() => match finished {
                 Ok(finished) => Happened::Event(Event::ToolFinished(finished)),
                 // Aborted with the call; a panic inside was already turned into an answer.
@@ -179,6 +196,10 @@ impl Runner {
 
     async fn on_message(&mut self, message: Message) {
         if let Some(plan) = message.plan {
+            if plan.toolbox.hooks().any_at(Hook::Event) {
+                let (id, tasks) = (self.call.record.id, &self.control.runners);
+                self.followers = Some(Followers::new(id, &plan.toolbox, tasks));
+            }
             self.plan = Some(Arc::from(plan));
         }
         let work = Work { writes: message.writes, ..Work::default() };
@@ -197,6 +218,11 @@ impl Runner {
         done: Option<oneshot::Sender<Result<(), StoreError>>>,
     ) {
         let was_over = self.call.is_over();
+        let state = self.call.record.state;
+        if matches!(event, Event::ToolFinished(_)) {
+            // What a tool wanted while it ran comes before its answer.
+            work.events.extend(std::iter::from_fn(|| self.wishes.waiting().map(Event::Wished)));
+        }
         work.events.push_back(event);
         while let Some(event) = work.events.pop_front() {
             self.count(&event);
@@ -204,6 +230,14 @@ impl Runner {
             for action in self.call.step(event, now) {
                 self.perform(action, &mut work, now).await;
             }
+        }
+        if let Some(keys) = self.call.take_pressed() {
+            self.tell(&CallEvent::Keys(keys));
+        }
+        if self.call.record.state != state
+            && let Some(event) = state_event(self.call.record.state)
+        {
+            self.tell(&event);
         }
         self.commit(work.writes, work.tools, done).await;
         if self.call.is_over() && !was_over {
@@ -247,7 +281,7 @@ impl Runner {
                     sideband.send(dialect::write(id, &command));
                 }
             }
-            Action::RunTool { call } if self.control.toolbox.may_repeat(&call.name) => self.run_tool(call),
+            Action::RunTool { call } if self.may_repeat(&call) => self.run_tool(call),
             Action::RunTool { call } => work.tools.push(call),
             Action::Keep(keep) => self.keep(keep, work, now),
         }
@@ -287,29 +321,61 @@ impl Runner {
     }
 
     fn run_tool(&mut self, call: ToolCall) {
-        let (control, plan) = (Arc::clone(&self.control), self.plan.clone());
+        let plan = self.plan.clone().map(|plan| {
+            let history = plan.toolbox.wants_history(&call.name).then_some(&self.history);
+            let wishes = self.wishes.way().of_tool_call(call.id.clone());
+            let context = context_now(&plan.context, &self.call.record.vars, history, wishes);
+            (plan, context)
+        });
         self.tools.spawn(async move {
-            let run = async {
-                match &plan {
-                    Some(plan) => control.toolbox.run(&plan.session, &plan.context, &call).await,
-                    None => failed(&call),
-                }
-            };
+            let Some((plan, context)) = plan else { return failed(&call) };
+            let run = plan.toolbox.run(&plan.session, &context, &call);
             AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|_| {
-                tracing::error!(tool = control.toolbox.label(&call.name), "a tool panicked");
+                tracing::error!(tool = plan.toolbox.label(&call.name), "a tool panicked");
                 failed(&call)
             })
         });
     }
 
-    fn keep(&self, keep: Keep, work: &mut Work, now: Timestamp) {
+    /// Tells those who follow the call what happened.
+    fn tell(&mut self, event: &CallEvent) {
+        let (Some(followers), Some(plan)) = (&mut self.followers, &self.plan) else { return };
+        let history = plan.toolbox.any_wants_history().then_some(&self.history);
+        let wishes = self.wishes.way().clone();
+        followers.tell(&context_now(&plan.context, &self.call.record.vars, history, wishes), event);
+    }
+
+    /// A line is new or has changed.
+    fn follow(&mut self, line: &Line) {
+        let Some(plan) = &self.plan else { return };
+        if plan.toolbox.any_wants_history() {
+            self.history.put(line);
+        }
+        if let Some(event) = self.followers.as_mut().and_then(|followers| followers.complete(line)) {
+            self.tell(&event);
+        }
+    }
+
+    fn may_repeat(&self, call: &ToolCall) -> bool {
+        self.plan.as_ref().is_none_or(|plan| plan.toolbox.may_repeat(&call.name))
+    }
+
+    /// A tool's name as a metric label.
+    fn label<'a>(&self, tool: &'a str) -> &'a str {
+        self.plan.as_ref().map_or("unknown", |plan| plan.toolbox.label(tool))
+    }
+
+    fn keep(&mut self, keep: Keep, work: &mut Work, now: Timestamp) {
         let id = self.call.record.id;
+        if let Keep::Line(line) = &keep {
+            self.follow(line);
+        }
         work.writes.push(match keep {
             Keep::Record => Write::Call(Box::new(self.call.record.clone())),
             Keep::Line(line) => Write::Line(id, line),
             Keep::ToolCall(record) => {
                 if let Some(outcome) = record.outcome {
-                    let tool = self.control.toolbox.label(&record.name);
+                    let tool = self.label(&record.name);
                     self.control.metrics.tool_call(tool, outcome.as_str(), now.since(record.requested));
                 }
                 Write::ToolCall(id, record)
@@ -379,6 +445,12 @@ impl Runner {
     /// The call just ended: nothing of it goes on.
     fn on_over(&mut self) {
         self.tools.abort_all();
+        while let Some(wished) = self.wishes.waiting() {
+            let by = wished.by;
+            tracing::info!(call = %self.call.record.id, plugin = by, "a wish came after the call's end");
+        }
+        self.wishes = WishBox::default();
+        self.last_events = self.followers.take().map(Followers::close);
         self.sideband = None;
         self.place = None;
         if let Some(attaching) = self.attaching.take() {
@@ -409,6 +481,13 @@ impl Runner {
             self.on_landed(landed).await;
         }
         self.control.metrics.call_left();
+        if let Some(plan) = self.plan.take().filter(|plan| plan.toolbox.hooks().any_at(Hook::Ended)) {
+            let context = context_now(&plan.context, &self.call.record.vars, None, Wishes::default());
+            let (toolbox, store) = (Arc::clone(&plan.toolbox), self.control.store.clone());
+            let telling = tell_ended(toolbox, context, store, self.last_events.take());
+            // A task of its own: the call is out of the registry before anybody has read its record.
+            self.control.runners.spawn(telling);
+        }
     }
 }
 

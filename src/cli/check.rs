@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::anyhow;
 use clap::Args;
 
 use super::Failure;
-use crate::config::Config;
+use crate::config::{Config, Problems};
+use crate::gateway::http_tools;
 use crate::tool::Toolbox;
-use crate::tool::plugin::{Host, HostSettings};
+use crate::tool::plugin::{Host, HostSettings, KeyValueStore, NothingKept};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -20,9 +20,11 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure> {
     let config = super::load_config(path)?;
-    let tools = check_plugins(&config).await?;
-    if !config.warnings.is_empty() {
-        eprint!("{}", config.warnings.render(super::anstream_color()));
+    let (tools, unused) = toolbox(&config, &nothing_kept).await?;
+    for warnings in [&config.warnings, &unused] {
+        if !warnings.is_empty() {
+            eprint!("{}", warnings.render(super::anstream_color()));
+        }
     }
     println!(
         "{} is good (routes: {}, sessions: {}, plugins: {}, tools: {})",
@@ -32,28 +34,38 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
         config.plugins.len(),
         tools.names().len()
     );
-    if arguments.deny_warnings && !config.warnings.is_empty() {
+    if arguments.deny_warnings && !(config.warnings.is_empty() && unused.is_empty()) {
         return Err(Failure::Said);
     }
     Ok(())
 }
 
-/// Loads each plugin, without the store: what it would keep is nobody's business here.
-async fn check_plugins(config: &Config) -> Result<Toolbox, Failure> {
+/// How a plugin keeps its values, by the namespace that it was granted.
+pub(super) type Keeping<'a> = dyn Fn(&str) -> Arc<dyn KeyValueStore> + 'a;
+
+/// Keeps nothing: what a plugin would keep is nobody's business while it is only looked at.
+pub(super) fn nothing_kept(_: &str) -> Arc<dyn KeyValueStore> {
+    Arc::new(NothingKept)
+}
+
+/// Loads every plugin and puts all tools together. Gives the warnings too.
+pub(super) async fn toolbox(config: &Config, keeping: &Keeping<'_>) -> Result<(Toolbox, Problems), Failure> {
     let host = Host::new(&HostSettings::default())?;
     let mut plugins = Vec::new();
     let mut failures = Vec::new();
     for settings in &config.plugins {
-        let kv = settings.grants.kv.as_ref().map(|_| Arc::new(crate::tool::plugin::NothingKept) as _);
+        let kv = settings.grants.kv.as_deref().map(keeping);
         match host.load(settings, kv).await {
             Ok(plugin) => plugins.push(plugin),
-            Err(error) => failures.push((settings.name.clone(), format!("{:#}", anyhow!(error)))),
+            Err(error) => failures.push((settings.name.clone(), error)),
         }
     }
     if !failures.is_empty() {
         return Err(Failure::Config(Box::new(config.unloadable(&failures))));
     }
-    let toolbox = Toolbox::new(plugins)?;
+    let unused = config.unused_grants(&plugins);
+    let toolbox = Toolbox::of(plugins, http_tools(config))
+        .map_err(|errors| Failure::Config(Box::new(config.misfits(&errors))))?;
     let problems = config.check_tools(&toolbox.names());
-    if problems.is_empty() { Ok(toolbox) } else { Err(Failure::Config(Box::new(problems))) }
+    if problems.is_empty() { Ok((toolbox, unused)) } else { Err(Failure::Config(Box::new(problems))) }
 }

@@ -8,10 +8,15 @@ mod check;
 mod demo;
 mod load;
 mod logging;
+pub mod plugin;
+mod report;
 mod recordings;
 mod serve;
+mod source;
+mod tools;
 mod view;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,6 +47,12 @@ enum Command {
     Calls(calls::Arguments),
     /// List, export and delete the recordings that were kept.
     Recordings(recordings::Arguments),
+    /// Write, build and try out plugins.
+    Plugin(plugin::Arguments),
+    /// Sum up what was kept.
+    Report(report::Arguments),
+    /// Look at the tools that models can call, and try one.
+    Tools(tools::Arguments),
     /// Play many simulated calls at once against `serve` in a process of its own, and print times.
     Load(load::Arguments),
 }
@@ -67,6 +78,17 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
+impl Failure {
+    /// The reason, for whoever tells it themselves.
+    fn into_error(self) -> anyhow::Error {
+        match self {
+            Failure::Failed(error) | Failure::Misfit(error) | Failure::Unavailable(error) => error,
+            Failure::Config(problems) => anyhow::anyhow!(problems.render(false)),
+            Failure::Said => anyhow::anyhow!("it failed, and has said why"),
+        }
+    }
+}
+
 /// Runs the command that was typed.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -80,8 +102,11 @@ pub fn main() -> ExitCode {
             Command::Demo(arguments) => demo::run(&cli.config, arguments).await,
             Command::Load(arguments) => load::run(arguments).await,
             Command::Check(arguments) => check::run(&cli.config, arguments).await,
+            Command::Plugin(arguments) => plugin::run(&cli.config, arguments).await,
+            Command::Report(arguments) => report::run(&cli.config, arguments).await,
             Command::Calls(arguments) => calls::run(&cli.config, arguments).await,
             Command::Recordings(arguments) => recordings::run(&cli.config, arguments).await,
+            Command::Tools(arguments) => tools::run(&cli.config, arguments).await,
         }
     });
     match ended {
@@ -117,4 +142,12 @@ fn anstream_color() -> bool {
 /// Reads and checks a configuration with the process' environment.
 fn load_config(path: &std::path::Path) -> Result<Config, Failure> {
     config::load(path, &Environment::of_process()).map_err(|problems| Failure::Config(Box::new(problems)))
+}
+
+/// Writes to standard output; a reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
 }

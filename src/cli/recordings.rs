@@ -11,8 +11,8 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, Subcommand};
 use sha2::{Digest as _, Sha256};
 
-use super::calls::{Source, print};
-use super::{Failure, view};
+use super::source::Source;
+use super::{Failure, print, view};
 use crate::call::recording::{RecordingRecord, RecordingState};
 use crate::call_control::recordings::delete_at_rest;
 use crate::clock::{Clock as _, SystemClock};

@@ -1,7 +1,8 @@
-//! `switchboard serve`: answer calls until told to stop.
+//! `switchboard serve`: answer calls until told to stop; SIGHUP looks at the plugins again.
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,6 +12,7 @@ use crate::clock::{Entropy, SystemClock};
 use crate::gateway::{Gateway, StartError};
 
 pub(super) async fn run(path: &Path) -> Result<(), Failure> {
+    let began = Instant::now();
     let config = super::load_config(path)?;
     super::logging::start(&config.telemetry);
     for warning in config.warnings.iter() {
@@ -18,11 +20,16 @@ pub(super) async fn run(path: &Path) -> Result<(), Failure> {
     }
     let mut terminate = signal(SignalKind::terminate()).context("signals cannot be received")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("signals cannot be received")?;
+    let mut hang_up = signal(SignalKind::hangup()).context("signals cannot be received")?;
     let gateway = Gateway::start(config, Arc::new(SystemClock), Entropy::System).await.map_err(explain)?;
-    tracing::info!(public = %gateway.public, admin = %gateway.admin, "ready");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(public = %gateway.public, admin = %gateway.admin, took_ms, "ready");
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => gateway.reload(),
+        }
     }
     tracing::info!(calls = gateway.control().active(), "stopping: no new calls, running ones may end");
     let left = gateway.stop().await;
@@ -37,11 +44,9 @@ fn explain(error: StartError) -> Failure {
         StartError::Open(_) | StartError::Listen { .. } | StartError::AdminToken { .. } => {
             Failure::Unavailable(error.into())
         }
-        StartError::Plugin { .. }
-        | StartError::Toolbox(_)
-        | StartError::Tools(_)
-        | StartError::OpenAi(_)
-        | StartError::Twilio(_) => Failure::Misfit(error.into()),
+        StartError::Plugin { .. } | StartError::Tools(_) | StartError::OpenAi(_) | StartError::Twilio(_) => {
+            Failure::Misfit(error.into())
+        }
         other => Failure::Failed(other.into()),
     }
 }

@@ -9,6 +9,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use crate::call::record::{CallDetail, CallRecord, Line, LineStatus, Speaker, Stages, State, ToolCallRecord};
 use crate::call::recording::RecordingRecord;
 use crate::clock::Timestamp;
+use crate::tool::{Origin, ToolView};
 
 /// A list of calls as a table.
 pub fn table(calls: &[CallRecord]) -> String {
@@ -57,6 +58,31 @@ pub fn recordings(records: &[RecordingRecord]) -> String {
         if let Some(column) = table.column_mut(at) {
             column.set_cell_alignment(CellAlignment::Right);
         }
+    }
+    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+/// The tools as a table; `sessions` names those that offer a tool.
+pub fn tools(tools: &[ToolView], sessions: impl Fn(&str) -> Vec<String>) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["TOOL", "KIND", "FROM", "TIMEOUT", "REPEATABLE", "SESSIONS"]);
+    for tool in tools {
+        let name = &tool.definition.name;
+        let (kind, from) = match &tool.origin {
+            Origin::Plugin(plugin) => ("plugin", format!("[plugins.{plugin}]")),
+            Origin::Http(_) => ("http", format!("[tools.{name}]")),
+            Origin::Embedded => ("embedded", String::new()),
+        };
+        let offering = sessions(name);
+        table.add_row([
+            name.clone(),
+            kind.to_owned(),
+            from,
+            seconds(tool.time_max),
+            if tool.may_repeat { "yes" } else { "no" }.to_owned(),
+            if offering.is_empty() { "none".to_owned() } else { offering.join(", ") },
+        ]);
     }
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }

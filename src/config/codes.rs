@@ -131,12 +131,13 @@ codes! {
     Error UNFITTING = "E0304", "settings that do not go together",
         "The provider refuses a session in which these settings meet, and the call would fail. Remove one of them.";
     Error TEMPLATE = "E0305", "unreadable template",
-        "Instructions and greetings are templates (minijinja, a Jinja2 dialect): `{{ vars.shop }}` puts a value in, \
+        "Instructions, greetings and the requests of tools are templates (minijinja, a Jinja2 dialect): `{{ vars.shop }}` puts a value in, \
          `{% if call.from %}…{% endif %}` makes a part conditional. This one cannot be compiled or rendered.";
     Error TEMPLATE_NAME = "E0306", "a template uses an unknown name",
         "Templates know `call.id`, `call.from`, `call.from_masked`, `call.to`, `call.path`, `now`, and `vars.NAME` for \
          every variable of the session or of the route that chose it. A variable that only some routes set needs \
-         a value in the session too, or a default: `{{ vars.shop | default(\"\") }}`.";
+         a value in the session too, or a default: `{{ vars.shop | default(\"\") }}`. Requests of tools know \
+         `args.NAME`, `call.id`, `call.from`, `call.to`, `call.language`, `call.route`, `call.session` and `vars.NAME`.";
     Error INSTRUCTIONS = "E0307", "no instructions, or two",
         "A session says what the model is told in exactly one of `instructions` and `instructions_file`. Only a \
          session with a stored `prompt` can do without.";
@@ -175,7 +176,58 @@ codes! {
         "`sha256` pins the plugin's file: 64 hexadecimal digits, as `sha256sum` prints them.";
     Error PLUGIN = "E0503", "the plugin cannot be loaded",
         "The file is there, but it is no plugin of this version, not the one that was pinned, or it uses what \
-         `allow` does not grant; the message says which. See plugins.md.";
+         `allow` does not grant; the message says which. See plugins/reference.md.";
+    Error NOT_GRANTED = "E0504", "a plugin asks for what it is not granted",
+        "A plugin says what it needs, and works only with all of it. What it asks for stands in the message, the \
+         lines of `[plugins.NAME.allow]` that grant it in the help. A pattern of addresses must cover all that is \
+         asked for: a narrower one grants less. Grant it if you trust the plugin with it, or do without the plugin.";
+    Warning UNUSED_GRANT = "W0505", "a grant that nobody asks for",
+        "The plugin does not ask for this, so it has no effect today, but a later version of the plugin could ask for \
+         it and would have it at once.";
+    Error PATTERN = "E0506", "not a pattern of addresses",
+        "What may be reached is written like `https://api.example.com/v2/*`: scheme, host and path, `*` at the end of \
+         the path for all that is below, `*.` before the host for all of its subdomains, and methods in front where \
+         only some are meant: `GET,HEAD https://api.example.com/*`.";
+    Error HOST = "E0507", "not a host",
+        "`private_hosts` names hosts whose addresses need not be public, as URLs name them: a name or an address, \
+         without scheme, port or path.";
+    Error REVEAL = "E0508", "a secret to reveal that is not granted",
+        "`reveal` names those of the granted `secrets` that the plugin may read itself. The others it can only have \
+         put into a request's header.";
+    Error TOOL_NAME = "E0510", "a tool's name is taken",
+        "The model knows a tool by its name alone. Two plugins, or a plugin and a `[tools.NAME]`, provide a tool of \
+         one name, or a tool has the name of a built-in one (`hangup`, `transfer`).";
+    Error TOOL_SCHEMA = "E0511", "not a schema of arguments",
+        "`parameters` is a JSON Schema that describes an object (`type = \"object\"`), in the file or in a JSON file \
+         of its own. It refers to nothing outside of itself.";
+    Error TOOL_PARAM = "E0512", "not a usable parameter",
+        "A parameter has a `type` (`string`, `integer`, `number`, `boolean`, `array`, `object`), and rules that go \
+         with it: `format`, `pattern`, `min_length` and `max_length` with texts, `minimum` and `maximum` with numbers, \
+         `items`, `min_items` and `max_items` with arrays. `default` and the values of `enum` must keep these rules.";
+    Error TOOL_URL = "E0513", "not a usable URL of a tool",
+        "A tool's URL begins with `https://` (or `http://`, where that is meant) and a host that is no template; path \
+         and query may be templates. It has no user, password or fragment: credentials go into `headers`.";
+    Error TOOL_REQUEST = "E0514", "not a usable request",
+        "A tool sends one request: a method that HTTP has, headers that belong to the request and not to the \
+         connection, and at most one of `json`, `form` and `body`. JSON is written as `json`, so that values are \
+         encoded and not pasted.";
+    Error TOOL_REPEAT = "E0515", "what may not be repeated is",
+        "A request that changes something can be carried out although no answer came, so that another try would do it \
+         twice. `retry` needs a method without that danger (GET, HEAD, PUT, DELETE, OPTIONS) or `unsafe = true`, and \
+         `cache` needs GET or HEAD.";
+    Warning TOOL_VARIABLE = "W0516", "no session or route sets a variable",
+        "A tool uses `vars.NAME`, and no session and no route sets it. Unless a plugin sets it during the call, the tool \
+         fails. Give it a value in `vars`, or a default: `{{ vars.shop | default(\"\") }}`.";
+    Error TOOL_STATUS = "E0517", "not a status",
+        "`status` says what an answer means: its keys are statuses of 200 to 599, its values `ok`, `not_found`, `invalid`, \
+         `denied`, `unavailable` or `failed`.";
+    Error TOOL_PLACE = "E0518", "not a place that can be allowed",
+        "`follow` has patterns such as `https://files.example.com/*` or `GET https://*.example.com/v2/*`; \
+         `private_hosts` has host names or addresses as the URL names them, without port or path.";
+    Error MCP = "E0520", "not a usable MCP server",
+        "The provider itself connects to a remote MCP server, so it has a public `https://` URL. Its label has 1 to 64 \
+         letters, digits, `-` and `_`. `require_approval` can only be `never`: on a phone call nobody is there to \
+         approve; leave dangerous tools out with `allowed_tools`.";
     Error PRICE = "E0601", "not a price",
         "Prices are US dollars per million tokens, or per minute, and never negative.";
 }

@@ -19,9 +19,12 @@ use crate::openai;
 use crate::routing::{Routes, Wildcard};
 use crate::session::Session;
 use crate::store;
+use crate::tool::http as http_tool;
 use crate::tool::plugin;
+use crate::tool::{Origin, ToolboxError};
 use crate::twilio;
 
+pub mod alone;
 mod check;
 pub mod codes;
 mod defaults;
@@ -42,6 +45,7 @@ use document::Document;
 
 pub use environment::Environment;
 pub use problem::{Location, Problem, Problems, Source};
+pub use units::duration;
 
 /// A whole configuration: what every room needs to know.
 #[derive(Debug)]
@@ -64,6 +68,8 @@ pub struct Config {
     pub telemetry: TelemetrySettings,
     /// The plugins, by name.
     pub plugins: Vec<plugin::Settings>,
+    /// The HTTP tools.
+    pub tools: Vec<http_tool::Settings>,
     /// What models cost, by name.
     pub prices: Vec<(String, Price)>,
     /// Which call gets which session.
@@ -75,6 +81,10 @@ pub struct Config {
     offered: Vec<Offered>,
     /// Where each plugin's file is named.
     plugin_places: BTreeMap<String, Location>,
+    /// Where each HTTP tool's name stands.
+    tool_places: BTreeMap<String, Location>,
+    /// Where each grant stands, by the plugin and the place in its `allow`.
+    grant_places: BTreeMap<(String, String), Location>,
 }
 
 /// `[server]`.
@@ -170,13 +180,78 @@ struct Offered {
 
 impl Config {
     /// The problems of plugins that cannot be loaded: names of this configuration, each with the reason.
-    pub fn unloadable(&self, plugins: &[(String, String)]) -> Problems {
+    pub fn unloadable(&self, plugins: &[(String, plugin::LoadError)]) -> Problems {
         let mut problems = Problems::default();
-        for (name, reason) in plugins {
-            if let Some(location) = self.plugin_places.get(name) {
-                let message = format!("plugin `{name}` cannot be loaded: {reason}");
-                problems.push(Problem::new(&codes::PLUGIN, location.clone(), message));
+        for (name, error) in plugins {
+            let Some(location) = self.plugin_places.get(name) else { continue };
+            let (code, reason) = match error.asks() {
+                Some(asks) => (&codes::NOT_GRANTED, asks),
+                None => (&codes::PLUGIN, chain(error)),
+            };
+            let message = format!("plugin `{name}` cannot be loaded: {reason}");
+            let mut problem = Problem::new(code, location.clone(), message);
+            if let Some(help) = error.help() {
+                problem.help(help);
             }
+            problems.push(problem);
+        }
+        problems.sort();
+        problems
+    }
+
+    /// Warnings of grants that plugins do not ask for.
+    pub fn unused_grants(&self, plugins: &[plugin::Plugin]) -> Problems {
+        let mut problems = Problems::default();
+        let unused = plugins.iter().flat_map(|plugin| {
+            plugin.unused_grants().into_iter().map(|unused| (plugin.name(), unused.place))
+        });
+        for (plugin, place) in unused {
+            let key = (plugin.to_owned(), place.clone());
+            let Some(location) = self.grant_places.get(&key) else { continue };
+            let message = format!("plugin `{plugin}` does not ask for what `allow.{place}` grants");
+            let mut problem = Problem::new(&codes::UNUSED_GRANT, location.clone(), message);
+            problem
+                .help("take it out: what is not granted cannot be misused by a later version of the plugin");
+            problems.push(problem);
+        }
+        problems.sort();
+        problems
+    }
+
+    /// The problems of tools that cannot be offered beside each other.
+    pub fn misfits(&self, errors: &[ToolboxError]) -> Problems {
+        let mut problems = Problems::default();
+        for error in errors {
+            let (origin, code) = match error {
+                ToolboxError::Twice { .. } | ToolboxError::BuiltIn { .. } => {
+                    (error.origin(), &codes::TOOL_NAME)
+                }
+                ToolboxError::Schema { .. } => (error.origin(), &codes::TOOL_SCHEMA),
+            };
+            let place = match origin {
+                Origin::Plugin(name) => self.plugin_places.get(name),
+                Origin::Http(name) => self.tool_places.get(name),
+                // It stands in no file.
+                Origin::Embedded => None,
+            };
+            let Some(location) = place else { continue };
+            let (message, help) = match error {
+                ToolboxError::Twice { tool, first, .. } => (
+                    format!("{origin} provides the tool `{tool}`, which {first} provides already"),
+                    "give one of them another name, or remove it".to_owned(),
+                ),
+                ToolboxError::BuiltIn { tool, .. } => (
+                    format!("{origin} provides a tool of the name `{tool}`, which is built in"),
+                    "give it another name".to_owned(),
+                ),
+                ToolboxError::Schema { tool, source, .. } => (
+                    format!("the parameters of the tool `{tool}` are no JSON Schema of an object"),
+                    source.to_string(),
+                ),
+            };
+            let mut problem = Problem::new(code, location.clone(), message);
+            problem.help(help);
+            problems.push(problem);
         }
         problems.sort();
         problems
@@ -203,6 +278,12 @@ impl Config {
         problems.sort();
         problems
     }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Reads and checks a configuration, with `.env` beside it.
@@ -291,6 +372,13 @@ fn with_defaults<'i>(document: &Document<'i>, defaults: &Defaults) -> DeTable<'i
         for (_, plugin) in plugins.iter_mut() {
             if let DeValue::Table(plugin) = plugin.get_mut() {
                 document::underlay(plugin, &defaults.plugin, 1);
+            }
+        }
+    }
+    if let Some(DeValue::Table(tools)) = table.get_mut("tools").map(Spanned::get_mut) {
+        for (_, tool) in tools.iter_mut() {
+            if let DeValue::Table(tool) = tool.get_mut() {
+                document::underlay(tool, &defaults.tool, 2);
             }
         }
     }

@@ -43,6 +43,7 @@ pub(super) struct Raw {
     pub(super) sessions: BTreeMap<String, Session>,
     pub(super) routes: Vec<Route>,
     pub(super) plugins: BTreeMap<String, Plugin>,
+    pub(super) tools: BTreeMap<String, Tool>,
     pub(super) pricing: BTreeMap<String, Price>,
 }
 
@@ -172,6 +173,16 @@ tables! {
         include: Vec<String>,
         limits: Limits,
         transfer: BTreeMap<String, String>,
+        mcp: BTreeMap<String, Mcp>,
+    }
+
+    Mcp {
+        url: String,
+        authorization: String,
+        headers: BTreeMap<String, String>,
+        allowed_tools: Vec<String>,
+        require_approval: String,
+        description: String,
     }
 
     CustomVoice {
@@ -263,18 +274,90 @@ tables! {
         config: BTreeMap<String, toml::Value>,
         allow: Allow,
         limits: PluginLimits,
+        breaker: WordOr<Breaker>,
     }
 
     Allow {
         kv: String,
+        http: Vec<String>,
+        private_hosts: Vec<String>,
+        secrets: BTreeMap<String, String>,
+        reveal: Vec<String>,
+        history: Flag,
+        calls: Vec<String>,
+        hooks: Vec<String>,
     }
 
     PluginLimits {
         memory: String,
+        table_elements: Count,
+        instances: Count,
         time: String,
+        wait: String,
         output: String,
         log: String,
+        http_requests: Count,
+        http_response: String,
+        http_bytes: String,
         concurrency: Count,
+    }
+
+    Tool {
+        description: String,
+        say_first: String,
+        interruptible: Flag,
+        repeatable: Flag,
+        params: BTreeMap<String, Param>,
+        parameters: WordOr<BTreeMap<String, toml::Value>>,
+        http: ToolHttp,
+    }
+
+    Param {
+        r#type: String,
+        description: String,
+        format: String,
+        pattern: String,
+        r#enum: Vec<toml::Value>,
+        minimum: Number,
+        maximum: Number,
+        min_length: Count,
+        max_length: Count,
+        min_items: Count,
+        max_items: Count,
+        items: Box<Param>,
+        optional: Flag,
+        default: toml::Value,
+    }
+
+    ToolHttp {
+        method: String,
+        url: String,
+        headers: BTreeMap<String, String>,
+        query: BTreeMap<String, String>,
+        body: String,
+        json: toml::Value,
+        form: BTreeMap<String, String>,
+        timeout: String,
+        retry: Retry,
+        breaker: WordOr<Breaker>,
+        cache: String,
+        pick: String,
+        max_response: String,
+        private_hosts: Vec<String>,
+        follow: Vec<String>,
+        status: BTreeMap<String, String>,
+        on_error: String,
+    }
+
+    Retry {
+        attempts: Count,
+        on: Vec<String>,
+        r#unsafe: Flag,
+    }
+
+    Breaker {
+        failures: Count,
+        open_for: String,
     }
 
     Price {

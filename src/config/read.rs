@@ -14,7 +14,7 @@ use super::problem::{Location, Problem, Problems, Source};
 use super::suggest::did_you_mean;
 
 /// Keys that hold secrets, `*` for any name or element.
-const SECRETS: [(&[&str], &str); 7] = [
+const SECRETS: [(&[&str], &str); 10] = [
     (&["openai", "api_key"], "OPENAI_API_KEY"),
     (&["openai", "webhook_secrets"], "OPENAI_WEBHOOK_SECRET"),
     (&["openai", "webhook_secrets", "*"], "OPENAI_WEBHOOK_SECRET"),
@@ -22,6 +22,9 @@ const SECRETS: [(&[&str], &str); 7] = [
     (&["twilio", "auth_tokens", "*"], "TWILIO_AUTH_TOKEN"),
     (&["twilio", "shared_keys", "*", "secret"], "TWILIO_SHARED_KEY"),
     (&["twilio", "api_key", "secret"], "TWILIO_API_KEY_SECRET"),
+    (&["sessions", "*", "mcp", "*", "authorization"], "MCP_TOKEN"),
+    (&["tools", "*", "http", "headers", "Authorization"], "TOOL_TOKEN"),
+    (&["tools", "*", "http", "headers", "X-Api-Key"], "TOOL_KEY"),
 ];
 
 /// Reads `.env` beside the configuration, where there is one.
@@ -81,12 +84,27 @@ fn mask_lines(text: &mut String, is_broken: bool) {
     if !is_broken {
         return;
     }
-    let names = ["api_key", "webhook_secrets", "auth_tokens", "secret", "whsec_", "sk-"];
+    let names = [
+        "api_key",
+        "webhook_secrets",
+        "auth_tokens",
+        "secret",
+        "whsec_",
+        "sk-",
+        "authorization",
+        "Authorization",
+        "Bearer",
+        "X-Api-Key",
+    ];
     let mut masked = String::with_capacity(text.len());
     let mut is_in_list = false;
+    let mut is_in_secrets = false;
     for line in text.split_inclusive('\n') {
         let name_end = names.iter().filter_map(|name| Some(line.find(name)? + name.len())).min();
-        let covered_from = if is_in_list { Some(0) } else { name_end };
+        if line.trim_start().starts_with('[') {
+            is_in_secrets = line.contains("secrets]");
+        }
+        let covered_from = if is_in_list || is_in_secrets { Some(0) } else { name_end };
         let (shown, covered) = line.split_at(covered_from.unwrap_or(line.len()));
         masked.push_str(shown);
         masked.push_str(&stars(covered));
@@ -115,7 +133,7 @@ fn mask_values(mut text: String, table: &DeTable<'_>) -> String {
     document.for_each_text(&mut |place, value| {
         let is_literal = value.get_ref().as_str().is_some_and(|secret| !is_only_reference(secret));
         let span = value.span();
-        if let (Some(_), true, Some(written)) = (secret_at(place), is_literal, text.get(span.clone())) {
+        if let (Some(_), true, Some(written)) = (secret_of(place), is_literal, text.get(span.clone())) {
             let inside = stars(written);
             text.replace_range(span, &inside);
         }
@@ -136,7 +154,20 @@ fn is_only_reference(secret: &str) -> bool {
 
 fn secret_at(place: &Place) -> Option<&'static str> {
     let pattern = place.pattern();
-    SECRETS.iter().find(|(keys, _)| pattern == *keys).map(|(_, variable)| *variable)
+    let is_it = |keys: &[&str]| {
+        let same = |(key, step): (&&str, &&str)| *key == "*" || key.eq_ignore_ascii_case(step);
+        keys.len() == pattern.len() && keys.iter().zip(&pattern).all(same)
+    };
+    SECRETS.iter().find(|(keys, _)| is_it(keys)).map(|(_, variable)| *variable)
+}
+
+/// The variable that a secret here is best kept in; none where no secret belongs.
+fn secret_of(place: &Place) -> Option<String> {
+    match place.pattern()[..] {
+        // What is granted to a plugin is named by the operator.
+        ["plugins", _, "allow", "secrets", name] => Some(name.to_owned()),
+        _ => secret_at(place).map(str::to_owned),
+    }
 }
 
 /// Fills in `${…}`, warns of secrets in the text, and adds what the environment says.
@@ -193,14 +224,14 @@ fn fill_in(
         let span = value.span();
         let Some(text) = value.get_ref().as_str().map(str::to_owned) else { return };
         let location = Location::Text(source.clone(), span.clone());
-        if let (Some(variable), false) = (secret_at(place), has_reference(&text)) {
-            problems.push(literal_secret(location, place, variable));
+        if let (Some(variable), false) = (secret_of(place), has_reference(&text)) {
+            problems.push(literal_secret(location, place, &variable));
             return;
         }
         if !has_reference(&text) || is_template(place) {
             return;
         }
-        match fill(&text, directory, environment) {
+        match fill(&text, directory, environment, is_of_tool(place)) {
             Ok(complete) => *value.get_mut() = text_value(&complete),
             Err(fault) => {
                 problems.push(unfilled(location, place, fault, environment));
@@ -216,12 +247,36 @@ fn is_template(place: &Place) -> bool {
     matches!(place.pattern()[..], ["sessions", _, "instructions" | "greeting"])
 }
 
-fn fill(text: &str, directory: &Path, environment: &Environment) -> Result<String, Fault<Unfilled>> {
-    let look_up = |reference: Reference<'_>| match reference {
+/// Texts that are filled in first and are templates afterwards.
+fn is_of_tool(place: &Place) -> bool {
+    matches!(
+        place.pattern()[..],
+        ["tools", _, "http", "url" | "body"]
+            | ["tools", _, "http", "headers" | "query" | "form" | "json", ..]
+    )
+}
+
+/// What is filled in stays as it is when the text around it is read as a template.
+fn untouched(value: String) -> String {
+    // As an escape: a brace of its own would confuse whoever looks for the ends of expressions.
+    if value.contains('{') { value.replace('{', r#"{{ "\u007b" }}"#) } else { value }
+}
+
+fn fill(
+    text: &str,
+    directory: &Path,
+    environment: &Environment,
+    is_of_tool: bool,
+) -> Result<String, Fault<Unfilled>> {
+    let plain = |reference: Reference<'_>| match reference {
         Reference::Variable(name) => Ok(environment.get(name).map(str::to_owned)),
         Reference::File(path) => files::read_text(&files::resolve(directory, path), files::SECRET_BYTES_MAX)
             .map(|text| Some(text.trim_end_matches(['\n', '\r']).to_owned()))
             .map_err(|why| Unfilled::File(path.to_owned(), why)),
+    };
+    let look_up = |reference: Reference<'_>| {
+        let found = plain(reference)?;
+        Ok(if is_of_tool { found.map(untouched) } else { found })
     };
     interpolate(text, look_up, |name| Unfilled::Variable(name.to_owned()))
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Reads `250ms`, `30s`, `15m`, `2h`, `90d`, and several of them one after another.
 ///
 /// None for anything else, and for more than about 580 million years.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let mut total_ms: u64 = 0;
     let mut rest = text.trim();
     if rest.is_empty() {

@@ -46,15 +46,7 @@ struct Question {
 ///
 /// [`StoreError`] when the store cannot be read.
 pub async fn detail(store: &Store, id: CallId) -> Result<Option<CallDetail>, StoreError> {
-    let Some(call) = store.call(id)? else { return Ok(None) };
-    Ok(Some(CallDetail {
-        call,
-        lines: store.lines(id).await?,
-        tool_calls: store.tool_calls(id).await?,
-        usage: store.usage(id).await?,
-        events: store.events(id).await?,
-        recordings: store.recordings_of(id).await?,
-    }))
+    store.detail(id).await
 }
 
 /// `GET /healthz`.

@@ -7,6 +7,7 @@
 mod admin;
 mod answer;
 mod openai;
+mod plugins;
 mod range;
 mod recordings;
 mod twilio;
@@ -23,6 +24,7 @@ use crate::phone::CallingCode;
 use crate::secret::Secret;
 
 pub use admin::{Page, detail};
+pub use plugins::{ChangeView, LimitsView, PluginList, PluginView};
 pub use recordings::Recordings;
 
 /// Where the provider's webhook arrives.
@@ -100,6 +102,7 @@ pub fn admin(doors: &Arc<Doors>) -> impl Endpoint + use<> {
             get(door(doors, recordings::play)).delete(door(doors, recordings::delete)),
         )
         .at("/api/v1/recordings", get(door(doors, recordings::list)))
+        .at("/api/v1/plugins", get(door(doors, plugins::list)))
         .map_to_response()
 }
 

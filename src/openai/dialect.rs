@@ -60,6 +60,7 @@ pub fn read(frame: &str) -> ProviderEvent {
             ProviderEvent::PlaybackCleared { turn: playback.response_id }
         }
         ServerEvent::Error(error) => went_wrong(error),
+        ServerEvent::McpFailed(what) => ProviderEvent::McpFailed { what },
         ServerEvent::Unused => ProviderEvent::Ignored,
         ServerEvent::Unknown { kind } => unknown(&kind),
     }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::mcp::McpForm;
 use super::{Session, ToolDefinition, TurnDetection};
 
 /// The voice.
@@ -241,7 +242,7 @@ struct Body<'a> {
     instructions: &'a str,
     audio: Audio<'a>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    tools: Vec<Tool<'a>>,
+    tools: Vec<AnyTool<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_choice: &'a Option<ToolChoice>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -288,6 +289,13 @@ struct Reasoning {
 }
 
 #[derive(Serialize)]
+#[serde(untagged)]
+enum AnyTool<'a> {
+    Function(Tool<'a>),
+    Mcp(McpForm<'a>),
+}
+
+#[derive(Serialize)]
 struct Tool<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
@@ -302,13 +310,14 @@ impl Session {
     /// With a protected greeting turn detection is off at first; [`Session::turn_detection_update`]
     /// turns it on later.
     pub fn accept_body(&self, instructions: &str, tools: &[ToolDefinition]) -> String {
-        let offered = tools.iter().filter(|tool| self.offers(&tool.name)).map(tool_form).collect();
+        let offered = tools.iter().filter(|tool| self.offers(&tool.name)).map(tool_form);
+        let remote = self.mcp.iter().map(|server| AnyTool::Mcp(server.form()));
         let body = Body {
             kind: "realtime",
             model: &self.model,
             instructions,
             audio: self.audio(),
-            tools: offered,
+            tools: offered.chain(remote).collect(),
             tool_choice: &self.tool_choice,
             parallel_tool_calls: self.parallel_tool_calls,
             reasoning: self.reasoning_effort.map(|effort| Reasoning { effort }),
@@ -331,6 +340,13 @@ impl Session {
         serde_json::to_value(&self.turn_detection).expect("texts and finite numbers are JSON")
     }
 
+    /// The `turn_detection` with which the caller is heard and written down, but starts and stops no
+    /// turn (OpenAI, "Realtime: voice activity detection", `create_response` and `interrupt_response`).
+    pub fn turn_detection_deferring(&self) -> Value {
+        let deferring = self.turn_detection.clone().map(TurnDetection::deferring);
+        serde_json::to_value(deferring).expect("texts and finite numbers are JSON")
+    }
+
     fn audio(&self) -> Audio<'_> {
         let turn_detection = self.turn_detection.as_ref().filter(|_| !self.protects_greeting());
         Audio {
@@ -344,6 +360,11 @@ impl Session {
     }
 }
 
-fn tool_form(tool: &ToolDefinition) -> Tool<'_> {
-    Tool { kind: "function", name: &tool.name, description: &tool.description, parameters: &tool.parameters }
+fn tool_form(tool: &ToolDefinition) -> AnyTool<'_> {
+    AnyTool::Function(Tool {
+        kind: "function",
+        name: &tool.name,
+        description: &tool.description,
+        parameters: &tool.parameters,
+    })
 }

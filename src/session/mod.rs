@@ -15,6 +15,7 @@ use crate::routing::{Target, Wildcard};
 
 mod accept;
 pub mod catalog;
+mod mcp;
 mod template;
 mod turn;
 
@@ -22,6 +23,7 @@ pub use accept::{
     Effort, Include, MaxOutputTokens, NoiseKind, NoiseReduction, Prompt, ToolChoice, Tracing, Transcription,
     Truncation, Voice,
 };
+pub use mcp::McpServer;
 pub use template::{CallFacts, Language, OUTPUT_BYTES_MAX, Template, TemplateError};
 pub use turn::{Eagerness, TurnDetection};
 
@@ -78,6 +80,8 @@ pub struct Session {
     pub limits: Limits,
     /// Where the `transfer` tool can send the caller, by the name the model uses.
     pub transfer: BTreeMap<String, Target>,
+    /// MCP servers that the provider connects to.
+    pub mcp: Vec<McpServer>,
 }
 
 /// What one call may use up.

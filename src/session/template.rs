@@ -1,37 +1,26 @@
 //! Templates of instructions and greetings (minijinja, a Jinja2 dialect).
 //!
 //! A template sees `call.id`, `call.from`, `call.from_masked`, `call.to`, `call.path`, `vars.*` and
-//! `now`; nothing of the SIP headers, which anybody can write. What is put in is data: a caller id
-//! that looks like a template comes out as it is. An unknown name is an error with its place, and
-//! both the work and the length of the output are bounded.
+//! `now`; nothing of the SIP headers, which anybody can write. [`crate::template`] has the rules.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
-use std::ops::Range;
 use std::sync::Arc;
 
 use jiff::Zoned;
 use jiff::civil::Weekday;
 use minijinja::value::{Object, ObjectRepr};
-use minijinja::{Environment, ErrorKind, UndefinedBehavior, Value, context};
+use minijinja::{ErrorKind, Value, context};
 
-/// The longest rendered text. Instructions are billed on every turn; this is far beyond sense.
-pub const OUTPUT_BYTES_MAX: usize = 64 << 10;
-
-/// How many steps a template may take: a loop over a few hundred things, and no more.
-const FUEL: u64 = 100_000;
+pub use crate::template::{OUTPUT_BYTES_MAX, TemplateError};
 
 /// The longest value that a call puts into a template, in characters.
 const VALUE_CHARS_MAX: usize = 256;
 
-/// The name of the one template in its environment.
-const NAME: &str = "text";
-
 /// A compiled template.
 #[derive(Clone)]
 pub struct Template {
-    environment: Arc<Environment<'static>>,
+    text: crate::template::Text,
 }
 
 /// What a template can say about a call.
@@ -65,30 +54,6 @@ impl Language {
     }
 }
 
-/// Why a template does not compile or cannot be rendered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TemplateError {
-    /// The line within the template, from 1, where it is known.
-    pub line: Option<usize>,
-    /// The bytes of the template that are meant, where they are known.
-    pub range: Option<Range<usize>>,
-    /// Whether it uses a name that does not exist.
-    pub is_unknown_name: bool,
-    /// What is wrong.
-    pub message: String,
-}
-
-impl fmt::Display for TemplateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            Some(line) => write!(f, "line {line} of the template: {}", self.message),
-            None => f.write_str(&self.message),
-        }
-    }
-}
-
-impl std::error::Error for TemplateError {}
-
 impl Template {
     /// Compiles a template.
     ///
@@ -96,16 +61,13 @@ impl Template {
     ///
     /// [`TemplateError`] where the text is not a template.
     pub fn compile(source: &str) -> Result<Template, TemplateError> {
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_fuel(Some(FUEL));
-        environment.set_debug(true);
-        environment.add_filter("date", |now: Value| moment(&now).map(Moment::date));
-        environment.add_filter("time", |now: Value| moment(&now).map(Moment::time));
-        environment.add_filter("weekday", |now: Value| moment(&now).map(Moment::weekday));
-        environment.add_filter("datetime", |now: Value| moment(&now).map(Moment::datetime));
-        environment.add_template_owned(NAME, source.to_owned()).map_err(describe)?;
-        Ok(Template { environment: Arc::new(environment) })
+        let text = crate::template::Text::compile(source, |environment| {
+            environment.add_filter("date", |now: Value| moment(&now).map(Moment::date));
+            environment.add_filter("time", |now: Value| moment(&now).map(Moment::time));
+            environment.add_filter("weekday", |now: Value| moment(&now).map(Moment::weekday));
+            environment.add_filter("datetime", |now: Value| moment(&now).map(Moment::datetime));
+        })?;
+        Ok(Template { text })
     }
 
     /// Renders the template.
@@ -125,21 +87,13 @@ impl Template {
             vars => Value::from(vars.clone()),
             now => Value::from_object(Moment { now, language }),
         };
-        let template = self.environment.get_template(NAME).map_err(describe)?;
-        let mut output = Bounded::default();
-        template.render_captured_to(facts, &mut output).map_err(describe)?;
-        Ok(String::from_utf8_lossy(&output.0).into_owned())
+        self.text.render(facts)
     }
 
     /// The names that the template may look up, such as `vars.shop` or `call.from`, sorted; also
     /// those in branches that a rendering does not reach.
     pub fn names(&self) -> Vec<String> {
-        let Ok(template) = self.environment.get_template(NAME) else { return Vec::new() };
-        let functions: Vec<&str> = self.environment.globals().map(|(name, _)| name).collect();
-        let mut names: Vec<String> = template.undeclared_variables(true).into_iter().collect();
-        names.retain(|name| !functions.contains(&name.as_str()));
-        names.sort();
-        names
+        self.text.names()
     }
 
     /// The fields of `call`.
@@ -165,35 +119,6 @@ fn call_value(call: &CallFacts<'_>) -> Value {
 /// A value from outside, short and on one line: it stands in the middle of instructions.
 fn tame(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(VALUE_CHARS_MAX).collect()
-}
-
-fn describe(error: minijinja::Error) -> TemplateError {
-    let message = match error.kind() {
-        ErrorKind::UndefinedError => "a name is not known here".to_owned(),
-        ErrorKind::OutOfFuel => "it takes too many steps".to_owned(),
-        ErrorKind::WriteFailure => format!("it becomes longer than {} KiB", OUTPUT_BYTES_MAX >> 10),
-        kind => error.detail().map_or_else(|| kind.to_string(), str::to_owned),
-    };
-    let is_unknown_name = error.kind() == ErrorKind::UndefinedError;
-    TemplateError { line: error.line(), range: error.range(), is_unknown_name, message }
-}
-
-/// A writer that refuses to grow beyond [`OUTPUT_BYTES_MAX`].
-#[derive(Default)]
-struct Bounded(Vec<u8>);
-
-impl io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > OUTPUT_BYTES_MAX {
-            return Err(io::Error::other("too long"));
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// `now` in a template.

@@ -46,6 +46,7 @@ fn session() -> Session {
             tool_output_bytes: 16 << 10,
         },
         transfer: BTreeMap::new(),
+        mcp: Vec::new(),
     }
 }
 
@@ -63,6 +64,45 @@ fn tool(name: &str) -> ToolDefinition {
 
 fn body(session: &Session, instructions: &str, tools: &[ToolDefinition]) -> Value {
     serde_json::from_str(&session.accept_body(instructions, tools)).unwrap()
+}
+
+#[test]
+fn an_mcp_server_is_a_tool_of_the_providers_own() {
+    let bare = McpServer {
+        label: "crm".to_owned(),
+        url: "https://mcp.example/sse".to_owned(),
+        authorization: None,
+        headers: BTreeMap::new(),
+        allowed_tools: None,
+        description: None,
+    };
+    let full = McpServer {
+        label: "files".to_owned(),
+        authorization: Some(crate::secret::Secret::new("token")),
+        headers: BTreeMap::from([("X-T".to_owned(), crate::secret::Secret::new("1"))]),
+        allowed_tools: Some(vec!["find".to_owned()]),
+        description: Some("Files.".to_owned()),
+        ..bare.clone()
+    };
+    assert!(!format!("{full:?}").contains("token"));
+    let session = Session { tools: vec![Wildcard::new("*".to_owned())], mcp: vec![bare, full], ..session() };
+    let body = body(&session, "", &[tool("look_up")]);
+    assert_eq!(body["tools"][0]["type"], "function");
+    assert_eq!(
+        body["tools"][1],
+        json!({
+            "type": "mcp", "server_label": "crm", "server_url": "https://mcp.example/sse",
+            "require_approval": "never"
+        })
+    );
+    assert_eq!(
+        body["tools"][2],
+        json!({
+            "type": "mcp", "server_label": "files", "server_url": "https://mcp.example/sse",
+            "authorization": "token", "headers": { "X-T": "1" }, "allowed_tools": ["find"],
+            "require_approval": "never", "server_description": "Files."
+        })
+    );
 }
 
 fn render(template: &str, call: &CallFacts<'_>, language: Option<&str>) -> Result<String, TemplateError> {

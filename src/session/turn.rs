@@ -34,6 +34,20 @@ pub enum TurnDetection {
     },
 }
 
+impl TurnDetection {
+    /// The same, but nothing follows from what it notices.
+    pub fn deferring(mut self) -> TurnDetection {
+        match &mut self {
+            TurnDetection::ServerVad { create_response, interrupt_response, .. }
+            | TurnDetection::SemanticVad { create_response, interrupt_response, .. } => {
+                *create_response = false;
+                *interrupt_response = false;
+            }
+        }
+        self
+    }
+}
+
 /// How soon the model takes its turn: it waits at most 8, 4 or 2 seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

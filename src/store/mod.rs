@@ -76,7 +76,7 @@ use self::indexer::Indexer;
 use self::key::Part;
 use self::recent::Recent;
 use self::tx::Prepared;
-use crate::call::record::{CallRecord, EventRecord, Line, ToolCallRecord, UsageRecord};
+use crate::call::record::{CallDetail, CallRecord, EventRecord, Line, ToolCallRecord, UsageRecord};
 use crate::clock::Clock;
 use crate::ids::{CallId, WebhookId};
 
@@ -281,6 +281,19 @@ impl Store {
     /// The data directory.
     pub fn path(&self) -> &std::path::Path {
         &self.0.shared.settings.path
+    }
+
+    /// Everything that is kept of a call; none when there is no such call.
+    pub async fn detail(&self, id: CallId) -> Result<Option<CallDetail>, StoreError> {
+        let Some(call) = self.call(id)? else { return Ok(None) };
+        Ok(Some(CallDetail {
+            call,
+            lines: self.lines(id).await?,
+            tool_calls: self.tool_calls(id).await?,
+            usage: self.usage(id).await?,
+            events: self.events(id).await?,
+            recordings: self.recordings_of(id).await?,
+        }))
     }
 
     /// The values of one plugin.

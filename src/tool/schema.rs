@@ -14,7 +14,7 @@ const COMPLAINT_CHARS_MAX: usize = 200;
 pub struct Schema(jsonschema::Validator);
 
 /// Why a schema is none.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaError {
     /// Arguments are always an object.
     #[error("it must describe an object: `\"type\": \"object\"`")]
@@ -25,7 +25,7 @@ pub enum SchemaError {
 }
 
 impl Schema {
-    /// Compiles a schema of an argument object.
+    /// Compiles a schema of an argument object. Formats such as `date` are checked like any other rule.
     ///
     /// # Errors
     ///
@@ -34,7 +34,8 @@ impl Schema {
         if schema.get("type").and_then(Value::as_str) != Some("object") {
             return Err(SchemaError::NotAnObject);
         }
-        jsonschema::validator_for(schema).map(Schema).map_err(|error| SchemaError::Invalid(error.to_string()))
+        let options = jsonschema::options().should_validate_formats(true);
+        options.build(schema).map(Schema).map_err(|error| SchemaError::Invalid(error.to_string()))
     }
 
     /// Checks arguments.
@@ -74,6 +75,15 @@ mod tests {
         assert!(complaint.contains("/party"), "{complaint}");
         assert!(schema.check(&json!({})).unwrap_err().contains("party"));
         assert!(schema.check(&json!({ "party": 1, "smoke": true })).unwrap_err().contains("smoke"));
+    }
+
+    #[test]
+    fn a_format_is_a_rule() {
+        let schema =
+            json!({ "type": "object", "properties": { "day": { "type": "string", "format": "date" } } });
+        let schema = Schema::compile(&schema).unwrap();
+        assert_eq!(schema.check(&json!({ "day": "2026-12-24" })), Ok(()));
+        assert!(schema.check(&json!({ "day": "tomorrow" })).unwrap_err().contains("/day"));
     }
 
     #[test]

@@ -9,3 +9,5 @@ mod sideband;
 pub mod story;
 mod talking;
 mod tools;
+mod waiting;
+mod wishes;

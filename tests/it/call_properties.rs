@@ -8,7 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use switchboard::call::event::*;
 use switchboard::call::record::{Ended, EndedReason, State, Usage};
-use switchboard::call::terms::{Greeting, Terms};
+use switchboard::call::terms::{Greeting, Terms, ToolTerms};
 use switchboard::call::{Action, Call, Event};
 use switchboard::clock::Timestamp;
 use switchboard::ids::TurnId;
@@ -53,7 +53,7 @@ fn change_terms(shape: u8, terms: &mut Terms) {
         _ => Greeting::Prompt("はい".into()),
     };
     if shape & 4 != 0 {
-        terms.turn_detection_after_greeting = Some(story::json("{}"));
+        terms.turn_detection = story::turn_detection(true);
     }
     if shape & 8 != 0 {
         terms.silence_max = Some(Duration::from_secs(u64::from(shape & 3) * 5));
@@ -63,6 +63,14 @@ fn change_terms(shape: u8, terms: &mut Terms) {
     }
     if shape & 32 != 0 {
         terms.tool_calls_max = 3;
+    }
+    if shape & 1 != 0 {
+        let lookup = ToolTerms {
+            say_first: Some("少々お待ちください".into()),
+            interruptible: shape & 2 == 0,
+        };
+        terms.tools.insert("lookup".into(), lookup);
+        terms.turn_detection = terms.turn_detection.take().or_else(|| story::turn_detection(false));
     }
 }
 
@@ -77,7 +85,7 @@ fn opening(depth: u8, shape: u8) -> Vec<Event> {
     all.into_iter().take(usize::from(depth)).collect()
 }
 
-const KINDS: u8 = 34;
+const KINDS: u8 = 37;
 
 fn event(happening: &Happening) -> Event {
     let Happening { kind, id, other, .. } = happening;
@@ -115,10 +123,24 @@ fn event(happening: &Happening) -> Event {
         29 => story::key(if other % 3 == 0 { '#' } else { '5' }),
         30 => story::error(error_class(*other), (other % 2 == 0).then_some(u64::from(other / 20))),
         31 => carrier_report(*other),
+        33..=35 => wished(call, *other),
         32 => Event::ReferAnswered(if other % 2 == 0 { Ok(()) } else { Err("500".into()) }),
         _ if other % 16 == 0 => story::hang_up(),
         _ => Event::Deadline,
     }
+}
+
+fn wished(call: &str, other: u8) -> Event {
+    let words = || "少々".to_owned();
+    let wish = match other % 12 {
+        0..=4 => Wish::Progress(words()),
+        5 | 6 => Wish::Say(words()),
+        7 => Wish::InjectContext(words()),
+        8 => Wish::Transfer(if other < 128 { "sales" } else { "moon" }.to_owned()),
+        9 => Wish::HangUp,
+        _ => Wish::SetVariable { name: format!("v{other}"), value: words() },
+    };
+    story::wished((other < 200).then_some(call), wish)
 }
 
 fn accept_answer(other: u8) -> AcceptAnswer {
@@ -354,6 +376,103 @@ fn examine(depth: u8, shape: u8, happenings: &[Happening]) -> Examined {
     examined
 }
 
+/// A provider that does what it is asked, and a tool that takes its time: what a call of it comes to.
+struct Cooperative {
+    call: Call,
+    now: Timestamp,
+    /// What comes next, by its moment and its number.
+    later: BTreeMap<(Timestamp, usize), Event>,
+    count: usize,
+    /// Turns and how they came about: asked for with tools allowed (a continuation), or not.
+    continuations: usize,
+    asides: usize,
+    /// How often turn detection was changed, and how it stands.
+    deferring: bool,
+    outputs: BTreeSet<String>,
+    /// Outputs that no turn has seen which may speak about them.
+    unseen: BTreeSet<String>,
+}
+
+impl Cooperative {
+    fn new(shape: u8) -> Cooperative {
+        let mut world = Cooperative {
+            call: Call::begin(story::beginning()),
+            now: story::at(0),
+            later: BTreeMap::new(),
+            count: 0,
+            continuations: 0,
+            asides: 0,
+            deferring: false,
+            outputs: BTreeSet::new(),
+            unseen: BTreeSet::new(),
+        };
+        for event in opening(4, shape & 3) {
+            world.step(event);
+        }
+        world
+    }
+
+    fn after(&mut self, millis: u64, event: Event) {
+        self.count += 1;
+        self.later.insert((self.now + Duration::from_millis(millis), self.count), event);
+    }
+
+    fn step(&mut self, event: Event) {
+        if let Event::Provider(ProviderEvent::TurnStarted { command: None, .. }) = &event {
+            // The caller's own turn: it sees what is in the conversation.
+            self.unseen.clear();
+        }
+        for action in self.call.step(event, self.now) {
+            match action {
+                Action::Send(id, ProviderCommand::PromptTurn { instructions, may_call_tools }) => {
+                    let turn = format!("own{}", id.0);
+                    if may_call_tools && instructions.is_none() {
+                        self.continuations += 1;
+                        self.unseen.clear();
+                    } else {
+                        self.asides += 1;
+                    }
+                    self.after(30, story::begins_as(&turn, id.0));
+                    self.after(60, story::says(&turn, "はい"));
+                    self.after(61, story::plays(&turn));
+                    self.after(120, story::done(&turn));
+                    self.after(900, story::played(&turn));
+                }
+                Action::Send(_, ProviderCommand::SubmitToolResult { tool_call, .. }) => {
+                    assert!(self.outputs.insert(tool_call.0.clone()), "{tool_call} is answered twice");
+                    self.unseen.insert(tool_call.0.clone());
+                    self.after(20, story::acked(&tool_call.0));
+                }
+                Action::Send(_, ProviderCommand::SetTurnDetection(json)) => {
+                    assert_ne!(self.deferring, json.get() == "0", "told what it knows");
+                    self.deferring = json.get() == "0";
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn until(&mut self, moment: Timestamp) {
+        loop {
+            let next = self.later.keys().next().copied().filter(|(at, _)| *at <= moment);
+            let deadline = self.call.deadline().filter(|at| *at <= moment);
+            match (next, deadline) {
+                (Some(key), deadline) if deadline.is_none_or(|deadline| key.0 <= deadline) => {
+                    self.now = self.now.max(key.0);
+                    let event = self.later.remove(&key).expect("it was just seen");
+                    self.step(event);
+                }
+                (_, Some(deadline)) => {
+                    self.now = self.now.max(deadline);
+                    self.step(Event::Deadline);
+                }
+                _ => break,
+            }
+        }
+        self.now = self.now.max(moment);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
@@ -399,5 +518,37 @@ proptest! {
     ) {
         let (first, second) = (examine(4, shape, &happenings), examine(4, shape, &happenings));
         prop_assert_eq!(first.call.record, second.call.record);
+    }
+
+    /// Whatever is said while tools run, and however long they take: each is answered once, the model
+    /// goes on once for each turn that asked, and the caller can take the word again.
+    #[test]
+    fn fillers_and_sayings_neither_double_a_continuation_nor_lose_one(
+        shape in 0..4_u8,
+        asked in prop::collection::vec((1..4_u64, 1..3_000_u64, 0..4_u64, 0..12_u8), 1..4),
+    ) {
+        let mut world = Cooperative::new(shape);
+        let mut tools = 0;
+        for (at, (several, takes, tells, other)) in asked.iter().enumerate() {
+            let turn = format!("ask{at}");
+            world.after(0, story::begins(&turn));
+            for n in 0..*several {
+                let call = format!("c{at}-{n}");
+                tools += 1;
+                world.after(10 + n, story::wants_lookup(&turn, &call));
+                for tell in 0..*tells {
+                    let wish = if other % 2 == 0 { Wish::Progress("半分".into()) } else { Wish::Say("はい".into()) };
+                    world.after(20 + tell * takes / 4, story::wished(Some(&call), wish));
+                }
+                world.after(20 + takes + n * 37, story::answers(&call));
+            }
+            world.after(19, story::done(&turn));
+            world.until(world.now + Duration::from_secs(120));
+            prop_assert!(world.unseen.is_empty(), "{:?} is never spoken about", world.unseen);
+            prop_assert_eq!(world.continuations, at + 1);
+            prop_assert!(!world.deferring, "the caller may not take the word any more");
+        }
+        prop_assert_eq!(world.outputs.len(), tools);
+        prop_assert!(shape & 1 == 1 || world.asides as u64 <= asked.iter().map(|(n, _, t, _)| n * t + 1).sum::<u64>());
     }
 }

@@ -55,6 +55,9 @@ examples! {
     the_example_of_a_sudden_end_is_played: "caller-hangs-up-mid-sentence",
     the_example_of_parallel_tools_is_played: "parallel-tools",
     the_example_of_tool_errors_is_played: "tool-errors",
+    the_example_of_a_plugin_in_rust_is_played: "three-plugins",
+    the_example_of_a_plugin_in_typescript_is_played: "appointment",
+    the_example_of_a_plugin_in_python_is_played: "opening-hours",
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn every_code_has_a_fixture() {
     let told: String =
         files(Path::new(FIXTURES), "err").iter().map(|path| fs::read_to_string(path).unwrap()).collect();
     // These need a file that is not there, or a plugin that is loaded: see the tests below.
-    let elsewhere = ["E0101", "E0110", "E0310", "E0503"];
+    let elsewhere = ["E0101", "E0110", "E0310", "E0503", "E0504", "W0505"];
     for code in codes::ALL.iter().filter(|code| !elsewhere.contains(&code.id)) {
         assert!(told.contains(&format!("[{}]", code.id)), "no fixture shows {}: {}", code.id, code.title);
     }
@@ -416,6 +416,18 @@ fn plugins_and_prices_reach_their_rooms() {
 fn default_limits_are_those_of_the_room() {
     let text = format!("{SESSION}\n[plugins.crm]\npath = \"plugin.wasm\"\n");
     assert_eq!(parse(&text).unwrap().plugins[0].limits, switchboard::tool::plugin::Limits::default());
+}
+
+#[test]
+fn a_breaker_has_defaults_and_can_be_off() {
+    let breaker = |line: &str| {
+        let text = format!("{SESSION}\n[plugins.crm]\npath = \"plugin.wasm\"\n{line}\n");
+        parse(&text).unwrap().plugins[0].breaker.map(|breaker| (breaker.failures, breaker.open_for.as_secs()))
+    };
+    assert_eq!(breaker(""), Some((5, 30)));
+    assert_eq!(breaker("breaker = { open_for = \"2m\" }"), Some((5, 120)));
+    assert_eq!(breaker("breaker = { failures = 1 }"), Some((1, 30)));
+    assert_eq!(breaker("breaker = \"off\""), None);
 }
 
 #[test]

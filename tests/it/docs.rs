@@ -18,10 +18,12 @@ fn read(path: &str) -> String {
 fn pages() -> Vec<PathBuf> {
     let mut pages =
         vec![root().join("README.md"), root().join("ARCHITECTURE.md"), root().join("CHANGELOG.md")];
-    for entry in std::fs::read_dir(root().join("docs")).expect("docs") {
-        let path = entry.expect("an entry").path();
-        if path.extension().is_some_and(|extension| extension == "md") {
-            pages.push(path);
+    for folder in ["docs", "docs/plugins"] {
+        for entry in std::fs::read_dir(root().join(folder)).expect(folder) {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_some_and(|extension| extension == "md") {
+                pages.push(path);
+            }
         }
     }
     pages
@@ -61,6 +63,10 @@ fn every_metric_is_listed_and_every_listed_metric_exists() {
     metrics.tool_call("tool", "ok", std::time::Duration::ZERO);
     metrics.recording("kept");
     metrics.recording_delayed("full");
+    metrics.plugin_call("plugin", "ok", std::time::Duration::ZERO);
+    metrics.plugin_breaker("plugin", true);
+    metrics.plugin_reloaded("plugin", "loaded");
+    metrics.plugin_cached("hit");
     let text = metrics.text();
     let page = read("docs/operations.md");
     let existing: Vec<&str> =

@@ -1,20 +1,28 @@
 //! All integration tests, in one binary: a file per behaviour, listed here.
 
 mod admin;
+mod author;
+mod backend;
 mod call;
 mod call_path;
 mod call_properties;
 mod carrier;
 mod cli;
+mod cli_tools;
 mod config;
 mod conversation;
 mod docs;
+mod following;
 mod harness;
+mod http_tools;
 mod joining;
 mod openai;
+mod outbound;
 mod plugin;
 mod provider_faults;
 mod recordings;
+mod reload;
+mod report;
 mod scenarios;
 mod signatures;
 mod sim_openai;

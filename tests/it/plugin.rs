@@ -2,14 +2,22 @@
 //! anything. The guests of `plugins/test-guests` are named for what they do wrong.
 
 mod customer_lookup;
+mod health;
+mod earlier;
+mod hooks;
 mod loading;
+mod needs;
+mod powers;
+mod reach;
 mod sandbox;
+mod tables;
 mod source;
 mod toolbox;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use switchboard::clock::Timestamp;
@@ -36,8 +44,9 @@ fn settings(name: &str) -> Settings {
         path: root().join(format!("plugins/{name}/{name}.wasm")),
         sha256: None,
         config: BTreeMap::new(),
-        grants: Grants { kv: Some(name.to_owned()) },
+        grants: Grants { kv: Some(name.to_owned()), ..Grants::default() },
         limits: Limits { time: AMPLE, ..Limits::default() },
+        breaker: None,
     }
 }
 
@@ -50,6 +59,43 @@ fn guests_with(key: &str, value: &str) -> Settings {
 /// The guests within limits.
 fn guests_within(limits: Limits) -> Settings {
     Settings { limits, ..settings("test-guests") }
+}
+
+/// The guests, asking for this (one need a line) and granted that.
+fn guests_asking(needs: &str, grants: Grants) -> Settings {
+    Settings { grants, ..guests_with("needs", needs) }
+}
+
+/// What is logged on this thread, to be read by the test.
+#[derive(Clone, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl Sink {
+    /// Listens until the guard is dropped.
+    fn listen() -> (Sink, tracing::subscriber::DefaultGuard) {
+        let sink = Sink::default();
+        let writer = sink.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        (sink, tracing::subscriber::set_default(subscriber))
+    }
+
+    /// What was logged since the last time.
+    fn take(&self) -> String {
+        let bytes = std::mem::take(&mut *self.0.lock().expect("no writer panics"));
+        String::from_utf8(bytes).expect("text")
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("no writer panics").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 async fn load(settings: &Settings) -> Plugin {

@@ -7,11 +7,11 @@ use extism::{CompiledPlugin, Manifest, Plugin, PluginBuilder, Wasm};
 
 /// Calls that are measured, after a tenth of them to get warm.
 const CALLS: usize = 5_000;
+const GUEST: &[u8] = include_bytes!("../guest/echo.wasm");
 const ARGUMENTS: &str = r#"{"text":"hello"}"#;
 
 fn main() -> Result<(), extism::Error> {
-    let guest = concat!(env!("CARGO_MANIFEST_DIR"), "/guest/echo.wasm");
-    let manifest = Manifest::new([Wasm::file(guest)]).with_timeout(Duration::from_secs(2));
+    let manifest = Manifest::new([Wasm::data(GUEST)]).with_timeout(Duration::from_secs(2));
     let compiled = CompiledPlugin::new(PluginBuilder::new(manifest).with_wasi(false))?;
     measure("fresh instance + call", || {
         let mut plugin = Plugin::new_from_compiled(&compiled)?;
@@ -21,10 +21,7 @@ fn main() -> Result<(), extism::Error> {
     measure("reused instance, call", || plugin.call::<&str, &str>("echo", ARGUMENTS).map(str::len))
 }
 
-fn measure(
-    what: &str,
-    mut call: impl FnMut() -> Result<usize, extism::Error>,
-) -> Result<(), extism::Error> {
+fn measure(what: &str, mut call: impl FnMut() -> Result<usize, extism::Error>) -> Result<(), extism::Error> {
     for _ in 0..CALLS / 10 {
         call()?;
     }

@@ -8,10 +8,8 @@
 pub fn normalize(text: &str) -> Option<String> {
     let plain: String = text.chars().filter_map(plain).collect();
     let plain = plain.strip_prefix("184").or_else(|| plain.strip_prefix("186")).unwrap_or(&plain);
-    let international = plain
-        .strip_prefix('+')
-        .or_else(|| plain.strip_prefix("010"))
-        .or_else(|| plain.strip_prefix("00"));
+    let international =
+        plain.strip_prefix('+').or_else(|| plain.strip_prefix("010")).or_else(|| plain.strip_prefix("00"));
     let national = match international {
         Some(digits) => match digits.strip_prefix("81") {
             Some(rest) => rest.strip_prefix('0').unwrap_or(rest),
@@ -37,8 +35,8 @@ fn plain(letter: char) -> Option<char> {
     match letter {
         '０'..='９' => char::from_u32(u32::from(letter) - u32::from('０') + u32::from('0')),
         '＋' => Some('+'),
-        '-' | '‐' | '‑' | '‒' | '–' | '—' | '―' | '−' | '－' | 'ー' | '(' | ')' | '（' | '）' | '.' | '．' | '/'
-        | '・' => None,
+        '-' | '‐' | '‑' | '‒' | '–' | '—' | '―' | '−' | '－' | 'ー' | '(' | ')' | '（' | '）' | '.'
+        | '．' | '/' | '・' => None,
         letter if letter.is_whitespace() => None,
         letter => Some(letter),
     }

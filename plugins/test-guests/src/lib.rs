@@ -1,46 +1,25 @@
-//! Guests that misbehave, each in its own way, for the tests of the sandbox: when a tool is called, or
-//! when they are asked for their tools and the config's `describe` says how.
+//! Guests that misbehave, each in its own way, for the tests of the sandbox: when a tool is called, when a
+//! hook is called and the config's `hook` says how, or when they are asked what they are and the config's
+//! `describe` says how.
 #![cfg(target_family = "wasm")]
 
-use core::sync::atomic::{AtomicU32, Ordering};
+mod tools;
 
-wit_bindgen::generate!({ path: "../wit/v0.1.0", world: "tool-plugin" });
+wit_bindgen::generate!({ path: "../wit/v0.2.0", world: "call-plugin" });
 
+use exports::switchboard::plugin::hooks::{
+    self, CallEvent, Decision, IncomingAnswer, Instructions,
+};
 use exports::switchboard::plugin::tools::{CallContext, Guest, PluginInfo, ToolError};
-use switchboard::plugin::types::Tool;
-use switchboard::plugin::{clock, config, kv, log};
+use switchboard::plugin::types::{CallPower, Hook, Need, Tool};
+use switchboard::plugin::{calls, clock, config, history, http, kv, log, secrets};
 
 struct TestGuests;
 
 export!(TestGuests);
 
-/// Each tool is named for what it does.
-const TOOLS: [&str; 19] = [
-    "echo",
-    "context",
-    "spin",
-    "spin_in_host",
-    "eat_memory",
-    "recurse",
-    "trap",
-    "huge_answer",
-    "not_json",
-    "flood_log",
-    "fail_inside",
-    "say_not_found",
-    "say_too_much",
-    "log_nothing",
-    "kv_put",
-    "kv_put_new",
-    "kv_get",
-    "kv_list",
-    "leave_a_trace",
-];
-
 /// A schema that has something to say.
 const STRICT: &str = r#"{"type":"object","properties":{"party":{"type":"integer","minimum":1}},"required":["party"],"additionalProperties":false}"#;
-
-static TRACE: AtomicU32 = AtomicU32::new(0);
 
 impl Guest for TestGuests {
     fn describe() -> PluginInfo {
@@ -48,12 +27,20 @@ impl Guest for TestGuests {
             name: name.to_owned(),
             description: format!("Does what its name says: {name}."),
             parameters: r#"{"type":"object"}"#.to_owned(),
-            read_only: !name.starts_with("kv_put"),
+            repeatable: !name.starts_with("kv_put"),
             timeout_ms: None,
+            say_first: None,
+            interruptible: true,
         };
-        let mut tools: Vec<Tool> = TOOLS.iter().map(|name| tool(name)).collect();
+        let mut tools: Vec<Tool> = tools::NAMES.iter().map(|name| tool(name)).collect();
+        // Unless told otherwise they ask for a namespace, and for nothing else.
+        let mut needs: Vec<Need> = match config::get("needs") {
+            Some(text) => text.lines().map(need).collect(),
+            None => vec![Need::Kv],
+        };
         match config::get("describe").as_deref() {
             Some("trap") => panic!("a bug"),
+            Some("spin") => spin(),
             Some("twice") => tools.push(tool("echo")),
             Some("bad_name") => tools[0].name = "say hello".to_owned(),
             Some("built_in") => tools[0].name = "hangup".to_owned(),
@@ -63,81 +50,122 @@ impl Guest for TestGuests {
             Some("many") => tools.extend((0..64).map(|number| tool(&format!("echo{number}")))),
             Some("strict") => tools[0].parameters = STRICT.to_owned(),
             Some("only_echo") => tools.truncate(1),
+            Some("talkative") => tools[0].say_first = Some("z".repeat(301)),
+            Some("patient") => {
+                tools[0].say_first = Some("One moment, please.".to_owned());
+                tools[0].interruptible = false;
+                tools[0].timeout_ms = Some(700);
+            }
+            Some("needy") => needs = (0..65).map(|number| Need::Secret(format!("S{number}"))).collect(),
+            Some("huge_need") => needs = vec![Need::Http("z".repeat(5 << 20))],
+            Some("twice_needy") => needs = vec![Need::Kv, Need::Kv, Need::History],
+            // What is tried here shows in the description.
+            Some("try_everything") => tools[0].description = everything(),
             _ => {}
         }
-        PluginInfo { name: "test-guests".to_owned(), version: "0.1.0".to_owned(), tools }
+        PluginInfo { name: "test-guests".to_owned(), version: "0.2.0".to_owned(), tools, needs }
     }
 
     fn call(context: CallContext, name: String, arguments: String) -> Result<String, ToolError> {
-        match name.as_str() {
-            "echo" => Ok(arguments),
-            "context" => Ok(quote(&format!(
-                "{:?} {:?} {:?} {}",
-                context.caller,
-                context.language,
-                config::get("greeting"),
-                context.variables.len()
-            ))),
-            "spin" => loop {
-                core::hint::black_box(0);
-            },
-            "spin_in_host" => loop {
-                core::hint::black_box(clock::now_ms());
-            },
-            "eat_memory" => {
-                let mut eaten: Vec<Vec<u8>> = Vec::new();
-                loop {
-                    eaten.push(vec![1; 1 << 20]);
-                }
+        tools::call(context, &name, arguments)
+    }
+}
+
+/// Misbehaves in the hook as the config says: `WHERE HOW`.
+fn misbehave(at: &str) {
+    match config::get("hook").as_deref().and_then(|text| text.split_once(' ')) {
+        Some((place, "trap")) if place == at => panic!("a bug"),
+        Some((place, "spin")) if place == at => spin(),
+        Some((place, "eat_memory")) if place == at => drop(tools::eat_memory()),
+        _ => {}
+    }
+}
+
+impl hooks::Guest for TestGuests {
+    fn incoming(context: CallContext, headers: Vec<(String, String)>) -> IncomingAnswer {
+        misbehave("incoming");
+        let mut answer = IncomingAnswer {
+            decision: Decision::Proceed,
+            session: None,
+            variables: vec![("headers".to_owned(), headers.len().to_string())],
+            instructions: None,
+        };
+        match config::get("incoming").as_deref() {
+            Some("reject") => answer.decision = Decision::Reject(486),
+            Some("forward") => answer.decision = Decision::Forward("+81312345678".to_owned()),
+            Some("session") => {
+                answer.session = Some("vip".to_owned());
+                answer.variables.push(("caller".to_owned(), context.caller.unwrap_or_default()));
+                answer.instructions = Some(Instructions::Append("Be brief.".to_owned()));
             }
-            "recurse" => Ok(recurse(core::hint::black_box(1)).to_string()),
-            "trap" => panic!("a bug"),
-            "huge_answer" => Ok(quote(&"x".repeat(30 << 20))),
-            "not_json" => Ok("{not json".to_owned()),
-            "flood_log" => {
-                for _ in 0..10_000 {
-                    log::write(log::Level::Info, &"y".repeat(1_000));
-                }
-                Ok("true".to_owned())
+            Some("replace") => answer.instructions = Some(Instructions::Replace("Be kind.".to_owned())),
+            Some("long") => answer.instructions = Some(Instructions::Append("z".repeat(200_000))),
+            Some("huge") => answer.instructions = Some(Instructions::Append("z".repeat(5 << 20))),
+            Some("many") => {
+                answer.variables = (0..65).map(|number| (format!("v{number}"), String::new())).collect();
             }
-            "fail_inside" => Err(ToolError::Internal("the password is 1234".to_owned())),
-            "say_not_found" => Err(ToolError::NotFound("no such order".to_owned())),
-            "say_too_much" => Err(ToolError::NotFound("z".repeat(1 << 20))),
-            "log_nothing" => {
-                for _ in 0..10_000 {
-                    log::write(log::Level::Info, "");
-                }
-                Ok("true".to_owned())
+            Some("bad_variable") => answer.variables.push(("a b".to_owned(), String::new())),
+            Some("act") => {
+                answer.variables.push(("act".to_owned(), format!("{:?}", calls::act(&calls::Action::HangUp))));
             }
-            "kv_put" => put(&arguments, None),
-            "kv_put_new" => put(&arguments, Some(0)),
-            "kv_get" => match kv::get("key") {
-                Ok(Some(entry)) => Ok(String::from_utf8_lossy(&entry.value).into_owned()),
-                Ok(None) => Ok("null".to_owned()),
-                Err(error) => Err(ToolError::Unavailable(format!("{error:?}"))),
-            },
-            "kv_list" => match kv::list_keys("", None, 100) {
-                Ok(page) => Ok(page.keys.len().to_string()),
-                Err(error) => Err(ToolError::Unavailable(format!("{error:?}"))),
-            },
-            // What one call leaves behind must not be there for the next.
-            "leave_a_trace" => Ok((TRACE.fetch_add(1, Ordering::Relaxed) + 1).to_string()),
-            _ => Err(ToolError::UnknownTool(name)),
+            _ => {}
         }
+        answer
+    }
+
+    fn event(_: CallContext, event: CallEvent) {
+        misbehave("event");
+        let told = match event {
+            CallEvent::Line(line) => format!("{:?} said {} at {}", line.speaker, line.text, line.started_ms),
+            CallEvent::Keys(keys) => format!("keys {keys}"),
+            CallEvent::State(state) => format!("state {state}"),
+        };
+        log::write(log::Level::Info, &told);
+    }
+
+    fn ended(context: CallContext, call: String) {
+        misbehave("ended");
+        log::write(log::Level::Info, &format!("{} ended with {} bytes", context.call_id, call.len()));
     }
 }
 
-fn put(value: &str, if_revision: Option<u64>) -> Result<String, ToolError> {
-    match kv::put("key", value.as_bytes(), None, if_revision) {
-        Ok(revision) => Ok(revision.to_string()),
-        Err(error) => Err(ToolError::Unavailable(format!("{error:?}"))),
+fn spin() -> ! {
+    loop {
+        core::hint::black_box(0);
     }
 }
 
-fn recurse(depth: u64) -> u64 {
-    if depth == u64::MAX { 0 } else { core::hint::black_box(recurse(depth + 1)) + 1 }
+/// `kv`, `http PATTERN`, `secret NAME`, `history`, `call POWER`, `hook MOMENT`.
+fn need(text: &str) -> Need {
+    let (kind, rest) = text.split_once(' ').unwrap_or((text, ""));
+    match (kind, rest) {
+        ("kv", _) => Need::Kv,
+        ("http", pattern) => Need::Http(pattern.to_owned()),
+        ("secret", name) => Need::Secret(name.to_owned()),
+        ("history", _) => Need::History,
+        ("call", "say") => Need::Call(CallPower::Say),
+        ("call", "inject-context") => Need::Call(CallPower::InjectContext),
+        ("call", "transfer") => Need::Call(CallPower::Transfer),
+        ("call", "hang-up") => Need::Call(CallPower::HangUp),
+        ("call", "set-variable") => Need::Call(CallPower::SetVariable),
+        ("hook", "incoming") => Need::Hook(Hook::Incoming),
+        ("hook", "event") => Need::Hook(Hook::Event),
+        ("hook", "ended") => Need::Hook(Hook::Ended),
+        _ => panic!("no need: {text}"),
+    }
 }
 
-fn quote(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+/// Every power at once.
+fn everything() -> String {
+    let request = tools::request("GET", "https://api.example.com/");
+    format!(
+        "kv {:?}, http {:?}, secret {:?}, call {:?}, history {:?}, config {:?}, clock {}",
+        kv::get("key").err(),
+        http::fetch(&request).err(),
+        secrets::reveal("TOKEN"),
+        calls::act(&calls::Action::HangUp),
+        history::lines(1).err(),
+        config::get("describe"),
+        clock::now_ms() > 0,
+    )
 }

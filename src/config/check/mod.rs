@@ -3,6 +3,8 @@
 //! Each function reads all of its table before it gives up, so that all problems are told at once:
 //! values are read into options first and put together at the end.
 
+mod mcp;
+mod params;
 mod plugins;
 mod recordings;
 mod routes;
@@ -10,20 +12,24 @@ mod server;
 mod sessions;
 mod speech;
 mod templates;
+mod tools;
 mod vendors;
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use crate::tool::plugin;
+
 use super::codes::{self, Code, Severity};
 use super::defaults::Defaults;
 use super::document::{Document, Place};
 use super::forms::{Count, Number};
 use super::problem::{Location, Problem, Problems};
-use super::raw::Raw;
+use super::raw::{self, Raw};
 use super::suggest::{did_you_mean, list};
 use super::{Config, Features, units};
 
@@ -58,6 +64,25 @@ pub(super) fn check(
     config.filter(|_| !problems.has_errors())
 }
 
+/// The names of all variables that any session sets.
+fn session_vars(sessions: &BTreeMap<String, raw::Session>) -> impl Iterator<Item = String> {
+    sessions.values().filter_map(|session| session.vars.as_ref()).flat_map(|vars| vars.keys().cloned())
+}
+
+/// Checks the plugins and nothing else; none when there were errors.
+pub(super) fn plugins_alone(
+    document: &Document<'_>,
+    directory: &Path,
+    defaults: &Defaults,
+    raw: Raw,
+    problems: &mut Problems,
+) -> Option<Vec<plugin::Settings>> {
+    let mut found = Vec::new();
+    let plugins = Checker { document, directory, defaults, problems: &mut found }.plugins(raw.plugins);
+    found.into_iter().for_each(|problem| problems.push(problem));
+    plugins
+}
+
 impl Checker<'_> {
     fn config(&mut self, raw: Raw) -> Option<Config> {
         let has_twilio = self.document.has(&Place::of(&["twilio"]));
@@ -75,11 +100,15 @@ impl Checker<'_> {
         let store = self.store(raw.store);
         let telemetry = self.telemetry(raw.telemetry);
         let plugin_places = self.plugin_places(&raw.plugins);
+        let grant_places = self.grant_places(&raw.plugins);
         let plugins = self.plugins(raw.plugins);
+        let tool_places = self.tool_places(&raw.tools);
         let prices = self.prices(raw.pricing);
         let has_routes = self.document.has(&Place::of(&["routes"]));
         let recorded = Recorded { is_on: features.recordings && has_twilio, announcement };
         let routes = self.routes(raw.routes, has_routes, &raw.sessions, &recorded);
+        let known_vars = routes.variables().chain(session_vars(&raw.sessions)).collect();
+        let tools = self.tools(raw.tools, &known_vars);
         let sessions = self.sessions(raw.sessions, &routes);
         Some(Config {
             server: server?,
@@ -91,11 +120,14 @@ impl Checker<'_> {
             recordings: recordings?,
             telemetry: telemetry?,
             plugins: plugins?,
+            tools: tools?,
             prices,
             routes: routes.into_routes(),
             offered: offered_tools(self.document, &sessions),
             sessions,
             plugin_places,
+            tool_places,
+            grant_places,
             warnings: Problems::default(),
         })
     }

@@ -5,11 +5,20 @@ use std::time::Duration;
 
 use crate::config::codes;
 use crate::config::document::Place;
+use crate::config::forms::WordOr;
 use crate::config::problem::Location;
 use crate::config::raw;
+use crate::secret::Secret;
+use crate::tool::breaker;
+use crate::tool::hooks::Hook;
+use crate::tool::outbound::{Pattern, normal_host};
 use crate::tool::plugin;
 
 use super::Checker;
+
+/// What the pool of instances has room for; see `tool/plugin/engine.rs`.
+const TABLE_ELEMENTS_MAX: u32 = 200_000;
+const INSTANCES_MAX: u32 = 64;
 
 impl Checker<'_> {
     pub(super) fn plugins(&mut self, raw: BTreeMap<String, raw::Plugin>) -> Option<Vec<plugin::Settings>> {
@@ -35,19 +44,144 @@ impl Checker<'_> {
             Some(text) => self.sha256(&text, &place.key("sha256")).map(Some),
             None => Some(None),
         };
-        let kv = raw.allow.unwrap_or_default().kv;
-        let is_granted = kv.as_ref().is_none_or(|space| self.name(space, &place.key("allow").key("kv")));
+        let grants = self.plugin_grants(raw.allow.unwrap_or_default(), &place.key("allow"));
         let limits = self.plugin_limits(raw.limits.unwrap_or_default(), &place.key("limits"));
+        let breaker = self.breaker(raw.breaker, &place.key("breaker"));
         let config = raw.config.unwrap_or_default();
-        (is_named && is_granted).then_some(())?;
+        is_named.then_some(())?;
         Some(plugin::Settings {
             name,
             path: path?,
             sha256: sha256?,
             config: config.into_iter().map(|(key, value)| (key, config_text(value))).collect(),
-            grants: plugin::Grants { kv },
+            grants: grants?,
             limits: limits?,
+            breaker: breaker?,
         })
+    }
+
+    fn plugin_grants(&mut self, raw: raw::Allow, place: &Place) -> Option<plugin::Grants> {
+        let mut is_good = raw.kv.as_ref().is_none_or(|space| self.name(space, &place.key("kv")));
+        let mut http = Vec::new();
+        for (text, place) in listed(raw.http, &place.key("http")) {
+            match Pattern::parse(&text) {
+                Ok(pattern) => http.push(pattern),
+                Err(error) => {
+                    is_good = false;
+                    self.report(&codes::PATTERN, &place, format!("`{place}` is not a pattern of addresses"))
+                        .label(error.to_string())
+                        .help("write it like `https://api.example.com/v2/*` or `GET,HEAD https://*.example.com/*`");
+                }
+            }
+        }
+        let mut private_hosts = Vec::new();
+        for (host, place) in listed(raw.private_hosts, &place.key("private_hosts")) {
+            is_good &= self.host(&host, &place);
+            private_hosts.push(host);
+        }
+        let secrets = self.granted_secrets(raw.secrets.unwrap_or_default(), &place.key("secrets"));
+        let reveal = raw.reveal.unwrap_or_default();
+        for (name, place) in listed(Some(reveal.clone()), &place.key("reveal")) {
+            let names = || secrets.iter().flat_map(BTreeMap::keys).map(String::as_str);
+            if secrets.is_some() && !names().any(|known| known == name) {
+                is_good = false;
+                let message = format!("`{place}` names a secret that `secrets` does not grant");
+                self.report(&codes::REVEAL, &place, message)
+                    .help(format!("grant it: `secrets = {{ {name} = \"${{{name}}}\" }}`"));
+            }
+        }
+        let powers = plugin::Power::ALL.map(|power| (power.as_str(), power));
+        let calls = self.words(raw.calls, &place.key("calls"), &powers);
+        let hooks = [Hook::Incoming, Hook::Event, Hook::Ended].map(|hook| (hook.as_str(), hook));
+        let hooks = self.words(raw.hooks, &place.key("hooks"), &hooks);
+        is_good.then_some(())?;
+        Some(plugin::Grants {
+            kv: raw.kv,
+            http,
+            private_hosts,
+            secrets: secrets?,
+            reveal,
+            history: raw.history.is_some_and(|flag| flag.0),
+            calls: calls?,
+            hooks: hooks?,
+        })
+    }
+
+    /// Secrets by the names under which plugins ask for them; an empty one is none.
+    fn granted_secrets(
+        &mut self,
+        raw: BTreeMap<String, String>,
+        place: &Place,
+    ) -> Option<BTreeMap<String, Secret>> {
+        let mut secrets = BTreeMap::new();
+        let mut is_good = true;
+        for (name, text) in raw {
+            let place = place.key(&name);
+            is_good &= self.name(&name, &place);
+            let secret = Secret::new(text);
+            if secret.is_empty() {
+                is_good = false;
+                self.report(&codes::NO_SECRET, &place, format!("`{place}` is empty"))
+                    .help(format!("set the environment variable that it refers to, or leave `{name}` out"));
+            }
+            secrets.insert(name, secret);
+        }
+        is_good.then_some(secrets)
+    }
+
+    /// A host as a URL names it, without scheme, port or path.
+    fn host(&mut self, host: &str, place: &Place) -> bool {
+        let is_host = normal_host(host).is_some();
+        if !is_host {
+            self.report(&codes::HOST, place, format!("`{place}` is not a host"))
+                .help("write a name or an address and nothing else: `crm.internal`, `10.0.0.5`, `[fd00::1]`");
+        }
+        is_host
+    }
+
+    /// Words of a list; none when one of them cannot be.
+    fn words<T: Copy>(
+        &mut self,
+        list: Option<Vec<String>>,
+        place: &Place,
+        words: &[(&str, T)],
+    ) -> Option<Vec<T>> {
+        let read: Vec<Option<T>> =
+            listed(list, place).map(|(word, place)| self.word(&word, &place, words)).collect();
+        read.into_iter().collect()
+    }
+
+    /// Where each grant of a plugin stands, by its place in `allow`.
+    pub(super) fn grant_places(
+        &self,
+        raw: &BTreeMap<String, raw::Plugin>,
+    ) -> BTreeMap<(String, String), Location> {
+        let mut places = BTreeMap::new();
+        for (name, plugin) in raw {
+            let Some(allow) = &plugin.allow else { continue };
+            let root = Place::of(&["plugins", name, "allow"]);
+            let mut keep = |inside: String, place: Place| {
+                places.insert((name.clone(), inside), self.document.locate(&place));
+            };
+            for key in ["kv", "history"] {
+                keep(key.to_owned(), root.key(key));
+            }
+            for (key, list) in [
+                ("http", &allow.http),
+                ("private_hosts", &allow.private_hosts),
+                ("reveal", &allow.reveal),
+                ("calls", &allow.calls),
+                ("hooks", &allow.hooks),
+            ] {
+                for at in 0..list.as_ref().map_or(0, Vec::len) {
+                    keep(format!("{key}[{at}]"), root.key(key).index(at));
+                }
+            }
+            for secret in allow.secrets.iter().flat_map(BTreeMap::keys) {
+                keep(format!("secrets.{secret}"), root.key("secrets").key(secret));
+            }
+        }
+        places
     }
 
     fn plugin_file(&mut self, path: &str, place: &Place) -> Option<std::path::PathBuf> {
@@ -69,21 +203,55 @@ impl Checker<'_> {
         hash
     }
 
+    /// A circuit breaker, or none where it is switched off.
+    pub(super) fn breaker(
+        &mut self,
+        raw: Option<WordOr<raw::Breaker>>,
+        place: &Place,
+    ) -> Option<Option<breaker::Settings>> {
+        let raw = match raw? {
+            WordOr::Word(word) => return self.word(&word, place, &[("off", None)]),
+            WordOr::Table(table) => table,
+        };
+        let failures = self.count(raw.failures, &place.key("failures"), 1..=1_000);
+        let open_for = Duration::from_secs(1)..=Duration::from_secs(3_600);
+        let open_for = self.span(raw.open_for, &place.key("open_for"), open_for);
+        Some(Some(breaker::Settings { failures: failures?, open_for: open_for? }))
+    }
+
     fn plugin_limits(&mut self, raw: raw::PluginLimits, place: &Place) -> Option<plugin::Limits> {
         let memory = self.size(raw.memory, &place.key("memory"), 1 << 20..=1 << 30);
         let time = Duration::from_millis(1)..=Duration::from_secs(60);
         let time = self.span(raw.time, &place.key("time"), time);
+        let wait = self.span(raw.wait, &place.key("wait"), Duration::ZERO..=Duration::from_secs(60));
+        let tables = self.count(raw.table_elements, &place.key("table_elements"), 1_000..=TABLE_ELEMENTS_MAX);
+        let instances = self.count(raw.instances, &place.key("instances"), 1..=INSTANCES_MAX);
+        let requests = self.count(raw.http_requests, &place.key("http_requests"), 0..=1_000);
+        let response = self.size(raw.http_response, &place.key("http_response"), 1 << 10..=16 << 20);
+        let http = self.size(raw.http_bytes, &place.key("http_bytes"), 1 << 10..=64 << 20);
         let output = self.size(raw.output, &place.key("output"), 256..=1 << 20);
         let log = self.size(raw.log, &place.key("log"), 0..=1 << 20);
         let concurrency = self.count(raw.concurrency, &place.key("concurrency"), 1..=1_000);
         Some(plugin::Limits {
             memory_bytes: usize::try_from(memory?).ok()?,
+            table_elements: usize::try_from(tables?).ok()?,
+            instances: usize::try_from(instances?).ok()?,
             time: time?,
+            wait: wait?,
+            http_requests: requests?,
+            http_response_bytes: usize::try_from(response?).ok()?,
+            http_bytes: usize::try_from(http?).ok()?,
             output_bytes: usize::try_from(output?).ok()?,
             log_bytes: usize::try_from(log?).ok()?,
             concurrency: usize::try_from(concurrency?).ok()?,
         })
     }
+}
+
+/// The elements of a list, each with its place.
+fn listed(list: Option<Vec<String>>, place: &Place) -> impl Iterator<Item = (String, Place)> + use<> {
+    let place = place.clone();
+    list.unwrap_or_default().into_iter().enumerate().map(move |(at, text)| (text, place.index(at)))
 }
 
 fn parse_sha256(text: &str) -> Option<[u8; 32]> {
@@ -105,7 +273,8 @@ fn config_text(value: toml::Value) -> String {
     }
 }
 
-fn json(value: toml::Value) -> serde_json::Value {
+/// A value of TOML as JSON; moments become texts.
+pub(super) fn json(value: toml::Value) -> serde_json::Value {
     match value {
         toml::Value::String(text) => text.into(),
         toml::Value::Integer(number) => number.into(),

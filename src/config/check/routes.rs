@@ -29,6 +29,14 @@ impl CheckedRoutes {
         Routes::new(self.routes)
     }
 
+    /// The names of all variables that any route sets.
+    pub(super) fn variables(&self) -> impl Iterator<Item = String> {
+        self.routes.iter().flat_map(|route| match &route.action {
+            Action::Answer { vars, .. } => vars.keys().cloned().collect(),
+            _ => Vec::new(),
+        })
+    }
+
     /// The variables of each route that answers with the session, with the route's name.
     pub(super) fn answered_by<'a>(
         &'a self,

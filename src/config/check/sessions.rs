@@ -24,7 +24,7 @@ use super::templates::{Surroundings, Written};
 const DURATION_MAX: Duration = Duration::from_secs(3_600);
 
 /// Tables of which a session may replace single keys; all others are replaced whole.
-const MERGED: [&str; 3] = ["vars", "limits", "transfer"];
+const MERGED: [&str; 4] = ["vars", "limits", "transfer", "mcp"];
 
 /// The session itself, then what it extends, and so on; ends where that is unknown or circular.
 pub(super) fn lineage(document: &Document<'_>, name: &str) -> Vec<String> {
@@ -179,6 +179,7 @@ impl Checker<'_> {
         let limits = self.limits(raw.limits.clone().unwrap_or_default(), &place);
         let tools = raw.tools.clone().unwrap_or_default();
         let transfer = self.transfer(raw.transfer.clone().unwrap_or_default(), &tools, &place);
+        let mcp = self.mcp(raw.mcp.clone(), &place);
         let instructions = self.instructions(&raw, &place);
         let greeting = raw
             .greeting
@@ -221,6 +222,7 @@ impl Checker<'_> {
             tools: tools.into_iter().map(Wildcard::new).collect(),
             limits: limits?,
             transfer: transfer?,
+            mcp: mcp?,
         })
     }
 

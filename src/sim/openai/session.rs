@@ -29,6 +29,22 @@ const FIELDS: [(&str, &[&str]); 4] = [
     ("audio.output", &["format", "voice", "speed"]),
 ];
 
+/// Fields of a tool of type `mcp`, and what they are.
+const MCP_FIELDS: [(&str, fn(&Value) -> bool); 9] = [
+    ("type", Value::is_string),
+    ("server_label", Value::is_string),
+    ("server_url", Value::is_string),
+    ("authorization", Value::is_string),
+    ("headers", Value::is_object),
+    ("allowed_tools", |value| value.is_array() || value.is_object()),
+    ("require_approval", |value| value.is_object() || ["always", "never"].map(Value::from).contains(value)),
+    ("server_description", Value::is_string),
+    ("defer_loading", Value::is_boolean),
+];
+
+/// Fields of a tool of type `function`.
+const FUNCTION_FIELDS: [&str; 4] = ["type", "name", "description", "parameters"];
+
 /// Fields that may be null, which turns them off.
 const NULLABLE: [&str; 5] = [
     "audio.input.noise_reduction",
@@ -157,7 +173,48 @@ fn check(given: &Value) -> Result<(), Wrong> {
             }
         }
     }
-    Ok(())
+    let tools = given.get("tools").and_then(Value::as_array);
+    tools.into_iter().flatten().try_for_each(check_tool)
+}
+
+/// A tool is a function or a remote MCP server with a label and a place, and nothing else.
+fn check_tool(tool: &Value) -> Result<(), Wrong> {
+    let fields = tool.as_object().ok_or_else(|| wrong("invalid_type", "tools"))?;
+    let is_name = |name: &str| {
+        (1..=64).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+    };
+    let text = |field: &str| fields.get(field).and_then(Value::as_str).unwrap_or_default();
+    match text("type") {
+        "function" => {
+            if let Some(field) = fields.keys().find(|field| !FUNCTION_FIELDS.contains(&field.as_str())) {
+                return Err(wrong("unknown_parameter", &format!("tools.{field}")));
+            }
+            if !is_name(text("name")) {
+                return Err(wrong("invalid_value", "tools.name"));
+            }
+            Ok(())
+        }
+        "mcp" => {
+            for (field, value) in fields {
+                match MCP_FIELDS.iter().find(|(name, _)| name == field) {
+                    None => return Err(wrong("unknown_parameter", &format!("tools.{field}"))),
+                    Some((_, fits)) if !fits(value) => {
+                        return Err(wrong("invalid_type", &format!("tools.{field}")));
+                    }
+                    Some(_) => {}
+                }
+            }
+            if !is_name(text("server_label")) {
+                return Err(wrong("invalid_value", "tools.server_label"));
+            }
+            if !text("server_url").starts_with("https://") {
+                return Err(wrong("invalid_value", "tools.server_url"));
+            }
+            Ok(())
+        }
+        _ => Err(wrong("invalid_value", "tools.type")),
+    }
 }
 
 /// Absent keeps, null and anything else replaces; a turn detection is replaced whole.
@@ -206,6 +263,38 @@ mod tests {
         for (body, code) in cases {
             assert_eq!(accept(body.clone()).unwrap_err().code, code, "{body}");
         }
+    }
+
+    #[test]
+    fn a_tool_is_a_function_or_an_mcp_server() {
+        let with = |tool: Value| accept(json!({ "type": "realtime", "model": "m", "tools": [tool] }));
+        let mcp = json!({
+            "type": "mcp", "server_label": "crm", "server_url": "https://mcp.example/sse", "authorization": "x",
+            "headers": { "X-T": "1" }, "allowed_tools": ["find"], "require_approval": "never",
+            "server_description": "…", "defer_loading": false
+        });
+        assert!(with(mcp.clone()).is_ok());
+        let echo = with(mcp.clone()).unwrap().echo(1.0);
+        assert_eq!(echo["tools"][0]["server_label"], "crm");
+        for (field, value, code) in [
+            ("label", json!("x"), "unknown_parameter"),
+            ("server_label", json!("c r m"), "invalid_value"),
+            ("server_label", json!(""), "invalid_value"),
+            ("server_url", json!("http://mcp.example"), "invalid_value"),
+            ("require_approval", json!("sometimes"), "invalid_type"),
+            ("headers", json!(["x"]), "invalid_type"),
+            ("authorization", Value::Null, "invalid_type"),
+            ("type", json!("hosted"), "invalid_value"),
+        ] {
+            let mut tool = mcp.clone();
+            tool[field] = value;
+            assert_eq!(with(tool).unwrap_err().code, code, "{field}");
+        }
+        assert_eq!(
+            with(json!({ "type": "function", "name": "a", "strict": true })).unwrap_err().code,
+            "unknown_parameter"
+        );
+        assert_eq!(with(json!({ "type": "function", "name": "a b" })).unwrap_err().code, "invalid_value");
     }
 
     #[test]

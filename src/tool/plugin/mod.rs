@@ -4,34 +4,59 @@
 //! files, no sockets and no environment. Its time, memory, answer and log are limited. Whatever a plugin
 //! does, it costs its own call a [`Failure`] and nobody else anything.
 
-mod engine;
-mod kv;
-mod limits;
+// what an operator says, and what a plugin asks for
+mod needs;
 mod settings;
-mod v0_1;
 
-use std::path::PathBuf;
+// what plugins run on, and what their imports reach for
+mod cache;
+mod engine;
+mod hands;
+mod kv;
+
+// one instance: what it may use up, and what it can do; how a plugin fares
+mod health;
+mod limits;
+mod state;
+mod wasi;
+
+// the versions of the interface, each a module that converts
+mod guest;
+mod v0_1;
+mod v0_2;
+
+// from a file to a plugin, and its calls
+mod compile;
+mod failure;
+mod load;
+mod sandbox;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::tool::context::CallContext;
-use crate::tool::hooks::{CallEvent, Hook, IncomingAnswer};
+use crate::tool::hooks::{CallEvent, Hook, IncomingAnswer, Instructions};
 
+use health::Health;
+
+pub use cache::{CacheError, Origin};
 pub use engine::{Host, HostError, HostSettings};
-pub use kv::{Entry, KeyPage, KeyValueError, KeyValueStore, NothingKept};
+pub use failure::{Failure, LoadError};
+pub use hands::{Fetch, Fetching, Hands, LogLevel, LogSink, OperatorsLog, Outbound};
+pub use kv::{Entry, Kept, KeyPage, KeyValueError, KeyValueStore, NothingKept};
+pub use load::{About, Loaded};
+pub use needs::{Need, Power, Unused};
 pub use settings::{Grants, Limits, Settings};
 
-/// How many tools one plugin may have.
-const TOOLS_MAX: usize = 64;
-/// The longest description and schema of a tool, in bytes: the model reads them on every turn.
-const DESCRIPTION_BYTES_MAX: usize = 4 << 10;
-const SCHEMA_BYTES_MAX: usize = 32 << 10;
+use sandbox::Sandbox;
+
+/// How many variables the answer of a hook may set.
+const VARIABLES_MAX: usize = 64;
 
 /// A loaded plugin; cloning gives another handle.
 #[derive(Clone)]
@@ -41,9 +66,11 @@ pub struct Plugin {
 
 struct Inner {
     settings: Settings,
-    tools: Vec<PluginTool>,
-    guest: v0_1::Guest,
+    about: About,
+    sandbox: Sandbox,
     places: Semaphore,
+    health: Health,
+    loaded: Loaded,
 }
 
 /// A tool of a plugin, as the plugin describes it.
@@ -65,114 +92,6 @@ pub struct PluginTool {
     pub interruptible: bool,
 }
 
-/// Why a tool call of a plugin failed. The words of the first five are the plugin's own, meant for the
-/// model; the others are for the operator's log.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// The plugin does not know the tool.
-    #[error("unknown tool: {0}")]
-    UnknownTool(String),
-    /// The plugin does not accept the arguments.
-    #[error("invalid arguments: {0}")]
-    InvalidArguments(String),
-    /// There is no such thing.
-    #[error("not found: {0}")]
-    NotFound(String),
-    /// The plugin refuses, or was not granted what it needs.
-    #[error("denied: {0}")]
-    Denied(String),
-    /// The plugin's backend is away, or too many of its calls run.
-    #[error("unavailable: {0}")]
-    Unavailable(String),
-    /// It took longer than it may.
-    #[error("it took longer than the {} ms that `limits.time` or the tool itself allows", .0.as_millis())]
-    Timeout(Duration),
-    /// Its answer, or something it hands to the host, is longer than it may be.
-    #[error("its answer is longer than `limits.output` allows ({bytes_max} bytes)")]
-    TooLarge {
-        /// What is allowed.
-        bytes_max: usize,
-    },
-    /// Its answer is not JSON.
-    #[error("its answer is not JSON: {0}")]
-    BadOutput(String),
-    /// It wanted more memory than it may have, and trapped.
-    #[error("it wanted more memory than `limits.memory` allows ({0} bytes)")]
-    OutOfMemory(usize),
-    /// It trapped: a bug.
-    #[error("it trapped: {0}")]
-    Trapped(String),
-    /// It says of itself that it failed inside.
-    #[error("it failed inside: {0}")]
-    Internal(String),
-}
-
-/// Why a plugin cannot be loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The file cannot be read.
-    #[error("cannot read {}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file is not the one that was pinned.
-    #[error("{} has the digest {found}, and `sha256` pins {pinned}: pin the new one if you trust the file", path.display())]
-    OtherDigest {
-        /// The file.
-        path: PathBuf,
-        /// What it has.
-        found: String,
-        /// What was pinned.
-        pinned: String,
-    },
-    /// A core module.
-    #[error("{} is a core WebAssembly module, not a component: build it as docs/plugins.md tells", path.display())]
-    CoreModule {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Not WebAssembly, or cut off.
-    #[error("{} is not a WebAssembly component: {problem}", path.display())]
-    NotAComponent {
-        /// The file.
-        path: PathBuf,
-        /// What the compiler said.
-        problem: String,
-    },
-    /// It imports something that does not exist here, or does not export what it must.
-    #[error("{} does not fit `switchboard:plugin@0.1.0`: {problem}", path.display())]
-    OtherInterface {
-        /// The file.
-        path: PathBuf,
-        /// What does not fit.
-        problem: String,
-    },
-    /// It wants something that the operator does not grant.
-    #[error("it uses `{import}`, which is not granted: add `{fix}` to `[plugins.{name}]`")]
-    NotGranted {
-        /// The plugin.
-        name: String,
-        /// The interface.
-        import: String,
-        /// What grants it.
-        fix: String,
-    },
-    /// It cannot describe itself.
-    #[error("it cannot describe itself")]
-    Describe(#[source] Failure),
-    /// One of its tools cannot be offered to a model.
-    #[error("its tool `{tool}` cannot be offered: {problem}")]
-    Tool {
-        /// The tool.
-        tool: String,
-        /// What is wrong.
-        problem: String,
-    },
-}
-
 impl Plugin {
     /// Its name in the configuration.
     pub fn name(&self) -> &str {
@@ -181,12 +100,37 @@ impl Plugin {
 
     /// Its tools.
     pub fn tools(&self) -> &[PluginTool] {
-        &self.inner.tools
+        &self.inner.about.tools
+    }
+
+    /// What the operator says about it.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// What it says of itself.
+    pub fn about(&self) -> &About {
+        &self.inner.about
+    }
+
+    /// Grants that it does not ask for, by their places in `[plugins.NAME.allow]`.
+    pub fn unused_grants(&self) -> Vec<Unused> {
+        self.inner.settings.grants.unused(&self.inner.about.needs)
+    }
+
+    /// How it was loaded.
+    pub fn loaded(&self) -> Loaded {
+        self.inner.loaded
     }
 
     /// The longest one tool call may take.
     pub fn time_max(&self) -> Duration {
         self.inner.settings.limits.time
+    }
+
+    /// Claims that it is not called at the moment, because it failed too often.
+    pub fn is_resting(&self) -> bool {
+        self.inner.health.is_resting()
     }
 
     /// Calls a tool in a fresh instance. The answer is JSON, no longer than allowed.
@@ -201,24 +145,21 @@ impl Plugin {
         arguments: &str,
         time: Duration,
     ) -> Result<String, Failure> {
+        self.inner.health.watch(self.call_anyway(context, tool, arguments, time)).await
+    }
+
+    async fn call_anyway(
+        &self,
+        context: &CallContext,
+        tool: &str,
+        arguments: &str,
+        time: Duration,
+    ) -> Result<String, Failure> {
         let deadline = Instant::now() + time;
-        let waiting = tokio::time::timeout_at(deadline, self.inner.places.acquire()).await;
-        let Ok(Ok(_place)) = waiting else {
-            let concurrency = self.inner.settings.limits.concurrency;
-            tracing::warn!(
-                plugin = self.name(),
-                tool,
-                concurrency,
-                "a tool call waited in vain: more of them run than `limits.concurrency` allows"
-            );
-            return Err(Failure::Unavailable("too many calls of it are running".to_owned()));
-        };
+        let _place = self.place(tool, time).await?;
         let left = deadline.saturating_duration_since(Instant::now());
-        let called = self.inner.guest.call(&self.inner.settings, context, tool, arguments, left).await;
-        let output = called.map_err(|failure| match failure {
-            Failure::Timeout(_) => Failure::Timeout(time),
-            other => other,
-        })?;
+        let called = self.inner.sandbox.call(context, tool, arguments, left).await;
+        let output = called.map_err(|failure| within(failure, time))?;
         let bytes_max = self.inner.settings.limits.output_bytes;
         if output.len() > bytes_max {
             return Err(Failure::TooLarge { bytes_max });
@@ -235,7 +176,7 @@ impl Plugin {
 impl Plugin {
     /// The hooks that it exports, asks for and is granted.
     pub fn hooks(&self) -> &[Hook] {
-        &[]
+        &self.inner.sandbox.shared.powers.hooks
     }
 
     /// Asks it about a call that is offered.
@@ -245,11 +186,20 @@ impl Plugin {
     /// [`Failure`].
     pub async fn incoming(
         &self,
-        _context: &CallContext,
-        _headers: &[(String, String)],
-        _time: Duration,
+        context: &CallContext,
+        headers: &[(String, String)],
+        time: Duration,
     ) -> Result<IncomingAnswer, Failure> {
-        Ok(IncomingAnswer::default())
+        let asked = async {
+            let deadline = Instant::now() + time;
+            let _place = self.place(Hook::Incoming.as_str(), time).await?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let answered = self.inner.sandbox.incoming(context, headers, left).await;
+            let answer = answered.map_err(|failure| within(failure, time))?;
+            self.check_answer(&answer)?;
+            Ok(answer)
+        };
+        self.inner.health.watch(asked).await
     }
 
     /// Tells it of something that happened in a call.
@@ -257,8 +207,13 @@ impl Plugin {
     /// # Errors
     ///
     /// [`Failure`].
-    pub async fn event(&self, _context: &CallContext, _event: &CallEvent) -> Result<(), Failure> {
-        Ok(())
+    pub async fn event(&self, context: &CallContext, event: &CallEvent) -> Result<(), Failure> {
+        let told = async {
+            let time = self.time_max();
+            let _place = self.place(Hook::Event.as_str(), time).await?;
+            self.inner.sandbox.event(context, event, time).await
+        };
+        self.inner.health.watch(told).await
     }
 
     /// Tells it that a call is over, with its record as JSON.
@@ -266,48 +221,56 @@ impl Plugin {
     /// # Errors
     ///
     /// [`Failure`].
-    pub async fn ended(&self, _context: &CallContext, _record: &str) -> Result<(), Failure> {
-        Ok(())
+    pub async fn ended(&self, context: &CallContext, record: &str) -> Result<(), Failure> {
+        let told = async {
+            let time = self.time_max();
+            let _place = self.place(Hook::Ended.as_str(), time).await?;
+            self.inner.sandbox.ended(context, record, time).await
+        };
+        self.inner.health.watch(told).await
+    }
+
+    /// Its texts are no longer than an answer may be, and its variables have names that variables can have.
+    fn check_answer(&self, answer: &IncomingAnswer) -> Result<(), Failure> {
+        if answer.vars.len() > VARIABLES_MAX {
+            return Err(Failure::BadOutput(format!("it sets more than {VARIABLES_MAX} variables")));
+        }
+        if answer.vars.iter().any(|(name, _)| !state::is_name(name)) {
+            return Err(Failure::BadOutput("it sets a variable whose name is none".to_owned()));
+        }
+        let bytes_max = self.inner.settings.limits.output_bytes;
+        let instructions = match &answer.instructions {
+            Some(Instructions::Append(text) | Instructions::Replace(text)) => text.len(),
+            None => 0,
+        };
+        let variables: usize = answer.vars.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if instructions + variables > bytes_max { Err(Failure::TooLarge { bytes_max }) } else { Ok(()) }
     }
 }
 
-impl std::fmt::Debug for Plugin {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Plugin").field("name", &self.name()).field("tools", &self.tools().len()).finish()
+impl Plugin {
+    /// A place to run in, waited for no longer than `limits.wait`.
+    async fn place(&self, what: &str, time: Duration) -> Result<SemaphorePermit<'_>, Failure> {
+        let limits = &self.inner.settings.limits;
+        let waiting = tokio::time::timeout(limits.wait.min(time), self.inner.places.acquire()).await;
+        let Ok(Ok(place)) = waiting else {
+            tracing::warn!(
+                plugin = self.name(),
+                what,
+                concurrency = limits.concurrency,
+                "a call of a plugin waited in vain: more of them run than `limits.concurrency` allows"
+            );
+            return Err(Failure::Unavailable("too many calls of it are running".to_owned()));
+        };
+        Ok(place)
     }
 }
 
-impl Host {
-    /// Reads, checks and compiles a plugin, and asks it for its tools.
-    ///
-    /// # Errors
-    ///
-    /// [`LoadError`], saying what to do.
-    pub async fn load(
-        &self,
-        settings: &Settings,
-        kv: Option<Arc<dyn KeyValueStore>>,
-    ) -> Result<Plugin, LoadError> {
-        let bytes = read(settings)?;
-        let guest = v0_1::Guest::load(self, settings, bytes, kv).await?;
-        let tools = guest.describe(settings).await.map_err(LoadError::Describe)?;
-        check_tools(&tools)?;
-        let places = Semaphore::new(settings.limits.concurrency);
-        Ok(Plugin { inner: Arc::new(Inner { settings: settings.clone(), tools, guest, places }) })
-    }
-}
-
-fn read(settings: &Settings) -> Result<Vec<u8>, LoadError> {
-    let path = settings.path.clone();
-    let bytes = std::fs::read(&path).map_err(|source| LoadError::Unreadable { path, source })?;
-    let found: [u8; 32] = Sha256::digest(&bytes).into();
-    match settings.sha256 {
-        Some(pinned) if pinned != found => Err(LoadError::OtherDigest {
-            path: settings.path.clone(),
-            found: hex(&found),
-            pinned: hex(&pinned),
-        }),
-        _ => Ok(bytes),
+/// A timeout tells of all the time that there was, waiting included.
+fn within(failure: Failure, time: Duration) -> Failure {
+    match failure {
+        Failure::Timeout(_) => Failure::Timeout(time),
+        other => other,
     }
 }
 
@@ -315,31 +278,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn check_tools(tools: &[PluginTool]) -> Result<(), LoadError> {
-    let wrong = |tool: &str, problem: &str| {
-        let tool = tool.chars().take(80).collect();
-        Err(LoadError::Tool { tool, problem: problem.to_owned() })
-    };
-    if tools.len() > TOOLS_MAX {
-        return wrong("*", "a plugin has at most 64 tools");
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugin").field("name", &self.name()).field("tools", &self.tools().len()).finish()
     }
-    for (at, tool) in tools.iter().enumerate() {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        if tool.name.is_empty() || tool.name.len() > 64 || !tool.name.bytes().all(is_plain) {
-            return wrong(&tool.name, "a name has 1 to 64 letters, digits, `_` and `-`");
-        }
-        if tools[..at].iter().any(|other| other.name == tool.name) {
-            return wrong(&tool.name, "the plugin has two tools of this name");
-        }
-        if tool.description.len() > DESCRIPTION_BYTES_MAX {
-            return wrong(&tool.name, "its description has more than 4 KiB");
-        }
-        if tool.parameters.to_string().len() > SCHEMA_BYTES_MAX {
-            return wrong(&tool.name, "its parameters have more than 32 KiB");
-        }
-        if let Err(error) = super::schema::Schema::compile(&tool.parameters) {
-            return wrong(&tool.name, &format!("its parameters are not a usable JSON Schema: {error}"));
-        }
-    }
-    Ok(())
 }

@@ -55,6 +55,8 @@ pub enum ServerEvent {
     PlaybackCleared(Playback),
     /// `error`: the session normally goes on.
     Error(ErrorBody),
+    /// A remote MCP server whose tools could not be listed, or one of whose tools failed: the kind.
+    McpFailed(&'static str),
     /// A documented kind that no call needs.
     Unused,
     /// An undocumented kind, or one whose body could not be read.
@@ -377,6 +379,8 @@ fn read_body(kind: &str, frame: &str) -> serde_json::Result<ServerEvent> {
         "output_audio_buffer.stopped" => ServerEvent::PlaybackStopped(serde_json::from_str(frame)?),
         "output_audio_buffer.cleared" => ServerEvent::PlaybackCleared(serde_json::from_str(frame)?),
         "error" => ServerEvent::Error(serde_json::from_str::<HasError>(frame)?.error),
+        "mcp_list_tools.failed" => ServerEvent::McpFailed("mcp_list_tools.failed"),
+        "response.mcp_call.failed" => ServerEvent::McpFailed("response.mcp_call.failed"),
         unused if UNUSED.contains(&unused) => ServerEvent::Unused,
         other => ServerEvent::Unknown { kind: other.to_owned() },
     })
@@ -404,12 +408,10 @@ const UNUSED: &[&str] = &[
     "input_audio_buffer.timeout_triggered",
     "mcp_list_tools.in_progress",
     "mcp_list_tools.completed",
-    "mcp_list_tools.failed",
     "response.mcp_call_arguments.delta",
     "response.mcp_call_arguments.done",
     "response.mcp_call.in_progress",
     "response.mcp_call.completed",
-    "response.mcp_call.failed",
 ];
 
 /// Reads the session of `session.created`; turn detection once stood at its top.

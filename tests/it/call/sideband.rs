@@ -289,7 +289,7 @@ fn a_protected_greeting_ends_with_its_playback() {
     1.400 turn t1 ends: Completed
           - line Assistant 1.200–? Final もしもし
     3.000 t1 was heard
-          - #2 turn detection {"type":"server_vad"}
+          - #2 turn detection 1
           - line Assistant 1.200–3.000 Final もしもし
     "#);
 }
@@ -298,7 +298,7 @@ fn a_protected_greeting_ends_with_its_playback() {
 fn protected() -> Story {
     Story::live(|terms| {
         terms.greeting = Greeting::ByInstructions;
-        terms.turn_detection_after_greeting = Some(json(r#"{"type":"server_vad"}"#));
+        terms.turn_detection = turn_detection(true);
     })
 }
 
@@ -310,7 +310,7 @@ fn a_protected_greeting_whose_end_is_never_reported_ends_in_time() {
     story.until(60_000);
     assert_snapshot!(story.log(), @r#"
     16.000 (deadline)
-           - #2 turn detection {"type":"server_vad"}
+           - #2 turn detection 1
     "#);
 }
 
@@ -323,14 +323,14 @@ fn a_protected_greeting_that_makes_no_sound_protects_nothing() {
           - #1 prompt without tools
     1.200 turn t1 ends: Failed
           - note turn.cut
-          - #2 turn detection {"type":"server_vad"}
+          - #2 turn detection 1
     "#);
     let mut story = protected();
     story.skip();
     story.tell([(1_100, error(ErrorClass::BadCommand, Some(1)))]);
     assert_snapshot!(story.log(), @r#"
     1.100 error BadCommand of #1
-          - #2 turn detection {"type":"server_vad"}
+          - #2 turn detection 1
           - note provider.error {"detail":"some_code: some text"}
     "#);
 }
@@ -346,7 +346,7 @@ fn a_protected_greeting_that_ends_while_the_sideband_is_down_still_lets_the_call
     17.000 attached
            - note sideband.reattached {"detail":"1100 ms"}
     17.000 (deadline)
-           - #2 turn detection {"type":"server_vad"}
+           - #2 turn detection 1
     "#);
 }
 
@@ -373,7 +373,7 @@ fn turn_detection_that_was_not_confirmed_before_a_loss_is_set_again() {
           - attach after 500 ms
     3.600 attached
           - note sideband.reattached {"detail":"590 ms"}
-          - #3 turn detection {"type":"server_vad"}
+          - #3 turn detection 1
     4.000 sideband lost 1006
           - note sideband.lost {"detail":"close code 1006"}
           - attach after 500 ms
@@ -385,11 +385,11 @@ fn turn_detection_that_was_not_confirmed_before_a_loss_is_set_again() {
 #[test]
 fn a_caller_who_speaks_first_is_heard_at_once() {
     let mut story = Story::live(|terms| {
-        terms.turn_detection_after_greeting = Some(json(r#"{"type":"server_vad"}"#));
+        terms.turn_detection = turn_detection(true);
     });
     assert_snapshot!(story.log(), @r#"
     1.000 attached
-          - #1 turn detection {"type":"server_vad"}
+          - #1 turn detection 1
     "#);
 }
 

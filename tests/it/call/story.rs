@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use switchboard::call::event::*;
 use switchboard::call::record::*;
-use switchboard::call::terms::{Greeting, Terms};
+use switchboard::call::terms::{Greeting, Terms, TurnDetection};
 use switchboard::call::usage::{Price, Prices, TokenPrice};
 use switchboard::call::{Action, Beginning, Call, Event};
 use switchboard::clock::Timestamp;
@@ -191,7 +191,7 @@ pub fn terms() -> Terms {
         model: "realtime".into(),
         transcription_model: Some("scribe".into()),
         greeting: Greeting::Wait,
-        turn_detection_after_greeting: None,
+        turn_detection: None,
         duration_max: None,
         silence_max: None,
         tool_calls_max: 100,
@@ -211,6 +211,7 @@ pub fn offer(verdict: Verdict) -> Event {
         joined_by: JoinedBy::Token,
         sip_headers: Vec::new(),
         verdict,
+        hooks: FromHooks::default(),
     }))
 }
 
@@ -374,8 +375,18 @@ pub fn caller_status(status: &str) -> Event {
     Event::Carrier(CarrierEvent::Caller { status: status.into() })
 }
 
+/// The plugin `orders` wants something, for a tool call or for none.
+pub fn wished(tool_call: Option<&str>, wish: Wish) -> Event {
+    Event::Wished(Wished { by: "orders".into(), tool_call: tool_call.map(ToolCallId::from), wish })
+}
+
 pub fn hang_up() -> Event {
     Event::Command(Command::HangUp)
+}
+
+/// Turn detection `1`, or `0` while turns are deferred.
+pub fn turn_detection(is_off_at_first: bool) -> Option<TurnDetection> {
+    Some(TurnDetection { usual: json("1"), deferring: json("0"), is_off_at_first })
 }
 
 pub fn json(text: &str) -> Box<RawValue> {

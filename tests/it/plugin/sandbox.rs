@@ -1,6 +1,5 @@
 //! Attacks: each is stopped at its limit, and a well-behaved call beside it is answered all the same.
 
-use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use switchboard::tool::plugin::{
 };
 use tokio::sync::Semaphore;
 
-use super::{AMPLE, call, call_with, from, guests_with, guests_within, load, load_over, settings};
+use super::{AMPLE, Sink, call, call_with, from, guests_with, guests_within, load, load_over, settings};
 
 /// So little time that a loop is soon stopped, in tests that need not finish anything in it.
 const SHORT: Duration = Duration::from_millis(100);
@@ -23,6 +22,7 @@ fn small() -> Limits {
         output_bytes: 64 << 10,
         log_bytes: 16 << 10,
         concurrency: 16,
+        ..Limits::default()
     }
 }
 
@@ -209,31 +209,13 @@ async fn a_full_machine_is_unavailable_and_no_trap() {
     assert_eq!(call(&plugin, "echo").await.as_deref(), Ok("{}"), "the place is free again");
 }
 
-/// What is logged, to be read by the test.
-#[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("no writer panics").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn a_flood_of_messages_is_dropped_and_counted() {
-    let sink = Sink::default();
-    let writer = sink.clone();
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     let plugin = load(&guests_within(small())).await;
-    let _logging = tracing::subscriber::set_default(subscriber);
+    let (sink, _logging) = Sink::listen();
     for (attack, kept) in [("flood_log", (16 << 10) / 1_064), ("log_nothing", (16 << 10) / 64)] {
         assert_eq!(call(&plugin, attack).await.as_deref(), Ok("true"));
-        let text = String::from_utf8(std::mem::take(&mut *sink.0.lock().unwrap())).unwrap();
+        let text = sink.take();
         assert_eq!(text.lines().filter(|line| line.contains(" INFO ")).count(), kept, "{attack}");
         assert!(text.contains(&format!("dropped={}", 10_000 - kept)), "{attack}: {text}");
     }

@@ -1,0 +1,120 @@
+//! Where commands read calls: the running gateway, which has its data directory to itself, or else the
+//! store.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use reqwest::StatusCode;
+use serde::de::DeserializeOwned;
+
+use super::Failure;
+use crate::call::record::{CallDetail, CallRecord};
+use crate::clock::{SystemClock, Timestamp};
+use crate::config::Config;
+use crate::gateway::ADMIN_TOKEN_FILE;
+use crate::http::{Page, detail};
+use crate::ids::CallId;
+use crate::store::{By, CallQuery, OpenError, PAGE_MAX, Store};
+
+/// Where calls are read.
+pub(super) enum Source {
+    Gateway { base: String, token: String, client: reqwest::Client },
+    Store(Store),
+}
+
+impl Source {
+    /// The running gateway, or the store where none runs.
+    pub async fn open(config: &Config) -> Result<Source, Failure> {
+        let settings = config.store.clone();
+        let opened =
+            tokio::task::spawn_blocking(move || Store::open(&settings, Arc::new(SystemClock))).await?;
+        match opened {
+            Ok((store, _)) => Ok(Source::Store(store)),
+            Err(OpenError::InUse { .. }) => Ok(Source::gateway(config)?),
+            Err(error) => Err(Failure::Unavailable(error.into())),
+        }
+    }
+
+    fn gateway(config: &Config) -> anyhow::Result<Source> {
+        let path = config.store.path.join(ADMIN_TOKEN_FILE);
+        let token = std::fs::read_to_string(&path)
+            .with_context(|| format!("cannot read the running gateway's token in {}", path.display()))?;
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let base = format!("http://{}/api/v1", config.admin.listen);
+        Ok(Source::Gateway { base, token: token.trim().to_owned(), client })
+    }
+
+    /// The newest calls.
+    pub async fn calls(&self, number: Option<String>, limit: u16) -> Result<Page, Failure> {
+        match self {
+            Source::Store(store) => {
+                let by = number.map_or(By::Time, By::Number);
+                let query = CallQuery { by, ..CallQuery::default() };
+                let page = store.calls(query, None, limit).await?;
+                Ok(Page { calls: page.items, next: page.next.map(|cursor| cursor.to_string()) })
+            }
+            Source::Gateway { .. } => {
+                let number = number.map(|number| format!("&number={}", number.replace('+', "%2B")));
+                let path = format!("/calls?limit={limit}{}", number.unwrap_or_default());
+                self.get(&path).await?.ok_or_else(|| anyhow!("the gateway has no list of calls").into())
+            }
+        }
+    }
+
+    /// Everything that is kept of a call.
+    pub async fn detail(&self, id: CallId) -> Result<Option<CallDetail>, Failure> {
+        match self {
+            Source::Store(store) => Ok(detail(store, id).await?),
+            Source::Gateway { .. } => self.get(&format!("/calls/{id}")).await,
+        }
+    }
+
+    /// All calls that began at this time or later, newest first.
+    pub async fn since(&self, since: Timestamp) -> Result<Vec<CallRecord>, Failure> {
+        let mut calls: Vec<CallRecord> = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.page(after.as_deref()).await?;
+            let all = page.calls.len();
+            let fresh = page
+                .calls
+                .into_iter()
+                .take_while(|call| call.stages.began().is_none_or(|began| began >= since));
+            let before = calls.len();
+            calls.extend(fresh);
+            match page.next {
+                Some(next) if calls.len() - before == all => after = Some(next),
+                _ => return Ok(calls),
+            }
+        }
+    }
+
+    async fn page(&self, after: Option<&str>) -> Result<Page, Failure> {
+        match self {
+            Source::Store(store) => {
+                let after = after.map(str::parse).transpose()?;
+                let page = store.calls(CallQuery::default(), after, PAGE_MAX).await?;
+                Ok(Page { calls: page.items, next: page.next.map(|cursor| cursor.to_string()) })
+            }
+            Source::Gateway { .. } => {
+                let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
+                let path = format!("/calls?limit={PAGE_MAX}{after}");
+                self.get(&path).await?.ok_or_else(|| anyhow!("the gateway has no list of calls").into())
+            }
+        }
+    }
+
+    /// What the running gateway answers below `/api/v1`; none: there is no such thing.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Failure> {
+        let Source::Gateway { base, token, client } = self else { return Ok(None) };
+        let response = client.get(format!("{base}{path}")).bearer_auth(token).send().await;
+        let response = response
+            .with_context(|| format!("the data directory is in use, but nobody answers at {base}"))
+            .map_err(Failure::Unavailable)?;
+        match response.status() {
+            StatusCode::NOT_FOUND => Ok(None),
+            status if status.is_success() => Ok(Some(response.json().await?)),
+            status => Err(anyhow!("the gateway answered {status}: {}", response.text().await?.trim()).into()),
+        }
+    }
+}

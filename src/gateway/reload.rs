@@ -1,0 +1,326 @@
+//! Plugins that change while calls are running: the new version for new calls, the old one for those that
+//! run, and no version that is broken.
+//!
+//! A hint of the system that something happened in a plugin's directory, SIGHUP, or some time that passed
+//! leads to a *look*: the files' stamps are compared, nothing is read. A file whose stamp differs is left
+//! alone until it has stopped changing, as it may be half written; then its digest decides. A new version
+//! is loaded and must fit the other plugins and the configuration; else it is refused whole, the version in
+//! use stays, and the operator is told once. A hint that is lost costs time, not correctness: looks happen
+//! without hints too.
+
+mod stamp;
+mod watch;
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::StartError;
+use super::plugins::{Loader, chain, millis, short};
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::tool::Toolbox;
+use crate::tool::generation::{Change, Generations};
+use crate::tool::plugin::{Plugin, Settings};
+pub(super) use stamp::Stamp;
+use stamp::{Look, Settling};
+use watch::Watcher;
+
+/// From a hint to a look, and between looks while a file is changing: hints come in swarms.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Between looks while nothing changes and the system gives hints.
+const LOOK_IN_CALM: Duration = Duration::from_secs(30);
+/// Between looks where the system gives no hints.
+const LOOK_WITHOUT_HINTS: Duration = Duration::from_secs(2);
+/// How often a version is tried before it is refused: a copy may pause longer than a file needs to settle.
+const TRIES: u32 = 2;
+
+/// A file is hashed in parts of this size.
+const READ_BYTES: usize = 64 << 10;
+
+/// Watches over the plugins' files until the gateway stops.
+pub(super) struct Reloader {
+    loader: Loader,
+    tools: Arc<Generations>,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    watched: Vec<Watched>,
+    watcher: Watcher,
+    look_again: Arc<Notify>,
+}
+
+/// A plugin in use, and what is known of its file.
+struct Watched {
+    settings: Settings,
+    plugin: Plugin,
+    file: Settling,
+    /// Failed tries to load what the file holds now.
+    tries: u32,
+    /// A new version that can be loaded, but perhaps does not fit the others yet.
+    candidate: Option<Plugin>,
+    /// The digest of the version that was refused last.
+    refused: Option<[u8; 32]>,
+}
+
+impl Reloader {
+    /// Begins with the plugins in use, and their files' stamps from before they were loaded.
+    pub fn new(
+        loader: Loader,
+        stamps: Vec<Stamp>,
+        tools: Arc<Generations>,
+        metrics: Arc<Metrics>,
+        clock: Arc<dyn Clock>,
+    ) -> Reloader {
+        let toolbox = tools.current();
+        let in_use = loader.settings().iter().zip(toolbox.plugins()).zip(stamps);
+        let watched = in_use.map(|((settings, plugin), stamp)| Watched {
+            settings: settings.clone(),
+            plugin: plugin.clone(),
+            file: Settling::decided(stamp),
+            tries: 0,
+            candidate: None,
+            refused: None,
+        });
+        let watched = watched.collect();
+        Reloader {
+            loader,
+            tools,
+            metrics,
+            clock,
+            watched,
+            watcher: Watcher::new(),
+            look_again: Arc::default(),
+        }
+    }
+
+    /// Whoever notifies this wants every file looked at now.
+    pub fn look_again(&self) -> Arc<Notify> {
+        Arc::clone(&self.look_again)
+    }
+
+    /// Looks whenever there is reason to.
+    pub async fn run(mut self, stopping: CancellationToken) {
+        let hints = self.watcher.hints();
+        let mut pause = self.watch();
+        loop {
+            let is_asked = tokio::select! {
+                () = stopping.cancelled() => return,
+                () = self.look_again.notified() => true,
+                () = async { hints.notified().await; tokio::time::sleep(LOOK_EVERY).await } => false,
+                () = tokio::time::sleep(pause) => false,
+            };
+            if is_asked {
+                self.forget_decisions();
+            }
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                unsettled = self.look() => pause = if unsettled { LOOK_EVERY } else { self.watch() },
+            }
+        }
+    }
+
+    /// Asks the system for hints, also about directories that were replaced; how long to wait without any.
+    fn watch(&mut self) -> Duration {
+        let files: Vec<PathBuf> = self.watched.iter().map(|watched| watched.settings.path.clone()).collect();
+        if self.watcher.watch(&files) { LOOK_IN_CALM } else { LOOK_WITHOUT_HINTS }
+    }
+
+    /// An operator wants to know it again, also of what was refused.
+    fn forget_decisions(&mut self) {
+        tracing::info!(
+            plugins = self.watched.len(),
+            "asked to reload: every plugin's file is looked at; the configuration itself is read at the start only"
+        );
+        for watched in &mut self.watched {
+            watched.file.forget();
+            watched.refused = None;
+        }
+    }
+
+    /// Compares the files with what is known of them; `true`: some are still changing.
+    async fn look(&mut self) -> bool {
+        let files = self.watched.iter().map(|watched| watched.settings.path.clone()).collect();
+        let (mut is_unsettled, mut has_news) = (false, false);
+        for (at, stamp) in stamps(files).await.into_iter().enumerate() {
+            let watched = &mut self.watched[at];
+            match watched.file.look(stamp, Instant::now()) {
+                Look::Calm => {}
+                Look::Began => {
+                    watched.tries = 0;
+                    is_unsettled = true;
+                }
+                Look::Changing => is_unsettled = true,
+                Look::Settled => match examine(watched, &self.loader).await {
+                    Examined::Bad(..) if watched.tries + 1 < TRIES => {
+                        watched.tries += 1;
+                        watched.file.wait(Instant::now());
+                        is_unsettled = true;
+                    }
+                    examined => {
+                        watched.file.decide();
+                        has_news |= self.conclude(at, examined);
+                    }
+                },
+            }
+        }
+        if has_news {
+            self.take_in();
+        }
+        is_unsettled
+    }
+
+    /// Does what follows from what a file holds; `true`: there is a version to take in.
+    fn conclude(&mut self, at: usize, examined: Examined) -> bool {
+        let watched = &mut self.watched[at];
+        match examined {
+            Examined::Refused => false,
+            Examined::InUse => {
+                (watched.candidate, watched.refused) = (None, None);
+                let name = watched.plugin.name();
+                if self.tools.change_of(name).is_some_and(|change| change.refused.is_some()) {
+                    tracing::info!(plugin = name, "a plugin's file is again the version in use");
+                    self.tools.note(name, Change { at: self.clock.now(), refused: None });
+                }
+                false
+            }
+            Examined::New(plugin) => {
+                watched.candidate = Some(plugin);
+                true
+            }
+            Examined::Bad(digest, why) => {
+                watched.candidate = None;
+                self.refuse(at, digest, &why);
+                false
+            }
+        }
+    }
+
+    /// Takes the new versions in that fit: all together if they do, else each that does.
+    fn take_in(&mut self) {
+        let all: Vec<usize> =
+            (0..self.watched.len()).filter(|&at| self.watched[at].candidate.is_some()).collect();
+        if let Ok(toolbox) = self.toolbox_with(&all) {
+            return self.swap(&all, toolbox);
+        }
+        // A version may fit only once another was taken in: as long as one was, the rest has another try.
+        let mut left = all;
+        loop {
+            let fitting = left.iter().copied().find_map(|at| Some((at, self.toolbox_with(&[at]).ok()?)));
+            let Some((at, toolbox)) = fitting else { break };
+            self.swap(&[at], toolbox);
+            left.retain(|&other| other != at);
+        }
+        for at in left {
+            let Err(error) = self.toolbox_with(&[at]) else { continue };
+            let watched = &self.watched[at];
+            let digest = watched.candidate.as_ref().map(|plugin| plugin.loaded().digest);
+            if digest != watched.refused {
+                self.refuse(at, digest, &chain(&error));
+            }
+        }
+    }
+
+    /// Tells the operator why a new version is not taken.
+    fn refuse(&mut self, at: usize, digest: Option<[u8; 32]>, why: &str) {
+        let watched = &mut self.watched[at];
+        watched.refused = digest;
+        let name = watched.plugin.name();
+        let in_use = short(&watched.plugin.loaded().digest);
+        tracing::error!(plugin = name, in_use, why, "a changed plugin is refused: the version in use stays");
+        self.metrics.plugin_reloaded(name, "refused");
+        self.tools.note(name, Change { at: self.clock.now(), refused: Some(why.to_owned()) });
+    }
+
+    /// The plugins in use, with the new versions of these.
+    fn toolbox_with(&self, new: &[usize]) -> Result<Toolbox, StartError> {
+        let plugins = self.watched.iter().enumerate().map(|(at, watched)| {
+            let candidate = watched.candidate.as_ref().filter(|_| new.contains(&at));
+            candidate.unwrap_or(&watched.plugin).clone()
+        });
+        self.loader.toolbox(plugins.collect())
+    }
+
+    /// New calls get these tools from now on.
+    fn swap(&mut self, new: &[usize], toolbox: Toolbox) {
+        self.tools.replace(toolbox);
+        for &at in new {
+            let watched = &mut self.watched[at];
+            let Some(plugin) = watched.candidate.take() else { continue };
+            let old = std::mem::replace(&mut watched.plugin, plugin);
+            watched.refused = None;
+            let (name, loaded) = (watched.plugin.name(), watched.plugin.loaded());
+            tracing::info!(
+                plugin = name,
+                from = short(&old.loaded().digest),
+                to = short(&loaded.digest),
+                tools = watched.plugin.tools().len(),
+                took_ms = millis(loaded.took),
+                "a changed plugin is in use: new calls get it, calls that run keep the old one"
+            );
+            self.metrics.plugin_reloaded(name, "loaded");
+            self.tools.note(name, Change { at: self.clock.now(), refused: None });
+        }
+        let in_use: Vec<Plugin> = self.watched.iter().map(|watched| watched.plugin.clone()).collect();
+        self.loader.prune_cache(&in_use);
+    }
+}
+
+/// What is in a file that has settled.
+enum Examined {
+    /// The version in use.
+    InUse,
+    /// The version that was refused already.
+    Refused,
+    /// Another one, which can be loaded.
+    New(Plugin),
+    /// Another one, which cannot, or none at all.
+    Bad(Option<[u8; 32]>, String),
+}
+
+async fn examine(watched: &Watched, loader: &Loader) -> Examined {
+    let digest = match digest_of(&watched.settings.path).await {
+        Ok(digest) => digest,
+        Err(error) => {
+            return Examined::Bad(None, format!("cannot read {}: {error}", watched.settings.path.display()));
+        }
+    };
+    let in_use = watched.plugin.loaded().digest;
+    if digest == in_use {
+        return Examined::InUse;
+    }
+    if watched.refused == Some(digest) {
+        return Examined::Refused;
+    }
+    match loader.load(&watched.settings).await {
+        Ok(plugin) if plugin.loaded().digest == in_use => Examined::InUse,
+        Ok(plugin) => Examined::New(plugin),
+        Err(error) => Examined::Bad(Some(digest), chain(&error)),
+    }
+}
+
+async fn digest_of(path: &Path) -> std::io::Result<[u8; 32]> {
+    let path = path.to_owned();
+    let reading = tokio::task::spawn_blocking(move || {
+        let (mut file, mut digest) = (std::fs::File::open(path)?, Sha256::new());
+        let mut part = vec![0; READ_BYTES];
+        loop {
+            match file.read(&mut part)? {
+                0 => return Ok(digest.finalize().into()),
+                bytes => digest.update(&part[..bytes]),
+            }
+        }
+    });
+    reading.await.map_err(std::io::Error::other).flatten()
+}
+
+async fn stamps(files: Vec<PathBuf>) -> Vec<Stamp> {
+    // A file system that does not answer holds up this task only.
+    let reading = tokio::task::spawn_blocking(move || files.iter().map(|file| Stamp::of(file)).collect());
+    reading.await.unwrap_or_default()
+}

@@ -1,0 +1,41 @@
+//! From bytes to a compiled component.
+
+use std::path::Path;
+
+use wasmtime::component::Component;
+
+use super::cache::{self, Origin};
+use super::engine::Host;
+use super::failure::LoadError;
+
+/// Compiles off the async threads: it takes from milliseconds to seconds of pure computing.
+///
+/// # Errors
+///
+/// [`LoadError`] for what is no component.
+pub(super) async fn compile(
+    host: &Host,
+    path: &Path,
+    digest: [u8; 32],
+    bytes: Vec<u8>,
+) -> Result<(Component, Origin), LoadError> {
+    let path = path.to_owned();
+    // The magic number, then version 1 and layer 0: a core module (WebAssembly core specification, 5.5.16).
+    if bytes.starts_with(b"\0asm\x01\0\0\0") {
+        return Err(LoadError::CoreModule { path });
+    }
+    // Text would be compiled as well; a plugin is a binary.
+    if !bytes.starts_with(b"\0asm") {
+        let problem = "it does not begin like WebAssembly".to_owned();
+        return Err(LoadError::NotAComponent { path, problem });
+    }
+    let (engine, cache) = (host.engine.clone(), host.cache.clone());
+    let compiled =
+        tokio::task::spawn_blocking(move || cache::component(cache.as_deref(), &engine, &digest, &bytes))
+            .await;
+    match compiled {
+        Ok(Ok(component)) => Ok(component),
+        Ok(Err(error)) => Err(LoadError::NotAComponent { path, problem: format!("{error:#}") }),
+        Err(panic) => Err(LoadError::NotAComponent { path, problem: panic.to_string() }),
+    }
+}

@@ -1,0 +1,198 @@
+//! How a plugin can fail: when it is called, and when it is loaded.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::guest::VERSIONS;
+
+/// How much of a plugin's own words about an error is taken, in characters.
+const WORDS_CHARS_MAX: usize = 500;
+
+/// A plugin's words as far as they are taken.
+pub(super) fn cut(words: &str) -> String {
+    words.chars().take(WORDS_CHARS_MAX).collect()
+}
+
+/// Why a tool call of a plugin failed. The words of the first five are the plugin's own, meant for the
+/// model; the others are for the operator's log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The plugin does not know the tool.
+    #[error("unknown tool: {0}")]
+    UnknownTool(String),
+    /// The plugin does not accept the arguments.
+    #[error("invalid arguments: {0}")]
+    InvalidArguments(String),
+    /// There is no such thing.
+    #[error("not found: {0}")]
+    NotFound(String),
+    /// The plugin refuses, or was not granted what it needs.
+    #[error("denied: {0}")]
+    Denied(String),
+    /// The plugin's backend is away, or too many of its calls run.
+    #[error("unavailable: {0}")]
+    Unavailable(String),
+    /// It took longer than it may.
+    #[error("it took longer than the {} ms that `limits.time` or the tool itself allows", .0.as_millis())]
+    Timeout(Duration),
+    /// Its answer, or something it hands to the host, is longer than it may be.
+    #[error("its answer is longer than `limits.output` allows ({bytes_max} bytes)")]
+    TooLarge {
+        /// What is allowed.
+        bytes_max: usize,
+    },
+    /// Its answer is not JSON.
+    #[error("its answer is not JSON: {0}")]
+    BadOutput(String),
+    /// It wanted more memory than it may have, and trapped.
+    #[error("it wanted more memory than `limits.memory` allows ({0} bytes)")]
+    OutOfMemory(usize),
+    /// It wanted more elements in a table than it may have, and trapped.
+    #[error("it wanted more than the {0} table elements that `limits.table_elements` allows")]
+    OutOfTable(usize),
+    /// It trapped: a bug.
+    #[error("it trapped: {0}")]
+    Trapped(String),
+    /// It says of itself that it failed inside.
+    #[error("it failed inside: {0}")]
+    Internal(String),
+}
+
+/// Why a plugin cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not the one that was pinned.
+    #[error("{} has the digest {found}, and `sha256` pins {pinned}: pin the new one if you trust the file", path.display())]
+    OtherDigest {
+        /// The file.
+        path: PathBuf,
+        /// What it has.
+        found: String,
+        /// What was pinned.
+        pinned: String,
+    },
+    /// A core module.
+    #[error("{} is a core WebAssembly module, not a component: build it as docs/plugins/README.md tells", path.display())]
+    CoreModule {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Not WebAssembly, or cut off.
+    #[error("{} is not a WebAssembly component: {problem}", path.display())]
+    NotAComponent {
+        /// The file.
+        path: PathBuf,
+        /// What the compiler said.
+        problem: String,
+    },
+    /// A component that is no plugin.
+    #[error("{} is a component, but no plugin: it does not export `switchboard:plugin/tools`", path.display())]
+    NoTools {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A plugin for another gateway.
+    #[error(
+        "{} speaks `switchboard:plugin@{found}`; this gateway speaks {}: build the plugin for one of these, or \
+         update the gateway",
+        path.display(), VERSIONS.join(" and ")
+    )]
+    OtherVersion {
+        /// The file.
+        path: PathBuf,
+        /// The version, or several.
+        found: String,
+    },
+    /// It imports something that does not exist here.
+    #[error("{} imports `{import}`, which does not exist here: {help}", path.display())]
+    UnknownImport {
+        /// The file.
+        path: PathBuf,
+        /// The import's name.
+        import: String,
+        /// What to do.
+        help: &'static str,
+    },
+    /// It has the names of the interface, but not what should be behind them.
+    #[error("{} does not fit `switchboard:plugin@{version}`: {problem}", path.display())]
+    OtherInterface {
+        /// The file.
+        path: PathBuf,
+        /// The version it says it speaks.
+        version: &'static str,
+        /// What does not fit.
+        problem: String,
+    },
+    /// It asks for something that nobody could grant.
+    #[error("it asks for `{need}`, which cannot be granted: {problem}")]
+    BadNeed {
+        /// What it asks for.
+        need: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// It asks for what the operator does not grant.
+    #[error("it asks for {}, which is not granted: {}", quoted(asks, " and "), grant_help(name, lines))]
+    NotGranted {
+        /// The plugin.
+        name: String,
+        /// What it asks for in vain.
+        asks: Vec<String>,
+        /// The lines of `[plugins.NAME.allow]` that grant it.
+        lines: Vec<String>,
+    },
+    /// It cannot describe itself.
+    #[error("it cannot describe itself")]
+    Describe(#[source] Failure),
+    /// It says more about itself than anybody may.
+    #[error("it says more than {} MiB about itself", bytes_max >> 20)]
+    DescribesTooMuch {
+        /// What is allowed.
+        bytes_max: usize,
+    },
+    /// One of its tools cannot be offered to a model.
+    #[error("its tool `{tool}` cannot be offered: {problem}")]
+    Tool {
+        /// The tool.
+        tool: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl LoadError {
+    /// What it asks for in vain, where that is the reason: a sentence without the way out.
+    pub fn asks(&self) -> Option<String> {
+        match self {
+            LoadError::NotGranted { asks, .. } => {
+                Some(format!("it asks for {}, which is not granted", quoted(asks, " and ")))
+            }
+            _ => None,
+        }
+    }
+
+    /// The way out, where it is not part of the message's first sentence.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            LoadError::NotGranted { name, lines, .. } => Some(grant_help(name, lines)),
+            _ => None,
+        }
+    }
+}
+
+fn quoted(texts: &[String], between: &str) -> String {
+    texts.iter().map(|text| format!("`{text}`")).collect::<Vec<_>>().join(between)
+}
+
+/// What an operator writes to grant what is missing.
+fn grant_help(name: &str, lines: &[String]) -> String {
+    format!("write {} in `[plugins.{name}.allow]`, if that is meant", quoted(lines, " and "))
+}

@@ -1,0 +1,221 @@
+//! One plugin in its sandbox: a fresh instance for each call, stopped at its limits, and every way in which it
+//! can end told apart.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wasmtime::component::Component;
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
+
+use super::engine::{Host, Ticker};
+use super::failure::{Failure, LoadError, cut};
+use super::guest::{Described, Guest, Surface};
+use super::hands::Hands;
+use super::settings::Settings;
+use super::state::{Overrun, Powers, Shared, State};
+use crate::tool::context::CallContext;
+use crate::tool::hooks::{CallEvent, IncomingAnswer};
+
+/// The most that a guest may hand over in one host call, besides its answer: the body of a request.
+const HOST_CALL_BYTES_MAX: usize = 1 << 20;
+/// How long a plugin may take to describe itself.
+const DESCRIBE_WITHIN: Duration = Duration::from_secs(5);
+/// How much a plugin may say when it describes itself, in bytes: some more than its tools may have.
+const DESCRIBE_BYTES_MAX: usize = 4 << 20;
+
+/// A plugin, ready to be called.
+pub(super) struct Sandbox {
+    guest: Guest,
+    pub surface: Surface,
+    pub shared: Arc<Shared>,
+    engine: wasmtime::Engine,
+    /// Without it nothing would stop a loop.
+    _ticker: Arc<Ticker>,
+}
+
+impl Sandbox {
+    /// Links a component. Nothing is granted yet.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] for what is no plugin of a version that is spoken.
+    pub fn new(
+        host: &Host,
+        component: &Component,
+        settings: &Settings,
+        hands: Hands,
+    ) -> Result<Sandbox, LoadError> {
+        let surface = Surface::of(component, &settings.path)?;
+        let guest = Guest::link(component, &surface, &settings.path)?;
+        let shared = Shared {
+            name: settings.name.as_str().into(),
+            config: settings.config.clone(),
+            limits: settings.limits.clone(),
+            powers: Powers::default(),
+            hands,
+            began: Instant::now(),
+        };
+        Ok(Sandbox {
+            guest,
+            surface,
+            shared: Arc::new(shared),
+            engine: host.engine.clone(),
+            _ticker: Arc::clone(&host.ticker),
+        })
+    }
+
+    /// The same plugin with these powers.
+    pub fn with(self, powers: Powers) -> Sandbox {
+        let old = &self.shared;
+        let shared = Shared {
+            name: Arc::clone(&old.name),
+            config: old.config.clone(),
+            limits: old.limits.clone(),
+            powers,
+            hands: old.hands.clone(),
+            began: old.began,
+        };
+        Sandbox { shared: Arc::new(shared), ..self }
+    }
+
+    pub async fn describe(&self) -> Result<Described, Failure> {
+        let mut store = self.store(None, DESCRIBE_WITHIN);
+        store.set_hostcall_fuel(DESCRIBE_BYTES_MAX);
+        let described = self.guest.describe(&mut store, &self.surface);
+        let described = tokio::time::timeout(DESCRIBE_WITHIN, described).await;
+        self.settle(described, &store, DESCRIBE_WITHIN, "describe", DESCRIBE_BYTES_MAX)
+    }
+
+    pub async fn call(
+        &self,
+        context: &CallContext,
+        tool: &str,
+        arguments: &str,
+        time: Duration,
+    ) -> Result<String, Failure> {
+        let mut store = self.store(Some(context), time);
+        let called = self.guest.call(&mut store, context, tool, arguments);
+        let called = tokio::time::timeout(time, called).await;
+        self.settle(called, &store, time, tool, self.shared.limits.output_bytes)?
+    }
+
+    pub async fn incoming(
+        &self,
+        context: &CallContext,
+        headers: &[(String, String)],
+        time: Duration,
+    ) -> Result<IncomingAnswer, Failure> {
+        let mut store = self.store(Some(context), time);
+        let answered = self.guest.incoming(&mut store, context, headers);
+        let answered = tokio::time::timeout(time, answered).await;
+        self.settle(answered, &store, time, "incoming", self.shared.limits.output_bytes)
+    }
+
+    pub async fn event(
+        &self,
+        context: &CallContext,
+        event: &CallEvent,
+        time: Duration,
+    ) -> Result<(), Failure> {
+        let mut store = self.store(Some(context), time);
+        let told = tokio::time::timeout(time, self.guest.event(&mut store, context, event)).await;
+        self.settle(told, &store, time, "event", self.shared.limits.output_bytes)
+    }
+
+    pub async fn ended(&self, context: &CallContext, record: &str, time: Duration) -> Result<(), Failure> {
+        let mut store = self.store(Some(context), time);
+        let told = tokio::time::timeout(time, self.guest.ended(&mut store, context, record)).await;
+        self.settle(told, &store, time, "ended", self.shared.limits.output_bytes)
+    }
+
+    fn store(&self, context: Option<&CallContext>, time: Duration) -> Store<State> {
+        let mut store = Store::new(&self.engine, State::new(&self.shared, context, time));
+        store.limiter(|state| &mut state.watch);
+        // What crosses over is copied: no more than an answer may have, and what host calls need.
+        store.set_hostcall_fuel(self.shared.limits.output_bytes.saturating_add(HOST_CALL_BYTES_MAX));
+        // A guest that computes lets everybody else go first at every tick, and stops at its deadline. The
+        // timeout around each call stops one that waits in a host call.
+        let deadline = store.data().deadline();
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(move |_| {
+            if Instant::now() >= deadline {
+                return Ok(UpdateDeadline::Interrupt);
+            }
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        });
+        store
+    }
+
+    /// Tells apart how it ended, and tells the operator what there was too much of.
+    fn settle<T>(
+        &self,
+        ended: Result<wasmtime::Result<T>, tokio::time::error::Elapsed>,
+        store: &Store<State>,
+        time: Duration,
+        what: &str,
+        bytes_max: usize,
+    ) -> Result<T, Failure> {
+        self.tell_overrun(store.data(), what);
+        match ended {
+            Ok(Ok(answer)) => Ok(answer),
+            // The engine has no type for this; the test of a huge answer keeps the words honest.
+            Ok(Err(error)) if error.root_cause().to_string().contains("fuel allocated for hostcalls") => {
+                Err(Failure::TooLarge { bytes_max })
+            }
+            Ok(Err(error)) => Err(self.failure_of(error, store.data(), time)),
+            Err(_) => Err(Failure::Timeout(time)),
+        }
+    }
+
+    fn tell_overrun(&self, state: &State, what: &str) {
+        let plugin = &*self.shared.name;
+        let dropped = state.messages.dropped();
+        if dropped > 0 {
+            tracing::warn!(plugin, what, dropped, "a plugin logs more than `limits.log` allows");
+        }
+        let Overrun { actions, reports, requests } = state.overrun;
+        if actions > 0 {
+            tracing::warn!(
+                plugin,
+                what,
+                refused = actions,
+                "a plugin acts on a call more than 16 times, or at length"
+            );
+        }
+        if reports > 0 {
+            tracing::warn!(
+                plugin,
+                what,
+                dropped = reports,
+                "a plugin reports progress more than 8 times, or at length"
+            );
+        }
+        if requests > 0 {
+            tracing::warn!(
+                plugin,
+                what,
+                refused = requests,
+                "a plugin sends more than `limits.http_requests` or `limits.http_bytes` allow"
+            );
+        }
+    }
+
+    fn failure_of(&self, error: wasmtime::Error, state: &State, time: Duration) -> Failure {
+        if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
+            return Failure::Timeout(time);
+        }
+        if state.watch.is_out_of_memory {
+            return Failure::OutOfMemory(self.shared.limits.memory_bytes);
+        }
+        if state.watch.is_out_of_table {
+            return Failure::OutOfTable(self.shared.limits.table_elements);
+        }
+        if error.is::<PoolConcurrencyLimitError>() {
+            return Failure::Unavailable("too many tools are running".to_owned());
+        }
+        // Where it trapped is for the plugin's author.
+        tracing::debug!(plugin = &*self.shared.name, "a plugin trapped: {error:#}");
+        Failure::Trapped(cut(&error.root_cause().to_string()))
+    }
+}
