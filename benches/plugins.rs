@@ -1,5 +1,5 @@
 //! What a tool call costs: a native function, a fresh instance of a guest in each language, and loading
-//! from the cache. `cargo bench --bench plugins`; how to read it: docs/performance.md.
+//! from the cache. `cargo bench --bench plugins`; an Extism plugin is measured by `benches/extism`.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
