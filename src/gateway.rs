@@ -170,7 +170,7 @@ impl Gateway {
             clock: Arc::clone(&clock),
             entropy,
             join_key,
-            recordings: config.recordings,
+            recordings: config.recordings.clone(),
             carrier,
         });
         let doors = Doors::new(doors_settings, Arc::clone(&control), Arc::clone(&clock));

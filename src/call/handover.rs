@@ -62,10 +62,12 @@ impl Call {
         self.note("transfer.followed", None, now);
     }
 
-    /// The carrier answered our request to dial somebody else.
+    /// The carrier answered our request to dial somebody else. It takes the caller away from the provider at
+    /// once, so that the call is often over before its answer is here; that is then the proof.
     pub(super) fn on_redirect_answer(&mut self, answer: Result<(), String>, now: Timestamp) {
         match answer {
             Ok(()) => self.note("transfer.redirected", None, now),
+            Err(_) if self.is_over() => {}
             Err(why) => self.give_up_transfer(&why, now),
         }
     }

@@ -197,6 +197,7 @@ impl Call {
             Event::Carrier(event) => self.on_carrier(event, now),
             Event::Offered(offer) => self.on_offer(*offer, now),
             Event::Noted { kind, detail } => self.note(kind, Some(&detail), now),
+            Event::RedirectAnswered(answer) => self.on_redirect_answer(answer, now),
             _ if self.is_over() => {}
             Event::AcceptSent => self.on_accept_sent(now),
             Event::AcceptAnswered(answer) => self.on_accept_answer(answer, now),
@@ -207,7 +208,6 @@ impl Call {
             Event::Provider(event) => self.on_provider(event, now),
             Event::SidebandLost(code) => self.on_sideband_lost(code, now),
             Event::ReferAnswered(answer) => self.on_refer_answer(answer, now),
-            Event::RedirectAnswered(answer) => self.on_redirect_answer(answer, now),
             Event::ToolFinished(finished) => self.on_tool_finished(&finished, now),
             Event::Command(Command::HangUp) => self.on_hang_up_command(now),
             Event::Wished(wished) => self.on_wished(wished, now),

@@ -20,7 +20,12 @@ use tokio::net::TcpListener;
 
 use crate::harness::{CALLEE, CALLER, CONFIG, House, Plan, SHORT, eventually, script};
 
-const TALK: &str = r#"steps = [{ caller = { says = "もしもし", for_ms = 2000 } }, { model = { says = "はい、お電話ありがとうございます。" } }, { hang_up = "caller" }]"#;
+const TALK: &str = r#"steps = [
+    { model = { says = "はい、お電話ありがとうございます。" } },
+    { caller = { says = "もしもし", for_ms = 2000 } },
+    { model = { says = "承知しました。" } },
+    { hang_up = "caller" },
+]"#;
 const ANNOUNCEMENT: &str = "この通話は<録音>され、\"AI\" & 人が応対します。";
 
 /// A shop whose calls are recorded; `more` stands before its sessions.

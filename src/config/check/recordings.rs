@@ -76,6 +76,10 @@ impl Checker<'_> {
         if !is_answered {
             return None;
         }
+        if own.is_none() && raw.announcement.is_some() {
+            // What is wrong with it was told.
+            return None;
+        }
         let place = if raw.recording.is_some() { place_said } else { place.clone() };
         self.recording(said, own, &format!("route `{name}`"), &place, recorded)
     }

@@ -338,6 +338,7 @@ fn a_transfer_that_the_provider_only_says_it_made_is_made_by_the_carrier() {
     story.tell([(3_400, Event::ReferAnswered(Ok(())))]);
     story.until(9_000);
     story.tell([(9_000, Event::RedirectAnswered(Ok(()))), (9_100, lost())]);
+    story.tell([(9_200, Event::RedirectAnswered(Err("too late to matter".into())))]);
     assert_snapshot!(story.log(), @r#"
     3.400 refer taken
           - note transfer.accepted
