@@ -367,7 +367,8 @@ impl Task {
     fn open(&mut self) {
         self.tries += 1;
         let (connector, model) = (self.connector.clone(), self.model.clone());
-        self.provider = Provider::Opening(Box::pin(async move { connector.open_session(&model).await }));
+        self.provider =
+            Provider::Opening(Box::pin(async move { connector.open_session(&model).await.map(Box::new) }));
     }
 
     fn on_item(&mut self, item: Item) {
@@ -375,7 +376,7 @@ impl Task {
             Item::Look => self.open(),
             Item::Opened(Ok(sideband)) => {
                 let until = Instant::now() + CONFIRM_WITHIN;
-                self.provider = Provider::Confirming(Box::new(sideband), Confirming::Created, until);
+                self.provider = Provider::Confirming(sideband, Confirming::Created, until);
             }
             Item::Opened(Err(failure)) => self.not_opened(failure),
             Item::Late => {

@@ -34,7 +34,7 @@ pub(super) enum Provider {
     Up(Box<Sideband>),
 }
 
-pub(super) type Opening = Pin<Box<dyn Future<Output = Result<Sideband, AttachFailure>> + Send>>;
+pub(super) type Opening = Pin<Box<dyn Future<Output = Result<Box<Sideband>, AttachFailure>> + Send>>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Confirming {
@@ -45,7 +45,7 @@ pub(super) enum Confirming {
 /// What the provider's end has to say.
 pub(super) enum Item {
     Look,
-    Opened(Result<Sideband, AttachFailure>),
+    Opened(Result<Box<Sideband>, AttachFailure>),
     Late,
     Frame(Frame),
 }

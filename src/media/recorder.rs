@@ -150,7 +150,7 @@ async fn write(path: PathBuf, mut blocks: mpsc::Receiver<Block>) -> u64 {
     let (mut samples, mut since_head) = (0, 0);
     while let Some(block) = blocks.recv().await {
         since_head += 1;
-        let is_head_due = since_head % HEAD_EVERY == 0;
+        let is_head_due = u64::is_multiple_of(since_head, HEAD_EVERY);
         let Some(open) = file.take() else { break };
         let count = block.silence + block.samples.len() as u64 / 2;
         let total = samples + count;

@@ -274,7 +274,7 @@ pub fn decoded_len(text: &str) -> Option<usize> {
     let padding = bytes.iter().rev().take(2).take_while(|byte| **byte == b'=').count();
     let body = &bytes[..bytes.len() - padding];
     let is_alphabet = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-    let is_base64 = bytes.len() % 4 == 0 && body.iter().all(is_alphabet);
+    let is_base64 = bytes.len().is_multiple_of(4) && body.iter().all(is_alphabet);
     is_base64.then(|| bytes.len() / 4 * 3 - padding)
 }
 
