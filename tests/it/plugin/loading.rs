@@ -150,7 +150,9 @@ fn the_check_tells_of_every_plugin_that_cannot_be_loaded() {
 #[tokio::test]
 async fn guests_of_every_language_fit_the_pool_and_the_limits_that_hold_by_default() {
     for name in ["customer-lookup", "appointment-booking", "opening-hours", "test-guests"] {
-        let settings = Settings { limits: Limits::default(), ..settings(name) };
+        let mut settings = Settings { limits: Limits::default(), ..settings(name) };
+        let base_url = "https://booking.example.com/v1".to_owned();
+        settings.config.insert("base_url".to_owned(), base_url);
         let (about, _) = HOST.inspect(&settings).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
         assert_eq!((about.interface, about.tools.is_empty()), ("0.2.0", false), "{name}");
     }
