@@ -39,6 +39,7 @@ pub struct Metrics {
     cost_usd: Counter<f64, std::sync::atomic::AtomicU64>,
     recordings: Family<RecordingLabels, Counter>,
     recording_delays: Family<DelayLabels, Counter>,
+    recording_lost: Counter<f64, std::sync::atomic::AtomicU64>,
     recording_bytes: Gauge,
     recordings_backlog: Gauge,
 }
@@ -127,6 +128,7 @@ impl Metrics {
             cost_usd: Counter::default(),
             recordings: Family::default(),
             recording_delays: Family::default(),
+            recording_lost: Counter::default(),
             recording_bytes: Gauge::default(),
             recordings_backlog: Gauge::default(),
         };
@@ -182,6 +184,11 @@ impl Metrics {
             "Tries to fetch or delete a recording that must be repeated, by reason",
             self.recording_delays.clone(),
         );
+        registry.register(
+            "recording_lost_seconds",
+            "Sound of bridged calls that could not be written down",
+            self.recording_lost.clone(),
+        );
         registry.register("recording_bytes", "Size of all recordings on disk", self.recording_bytes.clone());
         registry.register(
             "recordings_backlog",
@@ -198,6 +205,11 @@ impl Metrics {
     /// A recording could not be fetched or deleted just now.
     pub fn recording_delayed(&self, reason: &'static str) {
         self.recording_delays.get_or_create(&DelayLabels { reason }).inc();
+    }
+
+    /// So much of a recording that was made here could not be written down.
+    pub fn recording_lost(&self, span: Duration) {
+        self.recording_lost.inc_by(span.as_secs_f64());
     }
 
     /// How large all recordings on disk are.

@@ -52,6 +52,10 @@ pub fn apply(carrier: &mut Carrier, event: CarrierEvent) -> Meaning {
             if caller_is_gone(carrier) { Meaning::CallerGone } else { Meaning::DialOver }
         }
         CarrierEvent::Referred => Meaning::Referred,
+        CarrierEvent::StreamEnded { caller_status } => {
+            apply_caller_status(carrier, caller_status);
+            if caller_is_gone(carrier) { Meaning::CallerGone } else { Meaning::DialOver }
+        }
         CarrierEvent::Caller { status } => apply_caller_status(carrier, status),
     }
 }

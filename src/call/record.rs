@@ -15,6 +15,9 @@ use crate::ids::{CallId, CallSid, ItemId, ProviderCallId, SipCallId, ToolCallId,
 /// The format written by this version, kept in every record as `v`.
 pub const FORMAT: u8 = 1;
 
+/// How long a letter takes when it is said slowly, in the language that has the longest ones (a kanji).
+const SLOW_LETTER: Duration = Duration::from_millis(250);
+
 /// One caller's conversation, from the first webhook to its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CallRecord {
@@ -57,6 +60,22 @@ pub struct CallRecord {
     /// That the call is to be recorded, and what the caller is told of it; none: it is not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub consent: Option<Consent>,
+    /// To whom the caller was handed on last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed_to: Option<String>,
+    /// Who was heard, as far as it is known.
+    #[serde(default)]
+    pub heard: Heard,
+}
+
+/// Who was heard in a call. On the bridge this is told by the sound itself, over SIP by what the provider
+/// says of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heard {
+    /// The caller.
+    pub caller: bool,
+    /// The assistant, by the caller.
+    pub assistant: bool,
 }
 
 /// What a caller is told of the recording of the call. The words are kept, for they may be asked for when
@@ -67,6 +86,15 @@ pub struct Consent {
     pub announcement: Option<String>,
     /// Whose voice says it.
     pub by: Announcer,
+}
+
+impl Consent {
+    /// How long the carrier may take to say it before it does anything else; nothing where it says nothing.
+    pub fn spoken_within(&self) -> Duration {
+        let announcement = self.announcement.as_deref().filter(|_| self.by == Announcer::Carrier);
+        let letters = announcement.map_or(0, |text| text.chars().count());
+        SLOW_LETTER.saturating_mul(u32::try_from(letters).unwrap_or(u32::MAX))
+    }
 }
 
 /// Whose voice tells a caller that the call is recorded.

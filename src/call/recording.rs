@@ -3,18 +3,21 @@
 //! The carrier makes the recording and tells of it, late, twice or in any order; we fetch it, keep it, and
 //! delete it in time. [`RecordingRecord`] is the stored form and the only truth about how far that is:
 //! what is to be done can be read from it after any crash ([`RecordingRecord::has_work`]). A recording
-//! that was made here (on the bridge) enters as one that is kept.
+//! that is made here (on the bridge) has its record from its first sample on; nobody tells of it, and it is
+//! not fetched.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{CallRecord, FORMAT};
+use super::record::{Announcer, CallRecord, Consent, FORMAT};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, RecordingId};
 
 /// The carrier tells the begin of a recording in whole seconds.
 const SECOND: Duration = Duration::from_secs(1);
+/// The id of a recording that is made here.
+const BRIDGE: &str = "bridge";
 
 /// One recording of a call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,7 +26,7 @@ pub struct RecordingRecord {
     pub v: u8,
     /// Whose recording.
     pub call: CallId,
-    /// The carrier's id of it, or `bridge`.
+    /// The carrier's id of it, or `bridge` (a second one of a call: `bridge-2`).
     pub id: RecordingId,
     /// Who made it.
     pub source: Source,
@@ -37,6 +40,9 @@ pub struct RecordingRecord {
     pub started: Option<Timestamp>,
     /// How long it is, in seconds (whole ones at the carrier).
     pub duration_s: Option<f64>,
+    /// Seconds of it that could not be written down here, and are silence in it or missing at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_s: Option<f64>,
     /// How many channels it has. Of two the first is the caller, the second the assistant.
     pub channels: Option<u8>,
     /// Its file, below `recordings/` in the data directory.
@@ -69,13 +75,13 @@ pub enum Source {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordingState {
-    /// The carrier is making it.
+    /// It is being made.
     Running,
     /// The carrier has it whole; it is being fetched.
     Wanted,
     /// It is on our disk.
     Kept,
-    /// The carrier says that there is nothing in it.
+    /// There is nothing in it.
     Absent,
     /// It could not be had, and will not be tried again.
     Failed,
@@ -198,6 +204,7 @@ impl RecordingRecord {
             wanted: None,
             started: None,
             duration_s: None,
+            lost_s: None,
             channels: None,
             file: None,
             bytes: None,
@@ -209,24 +216,30 @@ impl RecordingRecord {
         }
     }
 
-    /// A recording of two channels that was made here: its file is on disk.
-    pub fn made_here(
-        call: CallId,
-        started: Timestamp,
-        duration: Duration,
-        file: StoredFile,
-        now: Timestamp,
-    ) -> RecordingRecord {
-        let mut record = RecordingRecord {
+    /// The id of the `n`th recording of a call that is made here, counted from one.
+    pub fn id_made_here(n: usize) -> RecordingId {
+        match n {
+            0 | 1 => RecordingId::from(BRIDGE),
+            n => RecordingId::from(format!("{BRIDGE}-{n}")),
+        }
+    }
+
+    /// A recording of two channels that is being made here, on the bridge; its first sample was at `started`.
+    pub fn made_here(call: CallId, id: RecordingId, started: Timestamp, now: Timestamp) -> RecordingRecord {
+        RecordingRecord {
             source: Source::Bridge,
             started: Some(started),
-            duration_s: Some(duration.as_secs_f64()),
             channels: Some(2),
             carrier_copy: CarrierCopy::None,
-            ..RecordingRecord::new(call, RecordingId::from("bridge"), now)
-        };
-        record.keep(file, now);
-        record
+            ..RecordingRecord::new(call, id, now)
+        }
+    }
+
+    /// It is on our disk from now on, this long, with so much lost of it.
+    pub fn keep_made(&mut self, file: StoredFile, duration: Duration, lost: Duration, now: Timestamp) {
+        self.duration_s = Some(duration.as_secs_f64());
+        self.lost_s = (!lost.is_zero()).then_some(lost.as_secs_f64());
+        self.keep(file, now);
     }
 
     /// Brings in what the carrier reports. Claims that something is to be kept: a report may come late,
@@ -303,9 +316,50 @@ impl RecordingRecord {
     }
 }
 
+/// The greeting, with the announcement of the recording before it where the model is to say that.
+pub fn announced(consent: Option<&Consent>, greeting: Option<String>) -> Option<String> {
+    let is_ours = |consent: &&Consent| consent.by == Announcer::Assistant;
+    let Some(text) = consent.filter(is_ours).and_then(|consent| consent.announcement.as_deref()) else {
+        return greeting;
+    };
+    let then = match greeting.as_deref().map(str::trim) {
+        None => "Then wait for the caller to speak.",
+        Some("") => "Then open the call as your instructions say.",
+        Some(greeting) => greeting,
+    };
+    Some(format!("Say this first, word for word: \"{text}\"\n{then}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_model_announces_first_and_then_does_as_told() {
+        let consent = |by| Consent { announcement: Some("Recorded.".to_owned()), by };
+        let said = |by, greeting: Option<&str>| announced(Some(&consent(by)), greeting.map(str::to_owned));
+        let words = "Say this first, word for word: \"Recorded.\"\n";
+        for (greeting, then) in [
+            (None, "Then wait for the caller to speak."),
+            (Some(" "), "Then open the call as your instructions say."),
+            (Some("Say hello."), "Say hello."),
+        ] {
+            assert_eq!(said(Announcer::Assistant, greeting), Some(format!("{words}{then}")));
+            assert_eq!(said(Announcer::Carrier, greeting).as_deref(), greeting, "the carrier has said it");
+        }
+        let silent = Consent { announcement: None, by: Announcer::Assistant };
+        assert_eq!(announced(Some(&silent), None), None);
+        assert_eq!(announced(None, Some("Say hello.".to_owned())).as_deref(), Some("Say hello."));
+    }
+
+    #[test]
+    fn what_the_carrier_says_takes_its_time() {
+        let text = "この通話は録音されます。".to_owned();
+        let consent = |by| Consent { announcement: Some(text.clone()), by };
+        assert_eq!(consent(Announcer::Carrier).spoken_within(), Duration::from_secs(3));
+        assert_eq!(consent(Announcer::Assistant).spoken_within(), Duration::ZERO);
+        assert_eq!(Consent { announcement: None, by: Announcer::Carrier }.spoken_within(), Duration::ZERO);
+    }
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_316_403);
 

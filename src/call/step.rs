@@ -17,7 +17,8 @@ use super::handover::Handover;
 use super::leave::{Do, Exit, Leave};
 use super::listening::Listening;
 use super::record::{
-    CallRecord, Carrier, Counts, Ended, EndedReason, EventRecord, FORMAT, Path, Stages, State, Usage,
+    CallRecord, Carrier, Consent, Counts, Ended, EndedReason, EventRecord, FORMAT, Heard, Path, Stages,
+    State, Usage,
 };
 use super::sideband::Sideband;
 use super::terms::Terms;
@@ -30,6 +31,10 @@ use crate::ids::CallId;
 /// How long the carrier may wait for the provider before a call that nobody offered is given up. The
 /// carrier's own dial timeout is at most 600 s; its report comes first in all ordinary cases.
 const OFFERED_WITHIN: Duration = Duration::from_secs(660);
+/// How long the carrier may take to open the media stream it was told to open.
+const STREAM_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const NO_STREAM: &str =
+    "no media stream came: is the public URL reachable over wss? (a trial account leaves <Stream> out)";
 /// How long after the carrier's leg ended the sideband may stay up before we hang up ourselves.
 const LEG_OVER_GRACE: Duration = Duration::from_secs(3);
 /// How many events are kept for a person to read; a flood beyond that is dropped.
@@ -133,6 +138,8 @@ impl Call {
             usage: Usage::default(),
             cost_usd: None,
             consent: None,
+            handed_to: None,
+            heard: Heard::default(),
         })
     }
 
@@ -201,6 +208,7 @@ impl Call {
             Event::Offered(offer) => self.on_offer(*offer, now),
             Event::Noted { kind, detail } => self.note(kind, Some(&detail), now),
             Event::RedirectAnswered(answer) => self.on_redirect_answer(answer, now),
+            Event::Stream(event) => self.on_stream(event, now),
             _ if self.is_over() => {}
             Event::AcceptSent => self.on_accept_sent(now),
             Event::AcceptAnswered(answer) => self.on_accept_answer(answer, now),
@@ -248,7 +256,9 @@ impl Call {
     // === time ===
 
     fn offered_by(&self) -> Option<Timestamp> {
-        Some(self.record.stages.carrier_asked? + OFFERED_WITHIN)
+        let within = if self.record.path == Path::MediaStreams { STREAM_WITHIN } else { OFFERED_WITHIN };
+        let announced = self.record.consent.as_ref().map_or(Duration::ZERO, Consent::spoken_within);
+        Some(self.record.stages.carrier_asked? + announced + within)
     }
 
     fn on_deadline(&mut self, now: Timestamp) {
@@ -268,7 +278,11 @@ impl Call {
             }
             State::Live => self.on_conversation_deadline(now),
             State::Dialing if is_due(self.offered_by()) => {
-                self.end(EndedReason::ProviderSilent, Some("no webhook, no report".to_owned()), now);
+                let (reason, why) = match self.record.path {
+                    Path::MediaStreams => (EndedReason::LegFailed, NO_STREAM),
+                    _ => (EndedReason::ProviderSilent, "no webhook, no report"),
+                };
+                self.end(reason, Some(why.to_owned()), now);
             }
             _ => {}
         }
@@ -306,6 +320,8 @@ impl Call {
             Do::AskForGoodbye => self.ask_for_goodbye(now),
             Do::Go(Exit::Transfer(target) | Exit::Forward(target)) => {
                 self.note("transfer.asked", None, now);
+                self.record.handed_to = Some(target.clone());
+                self.record_changed = true;
                 self.actions.push(Action::Refer { target });
             }
             Do::Go(_) => self.actions.push(Action::HangUp),

@@ -1,7 +1,8 @@
 //! Where calls live: who is let in, who looks after each call, and how many there are.
 //!
 //! [`CallControl`] is what the doors talk to. `intake` decides about new calls; `runner` is the one
-//! task that owns a call and does what [`crate::call::Call::step`] says; `registry` finds the runner
+//! task that owns a call and does what [`crate::call::Call::step`] says, over a `link` to the provider;
+//! `streams` lets the audio of bridged calls in; `registry` finds the runner
 //! of a call; `incoming` asks plugins before a call is accepted, `following` tells them what happens in
 //! it. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
 //! that nobody looks after any more is read back from the store when something late arrives for it.
@@ -10,9 +11,11 @@
 mod following;
 mod incoming;
 mod intake;
+mod link;
 pub mod recordings;
 mod registry;
 mod runner;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,6 +42,7 @@ use crate::wire::join_token::JoinKey;
 pub use intake::{Asked, Delivery, DialPlan, Offered};
 use registry::{Done, Handle, Mailbox, Message, Registry};
 use runner::Runner;
+pub use streams::{AfterStream, Stream, StreamRefusal};
 
 /// The right of a call to be answered: one of `server.max_calls`.
 type Place = OwnedSemaphorePermit;
@@ -48,7 +52,8 @@ type Place = OwnedSemaphorePermit;
 pub struct Settings {
     /// More calls at once are turned away as busy.
     pub calls_max: usize,
-    /// Whether calls are answered over SIP (`features.openai_sip`).
+    /// Whether calls are answered over SIP (`features.openai_sip`); else over a media stream, where the
+    /// carrier has such.
     pub openai_sip: bool,
     /// Whether calls without our token are taken: a bare SIP trunk towards the provider.
     pub direct_sip: bool,
@@ -273,7 +278,9 @@ fn aliases_of(call: CallId, event: &CarrierEvent) -> Vec<Write> {
     let (sid, sip_call_id) = match event {
         CarrierEvent::Leg { sid, sip_call_id, .. } => (Some(sid), sip_call_id.as_ref()),
         CarrierEvent::DialEnded { leg_sid, sip_call_id, .. } => (leg_sid.as_ref(), sip_call_id.as_ref()),
-        CarrierEvent::Caller { .. } | CarrierEvent::Referred => (None, None),
+        CarrierEvent::Caller { .. } | CarrierEvent::Referred | CarrierEvent::StreamEnded { .. } => {
+            (None, None)
+        }
     };
     let leg = sid.map(|sid| Write::Alias(Alias::CarrierLeg(sid.clone()), call));
     let sip = sip_call_id.map(|id| Write::Alias(Alias::SipCallId(id.clone()), call));

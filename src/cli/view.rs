@@ -51,7 +51,7 @@ pub fn recordings(records: &[RecordingRecord]) -> String {
             record.duration_s.map(|seconds| format!("{seconds:.1} s")).unwrap_or_default(),
             record.bytes.map(|bytes| bytes.to_string()).unwrap_or_default(),
             format!("{:?}", record.carrier_copy).to_lowercase(),
-            record.problem.as_deref().map(short).unwrap_or_default(),
+            trouble_with(record).unwrap_or_default(),
         ]);
     }
     for at in [4, 5] {
@@ -182,10 +182,16 @@ fn write_recordings(text: &mut String, detail: &CallDetail) {
         };
         let id = printable(record.id.as_str());
         let _ = writeln!(text, "  recording  {id} {}{length}{bytes}{offset}", record.state.as_str());
-        if let Some(problem) = record.problem.as_deref() {
-            let _ = writeln!(text, "             {}", short(problem));
+        if let Some(trouble) = trouble_with(record) {
+            let _ = writeln!(text, "             {trouble}");
         }
     }
+}
+
+/// Why a recording is not kept, or not whole.
+fn trouble_with(record: &RecordingRecord) -> Option<String> {
+    let lost = record.lost_s.map(|seconds| format!("{seconds:.1} s could not be written"));
+    record.problem.as_deref().map(short).or(lost)
 }
 
 /// Lines and tool calls, woven together in the order in which they happened.

@@ -118,9 +118,9 @@ pub struct AdminSettings {
 /// `[features]`.
 #[derive(Clone, Debug)]
 pub struct Features {
-    /// Calls go to the provider over SIP; off, they do not reach a model.
+    /// Calls go to the provider over SIP; off, the gateway bridges the carrier's media stream.
     pub openai_sip: bool,
-    /// Calls are recorded by the carrier, where their route does not say otherwise.
+    /// Answered calls are recorded, where their route does not say otherwise.
     pub recordings: bool,
 }
 

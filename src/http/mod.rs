@@ -6,6 +6,7 @@
 
 mod admin;
 mod answer;
+mod media;
 mod openai;
 mod plugins;
 mod range;
@@ -40,6 +41,10 @@ pub const TWILIO_STATUS: &str = "/twilio/status";
 
 /// Where Twilio tells how a recording goes.
 pub const TWILIO_RECORDING: &str = "/twilio/recording";
+/// Where Twilio opens the media stream of a call.
+pub const TWILIO_MEDIA: &str = "/twilio/media";
+/// Where Twilio asks what to do when that stream is over.
+pub const TWILIO_AFTER_STREAM: &str = "/twilio/after-stream";
 
 /// How long a request's body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
@@ -67,12 +72,13 @@ pub struct Doors {
     settings: Settings,
     control: Arc<CallControl>,
     clock: Arc<dyn Clock>,
+    waiting_streams: media::Waiting,
 }
 
 impl Doors {
     /// Doors to this call control.
     pub fn new(settings: Settings, control: Arc<CallControl>, clock: Arc<dyn Clock>) -> Arc<Doors> {
-        Arc::new(Doors { settings, control, clock })
+        Arc::new(Doors { settings, control, clock, waiting_streams: media::Waiting::default() })
     }
 }
 
@@ -85,6 +91,8 @@ pub fn public(doors: &Arc<Doors>) -> impl Endpoint + use<> {
         .at(TWILIO_REFER, post(door(doors, twilio::refer)))
         .at(TWILIO_STATUS, post(door(doors, twilio::status)))
         .at(TWILIO_RECORDING, post(door(doors, twilio::recording)))
+        .at(TWILIO_MEDIA, get(door(doors, media::media)))
+        .at(TWILIO_AFTER_STREAM, post(door(doors, media::after_stream)))
         .map_to_response()
 }
 

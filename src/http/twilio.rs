@@ -8,7 +8,7 @@ use std::sync::Arc;
 use poem::http::StatusCode;
 use poem::{Request, Response};
 
-use super::{Doors, TWILIO_DIAL_RESULT, TWILIO_REFER, TWILIO_STATUS, answer};
+use super::{Doors, TWILIO_DIAL_RESULT, TWILIO_REFER, TWILIO_STATUS, answer, media};
 use crate::call::event::CarrierEvent;
 use crate::call_control::{Asked, DeliverError, DialPlan};
 use crate::ids::CallId;
@@ -24,17 +24,17 @@ use crate::wire::twiml::{self, Dial, Noun, Verb};
 
 mod recording;
 
-pub(super) use recording::recording;
+pub(super) use recording::{announcement, recording};
 
 const SOURCE: &str = "twilio";
 
 /// The metric's label and the answer to a request that is not taken.
-type Refused = (&'static str, Response);
+pub(super) type Refused = (&'static str, Response);
 
 /// A request of Twilio that verified.
-struct Verified<'a> {
-    settings: &'a Settings,
-    form: Form,
+pub(super) struct Verified<'a> {
+    pub settings: &'a Settings,
+    pub form: Form,
 }
 
 /// `POST /twilio/voice`: what shall be done with this caller?
@@ -167,30 +167,46 @@ async fn report(doors: &Arc<Doors>, call: CallId, event: CarrierEvent) -> Result
     }
 }
 
-fn not_kept(error: impl std::error::Error) -> Refused {
+pub(super) fn not_kept(error: impl std::error::Error) -> Refused {
     tracing::error!(%error, "a report of the carrier could not be kept");
     ("not_kept", answer::status(StatusCode::SERVICE_UNAVAILABLE))
 }
 
-fn unreadable(error: impl std::error::Error) -> Refused {
+pub(super) fn unreadable(error: impl std::error::Error) -> Refused {
     tracing::warn!(%error, "a signed request of the carrier could not be read");
     ("unreadable", answer::text(StatusCode::BAD_REQUEST, error.to_string()))
 }
 
 // === verifying ===
 
-async fn verify<'a>(doors: &'a Doors, request: &mut Request) -> Result<Verified<'a>, Refused> {
+pub(super) async fn verify<'a>(doors: &'a Doors, request: &mut Request) -> Result<Verified<'a>, Refused> {
     let Some(settings) = &doors.settings.twilio else {
         return Err(("no_carrier", answer::status(StatusCode::NOT_FOUND)));
     };
     let body = answer::body(doors, request).await.map_err(|unread| (unread.verdict, unread.response))?;
     let forbidden = |verdict| (verdict, answer::status(StatusCode::FORBIDDEN));
     let form = Form::parse(&body).map_err(|_| forbidden("unreadable_form"))?;
+    proven(doors, request, Content::Form(&form))?;
+    if form.first("AccountSid") != Some(settings.account_sid.as_str()) {
+        return Err(forbidden("other_account"));
+    }
+    Ok(Verified { settings, form })
+}
+
+/// Claims that Twilio signed the request, with this content.
+pub(super) fn proven<'a>(
+    doors: &'a Doors,
+    request: &Request,
+    content: Content<'_>,
+) -> Result<&'a Settings, Refused> {
+    let Some(settings) = &doors.settings.twilio else {
+        return Err(("no_carrier", answer::status(StatusCode::NOT_FOUND)));
+    };
     let target = request.original_uri().path_and_query().map_or("/", |target| target.as_str());
     let signed = Signed {
         public_base_url: &doors.settings.public_url,
         target,
-        content: Content::Form(&form),
+        content,
         signature: request.header("x-twilio-signature"),
         settings: request.header("x-twilio-webhooks-signature-settings"),
     };
@@ -201,15 +217,12 @@ async fn verify<'a>(doors: &'a Doors, request: &mut Request) -> Result<Verified<
     };
     twilio_signature::verify(&signed, keys).map_err(|refusal| {
         tracing::warn!(verdict = refusal.name(), "a request of the carrier was refused");
-        forbidden(refusal.name())
+        (refusal.name(), answer::status(StatusCode::FORBIDDEN))
     })?;
-    if form.first("AccountSid") != Some(settings.account_sid.as_str()) {
-        return Err(forbidden("other_account"));
-    }
-    Ok(Verified { settings, form })
+    Ok(settings)
 }
 
-fn call_of(request: &Request) -> Result<CallId, Refused> {
+pub(super) fn call_of(request: &Request) -> Result<CallId, Refused> {
     let refused = || ("unreadable", answer::text(StatusCode::BAD_REQUEST, "`call` is missing in the query"));
     let text = query(request, "call").ok_or_else(refused)?;
     text.parse().map_err(|_| refused())
@@ -227,6 +240,9 @@ fn twiml_for(doors: &Doors, settings: &Settings, plan: DialPlan) -> Result<Respo
     let verbs = match plan {
         DialPlan::Provider { call, token, caller, recording } => {
             dial_provider(doors, settings, call, &token, caller, recording)
+        }
+        DialPlan::Bridge { call, token, recording } => {
+            Ok(media::connect(doors, call, token, recording.as_ref()))
         }
         DialPlan::Forward { call, target } => {
             forward(doors, settings, &target, Some(dial_result_url(doors, call)))
@@ -278,7 +294,7 @@ fn dial_provider(
 }
 
 /// Dials somebody else; `action` is asked afterwards, where something is to be told.
-fn forward(
+pub(super) fn forward(
     doors: &Doors,
     settings: &Settings,
     target: &Target,
@@ -291,12 +307,12 @@ fn dial_result_url(doors: &Doors, call: CallId) -> String {
     format!("{}{TWILIO_DIAL_RESULT}?call={call}", doors.settings.public_url)
 }
 
-fn apology(say: &Say) -> Vec<Verb> {
+pub(super) fn apology(say: &Say) -> Vec<Verb> {
     let say = twiml::Say { text: say.text.clone(), language: say.language.clone(), voice: say.voice.clone() };
     vec![Verb::Say(say), Verb::Hangup]
 }
 
-fn document(verbs: Vec<Verb>) -> Response {
+pub(super) fn document(verbs: Vec<Verb>) -> Response {
     let xml = twiml::Response::from(verbs).to_xml();
     Response::builder().content_type("text/xml; charset=utf-8").body(xml)
 }

@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 
 use super::backend::{Backend, Reply};
 use super::fault::ProviderFaults;
+use super::line::BridgedCaller;
 use super::log::WorldLog;
 use super::openai::{self, CallReport, OpenAiSim};
 use super::sip::{Invite, SipLeg};
@@ -189,7 +190,8 @@ impl ConnectedWorld {
     pub async fn play(&self, caller: CallerSetup) -> Played {
         let carrier = self.twilio.call(caller).await;
         let provider_call = carrier.dials.iter().find_map(|dial| dial.provider_call_id.clone());
-        let provider = provider_call.and_then(|call_id| self.openai.call(&call_id));
+        let on_line = || carrier.streams.iter().find_map(|stream| self.openai.call_on_line(stream.line));
+        let provider = provider_call.and_then(|call_id| self.openai.call(&call_id)).or_else(on_line);
         Played { carrier, provider }
     }
 }
@@ -197,5 +199,9 @@ impl ConnectedWorld {
 impl SipPeer for OpenAiSim {
     fn invite(&self, invite: Invite) -> BoxFuture<'_, SipLeg> {
         Box::pin(OpenAiSim::invite(self, invite))
+    }
+
+    fn expect(&self, caller: BridgedCaller) {
+        OpenAiSim::expect(self, caller);
     }
 }

@@ -67,7 +67,7 @@ pub use self::error::{OpenError, StoreError};
 pub use self::kv::{Entry, KEY_BYTES_MAX, KeyValue, Keys, LIST_MAX, VALUE_BYTES_MAX};
 pub use self::opening::Opened;
 pub use self::query::{By, CallQuery, Cursor, PAGE_MAX, Page};
-pub use self::recordings::{FileError, ListedRecording, Recordings, Writing};
+pub use self::recordings::{FileError, Growing, ListedRecording, Recordings, Writing};
 pub use self::tx::{Alias, Expect, Tx, Write};
 
 use self::committer::{Answer, Committer, Request};

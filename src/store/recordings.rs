@@ -6,7 +6,11 @@
 //! A record that says "deleting" is committed before its file goes, so that no record ever claims a file
 //! that was taken away.
 //!
+//! A recording that is made here is written while its call lasts, see `growing`.
+//!
 //! Everything here that touches a file blocks: run it where that is allowed.
+
+mod growing;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -23,6 +27,8 @@ use super::{Store, files, parse, read, space};
 use crate::call::recording::{RecordingRecord, StoredFile};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, RecordingId};
+
+pub use growing::Growing;
 
 /// The directory of the files, below the data directory.
 const DIRECTORY: &str = "recordings";
@@ -102,12 +108,11 @@ pub struct Writing {
     name: String,
     part: PathBuf,
     whole: PathBuf,
-    root: PathBuf,
+    files: Recordings,
     hash: Sha256,
     head: Vec<u8>,
     bytes: u64,
     expected: Option<u64>,
-    bytes_max: u64,
     is_finished: bool,
 }
 
@@ -148,12 +153,11 @@ impl Recordings {
             name: name.to_owned(),
             part,
             whole,
-            root: self.root.clone(),
+            files: self.clone(),
             hash: Sha256::new(),
             head: Vec::new(),
             bytes: 0,
             expected,
-            bytes_max: self.bytes_max,
             is_finished: false,
         })
     }
@@ -168,17 +172,23 @@ impl Recordings {
         File::open(&path).map_err(|source| at(&path, source))
     }
 
-    /// Removes a file for good; fine when it is not there.
+    /// Removes a file for good, also one that grows; fine when it is not there.
     ///
     /// # Errors
     ///
     /// [`FileError`].
     pub fn remove(&self, name: &str) -> Result<(), FileError> {
         let path = self.path(name)?;
-        match fs::remove_file(&path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(source) => return Err(at(&path, source)),
+        let mut is_removed = false;
+        for path in [&path, &self.growing_path(name)?] {
+            match fs::remove_file(path) {
+                Ok(()) => is_removed = true,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(at(path, source)),
+            }
+        }
+        if !is_removed {
+            return Ok(());
         }
         let mut directory = path.as_path();
         files::sync_dir(path.parent().unwrap_or(&self.root)).map_err(|source| at(&path, source))?;
@@ -247,6 +257,15 @@ impl Recordings {
         Ok(self.root.join(name))
     }
 
+    /// Syncs every directory that may have been made for a file (day, month, year, ours), and where ours stands.
+    fn sync_above(&self, path: &Path) -> Result<(), FileError> {
+        let ours = path.ancestors().skip(1).take_while(|directory| directory.starts_with(&self.root));
+        for directory in ours.chain(self.root.parent()) {
+            files::sync_dir(directory).map_err(|source| at(directory, source))?;
+        }
+        Ok(())
+    }
+
     fn check_room(&self, bytes: u64) -> Result<(), FileError> {
         let free_bytes = space::free_bytes(&self.root).map_err(|source| at(&self.root, source))?;
         if free_bytes < self.keep_bytes.saturating_add(bytes) {
@@ -264,8 +283,8 @@ impl Writing {
     /// [`FileError`]: the file cannot be finished then.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
         self.bytes += bytes.len() as u64;
-        if self.bytes > self.bytes_max {
-            return Err(FileError::TooLarge { bytes_max: self.bytes_max });
+        if self.bytes > self.files.bytes_max {
+            return Err(FileError::TooLarge { bytes_max: self.files.bytes_max });
         }
         if let Some(expected) = self.expected.filter(|expected| self.bytes > *expected) {
             return Err(FileError::WrongSize { bytes: self.bytes, expected });
@@ -291,11 +310,7 @@ impl Writing {
         self.file.sync_all().map_err(|source| full_or(&self.part, source))?;
         fs::rename(&self.part, &self.whole).map_err(|source| at(&self.part, source))?;
         self.is_finished = true;
-        // Every directory that may have been made for it (day, month, year, ours), and where ours stands.
-        let ours = self.whole.ancestors().skip(1).take_while(|directory| directory.starts_with(&self.root));
-        for directory in ours.chain(self.root.parent()) {
-            files::sync_dir(directory).map_err(|source| at(directory, source))?;
-        }
+        self.files.sync_above(&self.whole)?;
         let sha256 = hex(&self.hash.finalize_reset());
         Ok(StoredFile { file: self.name.clone(), bytes: self.bytes, sha256 })
     }

@@ -21,6 +21,9 @@ pub struct Response {
 pub enum Verb {
     /// `<Dial>`: connects the caller to somebody else and waits.
     Dial(Dial),
+    /// `<Connect><Stream>`: answers the call and sends its audio to a WebSocket of ours, both ways, until
+    /// that is closed by us.
+    Connect(Stream),
     /// `<Say>`: answers the call and speaks.
     Say(Say),
     /// `<Pause>`: waits for so many seconds.
@@ -64,6 +67,15 @@ pub struct Dial {
     pub status_callback: Option<String>,
     /// Whom.
     pub noun: Noun,
+}
+
+/// `<Stream>` inside `<Connect>`: where the audio goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// `url`: `wss://`, without a query, which Twilio would strip.
+    pub url: String,
+    /// `<Parameter>`: name and value, told again in the stream's `start`; together below 500 characters.
+    pub parameters: Vec<(&'static str, String)>,
 }
 
 /// Whom a `<Dial>` dials.
@@ -114,6 +126,7 @@ impl Verb {
     fn write(&self, xml: &mut Xml) {
         match self {
             Verb::Dial(dial) => dial.write(xml),
+            Verb::Connect(stream) => xml.element("Connect", &[], |xml| stream.write(xml)),
             Verb::Say(say) => say.write(xml),
             Verb::Pause { length_s } => xml.empty("Pause", &[("length", Some(&length_s.to_string()))]),
             Verb::Redirect { url } => {
@@ -165,6 +178,16 @@ impl Dial {
             Noun::Sip(uri) => xml.element("Sip", &attributes, |xml| xml.text(uri.as_str())),
             Noun::Number(number) => xml.element("Number", &attributes, |xml| xml.text(number.as_str())),
         }
+    }
+}
+
+impl Stream {
+    fn write(&self, xml: &mut Xml) {
+        xml.element("Stream", &[("url", Some(self.url.as_str()))], |xml| {
+            for (name, value) in &self.parameters {
+                xml.empty("Parameter", &[("name", Some(name)), ("value", Some(value))]);
+            }
+        });
     }
 }
 
@@ -378,6 +401,21 @@ mod tests {
         insta::assert_snapshot!(Response::from(vec![Verb::Dial(forward)]).to_xml(), @r#"
         <?xml version="1.0" encoding="UTF-8"?>
         <Response><Dial timeout="8" timeLimit="3600"><Number>+81312345678</Number></Dial></Response>
+        "#);
+    }
+
+    #[test]
+    fn a_stream_is_connected() {
+        let response = Response::from(vec![
+            Verb::Connect(Stream {
+                url: "wss://gw.example.jp/twilio/media".to_owned(),
+                parameters: vec![("call", "call_01".to_owned()), ("token", "a\"&<b".to_owned())],
+            }),
+            Verb::Redirect { url: "https://gw.example.jp/twilio/after-stream?call=call_01".to_owned() },
+        ]);
+        insta::assert_snapshot!(response.to_xml(), @r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <Response><Connect><Stream url="wss://gw.example.jp/twilio/media"><Parameter name="call" value="call_01"/><Parameter name="token" value="a&quot;&amp;&lt;b"/></Stream></Connect><Redirect method="POST">https://gw.example.jp/twilio/after-stream?call=call_01</Redirect></Response>
         "#);
     }
 

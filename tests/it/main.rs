@@ -3,6 +3,7 @@
 mod admin;
 mod author;
 mod backend;
+mod bridge;
 mod call;
 mod call_path;
 mod call_properties;

@@ -26,10 +26,10 @@ const TALK: &str = r#"steps = [
     { model = { says = "承知しました。" } },
     { hang_up = "caller" },
 ]"#;
-const ANNOUNCEMENT: &str = "この通話は<録音>され、\"AI\" & 人が応対します。";
+pub const ANNOUNCEMENT: &str = "この通話は<録音>され、\"AI\" & 人が応対します。";
 
 /// A shop whose calls are recorded; `more` stands before its sessions.
-fn config(more: &str) -> String {
+pub fn config(more: &str) -> String {
     let shop = CONFIG.split("[plugins").next().unwrap_or_default();
     let announcement = "announcement = { text = 'この通話は<録音>され、\"AI\" & 人が応対します。', language = \"ja-JP\", voice = \"Polly.Kazuha-Neural\" }";
     format!("[features]\nrecordings = true\n\n[recordings]\n{announcement}\n{more}\n{shop}")
@@ -46,7 +46,10 @@ fn caller(recording: RecordingFaults) -> CallerSetup {
 }
 
 /// The only recording of the only call, once it is so.
-async fn recording(house: &House, is_so: impl Fn(&RecordingRecord) -> bool) -> (CallDetail, RecordingRecord) {
+pub async fn recording(
+    house: &House,
+    is_so: impl Fn(&RecordingRecord) -> bool,
+) -> (CallDetail, RecordingRecord) {
     let store = house.gateway.control().store();
     eventually("the recording is so", || async {
         let call = house.calls().await.first()?.id;
@@ -58,16 +61,16 @@ async fn recording(house: &House, is_so: impl Fn(&RecordingRecord) -> bool) -> (
     .await
 }
 
-fn kept(record: &RecordingRecord) -> bool {
+pub fn kept(record: &RecordingRecord) -> bool {
     record.state == RecordingState::Kept
 }
 
-fn sha256(bytes: &[u8]) -> String {
+pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What an operator gets: status, headers, body.
-async fn operator(
+pub async fn operator(
     house: &House,
     method: Method,
     path: &str,
@@ -86,17 +89,17 @@ async fn operator(
     (status, headers, response.bytes().await.expect("a body").to_vec())
 }
 
-fn events(detail: &CallDetail) -> Vec<&str> {
+pub fn events(detail: &CallDetail) -> Vec<&str> {
     let kinds = detail.events.iter().map(|event| event.kind.as_str());
     kinds.filter(|kind| kind.starts_with("recording.")).collect()
 }
 
-fn delays(house: &House, reason: &str) -> f64 {
+pub fn delays(house: &House, reason: &str) -> f64 {
     house.metric(&format!("switchboard_recording_delays_total{{reason=\"{reason}\"}}"))
 }
 
 /// Waits until a metric has this value: it is counted right after what it counts is on disk.
-async fn is_metric(house: &House, name: &str, value: f64) {
+pub async fn is_metric(house: &House, name: &str, value: f64) {
     eventually(name, || async { (house.metric(name) == value).then_some(()) }).await;
 }
 
@@ -559,31 +562,6 @@ async fn what_an_operator_deletes_is_gone_here_and_at_the_carrier() {
     assert_eq!(answer.status, 204);
     let (_, still) = recording(&house, |_| true).await;
     assert_eq!(still.state, RecordingState::Deleted);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_recording_that_was_made_here_is_kept_with_the_others() {
-    use switchboard::call::recording::StoredFile;
-    let house = house("").await;
-    house.ask("CA0123456789abcdef0123456789abcdef", CALLER).await;
-    let call = house.calls().await[0].id;
-    let files = house.gateway.control().recording_files().clone();
-    let name = format!("{call}.wav");
-    let mut writing = files.create(&name, None).expect("a file");
-    writing.write(b"RIFF\x04\0\0\0WAVE").expect("written");
-    let file: StoredFile = writing.finish().expect("whole");
-    let began = SystemClock.now();
-    let control = house.gateway.control();
-    control.recording_made(call, began, Duration::from_millis(1_500), file).await.expect("kept");
-    let (detail, record) = recording(&house, kept).await;
-    assert_eq!((record.id.as_str(), record.duration_s), ("bridge", Some(1.5)));
-    assert_eq!(record.first_moment(&detail.call), Some(began), "to the microsecond");
-    let path = format!("/calls/{call}/recording");
-    assert_eq!(operator(&house, Method::GET, &path, &[]).await.2, b"RIFF\x04\0\0\0WAVE");
-    let gone = control.delete_recordings(call, None, DeletedBy::Operator).await.expect("deleted");
-    assert_eq!(gone.len(), 1);
-    assert_eq!(gone[0].carrier_copy, CarrierCopy::None);
-    assert!(!house.data.path().join("recordings").join(name).exists());
 }
 
 // === the REST client by itself ===

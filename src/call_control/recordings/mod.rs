@@ -5,13 +5,16 @@
 //! point resumes: `worker` begins with the store's list of recordings that have work. The carrier's copy
 //! is deleted only after ours was on disk and its record committed.
 //!
-//! Changes of one recording follow each other ([`Archive::change`]); fetching waits for nobody.
+//! Changes of one recording follow each other ([`Archive::lock_of`]); fetching waits for nobody.
+//! What is made here, on the bridge, is told by `made` and kept in the same place.
 
+mod made;
 mod retention;
 mod worker;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex as SyncMutex};
+use std::sync::{Arc, Mutex as SyncMutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify};
@@ -19,9 +22,7 @@ use tokio::sync::{Mutex, Notify};
 use super::{CallControl, DeliverError, Message};
 use crate::call::event::Event;
 use crate::call::record::{CallRecord, EventRecord, FORMAT};
-use crate::call::recording::{
-    DeletedBy, RecordingRecord, RecordingState, Report, ReportedStatus, StoredFile,
-};
+use crate::call::recording::{DeletedBy, RecordingRecord, RecordingState, Report, ReportedStatus, Source};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, CallSid, RecordingId};
 use crate::store::{FileError, ListedRecording, Recordings, Store, StoreError, Tx, Write};
@@ -56,6 +57,8 @@ pub(super) struct Archive {
     /// What was given new work since the worker last looked; all of it is on disk.
     fresh: SyncMutex<Vec<ListedRecording>>,
     wake: Notify,
+    /// The calls of which a recording is being made here.
+    making: SyncMutex<HashSet<CallId>>,
     /// The size of all recordings on disk.
     bytes: AtomicU64,
 }
@@ -100,6 +103,7 @@ impl Archive {
             locks: Default::default(),
             fresh: SyncMutex::default(),
             wake: Notify::new(),
+            making: SyncMutex::default(),
             bytes: AtomicU64::new(0),
         }
     }
@@ -111,6 +115,10 @@ impl Archive {
 
     fn lock_of(&self, call: CallId) -> &Mutex<()> {
         &self.locks[usize::from(call.as_bytes()[15]) % LOCKS]
+    }
+
+    fn making(&self) -> MutexGuard<'_, HashSet<CallId>> {
+        self.making.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Hands a recording to the worker; its record is on disk.
@@ -176,25 +184,6 @@ impl CallControl {
         Ok(())
     }
 
-    /// Takes over a recording that was made here: its file is whole and on disk, below `recordings/`.
-    ///
-    /// # Errors
-    ///
-    /// [`RecordingError`].
-    pub async fn recording_made(
-        self: &Arc<Self>,
-        call: CallId,
-        started: Timestamp,
-        duration: Duration,
-        file: StoredFile,
-    ) -> Result<(), RecordingError> {
-        let _turn = self.archive.lock_of(call).lock().await;
-        let record = RecordingRecord::made_here(call, started, duration, file, self.clock.now());
-        self.keep_change(kept(record.clone())).await?;
-        self.count_kept(&record);
-        Ok(())
-    }
-
     /// Deletes the recordings of a call, or one of them, here and at the carrier. Gives what was deleted;
     /// its files are gone when this returns, and the carrier is asked as soon as it can be.
     ///
@@ -240,8 +229,7 @@ impl CallControl {
         if record.state != RecordingState::Deleting {
             return Ok(());
         }
-        let file = record.file.clone();
-        if let Some(name) = file {
+        if let Some(name) = file_of(record) {
             let files = self.archive.files.clone();
             blocking(move || files.remove(&name)).await?;
         }
@@ -296,7 +284,7 @@ pub async fn delete_at_rest(
         let detail = format!("{} by operator", record.id);
         let change = Change { record: record.clone(), kind: "recording.deleting", detail };
         keep_at_rest(store, &mut known, change, now).await?;
-        if let Some(name) = record.file.clone() {
+        if let Some(name) = file_of(&record) {
             let files = files.clone();
             blocking(move || files.remove(&name)).await?;
         }
@@ -323,6 +311,12 @@ async fn keep_at_rest(
         Write::Call(Box::new(call.clone())),
     ];
     store.commit(Tx { expect: Vec::new(), writes }).await.map(drop)
+}
+
+/// Where there may be something of a recording: one that is made here has its file before its record says so.
+fn file_of(record: &RecordingRecord) -> Option<String> {
+    let is_made_here = record.source == Source::Bridge;
+    record.file.clone().or_else(|| is_made_here.then(|| Recordings::name(record.call, &record.id)))
 }
 
 fn kept(record: RecordingRecord) -> Change {

@@ -13,9 +13,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Change, RecordingError, blocking, kept};
+use super::{Change, RecordingError, blocking, kept, made};
 use crate::call::recording::{
-    CarrierCopy, RecordingRecord, RecordingState, Report, ReportedStatus, StoredFile,
+    CarrierCopy, RecordingRecord, RecordingState, Report, ReportedStatus, Source, StoredFile,
 };
 use crate::call_control::CallControl;
 use crate::ids::{CallId, RecordingId};
@@ -106,7 +106,7 @@ impl Reason {
 
 /// Why a try failed.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+pub(super) enum Trouble {
     #[error(transparent)]
     Carrier(#[from] RestError),
     #[error(transparent)]
@@ -115,6 +115,8 @@ enum Trouble {
     Slow,
     #[error("the carrier is making it still")]
     Running,
+    #[error("nothing of it could be written: {0}")]
+    NoSound(String),
     #[error("there is no carrier to ask: `[twilio]` is missing in the configuration")]
     NoCarrier,
     #[error(transparent)]
@@ -122,6 +124,16 @@ enum Trouble {
 }
 
 impl Trouble {
+    /// What stands of it in the recording's record.
+    pub(super) fn problem(&self) -> String {
+        format!("{}: {}", self.name(), chain(self))
+    }
+
+    /// A stable name, for metrics.
+    pub(super) fn name(&self) -> &'static str {
+        self.reason().as_str()
+    }
+
     fn reason(&self) -> Reason {
         match self {
             Trouble::Carrier(RestError::NotFound) => Reason::NotReady,
@@ -131,7 +143,7 @@ impl Trouble {
             Trouble::Carrier(_) => Reason::Refused,
             Trouble::File(FileError::Full { .. }) => Reason::Full,
             Trouble::File(FileError::NotWave | FileError::WrongSize { .. }) => Reason::Damaged,
-            Trouble::File(_) => Reason::Disk,
+            Trouble::File(_) | Trouble::NoSound(_) => Reason::Disk,
             Trouble::Running => Reason::Running,
             Trouble::Recording(_) => Reason::NotKept,
         }
@@ -146,7 +158,7 @@ impl Trouble {
 
     /// Claims that no other try can fare better.
     fn is_final(&self) -> bool {
-        matches!(self, Trouble::File(FileError::TooLarge { .. }))
+        matches!(self, Trouble::File(FileError::TooLarge { .. }) | Trouble::NoSound(_))
     }
 }
 
@@ -259,7 +271,10 @@ impl Worker {
         job.is_running = false;
         let has_news = std::mem::take(&mut job.has_news);
         let (reason, after) = match outcome {
-            Outcome::Done if !has_news => return drop(self.jobs.remove(&key)),
+            Outcome::Done if !has_news => {
+                self.jobs.remove(&key);
+                return;
+            }
             _ if has_news => {
                 job.due = Instant::now();
                 return;
@@ -321,6 +336,8 @@ fn pause_after(reason: Reason, tries: u32) -> Duration {
 /// Does the next thing that is left to do with a recording.
 async fn attempt(control: &Arc<CallControl>, key: &Key, gives_up: bool) -> Outcome {
     let record = match control.store.recording(key.0, &key.1) {
+        // One that is being made is handed over when its sound is over.
+        Ok(Some(record)) if is_growing(&record) && control.archive.is_making(key.0) => return Outcome::Done,
         Ok(Some(record)) if record.has_work() => record,
         Ok(_) => return Outcome::Done,
         Err(error) => {
@@ -329,6 +346,7 @@ async fn attempt(control: &Arc<CallControl>, key: &Key, gives_up: bool) -> Outco
         }
     };
     let done = match record.state {
+        RecordingState::Running if is_growing(&record) => made::take_up(control, &record).await,
         RecordingState::Running => ask(control, &record).await,
         RecordingState::Wanted => fetch_and_keep(control, &record).await,
         RecordingState::Deleting => delete(control, key).await,
@@ -345,6 +363,11 @@ async fn attempt(control: &Arc<CallControl>, key: &Key, gives_up: bool) -> Outco
         Ok(true) => Outcome::Done,
         _ => Outcome::Later { reason: trouble.reason(), after: trouble.after() },
     }
+}
+
+/// Claims that it is made here, and not whole yet.
+fn is_growing(record: &RecordingRecord) -> bool {
+    record.source == Source::Bridge && record.state == RecordingState::Running
 }
 
 /// Asks the carrier about a recording whose end was not reported.
@@ -446,7 +469,7 @@ async fn tell(
     }
     let _turn = control.archive.lock_of(key.0).lock().await;
     let Some(mut record) = control.store.recording(key.0, &key.1)? else { return Ok(true) };
-    let problem = format!("{}: {}", trouble.reason().as_str(), chain(trouble));
+    let problem = trouble.problem();
     let kind_of = |problem: &str| problem.split(':').next().map(str::to_owned);
     let is_known = record.problem.as_deref().and_then(kind_of) == kind_of(&problem);
     if is_known && !is_hopeless {

@@ -27,7 +27,7 @@ use crate::tool::plugin;
 use super::codes::{self, Code, Severity};
 use super::defaults::Defaults;
 use super::document::{Document, Place};
-use super::forms::{Count, Number};
+use super::forms::{Count, Flag, Number};
 use super::problem::{Location, Problem, Problems};
 use super::raw::{self, Raw};
 use super::suggest::{did_you_mean, list};
@@ -90,9 +90,10 @@ impl Checker<'_> {
         let admin = self.admin(raw.admin);
         let openai = self.openai(raw.openai);
         let twilio = if has_twilio { self.twilio(raw.twilio).map(Some) } else { Some(None) };
+        let is_on = |flag: Option<Flag>| flag.is_some_and(|flag| flag.0);
         let features = Features {
-            openai_sip: raw.features.openai_sip.is_some_and(|flag| flag.0),
-            recordings: raw.features.recordings.is_some_and(|flag| flag.0),
+            openai_sip: is_on(raw.features.openai_sip),
+            recordings: is_on(raw.features.recordings),
         };
         let announcement = self
             .announcement(raw.recordings.announcement.clone(), &Place::of(&["recordings", "announcement"]));

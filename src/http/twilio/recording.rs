@@ -97,7 +97,7 @@ pub(super) fn callback_url(public_url: &str, call: CallId) -> String {
 }
 
 /// What the carrier says before it dials, where it is the one to say it.
-pub(super) fn announcement(recording: &Recording) -> Option<Say> {
+pub(in crate::http) fn announcement(recording: &Recording) -> Option<Say> {
     let announcement = recording.announcement.as_ref()?;
     (announcement.by == Announcer::Carrier).then(|| Say {
         text: announcement.text.clone(),

@@ -148,6 +148,7 @@ impl CallRun {
         for verb in document.verbs {
             let flow = match verb {
                 Verb::Dial(dial) => self.dial(&dial).await,
+                Verb::Connect(stream) => self.stream(&stream).await,
                 Verb::Say { text, .. } => self.say(text).await,
                 Verb::Pause(seconds) => self.pass(Duration::from_secs(seconds.into())).await,
                 Verb::Hangup => Flow::End,
@@ -332,6 +333,7 @@ fn empty_report(call_sid: String, shared: &Shared) -> CarrierReport {
         heard: Vec::new(),
         dials: Vec::new(),
         recordings: Vec::new(),
+        streams: Vec::new(),
         status: "completed".to_owned(),
         caller_hung_up: false,
         began: now,

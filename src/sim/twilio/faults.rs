@@ -20,6 +20,10 @@ pub struct CarrierFaults {
     pub shuffled: bool,
     /// Each callback waits this long before it is sent, in milliseconds.
     pub delayed_ms: u64,
+    /// How the upgrade to a media stream is signed.
+    pub stream_signing: Signing,
+    /// A caller who leaves a media stream only closes it.
+    pub stream_without_stop: bool,
     /// What goes wrong with recordings.
     pub recording: RecordingFaults,
 }
@@ -52,7 +56,8 @@ impl CarrierFaults {
 }
 
 /// How a request is signed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Signing {
     /// With the account's token.
     #[default]

@@ -4,8 +4,9 @@
 //! It imitates voice requests, the TwiML of [`super::twiml`], parent and child legs, leg and status
 //! callbacks and the outcomes of a `<Dial>`; SIP legs are handed to a [`SipPeer`]. It holds the
 //! gateway to the letter: whatever Twilio's debugger would complain about stands in
-//! [`CarrierReport::problems`]. With [`CarrierRest`] it records dials and serves, deletes and redirects as
-//! its REST API would. Not imitated: fallback URLs, redirects of HTTP, cookies, media streams.
+//! [`CarrierReport::problems`]. Media streams carry real audio over real sockets. With [`CarrierRest`] it
+//! records dials and serves, deletes and redirects as its REST API would. Not imitated: fallback URLs,
+//! redirects of HTTP, cookies.
 //!
 //! Automatic mode is [`TwilioSim::call`], explicit mode [`TwilioSim::request`].
 
@@ -21,6 +22,7 @@ mod recording;
 mod report;
 mod rest;
 mod sign;
+mod stream;
 mod web;
 
 use std::fmt;
@@ -32,10 +34,11 @@ use serde::Deserialize;
 
 pub use faults::{CarrierFaults, RecordingFaults, Signing};
 pub use form::Fields;
-pub use report::{CarrierReport, Delivery, DialReport, Heard, RequestKind};
+pub use report::{CarrierReport, Delivery, DialReport, Heard, RequestKind, StreamReport};
 pub use rest::{CarrierRest, Refusal, RestRequest};
 pub use web::Answer;
 
+use super::line::BridgedCaller;
 use super::log::WorldLog;
 use super::script::Script;
 use super::sip::{Invite, SipLeg};
@@ -56,6 +59,11 @@ pub const STATUS_PATH: &str = "/twilio/status";
 pub trait SipPeer: Send + Sync + 'static {
     /// Offers a call.
     fn invite(&self, invite: Invite) -> BoxFuture<'_, SipLeg>;
+
+    /// A caller will be heard over a media stream of the gateway, or not at all.
+    fn expect(&self, caller: BridgedCaller) {
+        drop(caller);
+    }
 }
 
 /// What a simulated Twilio needs.

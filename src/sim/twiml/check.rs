@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 
 use super::xml::Element;
 use super::{
-    Dial, Document, LegEvent, Method, Noun, Problem, Recording, RejectReason, Request, SipUri, Target, Verb,
+    Dial, Document, LegEvent, Method, Noun, Problem, Recording, RejectReason, Request, SipUri, Stream,
+    Target, Verb,
 };
 
 /// Twilio's "schema validation warning", for everything that is XML but not TwiML.
@@ -31,6 +32,7 @@ pub(super) fn document(root: Element) -> Result<Document, Vec<Problem>> {
 fn verb(index: usize, element: Element, problems: &mut Vec<Problem>) -> Option<Verb> {
     match element.name.as_str() {
         "Dial" => dial(element, problems),
+        "Connect" => connect(element, problems),
         "Say" => Some(say(Checked::new(element, problems))),
         "Pause" => {
             let mut pause = Checked::new(element, problems);
@@ -46,6 +48,49 @@ fn verb(index: usize, element: Element, problems: &mut Vec<Problem>) -> Option<V
         "Redirect" => Some(redirect(Checked::new(element, problems))),
         name => {
             problems.push(Problem::new(SCHEMA, format!("<{name}> is no verb this simulator knows")));
+            None
+        }
+    }
+}
+
+fn connect(element: Element, problems: &mut Vec<Problem>) -> Option<Verb> {
+    let mut connect = Checked::new(element, problems);
+    connect.no_text();
+    let children = connect.finish();
+    let count = children.len();
+    let stream = children.into_iter().next().filter(|child| count == 1 && child.name == "Stream");
+    let Some(stream) = stream else {
+        problems.push(Problem::new(SCHEMA, "<Connect>: exactly one <Stream> must stand in it"));
+        return None;
+    };
+    let mut stream = Checked::new(stream, problems);
+    let url = stream.take("url").unwrap_or_default();
+    if !url.starts_with("wss://") {
+        stream.wrong(format!("url `{url}` is not `wss`"));
+    }
+    if url.contains(['?', '#']) {
+        stream.wrong("url has a query, which is stripped");
+    }
+    stream.no_text();
+    let children = stream.finish();
+    let parameters = children.into_iter().filter_map(|child| parameter(child, problems)).collect();
+    Some(Verb::Connect(Stream { url, parameters }))
+}
+
+fn parameter(element: Element, problems: &mut Vec<Problem>) -> Option<(String, String)> {
+    let mut parameter = Checked::new(element, problems);
+    if parameter.element.name != "Parameter" {
+        parameter.wrong("only <Parameter> may stand in a <Stream>");
+        return None;
+    }
+    let (name, value) = (parameter.take("name"), parameter.take("value"));
+    match (name, value) {
+        (Some(name), Some(value)) if name.len() + value.len() < 500 => {
+            parameter.leaf();
+            Some((name, value))
+        }
+        _ => {
+            parameter.wrong("it needs a name and a value, together below 500 characters");
             None
         }
     }

@@ -430,6 +430,7 @@ fn describe_event(event: &Event) -> String {
         Event::Noted { kind, detail } => format!("({kind} {detail})"),
         Event::ToolFinished(finished) => format!("tool {} answers", finished.tool_call),
         Event::Carrier(event) => describe_carrier_event(event),
+        Event::Stream(event) => format!("the stream tells: {event:?}"),
         Event::Command(Command::HangUp) => "the operator hangs up".into(),
         Event::Wished(wished) => format!("({} wants {:?})", wished.by, wished.wish),
         Event::Deadline => "(deadline)".into(),
@@ -469,6 +470,7 @@ fn describe_carrier_event(event: &CarrierEvent) -> String {
             format!("dial ended {status}, caller {caller_status}")
         }
         CarrierEvent::Referred => "the carrier asks about the refer".into(),
+        CarrierEvent::StreamEnded { caller_status } => format!("stream ended, caller {caller_status}"),
         CarrierEvent::Caller { status } => format!("caller's leg {status}"),
     }
 }
