@@ -231,7 +231,8 @@ fn settings(name: &str, path: PathBuf) -> Settings {
         name: name.to_owned(),
         path,
         sha256: None,
-        config: BTreeMap::new(),
+        // The guests ask for nothing.
+        config: BTreeMap::from([("needs".to_owned(), String::new())]),
         grants: Grants::default(),
         limits: Limits::default(),
         breaker: None,
