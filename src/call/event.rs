@@ -29,6 +29,8 @@ pub enum Event {
     SidebandLost(Option<u16>),
     /// The provider answered a request to refer the call; the text says why it failed.
     ReferAnswered(Result<(), String>),
+    /// The carrier answered a request to dial somebody else; the text says why it failed.
+    RedirectAnswered(Result<(), String>),
     /// A tool has answered or failed.
     ToolFinished(ToolFinished),
     /// The carrier reported on one of its legs.
@@ -181,6 +183,8 @@ pub enum CarrierEvent {
         /// Status of the caller's own leg.
         caller_status: String,
     },
+    /// The provider has handed the caller on, and the carrier asks what to do.
+    Referred,
     /// The media stream of a bridged call is over, and the carrier asks what to do with the caller.
     StreamEnded {
         /// Status of the caller's own leg.
@@ -221,8 +225,6 @@ pub enum StreamEvent {
         /// The assistant was cut off in the middle of a turn.
         is_cut: bool,
     },
-    /// A recording was made.
-    Recorded(super::record::Recording),
 }
 
 /// An operator wants something.
@@ -388,10 +390,12 @@ pub enum ProviderEvent {
         /// The command of ours it speaks of.
         command: Option<CommandId>,
     },
-    /// A remote MCP server failed: its tools are missing, or a tool did not answer.
-    McpFailed {
-        /// The provider's name of what happened.
-        what: &'static str,
+    /// The tools of a remote MCP server could not be listed: the model goes on without them.
+    RemoteToolsMissing,
+    /// A tool of a remote MCP server, which the provider itself runs, has answered.
+    RemoteToolEnded {
+        /// It did not fail.
+        is_ok: bool,
     },
     /// Known, and of no consequence for the call.
     Ignored,
@@ -491,6 +495,11 @@ pub enum Action {
     },
     /// Ask the provider to hand the call to somebody else.
     Refer {
+        /// `tel:` or `sip:` URI.
+        target: String,
+    },
+    /// Ask the carrier to take the caller from the provider and dial somebody else.
+    RedirectCarrier {
         /// `tel:` or `sip:` URI.
         target: String,
     },

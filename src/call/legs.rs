@@ -19,6 +19,7 @@ impl Call {
             Meaning::LegOver | Meaning::DialOver | Meaning::StreamOver | Meaning::CallerGone => {
                 self.on_leg_over(meaning, now);
             }
+            Meaning::Referred => self.on_referred(now),
             Meaning::Nothing | Meaning::Noted => {}
         }
     }

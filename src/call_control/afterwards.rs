@@ -31,7 +31,11 @@ impl CallControl {
     /// # Errors
     ///
     /// [`DeliverError`]; a call that is not known is one.
-    pub async fn dial_ended(self: &Arc<Self>, call: CallId, event: CarrierEvent) -> Result<Next, DeliverError> {
+    pub async fn dial_ended(
+        self: &Arc<Self>,
+        call: CallId,
+        event: CarrierEvent,
+    ) -> Result<Next, DeliverError> {
         self.next(call, event, Path::Sip).await
     }
 

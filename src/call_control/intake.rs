@@ -10,34 +10,25 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::incoming::{Beginnings, context_of};
+use super::answering::UNAVAILABLE;
+use super::incoming::Beginnings;
 use super::paths::Way;
 use super::registry::Message;
-use super::runner::Plan;
 use super::{CallControl, DeliverError, Held, Place};
-use crate::call::event::{Event, Offer, Verdict};
-use crate::call::record::{CallRecord, Carrier, EndedReason, JoinedBy, Path, State};
-use crate::call::terms::{Greeting, Terms, TurnDetection};
+use crate::call::event::{Event, Offer};
+use crate::call::record::{CallRecord, Carrier, Consent, EndedReason, JoinedBy, Path, State};
 use crate::call::{Beginning, Call};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, CallSid, ProviderCallId, SipCallId, WebhookId};
 use crate::phone::{CallingCode, PartyNumber, SipHeaders};
-use crate::routing::{self, Action, RejectCode, RejectReason, Target};
-use crate::session::{CallFacts, Session};
+use crate::routing::{self, Action, Recording, RejectCode, RejectReason, Target};
+use crate::session::Session;
 use crate::store::{Alias, Expect, Health, StoreError, Tx, Write};
-use crate::tool::Toolbox;
 use crate::wire::join_token;
 
-/// SIP: the callee declines; what a call without our token gets.
-const DECLINED: u16 = 603;
-/// SIP: busy here.
-const BUSY: u16 = 486;
-/// SIP: we cannot serve at the moment; the carrier goes on to its next choice at once.
-const UNAVAILABLE: u16 = 503;
 /// The header in which Twilio names its own leg (observed; Twilio, "TwiML Voice: Sip", on custom headers).
 const TWILIO_LEG_HEADER: &str = "X-Twilio-CallSid";
 
@@ -71,6 +62,8 @@ pub enum DialPlan {
         caller: Option<String>,
         /// How long to dial, in seconds; none: as long as for any call.
         timeout_s: Option<u32>,
+        /// How the call is recorded; none: it is not.
+        recording: Option<Recording>,
     },
     /// Open a media stream to us, which we bridge to the provider.
     Bridge {
@@ -78,6 +71,8 @@ pub enum DialPlan {
         call: CallId,
         /// Lets the stream into this call.
         token: String,
+        /// How the call is recorded; none: it is not.
+        recording: Option<Recording>,
     },
     /// Send the caller to somebody else.
     Forward {
@@ -237,6 +232,9 @@ impl CallControl {
             other_path: way.as_ref().and_then(|way| way.other),
             avoided: way.as_ref().and_then(|way| way.avoided),
         });
+        if let Choice::Answer { route: Some(route), .. } = &choice {
+            call.record.consent = self.routes.recording_of(route).map(Recording::consent);
+        }
         if let Some((reason, detail)) = choice.ends_with() {
             call.end_at_the_door(reason, detail, now);
             self.metrics.call_ended(call.record.route.as_deref(), reason.as_str(), None);
@@ -280,18 +278,27 @@ impl CallControl {
 
     /// The way to the model that the call goes now.
     pub(super) fn provider_plan(&self, record: &CallRecord) -> DialPlan {
+        let announced = record.consent.as_ref().map_or(Duration::ZERO, Consent::spoken_within);
         let (attempt, since) = match &record.moved {
-            None => (1, record.stages.carrier_asked.unwrap_or_default()),
+            None => (1, record.stages.carrier_asked.unwrap_or_default() + announced),
             Some(moved) => (2, moved.at),
         };
         let token = self.join_key.mint(record.id, attempt, since + self.settings.join_within);
+        let route = record.route.as_deref().unwrap_or_default();
+        let recording = record.consent.as_ref().and_then(|_| self.routes.recording_of(route).cloned());
+        // Who was moved has been told before.
+        let recording = match &record.moved {
+            None => recording,
+            Some(_) => recording.map(|_| Recording::default()),
+        };
         // Somebody who can still be brought to the model another way need not wait long for this one.
         let failover = self.paths.failover().filter(|_| record.other_path.is_some());
         match record.path {
-            Path::MediaStreams => DialPlan::Bridge { call: record.id, token },
+            Path::MediaStreams => DialPlan::Bridge { call: record.id, token, recording },
             Path::Sip | Path::None => {
                 let timeout_s = failover.map(|failover| failover.dial_timeout_s);
-                DialPlan::Provider { call: record.id, token, caller: record.caller.clone(), timeout_s }
+                let caller = record.caller.clone();
+                DialPlan::Provider { call: record.id, token, caller, timeout_s, recording }
             }
         }
     }
@@ -420,116 +427,6 @@ impl CallControl {
         (message, done)
     }
 
-    pub(super) fn verdict(
-        &self,
-        record: &CallRecord,
-        choice: Result<Choice, String>,
-        beginnings: &Beginnings,
-        now: Timestamp,
-    ) -> (Verdict, Option<Box<Plan>>) {
-        let refuse = |sip_code, reason, detail| (Verdict::Refuse { sip_code, reason, detail }, None);
-        match choice {
-            Err(why) => refuse(DECLINED, EndedReason::Rejected, Some(why)),
-            Ok(Choice::Busy) => refuse(BUSY, EndedReason::Busy, None),
-            Ok(Choice::Reject { code, .. }) => refuse(code.get(), EndedReason::Rejected, None),
-            Ok(Choice::Apology { .. }) => refuse(UNAVAILABLE, EndedReason::Apology, None),
-            Ok(Choice::Forward { target, .. }) => self.forward(record, &target, beginnings, now),
-            Ok(Choice::Answer { session, vars, .. }) => {
-                match self.answer(record, &session, &vars, beginnings, now) {
-                    Ok((terms, plan)) => (Verdict::Answer(Box::new(terms)), Some(Box::new(plan))),
-                    Err(why) => {
-                        tracing::error!(call = %record.id, session = session.name, why, "a session cannot be used");
-                        refuse(UNAVAILABLE, EndedReason::AcceptFailed, Some(why))
-                    }
-                }
-            }
-        }
-    }
-
-    /// A caller who came over a bare trunk is forwarded by the provider: accepted first, then referred.
-    fn forward(
-        &self,
-        record: &CallRecord,
-        target: &Target,
-        beginnings: &Beginnings,
-        now: Timestamp,
-    ) -> (Verdict, Option<Box<Plan>>) {
-        let Some(session) = self.sessions.values().next() else {
-            let detail = Some("forwarding needs at least one session".to_owned());
-            let reason = EndedReason::Rejected;
-            return (Verdict::Refuse { sip_code: UNAVAILABLE, reason, detail }, None);
-        };
-        match self.answer(record, session, &BTreeMap::new(), beginnings, now) {
-            Ok((mut terms, plan)) => {
-                terms.greeting = Greeting::Wait;
-                let verdict = Verdict::Forward { target: target.to_string(), terms: Box::new(terms) };
-                (verdict, Some(Box::new(plan)))
-            }
-            Err(why) => {
-                let reason = EndedReason::Rejected;
-                (Verdict::Refuse { sip_code: UNAVAILABLE, reason, detail: Some(why) }, None)
-            }
-        }
-    }
-
-    fn answer(
-        &self,
-        record: &CallRecord,
-        session: &Arc<Session>,
-        vars: &BTreeMap<String, String>,
-        beginnings: &Beginnings,
-        now: Timestamp,
-    ) -> Result<(Terms, Plan), String> {
-        let id = record.id.to_string();
-        let is_bridged = record.path == Path::MediaStreams;
-        let masked =
-            record.caller.as_deref().map(|caller| PartyNumber::read(caller, self.country()).masked());
-        let facts = CallFacts {
-            id: &id,
-            from: record.caller.as_deref(),
-            from_masked: masked.as_deref(),
-            to: record.callee.as_deref(),
-            path: if is_bridged { "media-streams" } else { "sip" },
-        };
-        let explain = |error| format!("the template cannot be rendered: {error}");
-        let instructions = session.instructions_for(&facts, vars, now).map_err(explain)?;
-        let instructions = beginnings.change(instructions);
-        let greeting = session.greeting_for(&facts, vars, now).map_err(explain)?;
-        let toolbox = Arc::clone(&beginnings.toolbox);
-        let tools = toolbox.offered_in(session);
-        let body = match is_bridged {
-            true => session.bridge_body(&instructions, &tools),
-            false => session.accept_body(&instructions, &tools),
-        };
-        let terms = self.terms(&toolbox, session, greeting);
-        let context = context_of(record, session, vars);
-        Ok((terms, Plan { toolbox, session: Arc::clone(session), body, context }))
-    }
-
-    fn terms(&self, toolbox: &Toolbox, session: &Session, greeting: Option<String>) -> Terms {
-        Terms {
-            session: session.name.clone(),
-            model: session.model.clone(),
-            transcription_model: session.transcription.as_ref().map(|how| how.model.clone()),
-            greeting: match greeting {
-                None => Greeting::Wait,
-                Some(text) if text.trim().is_empty() => Greeting::ByInstructions,
-                Some(text) => Greeting::Prompt(text),
-            },
-            turn_detection: turn_detection(session),
-            duration_max: Some(session.limits.duration),
-            silence_max: session.limits.silence,
-            tool_calls_max: session.limits.tool_calls,
-            tools: toolbox.terms(session),
-            transfer_targets: session
-                .transfer
-                .iter()
-                .map(|(name, target)| (name.clone(), target.to_string()))
-                .collect(),
-            prices: Arc::clone(&self.prices),
-        }
-    }
-
     // === joining ===
 
     fn join(&self, delivery: &Delivery, now: Timestamp) -> Result<Join, StoreError> {
@@ -640,7 +537,7 @@ impl CallControl {
         }
     }
 
-    fn country(&self) -> CallingCode {
+    pub(super) fn country(&self) -> CallingCode {
         self.settings.default_country
     }
 }
@@ -689,17 +586,6 @@ fn carrier_of(asked: &Asked) -> Carrier {
         bridged: None,
         leg_duration_s: None,
     }
-}
-
-/// Turn detection in the dialect's words; none where the session has none.
-fn turn_detection(session: &Session) -> Option<TurnDetection> {
-    session.turn_detection.as_ref()?;
-    let json = |value: serde_json::Value| RawValue::from_string(value.to_string()).ok();
-    Some(TurnDetection {
-        usual: json(session.turn_detection_update())?,
-        deferring: json(session.turn_detection_deferring())?,
-        is_off_at_first: session.protects_greeting(),
-    })
 }
 
 fn known((alias, joined_by): (Option<Alias>, JoinedBy)) -> Option<(Alias, JoinedBy)> {

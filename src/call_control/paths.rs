@@ -276,11 +276,8 @@ mod tests {
 
     fn paths(rollout: Rollout) -> Paths {
         let breaker = breaker::Settings { failures: 2, window: None, open_for: Duration::from_secs(30) };
-        let failover = Failover {
-            accept_within: Duration::from_secs(1),
-            dial_timeout_s: 5,
-            breaker: Some(breaker),
-        };
+        let failover =
+            Failover { accept_within: Duration::from_secs(1), dial_timeout_s: 5, breaker: Some(breaker) };
         Paths::new(rollout, Some(failover), Arc::new(Metrics::new()))
     }
 
@@ -312,7 +309,10 @@ mod tests {
         paths.set(&routes(), None, Rollout::NONE).unwrap();
         assert_eq!((way(&paths, "own").0, way(&paths, "plain").0), (BRIDGE, BRIDGE));
         let features = paths.features(&routes(), Instant::now());
-        assert_eq!((features.openai_sip.value.as_str(), features.openai_sip.from.as_str()), ("false", "command"));
+        assert_eq!(
+            (features.openai_sip.value.as_str(), features.openai_sip.from.as_str()),
+            ("false", "command")
+        );
         assert!(features.routes.is_empty(), "all means all: {features:?}");
         paths.reset();
         assert_eq!((way(&paths, "own").0, way(&paths, "plain").0), (BRIDGE, SIP));
@@ -348,9 +348,8 @@ mod tests {
 
     #[test]
     fn a_call_without_a_stream_goes_over_sip_or_not_at_all() {
-        let way = |rollout| {
-            paths(rollout).choose(&routes(), Some("plain"), "+819012345678", false, Instant::now())
-        };
+        let way =
+            |rollout| paths(rollout).choose(&routes(), Some("plain"), "+819012345678", false, Instant::now());
         assert!(way(Rollout::NONE).is_none());
         assert_eq!(way(Rollout::ALL).map(|way| (way.path, way.other)), Some((SIP, None)));
     }

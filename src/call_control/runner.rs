@@ -18,10 +18,11 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
+use super::answering::UNAVAILABLE;
 use super::following::{Followers, History, WishBox, context_now, state_event, tell_ended};
 use super::link::{self, Link, LinkItem};
-use super::registry::{Caller, Mailbox, Message};
 use super::paths::Trial;
+use super::registry::{Caller, Mailbox, Message};
 use super::{CallControl, Held, Place};
 use crate::call::Call;
 use crate::call::event::{
@@ -40,8 +41,6 @@ use crate::tool::hooks::{CallEvent, Hook};
 
 /// How long a call that is over is kept at hand for the carrier's last reports.
 const LINGER: Duration = Duration::from_secs(1);
-/// What the carrier is told of a call that goes on another way.
-const UNAVAILABLE: u16 = 503;
 /// A runner without a deadline looks again after this long; nothing depends on it.
 const LOOK_AGAIN: Duration = Duration::from_secs(3_600);
 
@@ -305,6 +304,7 @@ impl Runner {
                     Answer::Event(Event::ReferAnswered(control.openai.refer(&call, &target).await))
                 });
             }
+            Action::RedirectCarrier { target } => self.redirect_carrier(target),
             Action::HangUp => {
                 self.request(|control, call| async move {
                     told(&call, "hang up", control.openai.hangup(&call).await)
@@ -375,7 +375,7 @@ impl Runner {
 
     fn open_bridge(&mut self) {
         let (Some(plan), Some(caller)) = (self.plan.clone(), self.caller.take()) else { return };
-        if let Some((link, task)) = link::bridge(&self.control, &plan, *caller, self.call.record.id) {
+        if let Some((link, task)) = link::bridge(&self.control, &plan, *caller, &self.call.record) {
             self.control.runners.spawn(task);
             self.link = Some(link);
         }
@@ -386,6 +386,19 @@ impl Runner {
         self.request(move |control, call| async move {
             let answer = control.openai.accept(&call, plan.body.clone()).await;
             Answer::Event(Event::AcceptAnswered(answer))
+        });
+    }
+
+    /// Asks the carrier to dial somebody else for the caller.
+    fn redirect_carrier(&mut self, target: String) {
+        let control = Arc::clone(&self.control);
+        let caller = self.call.record.carrier.as_ref().map(|carrier| carrier.call_sid.clone());
+        self.requests.spawn(async move {
+            let answer = match caller {
+                Some(caller) => control.dial_on(&caller, &target).await,
+                None => Err("the call has no carrier".to_owned()),
+            };
+            Answer::Event(Event::RedirectAnswered(answer))
         });
     }
 

@@ -66,7 +66,8 @@ fn as_text(features: &Features) -> String {
     }
     text.push_str(&format!("failover    {}\n", if features.failover { "on" } else { "off" }));
     for (path, state) in &features.breakers {
-        let meaning = if state == "open" { ": it failed too often, new calls take the other path" } else { "" };
+        let meaning =
+            if state == "open" { ": it failed too often, new calls take the other path" } else { "" };
         text.push_str(&format!("  path {path}  breaker {state}{meaning}\n"));
     }
     text

@@ -114,10 +114,17 @@ codes! {
     Error NOTHING_ANSWERS = "E0211", "nothing answers",
         "Without `[[routes]]` every call is answered with the only session. With no session there is nothing to \
          answer with, and with several it is not clear which one is meant: add a route.";
-    Error ROLLOUT = "E0212", "not a share of callers",
+    Warning UNANNOUNCED = "W0212", "calls are recorded without a word",
+        "Calls of this route are recorded, and no announcement tells callers so. In many places a recording must be \
+         announced, and everywhere it is the norm. Give `announcement` here or in `[recordings]`, or say \
+         `recording = false`.";
+    Warning NOT_RECORDED = "W0213", "a route's recording has no effect",
+        "Calls are recorded only while `features.recordings` is on and Twilio's keys are given, and only when a model \
+         answers them. Switch the feature on, or remove `recording` and `announcement` from the route.";
+    Error ROLLOUT = "E0214", "not a share of callers",
         "`openai_sip` is `true` (all calls go over SIP), `false` (none) or a share such as \"25%\", which always holds the \
          same callers and keeps them while it grows.";
-    Error FALLBACK = "E0213", "not something to fall back on",
+    Error FALLBACK = "E0215", "not something to fall back on",
         "When all paths to a model have failed, a caller hears an apology (`\"apology\"`, or words of the route's own), is \
          sent to a number, or leaves a message. A route's `fallback` says exactly one of these.";
     Error EXTENDS_ITSELF = "E0301", "a session extends itself",

@@ -15,6 +15,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::call_control::paths::Failover;
+use crate::call_control::recordings;
 use crate::openai;
 use crate::routing::{Rollout, Routes, Wildcard};
 use crate::session::Session;
@@ -64,6 +65,8 @@ pub struct Config {
     pub failover: Failover,
     /// The data directory.
     pub store: store::Settings,
+    /// What becomes of recordings.
+    pub recordings: recordings::Settings,
     /// Logs.
     pub telemetry: TelemetrySettings,
     /// The plugins, by name.
@@ -122,7 +125,7 @@ pub struct Features {
     pub openai_sip: Rollout,
     /// A call whose path fails goes on over the other one.
     pub failover: bool,
-    /// Bridged calls are recorded.
+    /// Answered calls are recorded, where their route does not say otherwise.
     pub recordings: bool,
 }
 

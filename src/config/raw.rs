@@ -38,6 +38,8 @@ pub(super) struct Raw {
     pub(super) features: Features,
     pub(super) failover: Failover,
     pub(super) store: Store,
+    pub(super) recordings: Recordings,
+    pub(super) retention: Retention,
     pub(super) telemetry: Telemetry,
     pub(super) sessions: BTreeMap<String, Session>,
     pub(super) routes: Vec<Route>,
@@ -79,8 +81,14 @@ tables! {
         shared_keys: Vec<SharedKey>,
         require_shared_key: Flag,
         base_url: String,
+        api_key: ApiKey,
         dial: Dial,
         apology: Say,
+    }
+
+    ApiKey {
+        sid: String,
+        secret: String,
     }
 
     SharedKey {
@@ -112,6 +120,25 @@ tables! {
         accept_within: String,
         dial_timeout: String,
         breaker: WordOr<Breaker>,
+    }
+
+    Recordings {
+        announcement: Announcement,
+        delete_at_carrier: Flag,
+        file_max: String,
+        keep_free: String,
+    }
+
+    Retention {
+        recordings: String,
+        recordings_max: String,
+    }
+
+    Announcement {
+        text: String,
+        language: String,
+        voice: String,
+        by: String,
     }
 
     Store {
@@ -230,6 +257,8 @@ tables! {
         vars: BTreeMap<String, Scalar>,
         reject: Count,
         forward: String,
+        recording: Flag,
+        announcement: Announcement,
         openai_sip: Scalar,
         fallback: WordOr<Fallback>,
     }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use poem::{Request, Response};
 
 use super::twilio::{
-    Refused, apology, call_of, counted, document, forward, not_kept, twiml_for, unreadable, verify,
+    Refused, apology, call_of, counted, document, forward, not_kept, recording_named, twiml_for, unreadable,
+    verify,
 };
 use super::{Doors, TWILIO_AFTER_VOICEMAIL};
 use crate::call::event::CarrierEvent;
@@ -43,6 +44,7 @@ async fn answer_dial_result(doors: &Arc<Doors>, mut request: Request) -> Result<
     let verified = verify(doors, &mut request).await?;
     let call = call?;
     let result = DialResult::read(&verified.form).map_err(unreadable)?;
+    recording_named(doors, call, &verified.form).await?;
     let event = CarrierEvent::DialEnded {
         status: result.dial_status.as_str().to_owned(),
         bridged: result.bridged,
@@ -69,6 +71,8 @@ async fn answer_after_voicemail(doors: &Arc<Doors>, mut request: Request) -> Res
     let verified = verify(doors, &mut request).await?;
     let call = call?;
     let message = MessageLeft::read(&verified.form).map_err(unreadable)?;
+    // It is fetched and kept like any recording of the call.
+    recording_named(doors, call, &verified.form).await?;
     match doors.control.message_left(call, message.duration_s).await {
         Ok(()) => Ok(document(vec![Verb::Hangup])),
         Err(DeliverError::NoSuchCall(_)) => Err(("unknown_call", document(vec![Verb::Hangup]))),
@@ -83,8 +87,7 @@ fn answer(
     next: Result<Next, DeliverError>,
 ) -> Result<Response, Refused> {
     match next {
-        // Whoever is still there hears the end of the document: the carrier hangs up.
-        Ok(Next::HangUp) => Ok(document(Vec::new())),
+        Ok(Next::HangUp) => Ok(document(vec![Verb::Hangup])),
         Ok(Next::GoOn(plan)) => twiml_for(doors, settings, plan),
         Ok(Next::Forward(target)) | Ok(Next::Fallback(Fallback::Forward(target))) => {
             Ok(document(dial_or_apologise(doors, settings, &target)))

@@ -13,12 +13,13 @@ use poem::http::StatusCode;
 use poem::web::websocket::{CloseCode, Message, WebSocket, WebSocketConfig, WebSocketStream};
 use poem::{FromRequest as _, IntoResponse as _, Request, Response};
 
-use super::twilio::{Refused, proven};
+use super::twilio::{Refused, announcement, proven};
 use super::{Doors, TWILIO_AFTER_STREAM, TWILIO_MEDIA, answer};
 use crate::call_control::Stream;
 use crate::ids::CallId;
 use crate::media::phone::{Frame, MESSAGE_BYTES_MAX, Socket};
 use crate::media::reception;
+use crate::routing::Recording;
 use crate::wire::join_token;
 use crate::wire::twilio_signature::Content;
 use crate::wire::twiml::{self, Verb};
@@ -134,8 +135,14 @@ fn plain(stream: WebSocketStream) -> Socket {
     Socket { inbound: Box::pin(inbound), outbound: Box::pin(outbound) }
 }
 
-/// The TwiML that opens the stream of a call, and asks us when it is over.
-pub(super) fn connect(doors: &Doors, call: CallId, token: String) -> Vec<Verb> {
+/// The TwiML that opens the stream of a call, and asks us when it is over. Where the carrier is to tell the
+/// caller of the recording, it does that first; the recording itself is made here.
+pub(super) fn connect(
+    doors: &Doors,
+    call: CallId,
+    token: String,
+    recording: Option<&Recording>,
+) -> Vec<Verb> {
     let public_url = &doors.settings.public_url;
     let socket_url = match public_url.strip_prefix("http") {
         Some(rest) => format!("ws{rest}{TWILIO_MEDIA}"),
@@ -145,8 +152,7 @@ pub(super) fn connect(doors: &Doors, call: CallId, token: String) -> Vec<Verb> {
         url: socket_url,
         parameters: vec![("call", call.to_string()), (join_token::PARAMETER, token)],
     };
-    vec![
-        Verb::Connect(stream),
-        Verb::Redirect { url: format!("{public_url}{TWILIO_AFTER_STREAM}?call={call}") },
-    ]
+    let after = format!("{public_url}{TWILIO_AFTER_STREAM}?call={call}");
+    let announcement = recording.and_then(announcement).map(Verb::Say);
+    announcement.into_iter().chain([Verb::Connect(stream), Verb::Redirect { url: after }]).collect()
 }

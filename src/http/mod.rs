@@ -11,6 +11,8 @@ mod features;
 mod media;
 mod openai;
 mod plugins;
+mod range;
+mod recordings;
 mod twilio;
 
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use crate::secret::Secret;
 pub use admin::{Page, detail};
 pub use features::{SetOpenAiSip, Value};
 pub use plugins::{ChangeView, LimitsView, PluginList, PluginView};
+pub use recordings::Recordings;
 
 /// Where the provider's webhook arrives.
 pub const OPENAI_WEBHOOK: &str = "/api/openai/webhook/call-incoming";
@@ -39,6 +42,8 @@ pub const TWILIO_REFER: &str = "/twilio/refer";
 /// Where Twilio tells of the progress of legs.
 pub const TWILIO_STATUS: &str = "/twilio/status";
 
+/// Where Twilio tells how a recording goes.
+pub const TWILIO_RECORDING: &str = "/twilio/recording";
 /// Where Twilio opens the media stream of a call.
 pub const TWILIO_MEDIA: &str = "/twilio/media";
 /// Where Twilio asks what to do when that stream is over.
@@ -90,6 +95,7 @@ pub fn public(doors: &Arc<Doors>) -> impl Endpoint + use<> {
         .at(TWILIO_DIAL_RESULT, post(door(doors, afterwards::dial_result)))
         .at(TWILIO_REFER, post(door(doors, twilio::refer)))
         .at(TWILIO_STATUS, post(door(doors, twilio::status)))
+        .at(TWILIO_RECORDING, post(door(doors, twilio::recording)))
         .at(TWILIO_MEDIA, get(door(doors, media::media)))
         .at(TWILIO_AFTER_STREAM, post(door(doors, afterwards::after_stream)))
         .at(TWILIO_AFTER_VOICEMAIL, post(door(doors, afterwards::after_voicemail)))
@@ -110,6 +116,11 @@ pub fn admin(doors: &Arc<Doors>) -> impl Endpoint + use<> {
             "/api/v1/features/openai-sip",
             post(door(doors, features::set)).delete(door(doors, features::reset)),
         )
+        .at(
+            "/api/v1/calls/:id/recording",
+            get(door(doors, recordings::play)).delete(door(doors, recordings::delete)),
+        )
+        .at("/api/v1/recordings", get(door(doors, recordings::list)))
         .at("/api/v1/plugins", get(door(doors, plugins::list)))
         .map_to_response()
 }

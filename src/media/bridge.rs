@@ -24,7 +24,7 @@ use super::phone::{Phone, Said};
 use super::playback::{Playback, Taken, Told};
 use super::provider::{Confirming, Item, Known, Provider, Ring, append, next_item};
 use super::reception::NORMAL;
-use super::recorder::{Place, Recorder};
+use super::recorder::{Made, Recorder, Tape};
 use crate::call::event::{
     AcceptAnswer, AttachFailure, CommandId, Event, ProviderCommand, ProviderEvent, StreamEvent,
 };
@@ -75,7 +75,7 @@ pub struct Parts {
     /// The session, as JSON of a `session.update`.
     pub session: Box<RawValue>,
     /// Where what is heard is written down; none: nowhere.
-    pub recording: Option<Place>,
+    pub recording: Option<Tape>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -94,8 +94,9 @@ enum Command {
 
 impl Bridge {
     /// A bridge, and the task that must run for it: it opens and configures the provider's session at once
-    /// and says so with [`Event::AcceptAnswered`]. Nothing is heard until [`Bridge::attach`].
-    pub fn new(parts: Parts) -> (Bridge, impl Future<Output = ()> + Send + 'static) {
+    /// and says so with [`Event::AcceptAnswered`]. Nothing is heard until [`Bridge::attach`]. It gives what was
+    /// recorded, when everything else is over.
+    pub fn new(parts: Parts) -> (Bridge, impl Future<Output = Option<Made>> + Send + 'static) {
         let (events_in, events) = mpsc::channel(EVENTS_PLACES);
         let (commands, commands_out) = mpsc::channel(COMMANDS_PLACES);
         (Bridge { events, commands }, Box::pin(Task::new(parts, events_in, commands_out).run()))
@@ -133,7 +134,7 @@ struct Task {
     connector: Connector,
     model: String,
     session: Box<RawValue>,
-    recording: Option<Place>,
+    recording: Option<Tape>,
     recorder: Option<Recorder>,
     clock: Arc<dyn Clock>,
     events: mpsc::Sender<Event>,
@@ -214,9 +215,9 @@ impl Task {
         task
     }
 
-    async fn run(mut self) {
+    async fn run(mut self) -> Option<Made> {
         while self.turn().await == Flow::GoOn {}
-        self.finish().await;
+        self.finish().await
     }
 
     /// One thing happens, and what follows from it.
@@ -370,7 +371,8 @@ impl Task {
     fn open(&mut self) {
         self.tries += 1;
         let (connector, model) = (self.connector.clone(), self.model.clone());
-        self.provider = Provider::Opening(Box::pin(async move { connector.open_session(&model).await }));
+        self.provider =
+            Provider::Opening(Box::pin(async move { connector.open_session(&model).await.map(Box::new) }));
     }
 
     fn on_item(&mut self, item: Item) {
@@ -455,7 +457,7 @@ impl Task {
         } else if !self.is_rotating {
             self.check.until = Some(Instant::now() + HEARD_WITHIN);
             let began = self.clock.now();
-            self.recorder = self.recording.take().map(|place| Recorder::start(place, began));
+            self.recorder = self.recording.take().map(|tape| Recorder::start(tape, began));
         }
         self.is_rotating = false;
         let Provider::Up(sideband) = &mut self.provider else { return };
@@ -669,8 +671,8 @@ impl Task {
         self.pending.push_back(Event::Stream(StreamEvent::Noted { kind, detail }));
     }
 
-    /// The call learns the end first, then both sockets are closed.
-    async fn finish(mut self) {
+    /// The call learns the end first, then both sockets are closed; it does not wait for the recording.
+    async fn finish(mut self) -> Option<Made> {
         self.pending.push_back(Event::Stream(StreamEvent::Ended));
         let telling = async {
             for event in self.pending.drain(..) {
@@ -681,11 +683,8 @@ impl Task {
         };
         let _ = tokio::time::timeout(LAST_WORDS_WITHIN, telling).await;
         self.phone.close(NORMAL).await;
-        if let Some(recorder) = self.recorder {
-            let recording = recorder.finish().await;
-            // A call that nobody looks after any more does not learn of it; the file is there.
-            let _ = self.events.send(Event::Stream(StreamEvent::Recorded(recording))).await;
-        }
+        drop((self.events, self.provider));
+        self.recorder?.finish().await
     }
 }
 

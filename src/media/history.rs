@@ -6,8 +6,8 @@
 
 use std::collections::VecDeque;
 
-use crate::call::record::Speaker;
 use crate::call::event::{ContextRole, ProviderCommand, ProviderEvent, TextMode, ToolCall};
+use crate::call::record::Speaker;
 use crate::wire::realtime::ClientEvent;
 use crate::wire::realtime::client::{NewContent, NewItem};
 

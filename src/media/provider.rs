@@ -34,7 +34,7 @@ pub(super) enum Provider {
     Up(Box<Sideband>),
 }
 
-pub(super) type Opening = Pin<Box<dyn Future<Output = Result<Sideband, AttachFailure>> + Send>>;
+pub(super) type Opening = Pin<Box<dyn Future<Output = Result<Box<Sideband>, AttachFailure>> + Send>>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Confirming {
@@ -112,7 +112,7 @@ pub(super) async fn next_item(provider: &mut Provider) -> Item {
             sleep_until(*until).await;
             Item::Look
         }
-        Provider::Opening(opening) => Item::Opened(opening.as_mut().await.map(Box::new)),
+        Provider::Opening(opening) => Item::Opened(opening.as_mut().await),
         Provider::Confirming(sideband, _, until) => tokio::select! {
             frame = sideband.next_frame() => Item::Frame(frame),
             () = sleep_until(*until) => Item::Late,

@@ -13,12 +13,14 @@ mod action;
 mod fallback;
 mod hours;
 mod pattern;
+mod recording;
 mod rollout;
 
 pub use action::{Action, BadTarget, RejectCode, RejectReason, Target};
 pub use fallback::{Fallback, Voicemail, Words};
 pub use hours::{BadHours, Days, Hours, Span, local_time};
 pub use pattern::{BadPattern, CallerPattern, NumberPattern, Wildcard};
+pub use recording::{Announcement, Recording};
 pub use rollout::{BadRollout, Rollout};
 
 /// What happens to a call that no route takes: it is turned away with 404.
@@ -63,6 +65,8 @@ pub struct Route {
     pub openai_sip: Option<Rollout>,
     /// What its callers get when all paths have failed.
     pub fallback: Fallback,
+    /// How a call that is answered is recorded; none: it is not.
+    pub recording: Option<Recording>,
 }
 
 /// What a call must look like. Every given condition must hold; an empty one always does.
@@ -99,6 +103,11 @@ impl Routes {
     /// The route of this name.
     pub fn named(&self, name: &str) -> Option<&Route> {
         self.0.iter().find(|route| route.name == name)
+    }
+
+    /// How the calls of a route are recorded; none: they are not, or there is no such route.
+    pub fn recording_of(&self, route: &str) -> Option<&Recording> {
+        self.0.iter().find(|known| known.name == route)?.recording.as_ref()
     }
 
     /// The routes in their order.

@@ -9,7 +9,14 @@ fn answer(session: &str) -> Action {
 }
 
 fn route(name: &str, when: Conditions) -> Route {
-    Route { name: name.to_owned(), when, action: answer(name), openai_sip: None, fallback: Fallback::default() }
+    Route {
+        name: name.to_owned(),
+        when,
+        action: answer(name),
+        openai_sip: None,
+        fallback: Fallback::default(),
+        recording: None,
+    }
 }
 
 fn to(pattern: &str) -> Conditions {

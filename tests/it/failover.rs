@@ -86,7 +86,8 @@ fn knows_what_was_said(outcome: &Outcome) {
 
 #[test]
 fn the_page_has_a_row_for_every_failure() {
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/failover.md")).expect("a page");
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/failover.md")).expect("a page");
     assert!(page.contains(failures::HEAD), "the table of docs/failover.md is not the command's");
     for failure in failures::ALL {
         let begin = format!("| {} | {} |", failure.name, failure.sip);
@@ -98,11 +99,8 @@ fn the_page_has_a_row_for_every_failure() {
 async fn the_same_question_has_the_same_answer_and_the_call_stays_one() {
     let house = house(refused(u32::MAX), &[]).await;
     let mut caller = CallerSetup::new(CALLER, CALLEE, script(SHORT));
-    caller.faults = CarrierFaults {
-        doubled: vec![RequestKind::DialResult],
-        shuffled: true,
-        ..CarrierFaults::default()
-    };
+    caller.faults =
+        CarrierFaults { doubled: vec![RequestKind::DialResult], shuffled: true, ..CarrierFaults::default() };
     let played = house.play(caller).await;
     sound(&house, &played);
     let kept = house.ended().await;
@@ -167,9 +165,15 @@ async fn a_path_that_fails_again_and_again_is_not_tried_by_new_calls() {
     assert!(played.carrier.dials.is_empty(), "the path was tried all the same");
     let newest = house.calls().await[0].id;
     let kept = house.ended_call(newest).await;
-    assert_eq!((kept.call.path, kept.call.avoided, kept.call.moved), (Path::MediaStreams, Some(Path::Sip), None));
+    assert_eq!(
+        (kept.call.path, kept.call.avoided, kept.call.moved),
+        (Path::MediaStreams, Some(Path::Sip), None)
+    );
     let features = operator.features().await;
-    assert_eq!((features.breakers["sip"].as_str(), features.breakers["media-streams"].as_str()), ("open", "closed"));
+    assert_eq!(
+        (features.breakers["sip"].as_str(), features.breakers["media-streams"].as_str()),
+        ("open", "closed")
+    );
     let (status, words) = operator.ask(Method::GET, "/readyz", None).await;
     assert_eq!(status, 200, "calls are taken all the same");
     assert!(words.contains("the path sip failed too often"), "{words}");
@@ -190,14 +194,19 @@ async fn a_path_that_works_again_is_taken_again() {
     .await;
     let played = house.call(SHORT).await;
     assert_eq!(played.carrier.dials.len(), 1, "the trial");
-    let closed = || async { (house.metric(r#"switchboard_path_breaker_open{path="sip"}"#) == 0.0).then_some(()) };
+    let closed =
+        || async { (house.metric(r#"switchboard_path_breaker_open{path="sip"}"#) == 0.0).then_some(()) };
     eventually("the trial closed it", closed).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_share_of_the_callers_goes_over_sip_and_a_route_has_its_own() {
     let route = "[[routes]]\nname = \"old\"\nmatch = { to = \"+815099999999\" }\nsession = \"shop\"\nopenai_sip = false\n";
-    let config = CONFIG.split("[plugins").next().unwrap_or_default().replacen("[[routes]]", &format!("{route}\n[[routes]]"), 1);
+    let config = CONFIG.split("[plugins").next().unwrap_or_default().replacen(
+        "[[routes]]",
+        &format!("{route}\n[[routes]]"),
+        1,
+    );
     let share = [("SWITCHBOARD__FEATURES__OPENAI_SIP", "50%")];
     let house = with_config(config, ProviderFaults::default(), &share).await;
     for (from, to, path) in [
@@ -260,7 +269,10 @@ async fn an_operator_moves_the_next_calls_and_none_that_runs() {
         let (status, text) = operator.ask(Method::POST, SET, Some(body)).await;
         assert_eq!(status, 200, "{text}");
         let features: Features = serde_json::from_str(&text).expect("features");
-        assert_eq!((features.openai_sip.value.as_str(), features.openai_sip.from.as_str()), (value, "command"));
+        assert_eq!(
+            (features.openai_sip.value.as_str(), features.openai_sip.from.as_str()),
+            (value, "command")
+        );
         house.call(SHORT).await;
         assert_eq!(house.calls().await[0].path, path, "{body}");
     }

@@ -45,11 +45,7 @@ impl Checker<'_> {
     }
 
     /// What callers of a route get when all paths have failed.
-    pub(super) fn fallback(
-        &mut self,
-        raw: Option<WordOr<raw::Fallback>>,
-        place: &Place,
-    ) -> Option<Fallback> {
+    pub(super) fn fallback(&mut self, raw: Option<WordOr<raw::Fallback>>, place: &Place) -> Option<Fallback> {
         let table = match raw {
             None => return Some(Fallback::default()),
             Some(WordOr::Word(word)) => {
@@ -64,7 +60,8 @@ impl Checker<'_> {
             }
             (None, None, Some(say)) => {
                 let place = place.key("apology");
-                self.spoken(say.text, say.language, say.voice, &place).map(|words| Fallback::Apology(Some(words)))
+                self.spoken(say.text, say.language, say.voice, &place)
+                    .map(|words| Fallback::Apology(Some(words)))
             }
             _ => {
                 self.report(&codes::FALLBACK, place, format!("`{place}` does not do exactly one thing")).help(

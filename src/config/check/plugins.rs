@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::breaker;
 use crate::config::codes;
 use crate::config::document::Place;
 use crate::config::forms::WordOr;
 use crate::config::problem::Location;
 use crate::config::raw;
 use crate::secret::Secret;
-use crate::breaker;
 use crate::tool::hooks::Hook;
 use crate::tool::outbound::{Pattern, normal_host};
 use crate::tool::plugin;

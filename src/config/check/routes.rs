@@ -8,11 +8,12 @@ use crate::config::forms::texts;
 use crate::config::raw;
 use crate::config::suggest::did_you_mean;
 use crate::routing::{
-    Action, BadPattern, CallerPattern, Conditions, Days, Fallback, Hours, NumberPattern, RejectCode, Route, Routes,
-    Span, Target, Wildcard,
+    Action, BadPattern, CallerPattern, Conditions, Days, Fallback, Hours, NumberPattern, RejectCode, Route,
+    Routes, Span, Target, Wildcard,
 };
 
 use super::Checker;
+use super::recordings::Recorded;
 
 /// The route that answers with the only session where no routes are written.
 const IMPLIED: &str = "default";
@@ -54,9 +55,10 @@ impl Checker<'_> {
         raw: Vec<raw::Route>,
         are_written: bool,
         sessions: &BTreeMap<String, raw::Session>,
+        recorded: &Recorded,
     ) -> CheckedRoutes {
         if !are_written {
-            return CheckedRoutes { routes: self.implied_route(sessions) };
+            return CheckedRoutes { routes: self.implied_route(sessions, recorded) };
         }
         let place = Place::of(&["routes"]);
         let mut routes: Vec<Route> = Vec::new();
@@ -79,8 +81,9 @@ impl Checker<'_> {
             }
             let openai_sip = self.rollout(raw.openai_sip.clone(), &place.key("openai_sip"));
             let fallback = self.fallback(raw.fallback.clone(), &place.key("fallback")).unwrap_or_default();
+            let recording = self.route_recording(&raw, &name, &place, recorded);
             let action = self.action(raw, &name, &place, sessions);
-            routes.extend(action.map(|action| Route { name, when, action, openai_sip, fallback }));
+            routes.extend(action.map(|action| Route { name, when, action, openai_sip, fallback, recording }));
         }
         if always.is_none() && !self.has_errors() {
             self.report(&codes::NO_CATCH_ALL, &place, "every route has conditions")
@@ -90,15 +93,22 @@ impl Checker<'_> {
         CheckedRoutes { routes }
     }
 
-    fn implied_route(&mut self, sessions: &BTreeMap<String, raw::Session>) -> Vec<Route> {
+    fn implied_route(
+        &mut self,
+        sessions: &BTreeMap<String, raw::Session>,
+        recorded: &Recorded,
+    ) -> Vec<Route> {
         if let (1, Some(session)) = (sessions.len(), sessions.keys().next()) {
             let action = Action::Answer { session: session.clone(), vars: BTreeMap::new() };
+            let place = Place::of(&["features", "recordings"]);
+            let recording = self.recording(None, None, "every call", &place, recorded);
             return vec![Route {
                 name: IMPLIED.to_owned(),
                 when: Conditions::default(),
                 action,
                 openai_sip: None,
                 fallback: Fallback::default(),
+                recording,
             }];
         }
         if !self.document.is_tainted(&Place::default()) {

@@ -18,9 +18,9 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
-use crate::breaker::Breaker;
 use super::context::CallContext;
 use super::outbound::{Client, FetchError, Request, Resolve, Response, Rules};
+use crate::breaker::Breaker;
 use crate::call::record::ToolOutcomeKind;
 
 pub use answer::Trouble;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::template::RequestTemplate;
+use crate::breaker;
 use crate::call::record::ToolOutcomeKind;
 use crate::call::terms::ToolTerms;
-use crate::breaker;
 use crate::tool::outbound::Pattern;
 
 /// One `[tools.NAME]`.

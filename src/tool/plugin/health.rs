@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::Instant;
 
 use super::Failure;
-use crate::metrics::Metrics;
 use crate::breaker::{self, Breaker};
+use crate::metrics::Metrics;
 
 /// The health of one loaded version of a plugin. A new version begins healthy.
 pub(super) struct Health {

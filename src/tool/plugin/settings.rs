@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::secret::Secret;
 use crate::breaker;
+use crate::secret::Secret;
 use crate::tool::hooks::Hook;
 use crate::tool::outbound::Pattern;
 

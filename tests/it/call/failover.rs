@@ -1,9 +1,9 @@
 //! From one path to the other: what moves a call, what does not, and what the new path knows of the old.
 
+use switchboard::call::Event;
 use switchboard::call::event::{AcceptAnswer, AttachFailure, CarrierEvent, TurnStatus, Verdict};
 use switchboard::call::record::{EndedReason, LineStatus, Path, State};
 use switchboard::call::terms::Greeting;
-use switchboard::call::Event;
 
 use super::story::*;
 
@@ -51,7 +51,10 @@ fn failures() -> Vec<(&'static str, Vec<(u64, Event)>, EndedReason)> {
         ("the leg fails", with(accepted(), vec![(300, dial_failed(400))]), EndedReason::LegFailed),
         (
             "dropped at once",
-            with(accepted(), vec![(300, attached()), (400, dial_ended("completed", Some(200), true, "in-progress"))]),
+            with(
+                accepted(),
+                vec![(300, attached()), (400, dial_ended("completed", Some(200), true, "in-progress"))],
+            ),
             EndedReason::ProviderDropped,
         ),
         (
@@ -76,12 +79,7 @@ fn failures() -> Vec<(&'static str, Vec<(u64, Event)>, EndedReason)> {
             "dropped, and a report comes between",
             with(
                 accepted(),
-                vec![
-                    (300, attached()),
-                    (400, lost()),
-                    (450, leg("failed", 3)),
-                    (500, dial_failed(400)),
-                ],
+                vec![(300, attached()), (400, lost()), (450, leg("failed", 3)), (500, dial_failed(400))],
             ),
             EndedReason::LegFailed,
         ),

@@ -290,6 +290,21 @@ pub fn says(turn: &str, text: &str) -> Event {
     })
 }
 
+/// Words as they come, while the turn goes on.
+pub fn says_on(turn: &str, text: &str) -> Event {
+    Event::Provider(ProviderEvent::AssistantTranscript {
+        turn: turn.into(),
+        item: ItemId(format!("item-{turn}")),
+        text: text.into(),
+        mode: TextMode::Append,
+    })
+}
+
+/// A tool of a remote server has answered.
+pub fn remote_tool(is_ok: bool) -> Event {
+    Event::Provider(ProviderEvent::RemoteToolEnded { is_ok })
+}
+
 pub fn done(turn: &str) -> Event {
     ends(turn, TurnStatus::Completed, &[])
 }
@@ -431,6 +446,9 @@ fn describe_event(event: &Event) -> String {
         Event::SidebandLost(code) => format!("sideband lost {}", code.map_or(0, |code| code)),
         Event::ReferAnswered(Ok(())) => "refer taken".into(),
         Event::ReferAnswered(Err(why)) => format!("refer refused: {why}"),
+        Event::RedirectAnswered(Ok(())) => "redirect taken".into(),
+        Event::RedirectAnswered(Err(why)) => format!("redirect refused: {why}"),
+        Event::Noted { kind, detail } => format!("({kind} {detail})"),
         Event::ToolFinished(finished) => format!("tool {} answers", finished.tool_call),
         Event::Carrier(event) => describe_carrier_event(event),
         Event::Stream(event) => format!("the stream tells: {event:?}"),
@@ -449,6 +467,7 @@ fn describe_provider_event(event: &ProviderEvent) -> String {
         ProviderEvent::CallerTranscript { item, text, .. } => format!("caller's words ({item}) {text}"),
         ProviderEvent::TurnStarted { turn, command: None } => format!("turn {turn} begins"),
         ProviderEvent::TurnStarted { turn, command: Some(id) } => format!("turn {turn} begins for #{}", id.0),
+        ProviderEvent::RemoteToolEnded { is_ok } => format!("a remote tool answers: {is_ok}"),
         ProviderEvent::AssistantTranscript { turn, text, .. } => format!("turn {turn} says {text}"),
         ProviderEvent::TurnEnded { turn, status, .. } => format!("turn {turn} ends: {status:?}"),
         ProviderEvent::ToolCallRequested { turn, call } => {
@@ -472,6 +491,7 @@ fn describe_carrier_event(event: &CarrierEvent) -> String {
         CarrierEvent::DialEnded { status, caller_status, .. } => {
             format!("dial ended {status}, caller {caller_status}")
         }
+        CarrierEvent::Referred => "the carrier asks about the refer".into(),
         CarrierEvent::StreamEnded { caller_status } => format!("stream ended, caller {caller_status}"),
         CarrierEvent::Caller { status } => format!("caller's leg {status}"),
     }
@@ -488,6 +508,7 @@ fn describe_action(action: &Action) -> Option<String> {
         Action::Send(id, command) => format!("#{} {}", id.0, describe_command(command)),
         Action::RunTool { call } => format!("run {} {} {}", call.id, call.name, call.arguments),
         Action::Refer { target } => format!("refer to {target}"),
+        Action::RedirectCarrier { target } => format!("redirect to {target}"),
         Action::HangUp => "hang up".into(),
         Action::Keep(Keep::Record) => return None,
         Action::Keep(Keep::Line(line)) => format!("line {}", describe_line(line)),

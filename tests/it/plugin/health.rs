@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchboard::metrics::Metrics;
 use switchboard::breaker;
+use switchboard::metrics::Metrics;
 use switchboard::tool::plugin::{Failure, Host, HostSettings, NothingKept, Plugin, Settings};
 
 use super::{call, settings};
