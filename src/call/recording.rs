@@ -432,6 +432,8 @@ mod tests {
             carrier: None,
             carrier_asked: None,
             vars: Default::default(),
+            other_path: None,
+            avoided: None,
         };
         let mut call = crate::call::Call::begin(beginning).record;
         let mut record = new();

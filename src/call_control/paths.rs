@@ -270,6 +270,7 @@ mod tests {
             action: Action::Answer { session: "s".to_owned(), vars: BTreeMap::new() },
             openai_sip,
             fallback: Fallback::default(),
+            recording: None,
         };
         Routes::new(vec![route("own", Some(Rollout::NONE)), route("plain", None)])
     }

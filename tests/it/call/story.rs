@@ -454,7 +454,6 @@ fn describe_event(event: &Event) -> String {
         Event::Stream(event) => format!("the stream tells: {event:?}"),
         Event::Command(Command::HangUp) => "the operator hangs up".into(),
         Event::Wished(wished) => format!("({} wants {:?})", wished.by, wished.wish),
-        Event::Noted { kind, detail } => format!("({kind}: {detail})"),
         Event::Deadline => "(deadline)".into(),
     }
 }
