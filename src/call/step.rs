@@ -26,7 +26,7 @@ use super::tools::Tools;
 use super::transcript::Transcript;
 use super::turns::Turns;
 use crate::clock::Timestamp;
-use crate::ids::CallId;
+use crate::ids::{CallId, ToolCallId};
 
 /// How long the carrier may wait for the provider before a call that nobody offered is given up. The
 /// carrier's own dial timeout is at most 600 s; its report comes first in all ordinary cases.
@@ -191,6 +191,11 @@ impl Call {
     /// The terms it was answered on, once it was offered.
     pub fn terms(&self) -> Option<&Terms> {
         self.terms.as_ref()
+    }
+
+    /// Claims that somebody still waits for what this tool call answers.
+    pub fn awaits_tool(&self, id: &ToolCallId) -> bool {
+        self.tools.is_running(id)
     }
 
     /// The row of keys that was pressed since this was last asked; it is kept nowhere.

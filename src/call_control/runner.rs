@@ -515,6 +515,10 @@ impl Runner {
             if self.call.is_over() {
                 return;
             }
+            // Cancelled meanwhile, when the call was moved to another path.
+            if !self.call.awaits_tool(&call.id) {
+                continue;
+            }
             if is_kept {
                 self.run_tool(call);
             } else {

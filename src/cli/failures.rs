@@ -17,7 +17,7 @@ use crate::sim::fault::ProviderFaults;
 use crate::sim::log::WorldLog;
 use crate::sim::script::Script;
 use crate::sim::twilio::{CallerSetup, CarrierReport};
-use crate::sim::world::{Options, Played, World};
+use crate::sim::world::{Options, World};
 use crate::store::CallQuery;
 
 use super::scratch::Scratch;
@@ -181,7 +181,8 @@ impl Failure {
         let played = tokio::time::timeout(CALL_WITHIN, playing).await.context("the call does not end")?;
         let kept = closed_call(&gateway).await;
         gateway.stop().await;
-        Ok(outcome(played, kept?, speed))
+        let told_again = world.openai.calls().into_iter().flat_map(|call| call.told_again).collect();
+        Ok(outcome(played.carrier, kept?, told_again, speed))
     }
 }
 
@@ -201,13 +202,13 @@ async fn closed_call(gateway: &Gateway) -> anyhow::Result<CallDetail> {
     closed.context("the gateway did not close the call")??.ok_or_else(|| anyhow!("the call was not kept"))
 }
 
-fn outcome(played: Played, kept: CallDetail, speed: f64) -> Outcome {
+fn outcome(carrier: CarrierReport, kept: CallDetail, told_again: Vec<String>, speed: f64) -> Outcome {
     let call = &kept.call;
     let moved = call.moved.as_ref();
     let seconds = |span: Duration| span.as_secs_f64() * speed;
     let asked = call.stages.carrier_asked.unwrap_or_default();
-    let first_heard = played.carrier.streams.iter().find_map(|stream| stream.first_heard);
-    let heard: Vec<String> = played.carrier.heard.iter().map(ToString::to_string).collect();
+    let first_heard = carrier.streams.iter().find_map(|stream| stream.first_heard);
+    let heard: Vec<String> = carrier.heard.iter().map(ToString::to_string).collect();
     let spoke = moved.and_then(|moved| Some(moved.spoke_again?.since(moved.at)));
     // Words of the carrier, a person or a beep: somebody has taken care of the caller.
     let is_taken_care_of = heard.last().is_some_and(|last| last != "ringing" && last != "application error")
@@ -215,12 +216,12 @@ fn outcome(played: Played, kept: CallDetail, speed: f64) -> Outcome {
     Outcome {
         given_up_after_s: moved.map(|moved| seconds(moved.at.since(asked))),
         spoke_after_s: spoke.map(seconds),
-        heard_after_s: first_heard.map(|at| seconds(at.duration_since(played.carrier.dialled))),
+        heard_after_s: first_heard.map(|at| seconds(at.duration_since(carrier.dialled))),
         path: call.path,
         is_saved: spoke.is_some() || is_taken_care_of,
         heard,
-        carrier: played.carrier,
-        told_again: played.provider.map(|report| report.told_again).unwrap_or_default(),
+        carrier,
+        told_again,
         kept,
     }
 }

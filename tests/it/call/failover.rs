@@ -31,8 +31,11 @@ fn stream_over(caller_status: &str) -> Event {
     Event::Carrier(CarrierEvent::StreamEnded { caller_status: caller_status.into() })
 }
 
-/// The ways to fail before anybody was heard: what happens, and the reason that is kept.
-fn failures() -> Vec<(&'static str, Vec<(u64, Event)>, EndedReason)> {
+/// A way to fail: its name, what happens and when, and the reason that is kept.
+type Failing = (&'static str, Vec<(u64, Event)>, EndedReason);
+
+/// The ways to fail before anybody was heard.
+fn failures() -> Vec<Failing> {
     let accepted = || vec![(100, offered_in_a_hurry()), (200, Event::AcceptAnswered(AcceptAnswer::Ok))];
     let with = |mut before: Vec<(u64, Event)>, after: Vec<(u64, Event)>| {
         before.extend(after);
