@@ -115,7 +115,7 @@ pub const ALL: &[Failure] = &[
     failure("no webhook, the carrier's timeout", "487", |faults| faults.webhook_never = true),
     failure("the accept is refused (429)", "503", |faults| faults.accept_status = Some(429)),
     failure("the accept is refused (500)", "503", |faults| faults.accept_status = Some(500)),
-    failure("the accept is not answered", "503", |faults| faults.accept_silent = true),
+    failure("the accept is not answered, but works", "200", |faults| faults.accept_silent = true),
     failure("the accept takes 5.3 s, then 404", "503", |faults| {
         faults.accept_status = Some(404);
         faults.accept_delay_ms = 5_300;
@@ -250,7 +250,7 @@ pub fn row(failure: &Failure, outcome: &Outcome) -> String {
 /// What was heard, without addresses.
 fn plainly(heard: &str) -> &str {
     match heard {
-        "connected to the media stream" => "the assistant",
+        "connected to the media stream" => "the bridge",
         sip if sip.starts_with("connected to sip:") => "the SIP leg",
         _ => heard,
     }

@@ -61,6 +61,8 @@ async fn no_failure_of_the_sip_leg_loses_a_caller() {
         assert_eq!(outcome.carrier.problems, [""; 0], "{row}");
         assert_eq!(outcome.path, Path::MediaStreams, "{row}");
         let moved = outcome.kept.call.moved.as_ref().expect("moved");
+        let is_both = failure.name.starts_with("both");
+        assert_eq!(outcome.spoke_after_s.is_some(), !is_both, "{row}");
         assert_eq!((moved.from, has_event(&outcome.kept, "path.moved")), (Path::Sip, true), "{row}");
     }
     let last_heard = |name: &str| {

@@ -88,6 +88,8 @@ impl SimCall {
         let invite = Invite { request_uri: String::new(), headers: Vec::new(), script: Default::default() };
         let faults = world.faults_after(0);
         let mut call = SimCall::new(world, id, invite, faults, report);
+        // It is the sideband of a call that is not found, and here there is none.
+        call.missing_left = 0;
         let expires_at = call.world.options.clock.now().as_secs() + super::call::SESSION_S;
         call.session = Some(Session::opened(&call.call_id, expires_at));
         call.phase = Phase::Up;
