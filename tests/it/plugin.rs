@@ -5,6 +5,7 @@ mod customer_lookup;
 mod health;
 mod earlier;
 mod hooks;
+mod lane;
 mod loading;
 mod needs;
 mod powers;

@@ -28,6 +28,7 @@ mod v0_2;
 // from a file to a plugin, and its calls
 mod compile;
 mod failure;
+mod lane;
 mod load;
 mod sandbox;
 
