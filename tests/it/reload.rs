@@ -273,7 +273,7 @@ async fn versions_that_fit_only_together_are_taken_together() {
     bench.replace("two", &guests);
     bench.counted("two", "refused", 1.0).await;
     let told = bench.refusal("two").expect("a refusal");
-    assert!(told.contains("is provided by plugin `one` and by plugin `two`"), "{told}");
+    assert!(told.contains("plugin `two` provides the tool `echo`, which plugin `one` provides"), "{told}");
     bench.replace("one", &lookup);
     bench.counted("one", "loaded", 1.0).await;
     bench.counted("two", "loaded", 1.0).await;

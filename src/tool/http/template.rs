@@ -389,7 +389,9 @@ fn encoded(environment: &mut Environment<'static>, is_path: bool) {
 /// A text, a number or a truth as text.
 fn plain(value: &Value) -> Result<String, minijinja::Error> {
     match value.kind() {
-        ValueKind::String | ValueKind::Number | ValueKind::Bool => Ok(value.to_string()),
+        ValueKind::String | ValueKind::Number => Ok(value.to_string()),
+        // As JSON writes it; minijinja would write `True`.
+        ValueKind::Bool => Ok(value.is_true().to_string()),
         ValueKind::None => Ok(String::new()),
         _ => Err(minijinja::Error::new(ErrorKind::InvalidOperation, NOT_PLAIN)),
     }

@@ -190,13 +190,16 @@ impl Plugin {
         headers: &[(String, String)],
         time: Duration,
     ) -> Result<IncomingAnswer, Failure> {
-        let deadline = Instant::now() + time;
-        let _place = self.place(Hook::Incoming.as_str(), time).await?;
-        let left = deadline.saturating_duration_since(Instant::now());
-        let answered = self.inner.sandbox.incoming(context, headers, left).await;
-        let answer = answered.map_err(|failure| within(failure, time))?;
-        self.check_answer(&answer)?;
-        Ok(answer)
+        let asked = async {
+            let deadline = Instant::now() + time;
+            let _place = self.place(Hook::Incoming.as_str(), time).await?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let answered = self.inner.sandbox.incoming(context, headers, left).await;
+            let answer = answered.map_err(|failure| within(failure, time))?;
+            self.check_answer(&answer)?;
+            Ok(answer)
+        };
+        self.inner.health.watch(asked).await
     }
 
     /// Tells it of something that happened in a call.
@@ -205,9 +208,12 @@ impl Plugin {
     ///
     /// [`Failure`].
     pub async fn event(&self, context: &CallContext, event: &CallEvent) -> Result<(), Failure> {
-        let time = self.time_max();
-        let _place = self.place(Hook::Event.as_str(), time).await?;
-        self.inner.sandbox.event(context, event, time).await
+        let told = async {
+            let time = self.time_max();
+            let _place = self.place(Hook::Event.as_str(), time).await?;
+            self.inner.sandbox.event(context, event, time).await
+        };
+        self.inner.health.watch(told).await
     }
 
     /// Tells it that a call is over, with its record as JSON.
@@ -216,9 +222,12 @@ impl Plugin {
     ///
     /// [`Failure`].
     pub async fn ended(&self, context: &CallContext, record: &str) -> Result<(), Failure> {
-        let time = self.time_max();
-        let _place = self.place(Hook::Ended.as_str(), time).await?;
-        self.inner.sandbox.ended(context, record, time).await
+        let told = async {
+            let time = self.time_max();
+            let _place = self.place(Hook::Ended.as_str(), time).await?;
+            self.inner.sandbox.ended(context, record, time).await
+        };
+        self.inner.health.watch(told).await
     }
 
     /// Its texts are no longer than an answer may be, and its variables have names that variables can have.
