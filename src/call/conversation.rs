@@ -3,8 +3,8 @@
 use serde_json::value::RawValue;
 
 use super::event::{
-    Action, CommandId, ContextRole, ErrorClass, Keep, ProviderCommand, ProviderEvent, ToolCall, ToolFinished,
-    TurnStatus,
+    Action, CommandId, ContextRole, ErrorClass, Keep, ProviderCommand, ProviderEvent, TextMode, ToolCall,
+    ToolFinished, TurnStatus,
 };
 use super::leave::Exit;
 use super::record::{FORMAT, LineStatus, ToolOutcomeKind, Usage, UsageRecord};
@@ -63,6 +63,10 @@ impl Call {
             }
             ProviderEvent::TurnStarted { turn, command } => self.on_turn_started(turn, command, now),
             ProviderEvent::AssistantTranscript { turn, item, text, mode } => {
+                // What comes at last only repeats earlier words.
+                if mode == TextMode::Append {
+                    self.turns.said_answer();
+                }
                 self.transcript.assistant_words(turn, item, &text, mode, now);
             }
             ProviderEvent::TurnEnded { turn, status, reason, usage, tool_calls } => {
@@ -84,7 +88,14 @@ impl Call {
             ProviderEvent::Error { class, code, message, command } => {
                 self.on_error(class, code, &message, command, now);
             }
-            ProviderEvent::McpFailed { what } => self.note("provider.mcp_failed", Some(what), now),
+            ProviderEvent::RemoteToolsMissing => self.note("provider.mcp_tools_missing", None, now),
+            ProviderEvent::RemoteToolEnded { is_ok } => {
+                if !is_ok {
+                    self.note("provider.mcp_call_failed", None, now);
+                }
+                self.remote_tools = self.remote_tools.saturating_add(1);
+                self.turns.answered_remotely(now);
+            }
             ProviderEvent::Unknown { kind } => self.note("provider.unknown", Some(&kind), now),
             ProviderEvent::Configured { padding } => {
                 self.transcript.set_padding(padding);
@@ -137,7 +148,7 @@ impl Call {
         // A model that has used up its tool calls would ask for the next one in every turn.
         let may_call_tools = !matches!(prompt.kind, PromptKind::Greeting | PromptKind::Goodbye)
             && !prompt.kind.is_aside()
-            && self.tools.count() <= self.tool_calls_max();
+            && self.tools.count().saturating_add(self.remote_tools) <= self.tool_calls_max();
         let command = self
             .send(ProviderCommand::PromptTurn { instructions: prompt.instructions.clone(), may_call_tools });
         if !prompt.kind.is_aside() {
@@ -189,7 +200,10 @@ impl Call {
         if status == TurnStatus::Failed && heard == Heard::Silent && !is_answered_later {
             self.turns.failed_silently(&turn, now);
         } else {
-            self.turns.ended(&turn);
+            if status == TurnStatus::Cancelled {
+                self.turns.said_answer();
+            }
+            self.turns.ended(&turn, now);
         }
         if matches!(status, TurnStatus::Failed | TurnStatus::Incomplete) {
             self.note("turn.cut", reason.as_deref(), now);

@@ -338,10 +338,12 @@ pub enum ProviderEvent {
         /// The command of ours it speaks of.
         command: Option<CommandId>,
     },
-    /// A remote MCP server failed: its tools are missing, or a tool did not answer.
-    McpFailed {
-        /// The provider's name of what happened.
-        what: &'static str,
+    /// The tools of a remote MCP server could not be listed: the model goes on without them.
+    RemoteToolsMissing,
+    /// A tool of a remote MCP server, which the provider itself runs, has answered.
+    RemoteToolEnded {
+        /// It did not fail.
+        is_ok: bool,
     },
     /// Known, and of no consequence for the call.
     Ignored,

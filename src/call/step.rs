@@ -45,6 +45,8 @@ pub struct Call {
     pub(super) terms: Option<Terms>,
     pub(super) transcript: Transcript,
     pub(super) turns: Turns,
+    /// How many tools of remote servers were called.
+    pub(super) remote_tools: u32,
     pub(super) tools: Tools,
     pub(super) leave: Leave,
     pub(super) sideband: Sideband,
@@ -135,6 +137,7 @@ impl Call {
             terms: None,
             transcript: Transcript::default(),
             turns: Turns::default(),
+            remote_tools: 0,
             tools: Tools::default(),
             leave: Leave::default(),
             sideband: Sideband::default(),

@@ -22,6 +22,8 @@ const TRIES_MAX: u8 = 3;
 const UNSEEN_TURN_MAX: Duration = Duration::from_secs(2);
 /// Pause after a turn that failed.
 const FAILED_PAUSE: Duration = Duration::from_secs(1);
+/// How long the provider may take to begin a turn by itself after a remote server's tool has answered.
+const OWN_TURN_WITHIN: Duration = Duration::from_millis(300);
 /// How many sentences of plugins may wait to be said; a caller would not listen to more.
 const SAYINGS_MAX: usize = 8;
 
@@ -44,7 +46,7 @@ pub enum PromptKind {
     Greeting,
     /// All tools of a turn have answered.
     Continue,
-    /// The last turn failed before it said anything.
+    /// The last turn failed before it said anything, or ended without a word about a remote tool's answer.
     Retry,
     /// A plugin wants the caller to hear something.
     Saying,
@@ -82,6 +84,8 @@ pub struct Turns {
     held_until: Option<Timestamp>,
     /// The last turn was a second try of one that failed.
     is_retry: bool,
+    /// A remote server's tool answered in this turn, and nothing was said since.
+    has_unsaid_answer: bool,
 }
 
 #[derive(Debug)]
@@ -164,7 +168,8 @@ impl Turns {
     /// A turn began. Gives the kind of the request it answers; none when it is not ours.
     pub fn started(&mut self, turn: TurnId, command: Option<CommandId>) -> Option<PromptKind> {
         self.held_until = None;
-        // This turn speaks where the failed one did not.
+        self.has_unsaid_answer = false;
+        // This turn speaks where the last one did not.
         self.withdraw(PromptKind::Retry);
         let ours = self.requested.take_if(|requested| command == Some(requested.command));
         let prompt = ours.map(|requested| requested.prompt);
@@ -177,9 +182,31 @@ impl Turns {
     }
 
     /// A turn ended. Another turn's end changes nothing.
-    pub fn ended(&mut self, turn: &TurnId) {
+    pub fn ended(&mut self, turn: &TurnId, now: Timestamp) {
         if self.take_active(turn).is_some() {
             self.is_retry = false;
+            self.say_answer(now);
+        }
+    }
+
+    /// A tool that the provider itself runs, at a remote server, has answered or failed.
+    pub fn answered_remotely(&mut self, now: Timestamp) {
+        self.has_unsaid_answer = true;
+        if self.active.is_none() {
+            self.say_answer(now);
+        }
+    }
+
+    /// The model speaks, or the caller took the word: nobody waits to hear of a remote tool's answer.
+    pub fn said_answer(&mut self) {
+        self.has_unsaid_answer = false;
+    }
+
+    /// Asks for a turn about a remote tool's answer, unless the provider begins one by itself.
+    fn say_answer(&mut self, now: Timestamp) {
+        if std::mem::take(&mut self.has_unsaid_answer) {
+            self.want_any(PromptKind::Retry);
+            self.held_until = Some(now + OWN_TURN_WITHIN);
         }
     }
 
@@ -296,9 +323,9 @@ mod tests {
         turns.started("t1".into(), None);
         turns.want(notice());
         assert_eq!(turns.next(true), None);
-        turns.ended(&"t0".into());
+        turns.ended(&"t0".into(), NOW);
         assert_eq!(turns.next(true), None, "the end of another turn is not the end of this one");
-        turns.ended(&"t1".into());
+        turns.ended(&"t1".into(), NOW);
         assert_eq!(turns.next(true), Some(notice()));
     }
 
@@ -309,7 +336,7 @@ mod tests {
         assert_eq!(turns.started("t1".into(), None), None);
         assert!(turns.refused(CommandId(1), NOW));
         assert_eq!(turns.next(true), None);
-        turns.ended(&"t1".into());
+        turns.ended(&"t1".into(), NOW);
         assert_eq!(turns.next(true).map(|prompt| prompt.kind), Some(PromptKind::Notice));
     }
 
@@ -318,7 +345,7 @@ mod tests {
         let mut turns = Turns::default();
         turns.requested(CommandId(1), notice(), NOW);
         turns.started("t1".into(), None);
-        turns.ended(&"t1".into());
+        turns.ended(&"t1".into(), NOW);
         assert!(turns.is_idle());
     }
 
@@ -363,7 +390,7 @@ mod tests {
             let mut turns = asked(kind);
             turns.started("t1".into(), None);
             turns.refused(CommandId(1), NOW);
-            turns.ended(&"t1".into());
+            turns.ended(&"t1".into(), NOW);
             assert_eq!(is_wanted_again(turns), expected, "{kind:?} refused");
             let mut turns = asked(kind);
             turns.started("t1".into(), Some(CommandId(1)));

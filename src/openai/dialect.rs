@@ -60,7 +60,8 @@ pub fn read(frame: &str) -> ProviderEvent {
             ProviderEvent::PlaybackCleared { turn: playback.response_id }
         }
         ServerEvent::Error(error) => went_wrong(error),
-        ServerEvent::McpFailed(what) => ProviderEvent::McpFailed { what },
+        ServerEvent::McpToolsMissing => ProviderEvent::RemoteToolsMissing,
+        ServerEvent::McpCallEnded { ok } => ProviderEvent::RemoteToolEnded { is_ok: ok },
         ServerEvent::Unused => ProviderEvent::Ignored,
         ServerEvent::Unknown { kind } => unknown(&kind),
     }

@@ -20,7 +20,8 @@ use crate::secret::Secret;
 
 /// The address under which this world reaches the gateway: what Twilio signs. It is never resolved.
 pub const PUBLIC_URL: &str = "https://voice.example.com";
-const API_KEY: &str = "sk-simulated";
+/// What the provider asks of whoever calls its interface.
+pub const API_KEY: &str = "sk-simulated";
 /// The provider's project that is called.
 pub const PROJECT_ID: &str = "proj_demo";
 /// What signs the provider's webhooks: base64 of an ordinary text, in the form that the vendor gives out.

@@ -187,9 +187,12 @@ async fn write(socket: &mut TcpStream, reply: &Reply) -> std::io::Result<()> {
         }
     };
     socket.write_all(format!("{head}\r\n{body}").as_bytes()).await?;
-    while reply.manner == Manner::Drip {
+    if reply.manner != Manner::Drip {
+        return socket.shutdown().await;
+    }
+    // Until the other side has had enough.
+    loop {
         socket.write_all(b" ").await?;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    socket.shutdown().await
 }

@@ -136,11 +136,11 @@ fn wished(call: &str, other: u8) -> Event {
         0..=4 => Wish::Progress(words()),
         5 | 6 => Wish::Say(words()),
         7 => Wish::InjectContext(words()),
-        8 => Wish::Transfer(if other % 2 == 0 { "sales" } else { "moon" }.to_owned()),
+        8 => Wish::Transfer(if other < 128 { "sales" } else { "moon" }.to_owned()),
         9 => Wish::HangUp,
         _ => Wish::SetVariable { name: format!("v{other}"), value: words() },
     };
-    story::wished((other % 2 == 0).then_some(call), wish)
+    story::wished((other < 200).then_some(call), wish)
 }
 
 fn accept_answer(other: u8) -> AcceptAnswer {

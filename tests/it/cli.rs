@@ -18,10 +18,10 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Plays an example against the newcomer's own configuration, much faster than life.
-fn plays(scenario: &str) {
+/// Plays an example against its own configuration or the newcomer's, faster than life.
+fn plays(scenario: &str, speed: &str) {
     let file = format!("examples/scenarios/{scenario}.toml");
-    let output = switchboard(&["demo", "--json", "--speed", "20", "--scenario", &file], root());
+    let output = switchboard(&["demo", "--json", "--speed", speed, "--scenario", &file], root());
     assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
     let page: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON on standard output");
     assert_eq!(page["scenario"], scenario);
@@ -29,10 +29,10 @@ fn plays(scenario: &str) {
 }
 
 macro_rules! examples {
-    ($($test:ident: $scenario:literal,)*) => {
+    ($($test:ident: $scenario:literal at $speed:literal,)*) => {
         $(#[test]
         fn $test() {
-            plays($scenario);
+            plays($scenario, $speed);
         })*
 
         #[test]
@@ -49,12 +49,17 @@ macro_rules! examples {
 }
 
 examples! {
-    the_example_of_a_lookup_is_played: "japanese-customer-lookup",
-    the_example_of_a_stranger_is_played: "unknown-caller",
-    the_example_of_a_barge_in_is_played: "barge-in",
-    the_example_of_a_sudden_end_is_played: "caller-hangs-up-mid-sentence",
-    the_example_of_parallel_tools_is_played: "parallel-tools",
-    the_example_of_tool_errors_is_played: "tool-errors",
+    the_example_of_a_lookup_is_played: "japanese-customer-lookup" at "20",
+    the_example_of_a_stranger_is_played: "unknown-caller" at "20",
+    the_example_of_a_barge_in_is_played: "barge-in" at "20",
+    the_example_of_a_sudden_end_is_played: "caller-hangs-up-mid-sentence" at "20",
+    the_example_of_parallel_tools_is_played: "parallel-tools" at "20",
+    the_example_of_tool_errors_is_played: "tool-errors" at "20",
+    the_example_of_a_plugin_in_rust_is_played: "three-plugins" at "20",
+    the_example_of_a_plugin_in_typescript_is_played: "appointment" at "20",
+    the_example_of_a_plugin_in_python_is_played: "opening-hours" at "20",
+    // A phrase waits for 0.7 s of real silence.
+    the_example_of_a_slow_tool_is_played: "slow-tool" at "2",
 }
 
 #[test]

@@ -44,11 +44,11 @@ struct Fake {
 
 impl Fake {
     fn told(&self) -> Vec<String> {
-        self.told.lock().unwrap().clone()
+        self.told.lock().expect("nobody panics with it").clone()
     }
 
     fn hear(&self, what: String) {
-        self.told.lock().unwrap().push(what);
+        self.told.lock().expect("nobody panics with it").push(what);
     }
 }
 
@@ -401,7 +401,7 @@ async fn a_tool_that_runs_when_the_call_ends_is_dropped_and_nobody_hears_its_wis
     let (flag, kept_way) = (Arc::clone(&is_dropped), Arc::clone(&way));
     let endless = tool("endless", move |context: CallContext, _| {
         let guard = Dropped(Arc::clone(&flag));
-        *kept_way.lock().unwrap() = context.wishes.clone();
+        *kept_way.lock().expect("nobody panics with it") = context.wishes;
         async move {
             let _guard = guard;
             std::future::pending().await
@@ -424,7 +424,7 @@ async fn a_tool_that_runs_when_the_call_ends_is_dropped_and_nobody_hears_its_wis
     let kept = house.ended().await;
     assert_eq!(kept.tool_calls[0].outcome, Some(ToolOutcomeKind::Cancelled));
     eventually("the tool is dropped", || async { is_dropped.load(Ordering::SeqCst).then_some(()) }).await;
-    let refused = way.lock().unwrap().send("orders", Wish::HangUp);
+    let refused = way.lock().expect("nobody panics with it").send("orders", Wish::HangUp);
     assert_eq!(refused, Err(Refused::NoCall));
 }
 

@@ -13,7 +13,7 @@ use switchboard::http::{OPENAI_WEBHOOK, TWILIO_VOICE, detail};
 use switchboard::ids::CallId;
 use switchboard::sim::fault::ProviderFaults;
 use switchboard::sim::log::WorldLog;
-use switchboard::sim::openai::CallReport;
+use switchboard::sim::openai::{CallReport, OpenAiSim};
 use switchboard::sim::script::Script;
 use switchboard::sim::sip::{Invite, SipLeg};
 use switchboard::sim::twilio::{Answer, CallerSetup, ExplicitRequest, Fields, Signing};
@@ -22,6 +22,8 @@ use switchboard::sim::world::{ConnectedWorld, Options, PROJECT_ID, Played, World
 use switchboard::store::CallQuery;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 /// How much faster than life the tests' callers speak.
 const SPEED: f64 = 50.0;
@@ -32,6 +34,9 @@ pub const CALLER: &str = "+819012345678";
 pub const CALLEE: &str = "+815012345678";
 /// The model says a word, and the caller hangs up.
 pub const SHORT: &str = r#"steps = [{ model = { says = "はい。" } }, { hang_up = "caller" }]"#;
+
+/// An open sideband.
+pub type Sideband = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// A gateway and everything around it.
 pub struct House {
@@ -124,7 +129,7 @@ impl House {
 
     pub async fn play(&self, caller: CallerSetup) -> Played {
         let playing = self.world.play(caller);
-        tokio::time::timeout(Duration::from_secs(20), playing)
+        tokio::time::timeout(Duration::from_secs(60), playing)
             .await
             .unwrap_or_else(|_| panic!("the call does not end; the world's log:\n{}", self.world.log.text()))
     }
@@ -224,18 +229,27 @@ pub async fn prepare(plan: Plan, data: &Path) -> (World, Config) {
     (world, config)
 }
 
-/// Waits until something is so, and gives it; panics after ten seconds.
+/// Waits until something is so, and gives it; panics after half a minute.
 pub async fn eventually<T, F>(what: &str, mut look: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
 {
-    for _ in 0..2_000 {
+    for _ in 0..6_000 {
         if let Some(seen) = look().await {
             return seen;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("not so after ten seconds: {what}");
+    panic!("not so after half a minute: {what}");
+}
+
+/// Opens a sideband at the simulated provider, beside any that the gateway has.
+pub async fn attach(provider: &OpenAiSim, call: &str, api_key: &str) -> Sideband {
+    let url = format!("{}/realtime?call_id={call}", provider.base_url().replacen("http", "ws", 1));
+    let mut request = url.into_client_request().expect("a request");
+    let bearer = format!("Bearer {api_key}").parse().expect("a header");
+    request.headers_mut().insert("authorization", bearer);
+    connect_async(request).await.expect("a sideband").0
 }
 
 /// An INVITE to the provider's project.

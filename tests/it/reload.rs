@@ -9,9 +9,10 @@ use sha2::{Digest as _, Sha256};
 use switchboard::gateway::{ADMIN_TOKEN_FILE, PLUGIN_CACHE};
 use switchboard::http::PluginList;
 use switchboard::sim::twilio::CallerSetup;
+use switchboard::sim::world::API_KEY;
 use switchboard::tool::Toolbox;
 
-use crate::harness::{CALLEE, CALLER, House, Plan, eventually, script};
+use crate::harness::{CALLEE, CALLER, House, Plan, attach, eventually, script};
 
 /// A folder of plugin files, and a gateway that uses them.
 struct Bench {
@@ -22,11 +23,11 @@ struct Bench {
 impl Bench {
     /// A gateway whose plugin `guests` is this file.
     async fn with(component: &[u8]) -> Bench {
-        Bench::of(&[("guests", component)], "", Plan::default().speed).await
+        Bench::of(&[("guests", component)], "").await
     }
 
     /// A gateway with these plugins; each has this in its table.
-    async fn of(files: &[(&str, &[u8])], more: &str, speed: f64) -> Bench {
+    async fn of(files: &[(&str, &[u8])], more: &str) -> Bench {
         let plugins = tempfile::tempdir().expect("a directory");
         let mut config = SHOP.to_owned();
         for (name, component) in files {
@@ -36,7 +37,7 @@ impl Bench {
             config +=
                 &format!("[plugins.{name}]\npath = \"{path}\"\nallow = {{ kv = \"{name}\" }}\n{more}\n");
         }
-        let house = House::with(Plan { config, speed, ..Plan::default() }).await;
+        let house = House::with(Plan { config, ..Plan::default() }).await;
         Bench { house, plugins }
     }
 
@@ -134,11 +135,10 @@ fn answer(words: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_runs_keeps_the_old_version_and_a_new_call_gets_the_new_one() {
-    // Slowly, so that the caller's silence is long enough for the other call and the change.
-    let bench = Bench::of(&[("guests", &guests(ORDER))], "", 8.0).await;
+    let bench = Bench::with(&guests(ORDER)).await;
     let first_generation = Arc::downgrade(&bench.toolbox());
     let steps =
-        format!("steps = [{ASK}, {{ pause_ms = 60000 }}, {{ caller = {{ says = \"えっ。\" }} }}, {ASK}]");
+        format!("steps = [{ASK}, {{ await_sidebands = 2 }}, {{ caller = {{ says = \"えっ。\" }} }}, {ASK}]");
     let long = bench.house.play(CallerSetup::new(CALLER, CALLEE, script(&steps)));
     let meanwhile = async {
         eventually("the first answer", || async {
@@ -151,6 +151,12 @@ async fn a_call_that_runs_keeps_the_old_version_and_a_new_call_gets_the_new_one(
         let long = &bench.house.world.openai.calls()[0];
         assert!(!long.is_over && long.tool_outputs.len() == 1, "the long call is in its silence");
         assert!(first_generation.upgrade().is_some(), "the long call has its tools");
+        // Somebody listens in: that is what the caller waits for.
+        let _second = attach(&bench.house.world.openai, &long.call_id, API_KEY).await;
+        eventually("the second answer", || async {
+            (bench.house.world.openai.calls()[0].tool_outputs.len() == 2).then_some(())
+        })
+        .await;
     };
     let (long, ()) = tokio::join!(long, meanwhile);
     let heard: Vec<String> =
@@ -268,7 +274,7 @@ async fn a_version_that_lacks_an_offered_tool_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn versions_that_fit_only_together_are_taken_together() {
     let (guests, lookup) = (guests(ORDER), component("customer-lookup"));
-    let bench = Bench::of(&[("one", &guests), ("two", &lookup)], "", 50.0).await;
+    let bench = Bench::of(&[("one", &guests), ("two", &lookup)], "").await;
     let before = bench.tools();
     bench.replace("two", &guests);
     bench.counted("two", "refused", 1.0).await;
@@ -285,7 +291,7 @@ async fn versions_that_fit_only_together_are_taken_together() {
 async fn a_pinned_file_is_not_replaced() {
     let pinned = guests(ORDER);
     let digest = hex(&pinned);
-    let bench = Bench::of(&[("guests", &pinned)], &format!("sha256 = \"{digest}\""), 50.0).await;
+    let bench = Bench::of(&[("guests", &pinned)], &format!("sha256 = \"{digest}\"")).await;
     bench.replace("guests", &guests(PARTS));
     bench.counted("guests", "refused", 1.0).await;
     let told = bench.refusal("guests").expect("a refusal");

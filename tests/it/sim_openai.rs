@@ -11,13 +11,10 @@ use switchboard::sim::log::WorldLog;
 use switchboard::sim::openai::{OpenAiSim, Options};
 use switchboard::sim::sip::{Invite, SipEvent, SipLeg};
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-use crate::harness::script;
+use crate::harness::{Sideband, attach, script};
 
-type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
-
+const API_KEY: &str = "sk-x";
 const SESSION: &str = r#"{"type":"realtime","model":"gpt-realtime-2.1","instructions":"Be kind."}"#;
 
 async fn provider(pending_ttl: Duration) -> OpenAiSim {
@@ -27,7 +24,7 @@ async fn provider(pending_ttl: Duration) -> OpenAiSim {
         entropy: Entropy::seeded(3),
         log: WorldLog::quiet(Arc::new(SystemClock)),
         project_id: "proj_x".to_owned(),
-        api_key: "sk-x".to_owned(),
+        api_key: API_KEY.to_owned(),
         webhook_secrets: vec!["whsec_c2VjcmV0".to_owned()],
         pending_ttl,
         speed: 20.0,
@@ -47,23 +44,16 @@ async fn invite(provider: &OpenAiSim, steps: &str) -> SipLeg {
 async fn post(provider: &OpenAiSim, call: &str, verb: &str, body: &str) -> u16 {
     let url = format!("{}/realtime/calls/{call}/{verb}", provider.base_url());
     let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-    let request = client.post(url).bearer_auth("sk-x").body(body.to_owned());
+    let request = client.post(url).bearer_auth(API_KEY).body(body.to_owned());
     request.send().await.expect("an answer").status().as_u16()
 }
 
-async fn attach(provider: &OpenAiSim, call: &str) -> Socket {
-    let url = format!("{}/realtime?call_id={call}", provider.base_url().replacen("http", "ws", 1));
-    let mut request = url.into_client_request().expect("a request");
-    request.headers_mut().insert("authorization", "Bearer sk-x".parse().expect("a header"));
-    connect_async(request).await.expect("a sideband").0
-}
-
-async fn send(socket: &mut Socket, event: Value) {
+async fn send(socket: &mut Sideband, event: Value) {
     socket.send(Message::text(event.to_string())).await.expect("an open socket");
 }
 
 /// Types of all events up to and with this one.
-async fn until(socket: &mut Socket, last: &str) -> Vec<String> {
+async fn until(socket: &mut Sideband, last: &str) -> Vec<String> {
     let mut kinds = Vec::new();
     let reading = async {
         while let Some(Ok(message)) = socket.next().await {
@@ -119,7 +109,7 @@ async fn events_of_a_turn_come_in_the_vendors_order() {
         r#"steps = [{ model = { says = "はい", calls = [{ name = "lookup" }] } }, { hang_up = "gateway" }]"#;
     let leg = invite(&provider, steps).await;
     post(&provider, &leg.call_id, "accept", SESSION).await;
-    let mut socket = attach(&provider, &leg.call_id).await;
+    let mut socket = attach(&provider, &leg.call_id, API_KEY).await;
     assert_eq!(until(&mut socket, "conversation.created").await, ["session.created", "conversation.created"]);
     send(&mut socket, json!({ "type": "response.create", "event_id": "e1" })).await;
     let kinds = until(&mut socket, "output_audio_buffer.stopped").await;
@@ -155,7 +145,7 @@ async fn a_second_turn_at_a_time_is_an_error_that_names_the_request() {
     let provider = provider(Duration::from_secs(10)).await;
     let leg = invite(&provider, "steps = [{ model = { says = \"はい\" } }, { hang_up = \"gateway\" }]").await;
     post(&provider, &leg.call_id, "accept", SESSION).await;
-    let mut socket = attach(&provider, &leg.call_id).await;
+    let mut socket = attach(&provider, &leg.call_id, API_KEY).await;
     until(&mut socket, "conversation.created").await;
     send(&mut socket, json!({ "type": "response.create", "event_id": "e1" })).await;
     send(&mut socket, json!({ "type": "response.create", "event_id": "e2" })).await;
@@ -175,7 +165,7 @@ async fn the_socket_ends_without_a_close_frame_when_the_caller_hangs_up() {
     let provider = provider(Duration::from_secs(10)).await;
     let mut leg = invite(&provider, "steps = [{ hang_up = \"caller\" }]").await;
     post(&provider, &leg.call_id, "accept", SESSION).await;
-    let mut socket = attach(&provider, &leg.call_id).await;
+    let mut socket = attach(&provider, &leg.call_id, API_KEY).await;
     let mut saw_close = false;
     while let Some(Ok(message)) = socket.next().await {
         saw_close |= message.is_close();

@@ -246,14 +246,10 @@ fn call(raw: RawCase) -> Result<Call, Misplaced> {
             return wrong(whole, "this test calls nothing: give `tool = \"…\"` or `hook = \"…\"`");
         }
         (Some(tool), None) => {
-            for span in [
-                raw.headers.map(|value| value.span()),
-                raw.event.map(|value| value.span()),
-                raw.record.map(|value| value.span()),
-            ]
-            .into_iter()
-            .flatten()
-            {
+            let headers = raw.headers.map(|value| value.span());
+            let event = raw.event.map(|value| value.span());
+            let record = raw.record.map(|value| value.span());
+            if let Some(span) = headers.or(event).or(record) {
                 return wrong(span, "this is for hooks: a tool has `arguments`");
             }
             return Ok(Call::Tool(tool.into_inner(), arguments(raw.arguments)?));

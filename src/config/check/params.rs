@@ -213,8 +213,9 @@ impl Checker<'_> {
                 self.report(&codes::TOOL_PARAM, &own, "`enum` is empty: no argument could be right");
                 return None;
             }
-            let keep = |(at, value)| self.keeps(value, &rules, &own.index(at));
-            if !values.iter().enumerate().map(keep).fold(true, |all, one| all && one) {
+            // All of them are looked at, so that all that is wrong is told.
+            let breaks = |(at, value): &(usize, &Value)| !self.keeps(value, &rules, &own.index(*at));
+            if values.iter().enumerate().filter(breaks).count() > 0 {
                 return None;
             }
             rules["enum"] = values.into();

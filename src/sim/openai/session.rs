@@ -29,8 +29,11 @@ const FIELDS: [(&str, &[&str]); 4] = [
     ("audio.output", &["format", "voice", "speed"]),
 ];
 
+/// Whether a value is what a field takes.
+type Fits = fn(&Value) -> bool;
+
 /// Fields of a tool of type `mcp`, and what they are.
-const MCP_FIELDS: [(&str, fn(&Value) -> bool); 9] = [
+const MCP_FIELDS: [(&str, Fits); 9] = [
     ("type", Value::is_string),
     ("server_label", Value::is_string),
     ("server_url", Value::is_string),

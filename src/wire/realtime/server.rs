@@ -55,8 +55,13 @@ pub enum ServerEvent {
     PlaybackCleared(Playback),
     /// `error`: the session normally goes on.
     Error(ErrorBody),
-    /// A remote MCP server whose tools could not be listed, or one of whose tools failed: the kind.
-    McpFailed(&'static str),
+    /// `mcp_list_tools.failed`: the tools of a remote MCP server could not be listed.
+    McpToolsMissing,
+    /// `response.mcp_call.completed`, or `failed` where not `ok`: a remote MCP server's tool has answered.
+    McpCallEnded {
+        /// It did not fail.
+        ok: bool,
+    },
     /// A documented kind that no call needs.
     Unused,
     /// An undocumented kind, or one whose body could not be read.
@@ -379,8 +384,9 @@ fn read_body(kind: &str, frame: &str) -> serde_json::Result<ServerEvent> {
         "output_audio_buffer.stopped" => ServerEvent::PlaybackStopped(serde_json::from_str(frame)?),
         "output_audio_buffer.cleared" => ServerEvent::PlaybackCleared(serde_json::from_str(frame)?),
         "error" => ServerEvent::Error(serde_json::from_str::<HasError>(frame)?.error),
-        "mcp_list_tools.failed" => ServerEvent::McpFailed("mcp_list_tools.failed"),
-        "response.mcp_call.failed" => ServerEvent::McpFailed("response.mcp_call.failed"),
+        "mcp_list_tools.failed" => ServerEvent::McpToolsMissing,
+        "response.mcp_call.completed" => ServerEvent::McpCallEnded { ok: true },
+        "response.mcp_call.failed" => ServerEvent::McpCallEnded { ok: false },
         unused if UNUSED.contains(&unused) => ServerEvent::Unused,
         other => ServerEvent::Unknown { kind: other.to_owned() },
     })
@@ -411,7 +417,6 @@ const UNUSED: &[&str] = &[
     "response.mcp_call_arguments.delta",
     "response.mcp_call_arguments.done",
     "response.mcp_call.in_progress",
-    "response.mcp_call.completed",
 ];
 
 /// Reads the session of `session.created`; turn detection once stood at its top.

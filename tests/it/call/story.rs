@@ -269,6 +269,21 @@ pub fn says(turn: &str, text: &str) -> Event {
     })
 }
 
+/// Words as they come, while the turn goes on.
+pub fn says_on(turn: &str, text: &str) -> Event {
+    Event::Provider(ProviderEvent::AssistantTranscript {
+        turn: turn.into(),
+        item: ItemId(format!("item-{turn}")),
+        text: text.into(),
+        mode: TextMode::Append,
+    })
+}
+
+/// A tool of a remote server has answered.
+pub fn remote_tool(is_ok: bool) -> Event {
+    Event::Provider(ProviderEvent::RemoteToolEnded { is_ok })
+}
+
 pub fn done(turn: &str) -> Event {
     ends(turn, TurnStatus::Completed, &[])
 }
@@ -426,6 +441,7 @@ fn describe_provider_event(event: &ProviderEvent) -> String {
         ProviderEvent::CallerTranscript { item, text, .. } => format!("caller's words ({item}) {text}"),
         ProviderEvent::TurnStarted { turn, command: None } => format!("turn {turn} begins"),
         ProviderEvent::TurnStarted { turn, command: Some(id) } => format!("turn {turn} begins for #{}", id.0),
+        ProviderEvent::RemoteToolEnded { is_ok } => format!("a remote tool answers: {is_ok}"),
         ProviderEvent::AssistantTranscript { turn, text, .. } => format!("turn {turn} says {text}"),
         ProviderEvent::TurnEnded { turn, status, .. } => format!("turn {turn} ends: {status:?}"),
         ProviderEvent::ToolCallRequested { turn, call } => {

@@ -454,3 +454,83 @@ fn a_request_that_comes_too_early_often_is_made_all_the_same() {
     }
     assert_eq!(story.log().matches("prompt").count(), 6);
 }
+
+// === tools of remote servers, which the provider runs itself ===
+
+/// A live call whose turn t1 begins at 2,000, calls a remote tool and ends.
+fn remote_tool_of_an_ended_turn(is_ok: bool) -> Story {
+    let mut story = Story::live(|_| {});
+    story.tell([(2_000, begins("t1")), (2_100, remote_tool(is_ok)), (2_200, done("t1"))]);
+    story.skip();
+    story
+}
+
+#[test]
+fn what_a_remote_tool_answers_is_said() {
+    let mut story = remote_tool_of_an_ended_turn(true);
+    story.until(3_000);
+    assert_snapshot!(story.log(), @"
+    2.500 (deadline)
+          - #1 prompt
+    ");
+    // A tool that failed is apologised for.
+    let mut story = remote_tool_of_an_ended_turn(false);
+    story.until(3_000);
+    assert_snapshot!(story.log(), @"
+    2.500 (deadline)
+          - #1 prompt
+    ");
+}
+
+#[test]
+fn a_model_that_goes_on_by_itself_after_a_remote_tool_is_not_asked_to() {
+    let mut story = remote_tool_of_an_ended_turn(true);
+    story.tell([(2_300, begins("t2")), (2_400, says_on("t2", "two")), (2_900, done("t2"))]);
+    story.until(5_000);
+    assert_snapshot!(story.log(), @"
+    2.900 turn t2 ends: Completed
+          - line Assistant 2.400–? Final two
+    ");
+    // Or in the same turn.
+    let mut story = Story::live(|_| {});
+    story.tell([
+        (2_000, begins("t1")),
+        (2_100, remote_tool(true)),
+        (2_150, says_on("t1", "two")),
+        (2_200, done("t1")),
+    ]);
+    story.until(5_000);
+    assert_snapshot!(story.log(), @"
+    2.200 turn t1 ends: Completed
+          - line Assistant 2.150–? Final two
+    ");
+}
+
+#[test]
+fn a_caller_who_takes_the_word_after_a_remote_tool_is_not_talked_over() {
+    let mut story = Story::live(|_| {});
+    story.tell([
+        (2_000, begins("t1")),
+        (2_100, remote_tool(true)),
+        (2_150, hears("i1", 2_000)),
+        (2_200, ends("t1", TurnStatus::Cancelled, &[])),
+    ]);
+    story.until(5_000);
+    assert_snapshot!(story.log(), @"");
+}
+
+#[test]
+fn remote_tools_count_among_the_tool_calls_of_a_call() {
+    let mut story = Story::live(|terms| terms.tool_calls_max = 1);
+    story.tell([
+        (2_000, begins("t1")),
+        (2_100, remote_tool(true)),
+        (2_110, remote_tool(true)),
+        (2_200, done("t1")),
+    ]);
+    story.until(3_000);
+    assert_snapshot!(story.log(), @"
+    2.500 (deadline)
+          - #1 prompt without tools
+    ");
+}

@@ -94,7 +94,10 @@ async fn answer(mut stream: TcpStream, port: u16) -> io::Result<()> {
 
 /// Names that lead where the test says; several answers are given one after another, the last one again and again.
 #[derive(Clone, Default)]
-struct Names(Arc<Mutex<Vec<(String, VecDeque<IpAddr>)>>>);
+struct Names(Arc<Mutex<Vec<Led>>>);
+
+/// A name, and where it leads.
+type Led = (String, VecDeque<IpAddr>);
 
 impl Names {
     fn of(names: &[(&str, &[&str])]) -> Names {

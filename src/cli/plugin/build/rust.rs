@@ -106,9 +106,9 @@ fn module(cargo: &mut Command, shown: &str) -> Result<PathBuf, Failure> {
         return Err(anyhow!("cargo failed ({}); see above", output.status).into());
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    let made =
+    let mut made =
         messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter_map(module_of);
-    made.last().ok_or_else(|| {
+    made.next_back().ok_or_else(|| {
         anyhow!("cargo made no module: write `crate-type = [\"cdylib\"]` under `[lib]` in Cargo.toml").into()
     })
 }
