@@ -2,6 +2,7 @@
 //! can end told apart.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -53,6 +54,7 @@ impl Sandbox {
             config: settings.config.clone(),
             limits: settings.limits.clone(),
             powers: Powers::default(),
+            memory_peak_bytes: AtomicUsize::new(0),
             hands,
             began: Instant::now(),
         };
@@ -73,18 +75,25 @@ impl Sandbox {
             config: old.config.clone(),
             limits: old.limits.clone(),
             powers,
+            // Describing itself does not count.
+            memory_peak_bytes: AtomicUsize::new(0),
             hands: old.hands.clone(),
             began: old.began,
         };
         Sandbox { shared: Arc::new(shared), ..self }
     }
 
-    pub async fn describe(&self) -> Result<Described, Failure> {
+    /// Asks it what it is. A failure comes with what it said last.
+    pub async fn describe(&self) -> Result<Described, (Failure, Option<String>)> {
         let mut store = self.store(None, DESCRIBE_WITHIN);
         store.set_hostcall_fuel(DESCRIBE_BYTES_MAX);
         let described = self.guest.describe(&mut store, &self.surface);
         let described = tokio::time::timeout(DESCRIBE_WITHIN, described).await;
-        self.settle(described, &store, DESCRIBE_WITHIN, "describe", DESCRIBE_BYTES_MAX)
+        let settled = self.settle(described, &store, DESCRIBE_WITHIN, "describe", DESCRIBE_BYTES_MAX);
+        let messages = Arc::clone(&store.data().messages);
+        // An unfinished line of its outputs is said when they are gone.
+        drop(store);
+        settled.map_err(|failure| (failure, messages.last()))
     }
 
     pub async fn call(
@@ -157,6 +166,7 @@ impl Sandbox {
         bytes_max: usize,
     ) -> Result<T, Failure> {
         self.tell_overrun(store.data(), what);
+        self.shared.memory_peak_bytes.fetch_max(store.data().watch.memory_bytes(), Ordering::Relaxed);
         match ended {
             Ok(Ok(answer)) => Ok(answer),
             // The engine has no type for this; the test of a huge answer keeps the words honest.
@@ -212,7 +222,11 @@ impl Sandbox {
             return Failure::OutOfTable(self.shared.limits.table_elements);
         }
         if error.is::<PoolConcurrencyLimitError>() {
-            return Failure::Unavailable("too many tools are running".to_owned());
+            return Failure::Busy("too many tools are running");
+        }
+        // The engine has no type for this either; the test of too many instances keeps the words honest.
+        if error.root_cause().to_string().contains("instance count too high") {
+            return Failure::TooManyInstances(self.shared.limits.instances);
         }
         // Where it trapped is for the plugin's author.
         tracing::debug!(plugin = &*self.shared.name, "a plugin trapped: {error:#}");
