@@ -22,7 +22,7 @@ use crate::phone::CallingCode;
 use crate::secret::Secret;
 
 pub use admin::{Page, detail};
-pub use plugins::{ChangeView, LimitsView, PluginList, PluginView};
+pub use plugins::{ChangeView, GrantsView, LimitsView, PluginList, PluginView};
 
 /// Where the provider's webhook arrives.
 pub const OPENAI_WEBHOOK: &str = "/api/openai/webhook/call-incoming";

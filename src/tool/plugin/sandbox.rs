@@ -2,6 +2,7 @@
 //! can end told apart.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -56,6 +57,7 @@ impl Sandbox {
             config: settings.config.clone(),
             limits: settings.limits.clone(),
             powers: Powers::default(),
+            memory_peak_bytes: AtomicUsize::new(0),
             hands,
             began: Instant::now(),
         };
@@ -77,22 +79,29 @@ impl Sandbox {
             config: old.config.clone(),
             limits: old.limits.clone(),
             powers,
+            // Describing itself does not count.
+            memory_peak_bytes: AtomicUsize::new(0),
             hands: old.hands.clone(),
             began: old.began,
         };
         Sandbox { shared: Arc::new(shared), ..self }
     }
 
-    pub async fn describe(&self) -> Result<Described, Failure> {
+    /// Asks it what it is. A failure comes with what it said last.
+    pub async fn describe(&self) -> Result<Described, (Failure, Option<String>)> {
         let this = self.clone();
         let described = async move {
             let mut store = this.store(None, DESCRIBE_WITHIN);
             store.set_hostcall_fuel(DESCRIBE_BYTES_MAX);
             let described = this.guest.describe(&mut store, &this.surface);
             let described = tokio::time::timeout(DESCRIBE_WITHIN, described).await;
-            this.settle(described, &store, DESCRIBE_WITHIN, "describe", DESCRIBE_BYTES_MAX)
+            let settled = this.settle(described, &store, DESCRIBE_WITHIN, "describe", DESCRIBE_BYTES_MAX);
+            let messages = Arc::clone(&store.data().messages);
+            // An unfinished line of its outputs is said when they are gone.
+            drop(store);
+            settled.map_err(|failure| (failure, messages.last()))
         };
-        self.run(described).await
+        self.run(described).await.map_err(|failure| (failure, None))?
     }
 
     pub async fn call(
@@ -110,7 +119,7 @@ impl Sandbox {
             let called = tokio::time::timeout(time, called).await;
             this.settle(called, &store, time, &tool, this.shared.limits.output_bytes)?
         };
-        self.run(called).await
+        self.run(called).await?
     }
 
     pub async fn incoming(
@@ -126,7 +135,7 @@ impl Sandbox {
             let answered = tokio::time::timeout(time, answered).await;
             this.settle(answered, &store, time, "incoming", this.shared.limits.output_bytes)
         };
-        self.run(answered).await
+        self.run(answered).await?
     }
 
     pub async fn event(
@@ -141,7 +150,7 @@ impl Sandbox {
             let told = tokio::time::timeout(time, this.guest.event(&mut store, &context, &event)).await;
             this.settle(told, &store, time, "event", this.shared.limits.output_bytes)
         };
-        self.run(told).await
+        self.run(told).await?
     }
 
     pub async fn ended(&self, context: &CallContext, record: &str, time: Duration) -> Result<(), Failure> {
@@ -151,16 +160,16 @@ impl Sandbox {
             let told = tokio::time::timeout(time, this.guest.ended(&mut store, &context, &record)).await;
             this.settle(told, &store, time, "ended", this.shared.limits.output_bytes)
         };
-        self.run(told).await
+        self.run(told).await?
     }
 
     /// Runs a call where the plugin is welcome at the moment.
     async fn run<T: Send + 'static>(
         &self,
-        call: impl Future<Output = Result<T, Failure>> + Send + 'static,
+        call: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, Failure> {
-        let broken_off = || Err(Failure::Unavailable("the thread that it ran on broke off".to_owned()));
-        self.lane.run(call).await.unwrap_or_else(broken_off)
+        let broken_off = || Failure::Unavailable("the thread that it ran on broke off".to_owned());
+        self.lane.run(call).await.ok_or_else(broken_off)
     }
 
     fn store(&self, context: Option<&CallContext>, time: Duration) -> Store<State> {
@@ -191,6 +200,7 @@ impl Sandbox {
         bytes_max: usize,
     ) -> Result<T, Failure> {
         self.tell_overrun(store.data(), what);
+        self.shared.memory_peak_bytes.fetch_max(store.data().watch.memory_bytes(), Ordering::Relaxed);
         match ended {
             Ok(Ok(answer)) => Ok(answer),
             // The engine has no type for this; the test of a huge answer keeps the words honest.
@@ -246,7 +256,11 @@ impl Sandbox {
             return Failure::OutOfTable(self.shared.limits.table_elements);
         }
         if error.is::<PoolConcurrencyLimitError>() {
-            return Failure::Unavailable("too many tools are running".to_owned());
+            return Failure::Busy("too many tools are running");
+        }
+        // The engine has no type for this either; the test of too many instances keeps the words honest.
+        if error.root_cause().to_string().contains("instance count too high") {
+            return Failure::TooManyInstances(self.shared.limits.instances);
         }
         // Where it trapped is for the plugin's author.
         tracing::debug!(plugin = &*self.shared.name, "a plugin trapped: {error:#}");

@@ -139,7 +139,7 @@ async fn a_guest_that_computes_lets_others_go_first_even_on_one_thread() {
 
 #[tokio::test]
 async fn a_loop_is_stopped_also_when_the_host_is_gone() {
-    let host = Host::new(&HostSettings { instances_max: 2 }).expect("a machine");
+    let host = Host::new(&HostSettings { instances_max: 2, ..HostSettings::default() }).expect("a machine");
     let kv = Arc::new(switchboard::tool::plugin::NothingKept);
     let plugin = host.load(&settings("test-guests"), Some(kv)).await.expect("a plugin");
     drop(host);
@@ -188,13 +188,13 @@ async fn more_calls_than_may_run_wait_and_give_up_at_their_deadline() {
         (impatient, tokio::join!(patient, opening).0)
     };
     let (first, (impatient, patient)) = tokio::join!(first, others);
-    assert_eq!(impatient, Err(Failure::Unavailable("too many calls of it are running".to_owned())));
+    assert_eq!(impatient, Err(Failure::Busy("too many calls of it are running")));
     assert_eq!((first.as_deref(), patient.as_deref()), (Ok("null"), Ok("{}")));
 }
 
 #[tokio::test]
 async fn a_full_machine_is_unavailable_and_no_trap() {
-    let host = Host::new(&HostSettings { instances_max: 1 }).expect("a machine");
+    let host = Host::new(&HostSettings { instances_max: 1, ..HostSettings::default() }).expect("a machine");
     let gate = Gate::closed();
     let plugin = host.load(&settings("test-guests"), Some(gate.clone())).await.expect("a plugin");
     let beside = async {
@@ -204,7 +204,7 @@ async fn a_full_machine_is_unavailable_and_no_trap() {
         refused
     };
     let (first, refused) = tokio::join!(call(&plugin, "kv_get"), beside);
-    assert_eq!(refused, Err(Failure::Unavailable("too many tools are running".to_owned())));
+    assert_eq!(refused, Err(Failure::Busy("too many tools are running")));
     assert_eq!(first.as_deref(), Ok("null"));
     assert_eq!(call(&plugin, "echo").await.as_deref(), Ok("{}"), "the place is free again");
 }
@@ -271,4 +271,21 @@ async fn what_the_store_refuses_the_plugin_hears() {
     store.clone().close().await.expect("closed in order");
     let gone = told(call(&plugin, "kv_put").await);
     assert!(gone.contains("Unavailable"), "{gone}");
+}
+
+#[tokio::test]
+async fn of_two_plugins_that_share_a_namespace_each_is_held_to_its_own_quota() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(&dir, |_| {});
+    let little = Limits { kv_bytes: 1_000, ..small() }.kv_quota();
+    let modest = load_over(&settings("test-guests"), Arc::new(store.kv("one").within(little))).await;
+    let large = load_over(&settings("test-guests"), Arc::new(store.kv("one"))).await;
+    let text = format!("\"{}\"", "x".repeat(2_000));
+    let refused = call_with(&modest, "kv_put", &text).await;
+    assert_eq!(refused, Err(Failure::Unavailable("Error::Quota".to_owned())));
+    assert!(call_with(&large, "kv_put", &text).await.is_ok());
+    assert!(call_with(&modest, "kv_put", "1").await.is_ok(), "what makes it small again is no overrun");
+    let none = Limits { kv_keys: 0, ..small() }.kv_quota();
+    let none = load_over(&settings("test-guests"), Arc::new(store.kv("two").within(none))).await;
+    assert_eq!(call_with(&none, "kv_put", "1").await, Err(Failure::Unavailable("Error::Quota".to_owned())));
 }
