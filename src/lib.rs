@@ -29,6 +29,7 @@ pub mod store;
 pub mod openai;
 pub mod twilio;
 pub mod tool;
+pub mod media;
 
 // floor 4, call control: where calls live
 pub mod call_control;

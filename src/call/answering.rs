@@ -83,6 +83,12 @@ impl Call {
         }
         match answer {
             AcceptAnswer::Ok => self.open_sideband(now),
+            AcceptAnswer::Session(id) => {
+                if let (Some(id), Some(provider)) = (id, &mut self.record.provider) {
+                    provider.call_id = id;
+                }
+                self.open_sideband(now);
+            }
             // An attached sideband proves that the accept worked; a second accept never would.
             AcceptAnswer::AlreadyDecided => {
                 self.note("accept.already_decided", None, now);
@@ -106,7 +112,10 @@ impl Call {
         match answer {
             AcceptAnswer::Gone => {}
             AcceptAnswer::Refused(_) => self.actions.push(Action::Reject { sip_code: TOO_LATE }),
-            AcceptAnswer::Ok | AcceptAnswer::AlreadyDecided | AcceptAnswer::Unclear(_) => {
+            AcceptAnswer::Ok
+            | AcceptAnswer::Session(_)
+            | AcceptAnswer::AlreadyDecided
+            | AcceptAnswer::Unclear(_) => {
                 self.actions.push(Action::HangUp);
             }
         }

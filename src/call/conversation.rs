@@ -42,6 +42,7 @@ impl Call {
         }
         match event {
             ProviderEvent::CallerSpeechStarted { item, at_ms } => {
+                self.was_heard(true, false);
                 self.transcript.caller_started(item, at_ms, now);
                 self.quiet = Quiet::default();
                 self.leave.caller_speaks();
@@ -224,6 +225,7 @@ impl Call {
             self.record.stages.first_audio = Some(now);
             self.record_has_changed();
         }
+        self.was_heard(false, true);
         self.leave.playback_started(&turn, now);
         self.transcript.playback_started(turn, now);
         self.quiet.since = None;
@@ -432,19 +434,12 @@ impl Call {
         self.note("provider.error", Some(&text), now);
     }
 
-    pub(super) fn on_refer_answer(&mut self, answer: Result<(), String>, now: Timestamp) {
-        match answer {
-            Ok(()) => self.note("transfer.accepted", None, now),
-            Err(why) => {
-                if self.leave.transfer_refused() {
-                    self.transfer_failed(&why, now);
-                }
-            }
-        }
-    }
-
     pub(super) fn transfer_failed(&mut self, why: &str, now: Timestamp) {
         self.note("transfer.failed", Some(why), now);
+        // The model may try again, and each try may be brought to the carrier once.
+        self.is_redirected = false;
+        self.handover = None;
+        self.record.handed_to = None;
         self.turns.want(Prompt::new(PromptKind::Notice, Some(TRANSFER_FAILED.to_owned())));
         self.go_on(now);
     }

@@ -29,14 +29,25 @@ pub enum Event {
     SidebandLost(Option<u16>),
     /// The provider answered a request to refer the call; the text says why it failed.
     ReferAnswered(Result<(), String>),
+    /// The carrier answered a request to dial somebody else; the text says why it failed.
+    RedirectAnswered(Result<(), String>),
     /// A tool has answered or failed.
     ToolFinished(ToolFinished),
     /// The carrier reported on one of its legs.
     Carrier(CarrierEvent),
+    /// The bridge that carries the call's audio has something to tell.
+    Stream(StreamEvent),
     /// An operator wants something.
     Command(Command),
     /// A tool or a hook wants something.
     Wished(Wished),
+    /// Something happened beside the call that stands in its record, also when it is over.
+    Noted {
+        /// What.
+        kind: &'static str,
+        /// More of it.
+        detail: String,
+    },
     /// The moment that `Call::deadline` named has come.
     Deadline,
 }
@@ -101,6 +112,8 @@ pub enum Verdict {
 pub enum AcceptAnswer {
     /// The provider took it.
     Ok,
+    /// On the bridge: the provider opened and configured a session, of this id where it gave one.
+    Session(Option<ProviderCallId>),
     /// The call no longer exists there: the caller is gone.
     Gone,
     /// Somebody decided before, perhaps an earlier try of ours whose answer was lost.
@@ -168,10 +181,47 @@ pub enum CarrierEvent {
         /// Status of the caller's own leg.
         caller_status: String,
     },
+    /// The provider has handed the caller on, and the carrier asks what to do.
+    Referred,
+    /// The media stream of a bridged call is over, and the carrier asks what to do with the caller.
+    StreamEnded {
+        /// Status of the caller's own leg.
+        caller_status: String,
+    },
     /// Status of the caller's own leg.
     Caller {
         /// In the carrier's words.
         status: String,
+    },
+}
+
+/// The bridge of a call has something to tell that a sideband could not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamEvent {
+    /// The carrier's stream is over: the caller is gone, or the carrier will ask what to do next.
+    Ended,
+    /// For the person who asks why.
+    Noted {
+        /// What happened.
+        kind: &'static str,
+        /// More of it.
+        detail: Option<String>,
+    },
+    /// Who was heard so far.
+    Heard {
+        /// Sound came from the caller.
+        caller: bool,
+        /// Sound of the assistant was played to the caller.
+        assistant: bool,
+        /// Long enough has passed for both.
+        is_late: bool,
+    },
+    /// The provider is back, with a new session that was told the conversation so far.
+    Gap {
+        /// How long it was away.
+        lasted: Duration,
+        /// The assistant was cut off in the middle of a turn.
+        is_cut: bool,
     },
 }
 
@@ -443,6 +493,11 @@ pub enum Action {
     },
     /// Ask the provider to hand the call to somebody else.
     Refer {
+        /// `tel:` or `sip:` URI.
+        target: String,
+    },
+    /// Ask the carrier to take the caller from the provider and dial somebody else.
+    RedirectCarrier {
         /// `tel:` or `sip:` URI.
         target: String,
     },

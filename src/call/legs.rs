@@ -2,9 +2,9 @@
 
 use super::carrier::{self, Meaning};
 use super::event::{Action, CarrierEvent};
-use super::record::{EndedReason, State};
+use super::record::{EndedReason, Path, State};
 use super::sideband::Sideband;
-use super::step::Call;
+use super::step::{Call, NO_STREAM};
 use crate::clock::Timestamp;
 
 impl Call {
@@ -18,6 +18,7 @@ impl Call {
                 self.record.stages.leg_answered.get_or_insert(now);
             }
             Meaning::LegOver | Meaning::DialOver | Meaning::CallerGone => self.on_leg_over(meaning, now),
+            Meaning::Referred => self.on_referred(now),
             Meaning::Nothing | Meaning::Noted => {}
         }
     }
@@ -28,7 +29,12 @@ impl Call {
             // Only the leg: the result of the dial follows and says more.
             (State::Dialing, Meaning::LegOver) => {}
             (State::Dialing, Meaning::CallerGone) => self.end(EndedReason::CallerGone, None, now),
+            (State::Dialing, _) if self.record.path == Path::MediaStreams => {
+                self.end(EndedReason::LegFailed, Some(NO_STREAM.to_owned()), now);
+            }
             (State::Dialing, _) => self.end(EndedReason::ProviderSilent, self.sip_result(), now),
+            // The stream is over: with it everything that we had of the caller.
+            (State::Live, Meaning::DialOver) if self.record.path == Path::MediaStreams => self.end_gone(now),
             (State::Live, _) if matches!(self.sideband, Sideband::Lost { .. }) => self.end_gone(now),
             // Likewise, but not for long: the model must not talk to nobody.
             (State::Offered | State::Accepted, Meaning::LegOver) | (State::Live, _) => {
@@ -56,13 +62,14 @@ impl Call {
 
     /// The socket and the leg ended, and later the carrier says that the caller is still there.
     fn correct_reason(&mut self) {
-        if let Some(ended) = &mut self.record.ended
-            && ended.reason == EndedReason::CallerHangup
-            && self.caller_stayed
-        {
-            ended.reason = EndedReason::ProviderDropped;
-            self.record_changed = true;
-        }
+        let is_bridged = self.record.path == Path::MediaStreams;
+        let Some(ended) = self.record.ended.as_mut().filter(|_| self.caller_stayed) else { return };
+        ended.reason = match ended.reason {
+            EndedReason::CallerHangup => EndedReason::ProviderDropped,
+            EndedReason::CallerGone if is_bridged => EndedReason::LegFailed,
+            _ => return,
+        };
+        self.record_changed = true;
     }
 
     fn sip_result(&self) -> Option<String> {

@@ -1,12 +1,13 @@
 //! What a call is and how it lives: pure data and pure functions, no vendor's words, no I/O.
 //!
 //! [`record`] is what is kept; [`event`] is what can happen and what can be done about it; [`Call::step`]
-//! leads from one to the other. `step` has the call itself and its end; `answering`, `sideband` and
-//! `legs` the outer life; `conversation` what happens while it is up, and `limits` what happens then when
+//! leads from one to the other. `step` has the call itself and its end; `answering`, `sideband`,
+//! `stream` and `legs` the outer life; `conversation` what happens while it is up, and `limits` what happens then when
 //! nothing does; `wishes` what tools and hooks want of the call. All lean on small machines that know one thing each: `transcript` (who said what,
 //! when), `turns` (when the assistant may be asked to speak), `tools` (run once, answer all, go on once),
-//! `leave` (last words are heard), `listening` (when the caller's words are a turn), `fillers` (what is
-//! said while a tool runs), `carrier` (reports in any order).
+//! `leave` (last words are heard), `handover` (a transfer is proven), `listening` (when the caller's words
+//! are a turn), `fillers` (what is said while a tool runs), `carrier` (reports in any order). [`recording`]
+//! is what is known of the recordings of a call, which outlive it.
 
 mod answering;
 mod audio_clock;
@@ -14,14 +15,17 @@ mod carrier;
 mod conversation;
 pub mod event;
 mod fillers;
+mod handover;
 mod leave;
 mod legs;
 mod limits;
 mod listening;
 pub mod record;
+pub mod recording;
 pub mod report;
 mod sideband;
 mod step;
+mod stream;
 pub mod terms;
 mod tools;
 mod transcript;

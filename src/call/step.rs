@@ -13,10 +13,12 @@ use serde_json::value::RawValue;
 
 use super::event::{Action, Command, CommandId, Event, Keep, ProviderCommand, ProviderEvent, Wished};
 use super::fillers::Fillers;
+use super::handover::Handover;
 use super::leave::{Do, Exit, Leave};
 use super::listening::Listening;
 use super::record::{
-    CallRecord, Carrier, Counts, Ended, EndedReason, EventRecord, FORMAT, Path, Stages, State, Usage,
+    CallRecord, Carrier, Consent, Counts, Ended, EndedReason, EventRecord, FORMAT, Heard, Path, Stages,
+    State, Usage,
 };
 use super::sideband::Sideband;
 use super::terms::Terms;
@@ -29,6 +31,10 @@ use crate::ids::CallId;
 /// How long the carrier may wait for the provider before a call that nobody offered is given up. The
 /// carrier's own dial timeout is at most 600 s; its report comes first in all ordinary cases.
 const OFFERED_WITHIN: Duration = Duration::from_secs(660);
+/// How long the carrier may take to open the media stream it was told to open.
+const STREAM_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const NO_STREAM: &str =
+    "no media stream came: is the public URL reachable over wss? (a trial account leaves <Stream> out)";
 /// How long after the carrier's leg ended the sideband may stay up before we hang up ourselves.
 const LEG_OVER_GRACE: Duration = Duration::from_secs(3);
 /// How many events are kept for a person to read; a flood beyond that is dropped.
@@ -65,6 +71,10 @@ pub struct Call {
     pub(super) leg_over_at: Option<Timestamp>,
     /// The carrier said that the dial was over and the caller was not.
     pub(super) caller_stayed: bool,
+    /// A transfer that the carrier has not been seen to follow.
+    pub(super) handover: Option<Handover>,
+    /// The carrier was asked itself to hand the caller on.
+    pub(super) is_redirected: bool,
     next_command: u64,
     pub(super) actions: Vec<Action>,
     pub(super) record_changed: bool,
@@ -127,6 +137,9 @@ impl Call {
             counts: Counts::default(),
             usage: Usage::default(),
             cost_usd: None,
+            consent: None,
+            handed_to: None,
+            heard: Heard::default(),
         })
     }
 
@@ -152,6 +165,8 @@ impl Call {
             forward_to: None,
             leg_over_at: None,
             caller_stayed: false,
+            handover: None,
+            is_redirected: false,
             next_command: 1,
             actions: Vec::new(),
             record_changed: false,
@@ -183,7 +198,7 @@ impl Call {
         let leg = self.leg_over_at.map(|at| at + LEG_OVER_GRACE);
         let is_live = self.record.state == State::Live;
         let conversation = if is_live { self.conversation_deadline() } else { None };
-        [outer, leg, conversation].into_iter().flatten().min()
+        [outer, leg, conversation, self.handover_deadline()].into_iter().flatten().min()
     }
 
     /// Something happened `now`: says what to do, in this order.
@@ -191,6 +206,9 @@ impl Call {
         match event {
             Event::Carrier(event) => self.on_carrier(event, now),
             Event::Offered(offer) => self.on_offer(*offer, now),
+            Event::Noted { kind, detail } => self.note(kind, Some(&detail), now),
+            Event::RedirectAnswered(answer) => self.on_redirect_answer(answer, now),
+            Event::Stream(event) => self.on_stream(event, now),
             _ if self.is_over() => {}
             Event::AcceptSent => self.on_accept_sent(now),
             Event::AcceptAnswered(answer) => self.on_accept_answer(answer, now),
@@ -238,13 +256,18 @@ impl Call {
     // === time ===
 
     fn offered_by(&self) -> Option<Timestamp> {
-        Some(self.record.stages.carrier_asked? + OFFERED_WITHIN)
+        let within = if self.record.path == Path::MediaStreams { STREAM_WITHIN } else { OFFERED_WITHIN };
+        let announced = self.record.consent.as_ref().map_or(Duration::ZERO, Consent::spoken_within);
+        Some(self.record.stages.carrier_asked? + announced + within)
     }
 
     fn on_deadline(&mut self, now: Timestamp) {
         let is_due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
         if is_due(self.sideband.deadline()) {
             return self.on_sideband_late(now);
+        }
+        if self.on_handover_deadline(now) {
+            return;
         }
         let is_leg_over = self.leg_over_at.is_some_and(|at| at + LEG_OVER_GRACE <= now);
         match self.record.state {
@@ -255,7 +278,11 @@ impl Call {
             }
             State::Live => self.on_conversation_deadline(now),
             State::Dialing if is_due(self.offered_by()) => {
-                self.end(EndedReason::ProviderSilent, Some("no webhook, no report".to_owned()), now);
+                let (reason, why) = match self.record.path {
+                    Path::MediaStreams => (EndedReason::LegFailed, NO_STREAM),
+                    _ => (EndedReason::ProviderSilent, "no webhook, no report"),
+                };
+                self.end(reason, Some(why.to_owned()), now);
             }
             _ => {}
         }
@@ -293,6 +320,8 @@ impl Call {
             Do::AskForGoodbye => self.ask_for_goodbye(now),
             Do::Go(Exit::Transfer(target) | Exit::Forward(target)) => {
                 self.note("transfer.asked", None, now);
+                self.record.handed_to = Some(target.clone());
+                self.record_changed = true;
                 self.actions.push(Action::Refer { target });
             }
             Do::Go(_) => self.actions.push(Action::HangUp),

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
@@ -17,13 +18,14 @@ use super::registry::Message;
 use super::runner::Plan;
 use super::{CallControl, DeliverError, Place};
 use crate::call::event::{Event, Offer, Verdict};
-use crate::call::record::{CallRecord, Carrier, EndedReason, JoinedBy, Path, State};
+use crate::call::record::{CallRecord, Carrier, Consent, EndedReason, JoinedBy, Path, State};
+use crate::call::recording;
 use crate::call::terms::{Greeting, Terms, TurnDetection};
 use crate::call::{Beginning, Call};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, CallSid, ProviderCallId, SipCallId, WebhookId};
 use crate::phone::{CallingCode, PartyNumber, SipHeaders};
-use crate::routing::{self, Action, RejectCode, RejectReason, Target};
+use crate::routing::{self, Action, Recording, RejectCode, RejectReason, Target};
 use crate::session::{CallFacts, Session};
 use crate::store::{Alias, Expect, Health, StoreError, Tx, Write};
 use crate::tool::Toolbox;
@@ -66,6 +68,17 @@ pub enum DialPlan {
         token: String,
         /// What to show as the caller, where it is a number.
         caller: Option<String>,
+        /// How the call is recorded; none: it is not.
+        recording: Option<Recording>,
+    },
+    /// Open a media stream to us, which we bridge to the provider.
+    Bridge {
+        /// Our id of the call, for the callbacks.
+        call: CallId,
+        /// Lets the stream into this call.
+        token: String,
+        /// How the call is recorded; none: it is not.
+        recording: Option<Recording>,
     },
     /// Send the caller to somebody else.
     Forward {
@@ -116,7 +129,7 @@ pub(super) struct Deliveries {
 }
 
 /// Names that one delivery is decided under; dropping it lets others look again.
-struct Claim<'a> {
+pub(super) struct Claim<'a> {
     deliveries: &'a Deliveries,
     names: Vec<String>,
 }
@@ -133,7 +146,7 @@ impl Deliveries {
     }
 
     /// Waits until nobody else decides what joins this call; only for who has claimed the delivery.
-    async fn claim_call(&self, call: CallId) -> Claim<'_> {
+    pub(super) async fn claim_call(&self, call: CallId) -> Claim<'_> {
         self.claim_all(vec![format!("j/{call}")]).await
     }
 
@@ -208,10 +221,11 @@ impl CallControl {
         let caller = asked.from.as_str().map(str::to_owned);
         let callee = asked.to.as_str().map(str::to_owned);
         let mut choice = self.choose(caller.as_deref(), callee.as_deref(), &[], now);
+        let way = self.way(&mut choice, true);
         let place = self.take_place(&mut choice);
         let mut call = Call::begin(Beginning {
             id: CallId::new(now, self.entropy.bytes()),
-            path: if matches!(choice, Choice::Answer { .. }) { Path::Sip } else { Path::None },
+            path: if matches!(choice, Choice::Answer { .. }) { way } else { Path::None },
             caller,
             callee,
             route: choice.route().cloned(),
@@ -219,6 +233,9 @@ impl CallControl {
             carrier_asked: Some(now),
             vars: choice.vars(),
         });
+        if let Choice::Answer { route: Some(route), .. } = &choice {
+            call.record.consent = self.routes.recording_of(route).map(Recording::consent);
+        }
         if let Some((reason, detail)) = choice.ends_with() {
             call.end_at_the_door(reason, detail, now);
             self.metrics.call_ended(call.record.route.as_deref(), reason.as_str(), None);
@@ -235,14 +252,15 @@ impl CallControl {
 
     /// The answer that was given before: the same question at the same moment has the same answer.
     fn plan_again(&self, record: &CallRecord) -> DialPlan {
-        if record.path == Path::Sip {
+        if record.path != Path::None {
             return self.provider_plan(record);
         }
         if record.ended.as_ref().is_some_and(|ended| ended.reason == EndedReason::Busy) {
             return DialPlan::Reject(RejectReason::Busy);
         }
         let then = record.stages.carrier_asked.unwrap_or_default();
-        let choice = self.choose(record.caller.as_deref(), record.callee.as_deref(), &[], then);
+        let mut choice = self.choose(record.caller.as_deref(), record.callee.as_deref(), &[], then);
+        self.way(&mut choice, false);
         self.dial_plan(record, choice)
     }
 
@@ -258,8 +276,16 @@ impl CallControl {
 
     fn provider_plan(&self, record: &CallRecord) -> DialPlan {
         let asked = record.stages.carrier_asked.unwrap_or_default();
-        let token = self.join_key.mint(record.id, 1, asked + self.settings.join_within);
-        DialPlan::Provider { call: record.id, token, caller: record.caller.clone() }
+        let announced = record.consent.as_ref().map_or(Duration::ZERO, Consent::spoken_within);
+        let token = self.join_key.mint(record.id, 1, asked + announced + self.settings.join_within);
+        let route = record.route.as_deref().unwrap_or_default();
+        let recording = record.consent.as_ref().and_then(|_| self.routes.recording_of(route).cloned());
+        match record.path {
+            Path::MediaStreams => DialPlan::Bridge { call: record.id, token, recording },
+            Path::Sip | Path::None => {
+                DialPlan::Provider { call: record.id, token, caller: record.caller.clone(), recording }
+            }
+        }
     }
 
     /// Takes an offer of the provider: joined, decided once, answered and on disk when this returns.
@@ -319,6 +345,9 @@ impl CallControl {
         let callee = callee.map(|number| number.as_str().to_owned());
         let mut choice =
             admitted.map(|()| self.choose(caller.as_deref(), callee.as_deref(), headers.as_slice(), now));
+        if let Ok(choice) = &mut choice {
+            self.way(choice, false);
+        }
         let place = choice.as_mut().ok().and_then(|choice| self.take_place(choice));
         let call = Call::begin(Beginning {
             id: CallId::new(now, self.entropy.bytes()),
@@ -337,7 +366,7 @@ impl CallControl {
         (id, message)
     }
 
-    async fn ask(
+    pub(super) async fn ask(
         &self,
         record: &CallRecord,
         choice: &mut Result<Choice, String>,
@@ -380,7 +409,7 @@ impl CallControl {
         (message, done)
     }
 
-    fn verdict(
+    pub(super) fn verdict(
         &self,
         record: &CallRecord,
         choice: Result<Choice, String>,
@@ -441,6 +470,7 @@ impl CallControl {
         now: Timestamp,
     ) -> Result<(Terms, Plan), String> {
         let id = record.id.to_string();
+        let is_bridged = record.path == Path::MediaStreams;
         let masked =
             record.caller.as_deref().map(|caller| PartyNumber::read(caller, self.country()).masked());
         let facts = CallFacts {
@@ -448,18 +478,22 @@ impl CallControl {
             from: record.caller.as_deref(),
             from_masked: masked.as_deref(),
             to: record.callee.as_deref(),
-            path: "sip",
+            path: if is_bridged { "media-streams" } else { "sip" },
         };
         let explain = |error| format!("the template cannot be rendered: {error}");
         let instructions = session.instructions_for(&facts, vars, now).map_err(explain)?;
         let instructions = beginnings.change(instructions);
         let greeting = session.greeting_for(&facts, vars, now).map_err(explain)?;
+        let greeting = recording::announced(record.consent.as_ref(), greeting);
         let toolbox = Arc::clone(&beginnings.toolbox);
         let tools = toolbox.offered_in(session);
-        let accept_body = session.accept_body(&instructions, &tools);
+        let body = match is_bridged {
+            true => session.bridge_body(&instructions, &tools),
+            false => session.accept_body(&instructions, &tools),
+        };
         let terms = self.terms(&toolbox, session, greeting);
         let context = context_of(record, session, vars);
-        Ok((terms, Plan { toolbox, session: Arc::clone(session), accept_body, context }))
+        Ok((terms, Plan { toolbox, session: Arc::clone(session), body, context }))
     }
 
     fn terms(&self, toolbox: &Toolbox, session: &Session, greeting: Option<String>) -> Terms {
@@ -515,6 +549,7 @@ impl CallControl {
     fn waiting(&self, id: CallId) -> Result<Result<CallRecord, &'static str>, StoreError> {
         Ok(match self.store.call(id)? {
             None => Err("the join token names a call that is not known"),
+            Some(record) if record.path != Path::Sip => Err("the call does not go over SIP"),
             Some(record) if record.state == State::Dialing => Ok(record),
             Some(_) => Err("the call was joined before, or is over"),
         })
@@ -534,7 +569,6 @@ impl CallControl {
         match decision.action {
             Action::Reject(code) => Choice::Reject { route, code: *code },
             Action::Forward(target) => Choice::Forward { route, target: target.clone() },
-            Action::Answer { .. } if !self.settings.openai_sip => Choice::Apology { route },
             Action::Answer { session, vars } => match self.sessions.get(session) {
                 Some(session) => Choice::Answer { route, session: Arc::clone(session), vars: vars.clone() },
                 // The configuration was checked; a session that is gone all the same is no reason to panic.
@@ -544,7 +578,7 @@ impl CallControl {
     }
 
     /// What was decided when the carrier asked; the room for the call was taken then.
-    fn choose_again(&self, record: &CallRecord) -> Result<Choice, String> {
+    pub(super) fn choose_again(&self, record: &CallRecord) -> Result<Choice, String> {
         let then = record.stages.carrier_asked.unwrap_or_default();
         let asked = routing::Asked {
             from: record.caller.as_deref(),
@@ -558,6 +592,19 @@ impl CallControl {
         };
         let session = self.sessions.get(session).ok_or("its session does not exist any more")?;
         Ok(Choice::Answer { route: record.route.clone(), session: Arc::clone(session), vars: vars.clone() })
+    }
+
+    /// How the audio of an answered call will reach the model; a call without a way hears the apology.
+    fn way(&self, choice: &mut Choice, has_stream: bool) -> Path {
+        match choice {
+            Choice::Answer { .. } if self.settings.openai_sip => Path::Sip,
+            Choice::Answer { .. } if has_stream => Path::MediaStreams,
+            Choice::Answer { route, .. } => {
+                *choice = Choice::Apology { route: route.take() };
+                Path::None
+            }
+            _ => Path::None,
+        }
     }
 
     /// Takes the place that an answered call needs; without one the caller hears that we are busy.

@@ -11,7 +11,9 @@ use tokio_util::sync::CancellationToken;
 use super::runner::Plan;
 use crate::call::Event;
 use crate::ids::CallId;
+use crate::media::phone::Phone;
 use crate::store::{StoreError, Write};
+use crate::wire::media::StreamSid;
 
 /// How many messages may wait for one call. Doors wait for a place; a call that is that far behind is
 /// stuck on its disk.
@@ -27,8 +29,18 @@ pub(super) struct Message {
     pub writes: Vec<Write>,
     /// How to answer, with an offer that is to be answered.
     pub plan: Option<Box<Plan>>,
+    /// The caller's audio, with an offer that comes over a media stream.
+    pub caller: Option<Box<Caller>>,
     /// Told once all of it is on disk.
     pub done: Option<oneshot::Sender<Result<(), StoreError>>>,
+}
+
+/// The caller's end of a bridged call.
+pub(super) struct Caller {
+    /// The carrier's socket.
+    pub phone: Phone,
+    /// The stream on it.
+    pub stream: StreamSid,
 }
 
 /// Resolves once a message and what came of it are on disk.
@@ -38,7 +50,7 @@ impl Message {
     /// A message whose sender wants to know when it is on disk.
     pub fn durable(event: Event, writes: Vec<Write>) -> (Message, Done) {
         let (sender, done) = oneshot::channel();
-        (Message { event, writes, plan: None, done: Some(sender) }, done)
+        (Message { event, writes, plan: None, caller: None, done: Some(sender) }, done)
     }
 }
 

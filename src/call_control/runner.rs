@@ -18,15 +18,18 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::task::TaskTracker;
 
 use super::following::{Followers, History, WishBox, context_now, state_event, tell_ended};
-use super::registry::{Mailbox, Message};
+use super::link::{self, Link, LinkItem};
+use super::registry::{Caller, Mailbox, Message};
 use super::{CallControl, Place};
 use crate::call::Call;
-use crate::call::event::{Action, AttachFailure, Event, Keep, ProviderEvent, ToolCall, ToolFinished};
-use crate::call::record::{CallRecord, EndedReason, Line, State, ToolOutcomeKind};
+use crate::call::event::{
+    Action, AttachFailure, Event, Keep, ProviderEvent, StreamEvent, ToolCall, ToolFinished,
+};
+use crate::call::record::{CallRecord, EndedReason, Line, Path, State, ToolOutcomeKind};
 use crate::clock::Timestamp;
 use crate::ids::ProviderCallId;
-use crate::openai::dialect;
-use crate::openai::sideband::{Sideband, SidebandItem};
+use crate::media::reception::NORMAL;
+use crate::openai::sideband::Sideband;
 use crate::session::Session;
 use crate::store::{Committed, StoreError, Tx, Write};
 use crate::tool::Toolbox;
@@ -44,8 +47,8 @@ pub(super) struct Plan {
     pub toolbox: Arc<Toolbox>,
     /// The session that was chosen.
     pub session: Arc<Session>,
-    /// The body of the accept.
-    pub accept_body: String,
+    /// The body of the accept; on the bridge, the session of the `session.update` in its place.
+    pub body: String,
     /// What tools may know about the call.
     pub context: CallContext,
 }
@@ -57,7 +60,8 @@ pub(super) struct Runner {
     mailbox: Mailbox,
     place: Option<Place>,
     plan: Option<Arc<Plan>>,
-    sideband: Option<Box<Sideband>>,
+    link: Option<Link>,
+    caller: Option<Box<Caller>>,
     requests: JoinSet<Answer>,
     /// The sideband that is being opened; a new try takes the place of the old one.
     attaching: Option<AbortHandle>,
@@ -116,7 +120,8 @@ impl Runner {
             mailbox,
             place,
             plan: None,
-            sideband: None,
+            link: None,
+            caller: None,
             requests: JoinSet::new(),
             attaching: None,
             tools: JoinSet::new(),
@@ -136,7 +141,7 @@ impl Runner {
                 Happened::Event(event) => self.on_event(event).await,
                 // A call that ended meanwhile drops it, and with it the connection.
                 Happened::Attached(Ok(sideband)) if self.call.is_over() => drop(sideband),
-                Happened::Attached(Ok(sideband)) => self.sideband = Some(sideband),
+                Happened::Attached(Ok(sideband)) => self.link = Some(Link::Sideband(sideband)),
                 Happened::Attached(Err(failure)) => self.on_event(Event::AttachFailed(failure)).await,
                 Happened::Landed(landed) => self.on_landed(landed).await,
                 Happened::Nothing => {}
@@ -148,15 +153,21 @@ impl Runner {
 
     async fn next(&mut self) -> Happened {
         let is_over = self.call.is_over();
-        let is_settled = is_over && self.requests.is_empty() && self.commits.is_empty();
+        let is_settled =
+            is_over && self.link.is_none() && self.requests.is_empty() && self.commits.is_empty();
         let pause = self.pause(is_settled);
         tokio::select! {
             Some(message) = self.mailbox.messages.recv() => Happened::Message(message),
-            item = next_item(&mut self.sideband) => match item {
-                SidebandItem::Event(event) => Happened::Event(Event::Provider(event)),
-                SidebandItem::Lost(code) => {
-                    self.sideband = None;
-                    Happened::Event(Event::SidebandLost(code))
+            item = next_item(&mut self.link) => match item {
+                LinkItem::Event(event) => Happened::Event(event),
+                LinkItem::Last(event) => {
+                    self.link = None;
+                    Happened::Event(event)
+                }
+                // Whatever took the bridge down: a call that is not over is now.
+                LinkItem::Down => {
+                    self.link = None;
+                    Happened::Event(Event::Stream(StreamEvent::Ended))
                 }
             },
             wished = self.wishes.next() => Happened::Event(Event::Wished(wished)),
@@ -201,6 +212,9 @@ impl Runner {
                 self.followers = Some(Followers::new(id, &plan.toolbox, tasks));
             }
             self.plan = Some(Arc::from(plan));
+        }
+        if message.caller.is_some() {
+            self.caller = message.caller;
         }
         let work = Work { writes: message.writes, ..Work::default() };
         self.work(message.event, work, message.done).await;
@@ -247,6 +261,15 @@ impl Runner {
 
     async fn perform(&mut self, action: Action, work: &mut Work, now: Timestamp) {
         match action {
+            Action::Accept
+            | Action::Reject { .. }
+            | Action::Attach { .. }
+            | Action::Refer { .. }
+            | Action::HangUp
+                if self.call.record.path == Path::MediaStreams =>
+            {
+                self.perform_bridged(action, work);
+            }
             Action::Accept => {
                 self.accept();
                 work.events.push_back(Event::AcceptSent);
@@ -270,14 +293,15 @@ impl Runner {
                     Answer::Event(Event::ReferAnswered(control.openai.refer(&call, &target).await))
                 });
             }
+            Action::RedirectCarrier { target } => self.redirect_carrier(target),
             Action::HangUp => {
                 self.request(|control, call| async move {
                     told(&call, "hang up", control.openai.hangup(&call).await)
                 });
             }
             Action::Send(id, command) => {
-                if let Some(sideband) = &mut self.sideband {
-                    sideband.send(dialect::write(id, &command));
+                if let Some(link) = &mut self.link {
+                    link.send(id, command);
                 }
             }
             Action::RunTool { call } if self.may_repeat(&call) => self.run_tool(call),
@@ -286,11 +310,65 @@ impl Runner {
         }
     }
 
+    /// What is asked of the provider where the audio passes through us: there is no call at the provider,
+    /// and the bridge is in our hands.
+    fn perform_bridged(&mut self, action: Action, work: &mut Work) {
+        if let Action::Accept = action {
+            self.open_bridge();
+            return work.events.push_back(Event::AcceptSent);
+        }
+        let bridge = self.link.as_ref().and_then(Link::bridge);
+        match (action, bridge) {
+            (Action::Attach { after }, Some(bridge)) => bridge.attach(after),
+            (Action::Attach { .. }, None) => {
+                work.events.push_back(Event::AttachFailed(AttachFailure::NotFound));
+            }
+            // The carrier asks what to do next, and is told whom to dial.
+            (Action::Refer { .. }, Some(bridge)) => {
+                bridge.hang_up();
+                work.events.push_back(Event::ReferAnswered(Ok(())));
+            }
+            (Action::Refer { .. }, None) => {
+                work.events.push_back(Event::ReferAnswered(Err("the stream is over".to_owned())));
+            }
+            (_, Some(bridge)) => bridge.hang_up(),
+            _ => self.turn_away(),
+        }
+    }
+
+    /// A stream that nobody answers is closed; the carrier asks what to do next.
+    fn turn_away(&mut self) {
+        if let Some(caller) = self.caller.take() {
+            self.control.runners.spawn(caller.phone.close(NORMAL));
+        }
+    }
+
+    fn open_bridge(&mut self) {
+        let (Some(plan), Some(caller)) = (self.plan.clone(), self.caller.take()) else { return };
+        if let Some((link, task)) = link::bridge(&self.control, &plan, *caller, &self.call.record) {
+            self.control.runners.spawn(task);
+            self.link = Some(link);
+        }
+    }
+
     fn accept(&mut self) {
         let Some(plan) = self.plan.clone() else { return };
         self.request(move |control, call| async move {
-            let answer = control.openai.accept(&call, plan.accept_body.clone()).await;
+            let answer = control.openai.accept(&call, plan.body.clone()).await;
             Answer::Event(Event::AcceptAnswered(answer))
+        });
+    }
+
+    /// Asks the carrier to dial somebody else for the caller.
+    fn redirect_carrier(&mut self, target: String) {
+        let control = Arc::clone(&self.control);
+        let caller = self.call.record.carrier.as_ref().map(|carrier| carrier.call_sid.clone());
+        self.requests.spawn(async move {
+            let answer = match caller {
+                Some(caller) => control.dial_on(&caller, &target).await,
+                None => Err("the call has no carrier".to_owned()),
+            };
+            Answer::Event(Event::RedirectAnswered(answer))
         });
     }
 
@@ -437,7 +515,12 @@ impl Runner {
         }
         self.wishes = WishBox::default();
         self.last_events = self.followers.take().map(Followers::close);
-        self.sideband = None;
+        match self.link.as_ref().and_then(Link::bridge) {
+            // It has still to close both sockets, and to say what it leaves behind.
+            Some(bridge) => bridge.hang_up(),
+            None => self.link = None,
+        }
+        self.turn_away();
         self.place = None;
         if let Some(attaching) = self.attaching.take() {
             attaching.abort();
@@ -485,9 +568,9 @@ fn told(call: &ProviderCallId, verb: &str, answer: Result<(), String>) -> Answer
     Answer::Done
 }
 
-async fn next_item(sideband: &mut Option<Box<Sideband>>) -> SidebandItem {
-    match sideband {
-        Some(sideband) => sideband.next().await,
+async fn next_item(link: &mut Option<Link>) -> LinkItem {
+    match link {
+        Some(link) => link.next().await,
         None => std::future::pending().await,
     }
 }

@@ -39,9 +39,21 @@ pub(super) struct Arguments {
     /// Simulated seconds per second, instead of the scenario's.
     #[arg(long)]
     speed: Option<f64>,
+    /// How the caller's audio reaches the model, instead of over SIP.
+    #[arg(long, value_name = "PATH", value_enum)]
+    path: Option<Way>,
     /// Print the exchanges and the stored call as JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// How audio reaches the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Way {
+    /// The carrier sends it to the provider.
+    Sip,
+    /// The gateway bridges the carrier's media stream.
+    MediaStreams,
 }
 
 /// A folder that is removed with everything in it.
@@ -64,10 +76,13 @@ impl Drop for Scratch {
 }
 
 pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure> {
-    let scenario = match &arguments.scenario {
+    let mut scenario = match &arguments.scenario {
         Some(path) => Scenario::load(path)?,
         None => Scenario::parse(SCENARIO, "japanese-customer-lookup.toml")?,
     };
+    if let Some(Way::MediaStreams) = arguments.path {
+        scenario.expect = scenario.expect.over("media-streams");
+    }
     let scratch = Scratch::new().context("a temporary folder cannot be made")?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let listener: Option<Listener> =
@@ -84,6 +99,7 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
     .context("the simulated provider cannot listen")?;
     let own = scenario.config.as_ref().map(|config| beside(arguments.scenario.as_deref(), config));
     let mut config = load(own.as_deref().unwrap_or(path), &world, &scratch.0)?;
+    config.features.openai_sip = arguments.path != Some(Way::MediaStreams);
     // One call of a few kilobytes is no danger to any disk.
     config.store.free_bytes_min = 0;
     if !arguments.json {

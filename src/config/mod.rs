@@ -14,6 +14,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::call_control::recordings;
 use crate::openai;
 use crate::routing::{Routes, Wildcard};
 use crate::session::Session;
@@ -61,6 +62,8 @@ pub struct Config {
     pub features: Features,
     /// The data directory.
     pub store: store::Settings,
+    /// What becomes of recordings.
+    pub recordings: recordings::Settings,
     /// Logs.
     pub telemetry: TelemetrySettings,
     /// The plugins, by name.
@@ -117,8 +120,10 @@ pub struct AdminSettings {
 /// `[features]`.
 #[derive(Clone, Debug)]
 pub struct Features {
-    /// Calls go to the provider over SIP; off, they do not reach a model.
+    /// Calls go to the provider over SIP; off, the gateway bridges the carrier's media stream.
     pub openai_sip: bool,
+    /// Answered calls are recorded, where their route does not say otherwise.
+    pub recordings: bool,
 }
 
 /// `[telemetry]`.

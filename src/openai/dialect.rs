@@ -97,7 +97,7 @@ pub fn write(id: CommandId, command: &ProviderCommand) -> String {
 }
 
 /// An event of which nothing but the name is known.
-pub(super) fn unknown(kind: &str) -> ProviderEvent {
+pub fn unknown(kind: &str) -> ProviderEvent {
     let printable = kind.chars().filter(|letter| !letter.is_control());
     ProviderEvent::Unknown { kind: printable.take(KIND_CHARS_MAX).collect() }
 }
@@ -116,7 +116,8 @@ fn attached(session: &Session) -> ProviderEvent {
     }
 }
 
-fn padding_of(session: &Session) -> SpeechPadding {
+/// How far the speech times of this session reach beyond the speech.
+pub fn padding_of(session: &Session) -> SpeechPadding {
     session.turn_detection.as_ref().map(padding).unwrap_or_default()
 }
 

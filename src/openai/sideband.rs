@@ -5,6 +5,9 @@
 //! bytes both ways, answers pings, sends its own, and may be dropped and called again at any moment.
 //! A frame that makes no sense is an unknown event; only a socket that fails, closes, falls silent or
 //! stops taking what we send is lost. Facts: OpenAI API guide "Realtime API with SIP", RFC 6455.
+//!
+//! The same socket, opened for a model instead of a call, carries a whole session with its audio
+//! ([`Connector::open_session`]); who bridges one reads it frame by frame.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -19,7 +22,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Response;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async_tls_with_config as connect_websocket,
 };
@@ -71,8 +74,20 @@ impl Connector {
     /// `NotFound` for 404, `Denied` for 401 and 403, `Passing` for everything else, a handshake that
     /// did not end in time included.
     pub async fn connect(&self, call: &ProviderCallId) -> Result<Sideband, AttachFailure> {
+        self.open_within(("call_id", call.as_str())).await
+    }
+
+    /// Opens a session of its own with this model, whose audio goes over the socket.
+    ///
+    /// # Errors
+    /// As [`Connector::connect`].
+    pub async fn open_session(&self, model: &str) -> Result<Sideband, AttachFailure> {
+        self.open_within(("model", model)).await
+    }
+
+    async fn open_within(&self, what: (&str, &str)) -> Result<Sideband, AttachFailure> {
         // On the heap, so that the memory of the handshake is not kept for as long as the call lasts.
-        let opening = Box::pin(self.open(call));
+        let opening = Box::pin(self.open(what));
         match timeout(self.deadlines.attach, opening).await {
             Ok(Ok(socket)) => Ok(Sideband::new(socket, self.deadlines)),
             Ok(Err(error)) => Err(attach_failure(&error)),
@@ -80,9 +95,9 @@ impl Connector {
         }
     }
 
-    async fn open(&self, call: &ProviderCallId) -> Result<Socket, Error> {
+    async fn open(&self, (name, value): (&str, &str)) -> Result<Socket, Error> {
         let mut url = self.url.clone();
-        url.query_pairs_mut().append_pair("call_id", call.as_str());
+        url.query_pairs_mut().append_pair(name, value);
         let mut request = url.as_str().into_client_request()?;
         for (name, value) in &self.headers {
             request.headers_mut().insert(name, value.clone());
@@ -105,6 +120,29 @@ pub enum SidebandItem {
     Event(ProviderEvent),
     /// The end: the close code, where there was a close frame.
     Lost(Option<u16>),
+}
+
+/// What the socket carries, not yet read.
+#[derive(Debug)]
+pub enum Frame {
+    /// A text frame.
+    Text(Text),
+    /// A binary frame, which the provider never sends.
+    Binary,
+    /// The end: the close code, where there was a close frame.
+    Lost(Option<u16>),
+}
+
+/// The text of a frame.
+#[derive(Debug)]
+pub struct Text(Utf8Bytes);
+
+impl std::ops::Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
 }
 
 /// An open sideband. Dropping it closes the connection; the call goes on without it.
@@ -154,13 +192,22 @@ impl Sideband {
     ///
     /// Cancel-safe: a call that is dropped has taken nothing from the socket.
     pub async fn next(&mut self) -> SidebandItem {
-        poll_fn(|context| self.poll_item(context)).await
+        match self.next_frame().await {
+            Frame::Text(text) => SidebandItem::Event(dialect::read(&text)),
+            Frame::Binary => SidebandItem::Event(dialect::unknown("binary")),
+            Frame::Lost(code) => SidebandItem::Lost(code),
+        }
     }
 
-    fn poll_item(&mut self, context: &mut Context<'_>) -> Poll<SidebandItem> {
+    /// The next frame, or the end. Cancel-safe as [`Sideband::next`].
+    pub async fn next_frame(&mut self) -> Frame {
+        poll_fn(|context| self.poll_frame(context)).await
+    }
+
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Frame> {
         loop {
             if let Some(code) = self.lost {
-                return Poll::Ready(SidebandItem::Lost(code));
+                return Poll::Ready(Frame::Lost(code));
             }
             self.push(context);
             match Pin::new(&mut self.socket).poll_next(context) {
@@ -188,11 +235,11 @@ impl Sideband {
         self.stalled = self.stalled.or_else(|| Some(Instant::now()));
     }
 
-    /// What a message says, if anything.
-    fn take(&mut self, message: Message, context: &mut Context<'_>) -> Option<SidebandItem> {
+    /// What a message carries, if anything.
+    fn take(&mut self, message: Message, context: &mut Context<'_>) -> Option<Frame> {
         match message {
-            Message::Text(text) => Some(SidebandItem::Event(dialect::read(&text))),
-            Message::Binary(_) => Some(SidebandItem::Event(dialect::unknown("binary"))),
+            Message::Text(text) => Some(Frame::Text(Text(text))),
+            Message::Binary(_) => Some(Frame::Binary),
             Message::Close(frame) => {
                 self.lost = Some(Some(frame.map_or(NO_STATUS, |frame| frame.code.into())));
                 // The peer's close is answered as far as that goes without waiting.

@@ -1,4 +1,5 @@
-//! The body of `accept`: the session in the provider's words (OpenAI, "Realtime: session object").
+//! The body of `accept`, and of the `session.update` that stands in for it on the bridge: the session in
+//! the provider's words (OpenAI, "Realtime: session object").
 //!
 //! What is not said is left out and never null: SIP calls have been refused for nulls. The one
 //! exception is `turn_detection`, where null is the only way to say *off*.
@@ -237,7 +238,10 @@ pub enum Include {
 struct Body<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
-    model: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    output_modalities: &'static [&'static str],
     #[serde(skip_serializing_if = "str::is_empty")]
     instructions: &'a str,
     audio: Audio<'a>,
@@ -270,6 +274,8 @@ struct Audio<'a> {
 #[derive(Serialize)]
 struct Input<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<Format>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     noise_reduction: &'a Option<NoiseReduction>,
     #[serde(skip_serializing_if = "Option::is_none")]
     transcription: &'a Option<Transcription>,
@@ -278,10 +284,22 @@ struct Input<'a> {
 
 #[derive(Serialize)]
 struct Output<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<Format>,
     voice: &'a Voice,
     #[serde(skip_serializing_if = "Option::is_none")]
     speed: Option<f64>,
 }
+
+/// An audio format, said only where the audio passes through us: SIP negotiates its own.
+#[derive(Clone, Copy, Serialize)]
+struct Format {
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+/// μ-law, 8000 Hz: what carriers speak.
+const PCMU: Format = Format { kind: "audio/pcmu" };
 
 #[derive(Serialize)]
 struct Reasoning {
@@ -310,13 +328,31 @@ impl Session {
     /// With a protected greeting turn detection is off at first; [`Session::turn_detection_update`]
     /// turns it on later.
     pub fn accept_body(&self, instructions: &str, tools: &[ToolDefinition]) -> String {
+        let body = Body { model: Some(&self.model), ..self.body(instructions, tools, None) };
+        serde_json::to_string(&body).expect("texts and finite numbers are JSON")
+    }
+
+    /// The same as the session of a `session.update`, for a session whose audio passes through us: μ-law
+    /// both ways. The model is not said again, it was said when the session was opened.
+    pub fn bridge_body(&self, instructions: &str, tools: &[ToolDefinition]) -> String {
+        let body = Body { output_modalities: &["audio"], ..self.body(instructions, tools, Some(PCMU)) };
+        serde_json::to_string(&body).expect("texts and finite numbers are JSON")
+    }
+
+    fn body<'a>(
+        &'a self,
+        instructions: &'a str,
+        tools: &'a [ToolDefinition],
+        format: Option<Format>,
+    ) -> Body<'a> {
         let offered = tools.iter().filter(|tool| self.offers(&tool.name)).map(tool_form);
         let remote = self.mcp.iter().map(|server| AnyTool::Mcp(server.form()));
-        let body = Body {
+        Body {
             kind: "realtime",
-            model: &self.model,
+            model: None,
+            output_modalities: &[],
             instructions,
-            audio: self.audio(),
+            audio: self.audio(format),
             tools: offered.chain(remote).collect(),
             tool_choice: &self.tool_choice,
             parallel_tool_calls: self.parallel_tool_calls,
@@ -326,8 +362,7 @@ impl Session {
             tracing: &self.tracing,
             prompt: &self.prompt,
             include: &self.include,
-        };
-        serde_json::to_string(&body).expect("texts and finite numbers are JSON")
+        }
     }
 
     /// Claims that the caller cannot interrupt the greeting.
@@ -347,15 +382,16 @@ impl Session {
         serde_json::to_value(deferring).expect("texts and finite numbers are JSON")
     }
 
-    fn audio(&self) -> Audio<'_> {
+    fn audio(&self, format: Option<Format>) -> Audio<'_> {
         let turn_detection = self.turn_detection.as_ref().filter(|_| !self.protects_greeting());
         Audio {
             input: Input {
+                format,
                 noise_reduction: &self.noise_reduction,
                 transcription: &self.transcription,
                 turn_detection,
             },
-            output: Output { voice: &self.voice, speed: self.speed },
+            output: Output { format, voice: &self.voice, speed: self.speed },
         }
     }
 }

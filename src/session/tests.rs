@@ -124,6 +124,21 @@ fn what_is_not_said_is_left_out() {
 }
 
 #[test]
+fn a_bridged_session_says_its_formats_and_not_its_model() {
+    let expected = json!({
+        "type": "realtime",
+        "output_modalities": ["audio"],
+        "instructions": "Be kind.",
+        "audio": {
+            "input": {"format": {"type": "audio/pcmu"}, "turn_detection": null},
+            "output": {"format": {"type": "audio/pcmu"}, "voice": "marin"},
+        },
+    });
+    let body: Value = serde_json::from_str(&session().bridge_body("Be kind.", &[])).unwrap();
+    assert_eq!(body, expected);
+}
+
+#[test]
 fn everything_can_be_said() {
     let session = Session {
         voice: Voice::Custom { id: "voice_1".to_owned() },

@@ -34,6 +34,8 @@ pub struct ProviderFaults {
     pub sideband_missing_times: u32,
     /// The sideband is cut when a call's first tool output comes, and that output is lost.
     pub tool_output_lost: bool,
+    /// So many tries to open a session on a socket of its own are answered 503.
+    pub session_refused_times: u32,
     /// Answer to a refer, instead of 200.
     pub refer_status: Option<u16>,
     /// A refer is answered 200 and nothing happens.
@@ -61,6 +63,7 @@ impl Default for ProviderFaults {
             accept_silent: false,
             sideband_missing_times: 0,
             tool_output_lost: false,
+            session_refused_times: 0,
             refer_status: None,
             refer_without_effect: false,
             hangup_status: None,

@@ -7,11 +7,13 @@
 
 pub mod backend;
 pub mod fault;
+pub mod line;
 pub mod log;
 pub mod openai;
 pub mod scenario;
 pub mod script;
 pub mod sip;
+pub mod sound;
 pub mod twilio;
 pub mod twiml;
 pub mod world;

@@ -19,6 +19,8 @@ use crate::ids::CallId;
 
 /// The SIP header that carries the token.
 pub const HEADER: &str = "X-Switchboard-Token";
+/// The parameter of a media stream that carries it, where the audio passes through us.
+pub const PARAMETER: &str = "token";
 
 /// Keeps these signatures apart from any other use of the same key, and from later formats.
 const DOMAIN: &[u8] = b"switchboard join token 1";

@@ -4,11 +4,14 @@
 //! that was not checked here.
 
 pub mod form;
+pub mod g711;
 pub mod incoming;
 pub mod join_token;
+pub mod media;
 pub mod realtime;
 pub mod sip_uri;
 pub mod twilio;
 pub mod twilio_signature;
 pub mod twiml;
+pub mod wave;
 pub mod webhook;

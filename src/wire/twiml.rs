@@ -21,6 +21,9 @@ pub struct Response {
 pub enum Verb {
     /// `<Dial>`: connects the caller to somebody else and waits.
     Dial(Dial),
+    /// `<Connect><Stream>`: answers the call and sends its audio to a WebSocket of ours, both ways, until
+    /// that is closed by us.
+    Connect(Stream),
     /// `<Say>`: answers the call and speaks.
     Say(Say),
     /// `<Pause>`: waits for so many seconds.
@@ -57,10 +60,22 @@ pub struct Dial {
     pub action: Option<String>,
     /// `referUrl`: asked with POST what to do when the other end sends REFER; none refuses it.
     pub refer_url: Option<String>,
+    /// `recordingStatusCallback`: the dial is recorded from the answer on, caller and callee on a channel
+    /// each, and this is told by POST how the recording goes; none records nothing.
+    pub recording_callback: Option<String>,
     /// `statusCallback` of the noun: told by POST of each step of the new leg.
     pub status_callback: Option<String>,
     /// Whom.
     pub noun: Noun,
+}
+
+/// `<Stream>` inside `<Connect>`: where the audio goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// `url`: `wss://`, without a query, which Twilio would strip.
+    pub url: String,
+    /// `<Parameter>`: name and value, told again in the stream's `start`; together below 500 characters.
+    pub parameters: Vec<(&'static str, String)>,
 }
 
 /// Whom a `<Dial>` dials.
@@ -111,6 +126,7 @@ impl Verb {
     fn write(&self, xml: &mut Xml) {
         match self {
             Verb::Dial(dial) => dial.write(xml),
+            Verb::Connect(stream) => xml.element("Connect", &[], |xml| stream.write(xml)),
             Verb::Say(say) => say.write(xml),
             Verb::Pause { length_s } => xml.empty("Pause", &[("length", Some(&length_s.to_string()))]),
             Verb::Redirect { url } => {
@@ -130,6 +146,7 @@ impl Verb {
 
 impl Dial {
     fn write(&self, xml: &mut Xml) {
+        let recorded = self.recording_callback.as_deref();
         let attributes = [
             ("answerOnBridge", self.answer_on_bridge.then_some("true")),
             ("timeout", Some(&*self.timeout_s.to_string())),
@@ -140,6 +157,12 @@ impl Dial {
             ("method", self.action.as_ref().map(|_| "POST")),
             ("referUrl", self.refer_url.as_deref()),
             ("referMethod", self.refer_url.as_ref().map(|_| "POST")),
+            ("record", recorded.map(|_| "record-from-answer-dual")),
+            // Trimmed sound would not lie on the time line of the transcript.
+            ("trim", recorded.map(|_| "do-not-trim")),
+            ("recordingStatusCallback", recorded),
+            ("recordingStatusCallbackMethod", recorded.map(|_| "POST")),
+            ("recordingStatusCallbackEvent", recorded.map(|_| "in-progress completed absent")),
         ];
         xml.element("Dial", &attributes, |xml| self.write_noun(xml));
     }
@@ -155,6 +178,16 @@ impl Dial {
             Noun::Sip(uri) => xml.element("Sip", &attributes, |xml| xml.text(uri.as_str())),
             Noun::Number(number) => xml.element("Number", &attributes, |xml| xml.text(number.as_str())),
         }
+    }
+}
+
+impl Stream {
+    fn write(&self, xml: &mut Xml) {
+        xml.element("Stream", &[("url", Some(self.url.as_str()))], |xml| {
+            for (name, value) in &self.parameters {
+                xml.empty("Parameter", &[("name", Some(name)), ("value", Some(value))]);
+            }
+        });
     }
 }
 
@@ -322,6 +355,7 @@ mod tests {
             ring_tone: Some("jp".to_owned()),
             action: Some("https://gw.example.jp/twilio/dial-result?c=call_01&try=1".to_owned()),
             refer_url: Some("https://gw.example.jp/twilio/refer?c=call_01".to_owned()),
+            recording_callback: None,
             status_callback: Some("https://gw.example.jp/twilio/leg?c=call_01".to_owned()),
             noun,
         }
@@ -334,6 +368,23 @@ mod tests {
         <?xml version="1.0" encoding="UTF-8"?>
         <Response><Dial answerOnBridge="true" timeout="8" timeLimit="3600" callerId="+819012345678" ringTone="jp" action="https://gw.example.jp/twilio/dial-result?c=call_01&amp;try=1" method="POST" referUrl="https://gw.example.jp/twilio/refer?c=call_01" referMethod="POST"><Sip statusCallback="https://gw.example.jp/twilio/leg?c=call_01" statusCallbackMethod="POST" statusCallbackEvent="initiated ringing answered completed">sip:proj_demo123@sip.api.openai.com;transport=tls;secure=true;edge=tokyo?X-Switchboard-Call=call_01&amp;X-Switchboard-Token=9f2c</Sip></Dial></Response>
         "#);
+    }
+
+    #[test]
+    fn a_dial_is_recorded_on_two_channels() {
+        let callback = Some("https://gw.example.jp/twilio/recording?c=call_01&x=\"<".to_owned());
+        let recorded = Dial { recording_callback: callback, ..dial(Noun::Number(number("+81312345678"))) };
+        let read = read_back(&Response::from(vec![Verb::Dial(recorded)]).to_xml());
+        let attributes = &read.children[0].attributes;
+        let value =
+            |name: &str| attributes.iter().find(|(known, _)| known == name).map(|(_, value)| &**value);
+        assert_eq!(value("record"), Some("record-from-answer-dual"));
+        assert_eq!(value("trim"), Some("do-not-trim"));
+        assert_eq!(
+            value("recordingStatusCallback"),
+            Some("https://gw.example.jp/twilio/recording?c=call_01&x=\"<")
+        );
+        assert_eq!(value("recordingStatusCallbackEvent"), Some("in-progress completed absent"));
     }
 
     #[test]
@@ -350,6 +401,21 @@ mod tests {
         insta::assert_snapshot!(Response::from(vec![Verb::Dial(forward)]).to_xml(), @r#"
         <?xml version="1.0" encoding="UTF-8"?>
         <Response><Dial timeout="8" timeLimit="3600"><Number>+81312345678</Number></Dial></Response>
+        "#);
+    }
+
+    #[test]
+    fn a_stream_is_connected() {
+        let response = Response::from(vec![
+            Verb::Connect(Stream {
+                url: "wss://gw.example.jp/twilio/media".to_owned(),
+                parameters: vec![("call", "call_01".to_owned()), ("token", "a\"&<b".to_owned())],
+            }),
+            Verb::Redirect { url: "https://gw.example.jp/twilio/after-stream?call=call_01".to_owned() },
+        ]);
+        insta::assert_snapshot!(response.to_xml(), @r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <Response><Connect><Stream url="wss://gw.example.jp/twilio/media"><Parameter name="call" value="call_01"/><Parameter name="token" value="a&quot;&amp;&lt;b"/></Stream></Connect><Redirect method="POST">https://gw.example.jp/twilio/after-stream?call=call_01</Redirect></Response>
         "#);
     }
 

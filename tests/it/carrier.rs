@@ -1,9 +1,9 @@
 //! The carrier's door under bad input, against a whole gateway: forged and broken requests, repetitions,
 //! hostile callers, and callers who are not answered by a model.
 
-use switchboard::call::record::{EndedReason, JoinedBy, State};
+use switchboard::call::record::{EndedReason, JoinedBy, Path, State};
 use switchboard::clock::{Clock as _, SystemClock};
-use switchboard::http::{TWILIO_DIAL_RESULT, TWILIO_STATUS, TWILIO_VOICE};
+use switchboard::http::{TWILIO_AFTER_STREAM, TWILIO_DIAL_RESULT, TWILIO_MEDIA, TWILIO_STATUS, TWILIO_VOICE};
 use switchboard::ids::CallId;
 use switchboard::sim::twilio::{Answer, CallerSetup, Fields, Signing};
 use switchboard::sim::twiml::{Dial, Document, RejectReason, Target, Verb};
@@ -271,18 +271,19 @@ async fn a_withheld_number_is_answered_and_kept_as_none() {
 // === not answered by a model ===
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_the_feature_off_callers_hear_an_apology() {
+async fn with_the_feature_off_callers_are_connected_to_a_stream() {
     let environment = vec![("SWITCHBOARD__FEATURES__OPENAI_SIP", "false".to_owned())];
     let house = House::with(Plan { environment, ..Plan::default() }).await;
-    for _ in 0..2 {
-        let answer = house.ask(CALL_SID, CALLER).await;
-        let verbs = document(&answer).verbs;
-        let [Verb::Say { text, language }, Verb::Hangup] = verbs.as_slice() else { panic!("{verbs:?}") };
-        assert_eq!((text.starts_with("We are sorry"), language.as_deref()), (true, Some("en-US")));
-    }
-    let ended = house.ended().await.call.ended;
-    assert_eq!(ended.map(|ended| ended.reason), Some(EndedReason::Apology));
-    assert_eq!(house.gateway.control().active(), 0);
+    // Asked twice, the carrier is told the same: the same call, the same token.
+    let verbs = document(&house.ask(CALL_SID, CALLER).await).verbs;
+    assert_eq!(document(&house.ask(CALL_SID, CALLER).await).verbs, verbs);
+    let [call] = &house.calls().await[..] else { panic!("one call") };
+    let [Verb::Connect(stream), Verb::Redirect(after)] = verbs.as_slice() else { panic!("{verbs:?}") };
+    assert!(stream.url.starts_with("ws") && stream.url.ends_with(TWILIO_MEDIA), "{}", stream.url);
+    let names: Vec<_> = stream.parameters.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["call", "token"], "the URL carries nothing: it is the same for every call");
+    assert!(after.url.ends_with(&format!("{TWILIO_AFTER_STREAM}?call={}", call.id)), "{}", after.url);
+    assert_eq!((call.path, call.state), (Path::MediaStreams, State::Dialing));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,8 +20,14 @@ fn text(bytes: &[u8]) -> String {
 
 /// Plays an example against its own configuration or the newcomer's, faster than life.
 fn plays(scenario: &str, speed: &str) {
+    plays_over("sip", scenario, speed);
+}
+
+/// The same with the caller's audio going this way.
+fn plays_over(path: &str, scenario: &str, speed: &str) {
     let file = format!("examples/scenarios/{scenario}.toml");
-    let output = switchboard(&["demo", "--json", "--speed", speed, "--scenario", &file], root());
+    let words = ["demo", "--json", "--speed", speed, "--path", path, "--scenario", &file];
+    let output = switchboard(&words, root());
     assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
     let page: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON on standard output");
     assert_eq!(page["scenario"], scenario);
@@ -34,6 +40,13 @@ macro_rules! examples {
         fn $test() {
             plays($scenario, $speed);
         })*
+
+        #[test]
+        fn every_example_goes_the_same_way_over_the_bridge() {
+            for (scenario, speed) in [$(($scenario, $speed)),*] {
+                plays_over("media-streams", scenario, speed);
+            }
+        }
 
         #[test]
         fn every_example_is_played() {

@@ -3,6 +3,7 @@
 mod admin;
 mod author;
 mod backend;
+mod bridge;
 mod call;
 mod call_path;
 mod call_properties;
@@ -20,6 +21,7 @@ mod openai;
 mod outbound;
 mod plugin;
 mod provider_faults;
+mod recordings;
 mod reload;
 mod report;
 mod scenarios;

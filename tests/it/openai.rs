@@ -170,6 +170,7 @@ async fn accept(script: Vec<Reply>, deadlines: Deadlines) -> (AcceptAnswer, usiz
 async fn every_status_has_its_answer() {
     let name = |answer: &AcceptAnswer| match answer {
         AcceptAnswer::Ok => "ok".to_owned(),
+        AcceptAnswer::Session(_) => "a session, which no accept gives".to_owned(),
         AcceptAnswer::Gone => "gone".to_owned(),
         AcceptAnswer::AlreadyDecided => "already decided".to_owned(),
         AcceptAnswer::Unclear(text) => format!("unclear: {text}"),

@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use switchboard::call::record::JoinedBy;
 use switchboard::call::record::{
-    CallRecord, Counts, EventRecord, FORMAT, Line, LineStatus, Path as AudioPath, Provider, Speaker, Stages,
-    State, ToolCallRecord, Usage, UsageRecord,
+    CallRecord, Counts, EventRecord, FORMAT, Heard, Line, LineStatus, Path as AudioPath, Provider, Speaker,
+    Stages, State, ToolCallRecord, Usage, UsageRecord,
 };
 use switchboard::clock::{ManualClock, Timestamp};
 use switchboard::ids::{CallId, CallSid, ProviderCallId, SipCallId, ToolCallId, WebhookId};
@@ -89,6 +89,9 @@ fn call(number: u8, state: State) -> CallRecord {
         counts: Counts::default(),
         usage: Usage::default(),
         cost_usd: Some(0.25),
+        consent: None,
+        handed_to: None,
+        heard: Heard::default(),
     }
 }
 

@@ -6,6 +6,7 @@
 mod mcp;
 mod params;
 mod plugins;
+mod recordings;
 mod routes;
 mod server;
 mod sessions;
@@ -26,11 +27,13 @@ use crate::tool::plugin;
 use super::codes::{self, Code, Severity};
 use super::defaults::Defaults;
 use super::document::{Document, Place};
-use super::forms::{Count, Number};
+use super::forms::{Count, Flag, Number};
 use super::problem::{Location, Problem, Problems};
 use super::raw::{self, Raw};
 use super::suggest::{did_you_mean, list};
 use super::{Config, Features, units};
+
+use recordings::Recorded;
 
 pub(super) use sessions::{inherit, offered_tools};
 
@@ -87,7 +90,14 @@ impl Checker<'_> {
         let admin = self.admin(raw.admin);
         let openai = self.openai(raw.openai);
         let twilio = if has_twilio { self.twilio(raw.twilio).map(Some) } else { Some(None) };
-        let features = Features { openai_sip: raw.features.openai_sip.is_some_and(|flag| flag.0) };
+        let is_on = |flag: Option<Flag>| flag.is_some_and(|flag| flag.0);
+        let features = Features {
+            openai_sip: is_on(raw.features.openai_sip),
+            recordings: is_on(raw.features.recordings),
+        };
+        let announcement = self
+            .announcement(raw.recordings.announcement.clone(), &Place::of(&["recordings", "announcement"]));
+        let recordings = self.recordings(raw.recordings, raw.retention);
         let store = self.store(raw.store);
         let telemetry = self.telemetry(raw.telemetry);
         let plugin_places = self.plugin_places(&raw.plugins);
@@ -97,7 +107,8 @@ impl Checker<'_> {
         let tool_places = self.tool_places(&raw.tools);
         let prices = self.prices(raw.pricing);
         let has_routes = self.document.has(&Place::of(&["routes"]));
-        let routes = self.routes(raw.routes, has_routes, &raw.sessions);
+        let recorded = Recorded { is_on: features.recordings && has_twilio, announcement };
+        let routes = self.routes(raw.routes, has_routes, &raw.sessions, &recorded);
         let known_vars = routes.variables().chain(session_vars(&raw.sessions)).collect();
         let tools = self.tools(raw.tools, &known_vars);
         let sessions = self.sessions(raw.sessions, &routes);
@@ -108,6 +119,7 @@ impl Checker<'_> {
             twilio: twilio?,
             features,
             store: store?,
+            recordings: recordings?,
             telemetry: telemetry?,
             plugins: plugins?,
             sandbox: sandbox?,

@@ -18,6 +18,7 @@ use super::session::{Session, Wrong};
 use super::{Provider, hex, lock};
 use crate::clock::Timestamp;
 use crate::sim::fault::ProviderFaults;
+use crate::sim::line::Mouth;
 use crate::sim::log::Party;
 use crate::sim::script::{CallerSpeech, Step};
 use crate::sim::sip::{Invite, LegCommand, SipEvent};
@@ -25,16 +26,32 @@ use crate::sim::sip::{Invite, LegCommand, SipEvent};
 /// From the accept to the answered leg.
 const RING_MS: u64 = 120;
 /// The session's longest life, in seconds.
-const SESSION_S: u64 = 3_600;
+pub(super) const SESSION_S: u64 = 3_600;
 
 /// A message to a call's task.
 pub(super) enum ToCall {
-    Accept { body: String, reply: oneshot::Sender<Answer> },
-    Reject { body: String, reply: oneshot::Sender<Answer> },
-    Refer { body: String, reply: oneshot::Sender<Answer> },
-    HangUp { reply: oneshot::Sender<Answer> },
-    Attach { out: mpsc::Sender<Out>, reply: oneshot::Sender<bool> },
+    Accept {
+        body: String,
+        reply: oneshot::Sender<Answer>,
+    },
+    Reject {
+        body: String,
+        reply: oneshot::Sender<Answer>,
+    },
+    Refer {
+        body: String,
+        reply: oneshot::Sender<Answer>,
+    },
+    HangUp {
+        reply: oneshot::Sender<Answer>,
+    },
+    Attach {
+        out: mpsc::Sender<Out>,
+        reply: oneshot::Sender<bool>,
+    },
     Client(String),
+    /// A session's own socket is gone.
+    Gone,
 }
 
 /// What a REST request is answered.
@@ -91,6 +108,8 @@ pub(super) enum Due {
     Key(char),
     NextStep,
     CallerHangsUp,
+    AudioChunk(String),
+    Stranger,
 }
 
 /// The task of one call.
@@ -126,6 +145,8 @@ pub(super) struct SimCall {
     pub(super) is_deaf: bool,
     pub(super) faults: ProviderFaults,
     pub(super) to_carrier: Vec<SipEvent>,
+    /// The audio goes over the socket.
+    pub(super) bridge: Option<Box<super::bridged::Bridged>>,
 }
 
 impl SimCall {
@@ -167,6 +188,7 @@ impl SimCall {
             counter: 0,
             context_tokens: 100,
             to_carrier: Vec::new(),
+            bridge: None,
             world,
         }
     }
@@ -181,7 +203,7 @@ impl SimCall {
         self.schedule(self.world.options.pending_ttl, Due::DecisionOver);
         let stopping = self.world.stopping.clone();
         loop {
-            let wake = self.due.peek().map(|Reverse((at, _))| *at);
+            let wake = self.next_due();
             tokio::select! {
                 message = inbox.recv() => match message {
                     Some(message) => self.on_message(message),
@@ -214,7 +236,7 @@ impl SimCall {
 
     // === requests ===
 
-    fn on_message(&mut self, message: ToCall) {
+    pub(super) fn on_message(&mut self, message: ToCall) {
         match message {
             ToCall::Accept { body, reply } => self.on_accept(body, reply),
             ToCall::Reject { body, reply } => {
@@ -236,6 +258,7 @@ impl SimCall {
                     self.attach(out);
                 }
             }
+            ToCall::Gone => self.end(None),
             ToCall::Client(_) if self.is_deaf => {}
             ToCall::Client(text) => self.on_client(&text),
         }
@@ -354,7 +377,7 @@ impl SimCall {
         self.emit(json!({ "type": "session.created", "session": session }));
         self.emit(json!({ "type": "conversation.created",
             "conversation": { "id": "conv_sim", "object": "realtime.conversation" } }));
-        self.has_begun = true;
+        self.has_begun = !self.is_bridged();
     }
 
     pub(super) fn drop_sidebands(&mut self, code: u16) {
@@ -363,6 +386,9 @@ impl SimCall {
         }
         let call_id = &self.call_id;
         self.world.log(Party::OpenAi, Party::Gateway, || format!("sideband of {call_id} cut ({code})"));
+        if self.is_bridged() {
+            self.end(None);
+        }
     }
 
     pub(super) fn emit(&mut self, mut event: Value) {
@@ -394,8 +420,10 @@ impl SimCall {
             "response.create" => self.on_response_create(&event, event_id),
             "conversation.item.create" => self.on_item_create(&event, event_id),
             "session.update" => self.on_session_update(&event["session"], event_id),
+            "input_audio_buffer.append" if self.is_bridged() => self.on_append(&event),
+            "conversation.item.truncate" if self.is_bridged() => self.on_truncate(&event, event_id),
             "response.cancel" => self.refuse("response_cancel_not_active", "There is no response.", event_id),
-            "output_audio_buffer.clear" => {}
+            "output_audio_buffer.clear" if !self.is_bridged() => {}
             kind => {
                 let words = format!("Invalid value: '{kind}'.");
                 self.refuse("invalid_value", &words, event_id);
@@ -416,7 +444,9 @@ impl SimCall {
             return self.refuse("conversation_already_has_active_response", &words, event_id);
         }
         let metadata = event.pointer("/response/metadata").cloned().unwrap_or(Value::Null);
-        self.start_response(metadata);
+        if !self.holds(&metadata) {
+            self.start_response(metadata);
+        }
     }
 
     fn on_item_create(&mut self, event: &Value, event_id: Value) {
@@ -429,6 +459,11 @@ impl SimCall {
                 return self.drop_sidebands(1006);
             }
             "function_call_output" => self.on_tool_output(&item),
+            "function_call" if self.is_bridged() => {}
+            "message" if self.is_bridged() && !self.has_begun => {
+                let text = item.pointer("/content/0/text").and_then(Value::as_str).unwrap_or_default();
+                lock(&self.report).told_again.push(text.to_owned());
+            }
             "message" => {
                 let text = item.pointer("/content/0/text").and_then(Value::as_str).unwrap_or_default();
                 lock(&self.report).injected.push(text.to_owned());
@@ -475,18 +510,18 @@ impl SimCall {
         }
     }
 
-    fn refuse(&mut self, code: &str, message: &str, event_id: Value) {
+    pub(super) fn refuse(&mut self, code: &str, message: &str, event_id: Value) {
         self.emit(json!({ "type": "error", "error": { "type": "invalid_request_error", "code": code,
             "message": message, "param": null, "event_id": event_id } }));
     }
 
-    fn broke_rule(&self, what: String) {
+    pub(super) fn broke_rule(&self, what: String) {
         lock(&self.report).protocol_errors.push(what);
     }
 
     // === time and the end ===
 
-    fn on_due(&mut self) {
+    pub(super) fn on_due(&mut self) {
         let now = Instant::now();
         while let Some(Reverse((at, number))) = self.due.peek().copied() {
             if at > now {
@@ -518,6 +553,7 @@ impl SimCall {
             Due::ResponseSpeaks(id) => self.on_response_speaks(&id),
             Due::ResponseGenerated(id) => self.on_response_generated(&id),
             Due::ResponsePlayed(id) => self.on_response_played(&id),
+            Due::Key(key) if self.is_bridged() => self.move_mouth(Mouth::Press(key)),
             Due::Key(key) => self.emit_text(
                 &json!({ "type": "input_audio_buffer.dtmf_event_received", "event": key.to_string(),
                     "received_at": self.world.options.clock.now().as_secs() })
@@ -525,6 +561,8 @@ impl SimCall {
             ),
             Due::NextStep => self.next_step(),
             Due::CallerHangsUp => self.on_caller_hangs_up(),
+            Due::AudioChunk(id) => self.on_audio_due(&id),
+            Due::Stranger => self.on_stranger(),
         }
     }
 
@@ -545,10 +583,15 @@ impl SimCall {
         self.schedule(self.world.real(simulated_ms), due);
     }
 
-    fn schedule(&mut self, after: Duration, due: Due) {
+    pub(super) fn schedule(&mut self, after: Duration, due: Due) {
         self.counter += 1;
         self.dues.insert(self.counter, due);
         self.due.push(Reverse((Instant::now() + after, self.counter)));
+    }
+
+    /// When something is due next.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.due.peek().map(|Reverse((at, _))| *at)
     }
 
     /// Where the audio clock stands, in real time.
@@ -565,7 +608,7 @@ impl SimCall {
     }
 }
 
-async fn sleep_until(wake: Option<Instant>) {
+pub(super) async fn sleep_until(wake: Option<Instant>) {
     match wake {
         Some(wake) => tokio::time::sleep_until(wake).await,
         None => std::future::pending().await,

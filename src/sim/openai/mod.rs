@@ -5,6 +5,7 @@
 //! at the speed of speech. What caller and model say comes from a [`Script`](super::script::Script).
 //! Everything the gateway did is written down in a [`CallReport`], and so is every rule it broke.
 
+mod bridged;
 mod call;
 mod model;
 mod play;
@@ -23,12 +24,13 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::fault::ProviderFaults;
+use super::line::BridgedCaller;
 use super::log::{Party, WorldLog};
 use super::sip::{Invite, SipEvent, SipLeg};
 use crate::clock::{Clock, Entropy};
 use crate::net::PromptAcceptor;
 
-pub use report::{CallReport, ToolOutput};
+pub use report::{CallReport, ToolOutput, Truncated};
 pub use webhook::{Delivery, sign};
 
 /// How the simulated provider is set up.
@@ -67,6 +69,11 @@ struct Provider {
     webhook_url: Mutex<String>,
     http: reqwest::Client,
     calls: Mutex<HashMap<String, Entry>>,
+    /// Callers who will be heard on sockets of their own, by line.
+    lines: Mutex<HashMap<u32, bridged::Line>>,
+    /// The last session of each of them.
+    sessions: Mutex<HashMap<u32, String>>,
+    session_tries: std::sync::atomic::AtomicU32,
     stopping: CancellationToken,
 }
 
@@ -94,6 +101,9 @@ impl OpenAiSim {
             webhook_url: Mutex::default(),
             http,
             calls: Mutex::default(),
+            lines: Mutex::default(),
+            sessions: Mutex::default(),
+            session_tries: std::sync::atomic::AtomicU32::new(0),
             stopping: stopping.clone(),
         });
         tokio::spawn(server::serve(acceptor, Arc::clone(&world)));
@@ -143,6 +153,17 @@ impl OpenAiSim {
         Some(lock(&report).clone())
     }
 
+    /// A caller will be heard on a session that the gateway opens.
+    pub fn expect(&self, caller: BridgedCaller) {
+        lock(&self.world.lines).insert(caller.line, bridged::Line::new(caller));
+    }
+
+    /// What happened to the call on this line.
+    pub fn call_on_line(&self, line: u32) -> Option<CallReport> {
+        let call_id = lock(&self.world.sessions).get(&line)?.clone();
+        self.call(&call_id)
+    }
+
     /// What happened to all calls.
     pub fn calls(&self) -> Vec<CallReport> {
         let reports: Vec<_> = lock(&self.world.calls).values().map(|entry| entry.report.clone()).collect();
@@ -153,6 +174,31 @@ impl OpenAiSim {
 impl Provider {
     fn entry(&self, call_id: &str) -> Option<Entry> {
         lock(&self.calls).get(call_id).cloned()
+    }
+
+    /// Opens a session on a socket of its own.
+    fn open_session(self: &Arc<Provider>) -> Entry {
+        let id = format!("sess_{}", hex(&self.options.entropy.bytes::<12>()));
+        let (task, inbox) = mpsc::channel(1_024);
+        let report = Arc::new(Mutex::new(CallReport::new(&id)));
+        let entry = Entry { task, report: Arc::clone(&report) };
+        lock(&self.calls).insert(id.clone(), entry.clone());
+        tokio::spawn(call::SimCall::bridged(Arc::clone(self), id, report).run_bridged(inbox));
+        entry
+    }
+
+    /// The status with which this try to open a session is refused, if it is.
+    fn refuses_session(&self) -> Option<u16> {
+        let tries = self.session_tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        (tries < self.options.faults.session_refused_times).then_some(503)
+    }
+
+    /// A session has found out on which line it is.
+    fn remember(&self, call_id: &str, report: &Arc<Mutex<CallReport>>, line: u32) {
+        if let Some(entry) = lock(&self.calls).get_mut(call_id) {
+            entry.report = Arc::clone(report);
+        }
+        lock(&self.sessions).insert(line, call_id.to_owned());
     }
 
     /// What befalls the call that comes after this many.

@@ -20,6 +20,11 @@ pub(super) struct Response {
     pub reason: Option<String>,
     pub is_generating: bool,
     pub is_playing: bool,
+    /// The item of its words.
+    pub item: String,
+    /// Where the client plays: which speech this is, and how many blocks it has.
+    pub voice: u32,
+    pub blocks: u32,
 }
 
 /// A function call of a response.
@@ -52,6 +57,9 @@ impl Response {
             reason: turn.reason.clone(),
             is_generating: true,
             is_playing: false,
+            item: String::new(),
+            voice: 0,
+            blocks: 0,
         }
     }
 

@@ -9,13 +9,14 @@ use super::call::{Due, Phase, SimCall};
 use super::lock;
 use super::model::{FunctionCall, Response, fill_in};
 use super::session::Session;
+use crate::sim::line::Mouth;
 use crate::sim::log::Party;
 use crate::sim::script::{CallerSpeech, HangUp, ModelTurn, Step};
 
 /// From the request of a turn to its first sound.
 const THINK_MS: u64 = 300;
 /// Until a detector is sure that somebody speaks.
-const DETECT_MS: u64 = 120;
+pub(super) const DETECT_MS: u64 = 120;
 /// Before the caller speaks, where the script does not say.
 const PAUSE_MS: u64 = 400;
 /// How long a character takes to say.
@@ -88,7 +89,11 @@ impl SimCall {
     pub(super) fn on_caller_hangs_up(&mut self) {
         self.world.log(Party::Caller, Party::Twilio, || "hangs up".to_owned());
         lock(&self.report).script_done = true;
-        self.end(None);
+        match self.is_bridged() {
+            // The carrier tells the gateway, and the gateway closes the session.
+            true => self.move_mouth(Mouth::HangUp),
+            false => self.end(None),
+        }
     }
 
     // === the caller ===
@@ -97,6 +102,9 @@ impl SimCall {
         self.world.log(Party::Caller, Party::OpenAi, || format!("「{}」", speech.says));
         let silence = self.session.as_ref().and_then(Session::silence_ms);
         let for_ms = speech.for_ms.unwrap_or(speech.says.chars().count() as u64 * CHAR_MS);
+        if self.is_bridged() {
+            return self.caller_speaks_up(speech, for_ms);
+        }
         // Without turn detection nobody listens for turns.
         let Some(silence) = silence else { return };
         let padding = self.session.as_ref().map_or(0, Session::padding_ms);
@@ -178,8 +186,9 @@ impl SimCall {
         }
         let words = turn.says.as_ref().map(|says| fill_in(says, &self.outputs));
         let calls = self.function_calls(&turn);
-        let response = Response::new(self.id("resp"), metadata, &turn, words, calls);
+        let mut response = Response::new(self.id("resp"), metadata, &turn, words, calls);
         self.response_item = self.id("item");
+        response.item = self.response_item.clone();
         self.emit(response.created());
         let id = response.id.clone();
         let next =
@@ -207,12 +216,21 @@ impl SimCall {
         }
         let Some(mut response) = self.response.take_if(|response| response.id == id) else { return };
         let item = self.response_item.clone();
-        self.emit_all(response.speech_begins(&item));
+        let mut begins = response.speech_begins(&item);
+        if self.is_bridged() {
+            begins.retain(|event| event["type"] != "output_audio_buffer.started");
+            self.speak_bridged(&mut response);
+        }
+        self.emit_all(begins);
         self.emit_all(response.deltas(&item));
         if let Some(words) = &response.words {
             self.world.log(Party::OpenAi, Party::Caller, || format!("「{words}」"));
         }
         response.is_playing = true;
+        if self.is_bridged() {
+            self.response = Some(response);
+            return self.on_audio_due(id);
+        }
         self.played_since = Some(Instant::now());
         let speech_ms = response.speech_ms;
         self.response = Some(response);
@@ -263,12 +281,17 @@ impl SimCall {
         self.played_since = None;
         if response.is_playing {
             lock(&self.report).spoken.push(response.words.unwrap_or_default());
-            self.emit(json!({ "type": "output_audio_buffer.stopped", "response_id": id }));
+            if !self.is_bridged() {
+                self.emit(json!({ "type": "output_audio_buffer.stopped", "response_id": id }));
+            }
         }
     }
 
     /// The caller speaks: what is said stops, what is being generated is cancelled.
     fn interrupt(&mut self) {
+        if self.is_bridged() {
+            return self.interrupt_bridged();
+        }
         if let Some(heard) = self.still_heard.take() {
             self.emit(json!({ "type": "output_audio_buffer.cleared", "response_id": heard.id }));
             lock(&self.report).spoken.push(format!("{} [cut]", heard.words.as_deref().unwrap_or_default()));

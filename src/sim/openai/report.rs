@@ -37,10 +37,29 @@ pub struct CallReport {
     pub webhook_sent: Option<Timestamp>,
     /// When the first accept came.
     pub accept_received: Option<Timestamp>,
+    /// On a socket of its own: blocks of 20 ms that were heard.
+    pub heard_blocks: u32,
+    /// Blocks of them that were not what the caller said, or not in order.
+    pub garbled: u32,
+    /// What was taken out of the conversation because the caller spoke over it.
+    pub truncations: Vec<Truncated>,
+    /// What a new session was told of the conversation before it.
+    pub told_again: Vec<String>,
     /// Whether the script was played to its end.
     pub script_done: bool,
     /// Whether the call is over.
     pub is_over: bool,
+}
+
+/// What a client said was heard of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Truncated {
+    /// The item.
+    pub item: String,
+    /// Its `audio_end_ms`.
+    pub end_ms: u64,
+    /// What the caller's ears heard of it, to the last whole block.
+    pub heard_ms: u64,
 }
 
 /// The output of one tool call.
@@ -59,5 +78,18 @@ pub struct ToolOutput {
 impl CallReport {
     pub(super) fn new(call_id: &str) -> CallReport {
         CallReport { call_id: call_id.to_owned(), ..CallReport::default() }
+    }
+
+    /// A new session has found out that it goes on where this call was.
+    pub(super) fn go_on_with(&mut self, session: &CallReport, call_id: &str) {
+        self.call_id = call_id.to_owned();
+        self.attached += session.attached;
+        self.response_creates += session.response_creates;
+        self.heard_blocks += session.heard_blocks;
+        self.garbled += session.garbled;
+        self.protocol_errors.extend_from_slice(&session.protocol_errors);
+        self.injected.extend_from_slice(&session.injected);
+        self.told_again.extend_from_slice(&session.told_again);
+        self.is_over = false;
     }
 }

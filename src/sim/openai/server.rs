@@ -109,7 +109,15 @@ async fn answer_sideband(world: Arc<Provider>, request: Request) -> Response {
     let query = request.uri().query().unwrap_or_default();
     let call_id =
         query.split('&').find_map(|pair| pair.strip_prefix("call_id=")).unwrap_or_default().to_owned();
-    let Some(entry) = world.entry(&call_id) else { return not_found() };
+    let model = query.split('&').find_map(|pair| pair.strip_prefix("model=")).unwrap_or_default();
+    let entry = match world.entry(&call_id) {
+        Some(entry) => entry,
+        None if call_id.is_empty() && !model.is_empty() => match world.refuses_session() {
+            Some(status) => return error(status, "server_error", "The server had an error."),
+            None => world.open_session(),
+        },
+        None => return not_found(),
+    };
     let socket = match WebSocket::from_request_without_body(&request).await {
         Ok(socket) => socket,
         Err(error) => return error.into_response(),
@@ -119,8 +127,20 @@ async fn answer_sideband(world: Arc<Provider>, request: Request) -> Response {
     if entry.task.send(ToCall::Attach { out, reply }).await.is_err() || admitted.await != Ok(true) {
         return not_found();
     }
-    world.options.log.answer(Party::OpenAi, Party::Gateway, || format!("101 sideband of {call_id}"));
-    socket.on_upgrade(move |stream| carry(stream, frames, entry.task)).into_response()
+    let is_session = call_id.is_empty();
+    world.options.log.answer(Party::OpenAi, Party::Gateway, || match is_session {
+        true => "101 session of its own".to_owned(),
+        false => format!("101 sideband of {call_id}"),
+    });
+    socket
+        .on_upgrade(move |stream| async move {
+            carry(stream, frames, entry.task.clone()).await;
+            if is_session {
+                // Its task may have ended first.
+                let _ = entry.task.send(ToCall::Gone).await;
+            }
+        })
+        .into_response()
 }
 
 /// Carries frames both ways until one side is done.

@@ -59,7 +59,11 @@ const NULLABLE: [&str; 5] = [
 
 /// The effective session of a call.
 #[derive(Clone, Debug)]
-pub(super) struct Session(Value);
+pub(super) struct Session {
+    value: Value,
+    /// Its audio goes over the socket, so that its formats may, and must, be said.
+    is_bridged: bool,
+}
 
 /// What is wrong with a session: a code and the field.
 #[derive(Debug, PartialEq, Eq)]
@@ -77,25 +81,22 @@ impl Session {
                 return Err(wrong("missing_required_parameter", field));
             }
         }
-        check(&given)?;
-        let mut session = json!({
-            "type": "realtime", "object": "realtime.session", "id": id, "expires_at": expires_at,
-            "output_modalities": ["audio"], "tools": [], "tool_choice": "auto", "max_output_tokens": "inf",
-            "tracing": null, "prompt": null, "truncation": "auto", "include": null,
-            "audio": {
-                "input": {
-                    "format": { "type": "audio/pcmu" }, "transcription": null, "noise_reduction": null,
-                    "turn_detection": {
-                        "type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300,
-                        "silence_duration_ms": 200, "idle_timeout_ms": null,
-                        "create_response": true, "interrupt_response": true
-                    }
-                },
-                "output": { "format": { "type": "audio/pcmu" }, "voice": "marin", "speed": 1 }
-            }
-        });
-        merge(&mut session, &given);
-        Ok(Session(session))
+        check(&given, false)?;
+        let mut session = Session { value: defaults(id, expires_at, "audio/pcmu"), is_bridged: false };
+        merge(&mut session.value, &given);
+        Ok(session)
+    }
+
+    /// The session of a socket of its own, before its client has said anything.
+    pub fn opened(id: &str, expires_at: u64) -> Session {
+        Session { value: defaults(id, expires_at, "audio/pcm"), is_bridged: true }
+    }
+
+    /// Whether μ-law was agreed on both ways.
+    pub fn is_configured(&self) -> bool {
+        ["input", "output"]
+            .iter()
+            .all(|way| self.value.pointer(&format!("/audio/{way}/format/type")) == Some(&"audio/pcmu".into()))
     }
 
     /// Applies a `session.update`.
@@ -103,15 +104,18 @@ impl Session {
         if given.get("type").and_then(Value::as_str) != Some("realtime") {
             return Err(wrong("missing_required_parameter", "session.type"));
         }
-        check(given)?;
-        merge(&mut self.0, given);
+        if given.get("model").is_some() {
+            return Err(wrong("invalid_value", "session.model"));
+        }
+        check(given, self.is_bridged)?;
+        merge(&mut self.value, given);
         Ok(())
     }
 
     /// As it is echoed. In a world that runs faster, spans on the wire are those of real time, like the
     /// offsets of its audio clock.
     pub fn echo(&self, speed: f64) -> Value {
-        let mut echo = self.0.clone();
+        let mut echo = self.value.clone();
         for span in ["prefix_padding_ms", "silence_duration_ms"] {
             let pointer = format!("/audio/input/turn_detection/{span}");
             if let Some(value) = echo.pointer_mut(&pointer)
@@ -125,32 +129,55 @@ impl Session {
 
     /// Silence that ends speech; none when turns are not detected at all.
     pub fn silence_ms(&self) -> Option<u64> {
-        let detection = self.0.pointer("/audio/input/turn_detection").filter(|value| !value.is_null())?;
+        let detection = self.value.pointer("/audio/input/turn_detection").filter(|value| !value.is_null())?;
         // A semantic detector has no fixed silence; a short one is what it feels like.
         Some(detection.get("silence_duration_ms").and_then(Value::as_u64).unwrap_or(300))
     }
 
     /// Audio before the speech that counts as speech.
     pub fn padding_ms(&self) -> u64 {
-        self.0.pointer("/audio/input/turn_detection/prefix_padding_ms").and_then(Value::as_u64).unwrap_or(0)
+        self.value
+            .pointer("/audio/input/turn_detection/prefix_padding_ms")
+            .and_then(Value::as_u64)
+            .unwrap_or(0)
     }
 
     /// Whether the end of speech makes the model answer.
     pub fn creates_response(&self) -> bool {
-        let value = self.0.pointer("/audio/input/turn_detection/create_response");
+        let value = self.value.pointer("/audio/input/turn_detection/create_response");
         value.and_then(Value::as_bool).unwrap_or(true)
     }
 
     /// Whether speech stops the model.
     pub fn interrupts_response(&self) -> bool {
-        let value = self.0.pointer("/audio/input/turn_detection/interrupt_response");
+        let value = self.value.pointer("/audio/input/turn_detection/interrupt_response");
         value.and_then(Value::as_bool).unwrap_or(true)
     }
 
     /// Whether the caller's words are written down.
     pub fn transcribes(&self) -> bool {
-        self.0.pointer("/audio/input/transcription").is_some_and(|value| !value.is_null())
+        self.value.pointer("/audio/input/transcription").is_some_and(|value| !value.is_null())
     }
+}
+
+/// What a session is when nothing is said of it.
+fn defaults(id: &str, expires_at: u64, format: &str) -> Value {
+    json!({
+        "type": "realtime", "object": "realtime.session", "id": id, "expires_at": expires_at,
+        "output_modalities": ["audio"], "tools": [], "tool_choice": "auto", "max_output_tokens": "inf",
+        "tracing": null, "prompt": null, "truncation": "auto", "include": null,
+        "audio": {
+            "input": {
+                "format": { "type": format }, "transcription": null, "noise_reduction": null,
+                "turn_detection": {
+                    "type": "server_vad", "threshold": 0.5, "prefix_padding_ms": 300,
+                    "silence_duration_ms": 200, "idle_timeout_ms": null,
+                    "create_response": true, "interrupt_response": true
+                }
+            },
+            "output": { "format": { "type": format }, "voice": "marin", "speed": 1 }
+        }
+    })
 }
 
 fn wrong(code: &'static str, param: &str) -> Wrong {
@@ -158,7 +185,7 @@ fn wrong(code: &'static str, param: &str) -> Wrong {
 }
 
 /// Unknown fields, nulls and, on a SIP call, audio formats are refused.
-fn check(given: &Value) -> Result<(), Wrong> {
+fn check(given: &Value, is_bridged: bool) -> Result<(), Wrong> {
     for (path, fields) in FIELDS {
         let pointer = if path.is_empty() { String::new() } else { format!("/{}", path.replace('.', "/")) };
         let Some(table) = given.pointer(&pointer).and_then(Value::as_object) else { continue };
@@ -168,7 +195,7 @@ fn check(given: &Value) -> Result<(), Wrong> {
             if !fields.contains(&last) {
                 return Err(wrong("unknown_parameter", &name));
             }
-            if last == "format" {
+            if last == "format" && !is_bridged {
                 return Err(wrong("audio_format_on_sip", &name));
             }
             if value.is_null() && !NULLABLE.contains(&name.as_str()) {

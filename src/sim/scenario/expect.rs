@@ -31,6 +31,17 @@ pub struct Expect {
     pub problems: Vec<String>,
 }
 
+impl Expect {
+    /// The same for a call that goes this way instead: what caller and operator see of the conversation is
+    /// the same on every path, how it was brought about is not.
+    pub fn over(mut self, path: &str) -> Expect {
+        self.path = Some(path.to_owned());
+        self.caller_hears.clear();
+        self.accepts = None;
+        self
+    }
+}
+
 /// One expected tool call.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

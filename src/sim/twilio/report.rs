@@ -22,6 +22,10 @@ pub struct CarrierReport {
     pub heard: Vec<Heard>,
     /// The legs that were dialled.
     pub dials: Vec<DialReport>,
+    /// The recordings that were made, by their ids (`RE…`).
+    pub recordings: Vec<String>,
+    /// The media streams that were opened.
+    pub streams: Vec<StreamReport>,
     /// The final `CallStatus` of the caller's leg.
     pub status: String,
     /// Whether the caller put the phone down, rather than being hung up on.
@@ -63,6 +67,10 @@ pub enum RequestKind {
     LegCompleted,
     /// The number's status callback: the caller's leg is over.
     Status,
+    /// Recording callback `in-progress`.
+    RecordingStarted,
+    /// Recording callback `completed` or `absent`.
+    RecordingCompleted,
 }
 
 /// One request to the gateway and what came of it.
@@ -124,6 +132,31 @@ impl fmt::Display for Heard {
             Heard::ApplicationError => f.write_str("application error"),
         }
     }
+}
+
+/// One media stream that was opened.
+#[derive(Clone, Debug, Default)]
+pub struct StreamReport {
+    /// The stream (`MZ…`).
+    pub stream_sid: String,
+    /// The line, by which the provider knows the caller.
+    pub line: u32,
+    /// What the microphone sent, 20 ms after 20 ms: μ-law, up to some minutes.
+    pub said: Vec<u8>,
+    /// What was played at the same times.
+    pub heard: Vec<u8>,
+    /// How many bytes of what was played came from the gateway.
+    pub heard_bytes: usize,
+    /// Blocks that were not what the model said, or not in its order.
+    pub garbled: u32,
+    /// When the first of it was heard.
+    pub first_heard: Option<tokio::time::Instant>,
+    /// How often the buffer was cleared.
+    pub clears: u32,
+    /// How many marks went back.
+    pub marks: u32,
+    /// The most that waited in the buffer, in bytes.
+    pub most_buffered: usize,
 }
 
 /// One leg that was dialled.

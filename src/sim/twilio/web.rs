@@ -145,6 +145,16 @@ impl Web {
         }
     }
 
+    /// Where to connect for the public URL of a socket, which must be `wss` and have no query.
+    pub fn socket_address(&self, url: &str) -> Result<String, String> {
+        let rest = match url.strip_prefix("wss://") {
+            Some(rest) if !url.contains(['?', '#']) => rest,
+            _ => return Err(format!("`{}` is not a `wss` URL without a query", path(url))),
+        };
+        let address = self.address(&format!("https://{rest}"))?;
+        Ok(address.replacen("http", "ws", 1))
+    }
+
     /// Where to connect for a public URL.
     fn address(&self, url: &str) -> Result<String, String> {
         for base in [&self.public_url, &self.gateway_url] {

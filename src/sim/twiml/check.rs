@@ -4,7 +4,10 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use super::xml::Element;
-use super::{Dial, Document, LegEvent, Method, Noun, Problem, RejectReason, Request, SipUri, Target, Verb};
+use super::{
+    Dial, Document, LegEvent, Method, Noun, Problem, Recording, RejectReason, Request, SipUri, Stream,
+    Target, Verb,
+};
 
 /// Twilio's "schema validation warning", for everything that is XML but not TwiML.
 const SCHEMA: u32 = 12200;
@@ -29,6 +32,7 @@ pub(super) fn document(root: Element) -> Result<Document, Vec<Problem>> {
 fn verb(index: usize, element: Element, problems: &mut Vec<Problem>) -> Option<Verb> {
     match element.name.as_str() {
         "Dial" => dial(element, problems),
+        "Connect" => connect(element, problems),
         "Say" => Some(say(Checked::new(element, problems))),
         "Pause" => {
             let mut pause = Checked::new(element, problems);
@@ -44,6 +48,49 @@ fn verb(index: usize, element: Element, problems: &mut Vec<Problem>) -> Option<V
         "Redirect" => Some(redirect(Checked::new(element, problems))),
         name => {
             problems.push(Problem::new(SCHEMA, format!("<{name}> is no verb this simulator knows")));
+            None
+        }
+    }
+}
+
+fn connect(element: Element, problems: &mut Vec<Problem>) -> Option<Verb> {
+    let mut connect = Checked::new(element, problems);
+    connect.no_text();
+    let children = connect.finish();
+    let count = children.len();
+    let stream = children.into_iter().next().filter(|child| count == 1 && child.name == "Stream");
+    let Some(stream) = stream else {
+        problems.push(Problem::new(SCHEMA, "<Connect>: exactly one <Stream> must stand in it"));
+        return None;
+    };
+    let mut stream = Checked::new(stream, problems);
+    let url = stream.take("url").unwrap_or_default();
+    if !url.starts_with("wss://") {
+        stream.wrong(format!("url `{url}` is not `wss`"));
+    }
+    if url.contains(['?', '#']) {
+        stream.wrong("url has a query, which is stripped");
+    }
+    stream.no_text();
+    let children = stream.finish();
+    let parameters = children.into_iter().filter_map(|child| parameter(child, problems)).collect();
+    Some(Verb::Connect(Stream { url, parameters }))
+}
+
+fn parameter(element: Element, problems: &mut Vec<Problem>) -> Option<(String, String)> {
+    let mut parameter = Checked::new(element, problems);
+    if parameter.element.name != "Parameter" {
+        parameter.wrong("only <Parameter> may stand in a <Stream>");
+        return None;
+    }
+    let (name, value) = (parameter.take("name"), parameter.take("value"));
+    match (name, value) {
+        (Some(name), Some(value)) if name.len() + value.len() < 500 => {
+            parameter.leaf();
+            Some((name, value))
+        }
+        _ => {
+            parameter.wrong("it needs a name and a value, together below 500 characters");
             None
         }
     }
@@ -103,11 +150,54 @@ fn dial(element: Element, problems: &mut Vec<Problem>) -> Option<Verb> {
     }
     let action = dial.request("action", "method");
     let refer = dial.request("referUrl", "referMethod");
+    let recording = recording(&mut dial);
     let number = dial.element.text.trim().to_owned();
     let children = dial.finish();
     let noun = the_noun(number, children, problems)?;
-    let dial = Dial { answer_on_bridge, timeout_s, time_limit_s, caller_id, action, refer, ring_tone, noun };
-    Some(Verb::Dial(Box::new(dial)))
+    Some(Verb::Dial(Box::new(Dial {
+        answer_on_bridge,
+        timeout_s,
+        time_limit_s,
+        caller_id,
+        action,
+        refer,
+        ring_tone,
+        recording,
+        noun,
+    })))
+}
+
+/// `record` of a `<Dial>`, and who is told about it.
+fn recording(dial: &mut Checked<'_>) -> Option<Recording> {
+    let kind = dial.take("record");
+    match dial.take("trim").as_deref() {
+        None | Some("do-not-trim" | "trim-silence") => {}
+        Some(other) => dial.wrong(format!("trim `{other}` does not exist")),
+    }
+    let callback = dial.request("recordingStatusCallback", "recordingStatusCallbackMethod");
+    let events = dial.take("recordingStatusCallbackEvent");
+    let events: Vec<String> =
+        events.as_deref().unwrap_or("completed").split_ascii_whitespace().map(str::to_owned).collect();
+    if let Some(odd) =
+        events.iter().find(|event| !["in-progress", "completed", "absent"].contains(&event.as_str()))
+    {
+        dial.wrong(format!("recordingStatusCallbackEvent `{odd}` does not exist"));
+    }
+    let is_dual = match kind.as_deref() {
+        None | Some("do-not-record") => {
+            if callback.is_some() {
+                dial.wrong("recordingStatusCallback without `record` is never asked");
+            }
+            return None;
+        }
+        Some("record-from-answer-dual" | "record-from-ringing-dual") => true,
+        Some("true" | "record-from-answer" | "record-from-ringing") => false,
+        Some(other) => {
+            dial.wrong(format!("record `{other}` does not exist"));
+            return None;
+        }
+    };
+    Some(Recording { is_dual, callback, events })
 }
 
 /// The one noun of a `<Dial>`: a child element, or its own text as a number.

@@ -1,8 +1,8 @@
 //! TwiML as the simulated carrier reads it: strictly, so that a document which Twilio would refuse,
 //! skip or silently reinterpret is a recorded [`Problem`] instead of a surprise in production.
 //!
-//! It knows the verbs this product answers with: `Dial` with `Sip` or `Number`, `Say`, `Pause`,
-//! `Hangup`, `Reject`, `Redirect`. Anything else is a problem, with Twilio's error code.
+//! It knows the verbs this product answers with: `Dial` with `Sip` or `Number`, `Connect` with `Stream`,
+//! `Say`, `Pause`, `Hangup`, `Reject`, `Redirect`. Anything else is a problem, with Twilio's error code.
 
 mod check;
 mod sip_uri;
@@ -27,6 +27,8 @@ pub struct Document {
 pub enum Verb {
     /// Connect the caller with somebody else.
     Dial(Box<Dial>),
+    /// Send the call's audio to a WebSocket, both ways; answers the call.
+    Connect(Stream),
     /// Speak with the carrier's voice; answers the call.
     Say {
         /// The words.
@@ -42,6 +44,15 @@ pub enum Verb {
     Reject(RejectReason),
     /// Go on with another document.
     Redirect(Request),
+}
+
+/// `<Stream>` inside `<Connect>` (Twilio, "TwiML Voice: <Stream>").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Where to: `wss`, without a query.
+    pub url: String,
+    /// What is told again in `start`.
+    pub parameters: Vec<(String, String)>,
 }
 
 /// What a caller who is turned away hears.
@@ -98,8 +109,21 @@ pub struct Dial {
     pub refer: Option<Request>,
     /// Country of the ringing tone, such as `jp`.
     pub ring_tone: Option<String>,
+    /// How the dial is recorded; none: it is not.
+    pub recording: Option<Recording>,
     /// Whom to dial.
     pub noun: Noun,
+}
+
+/// `record` and what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// Whether caller and callee have a channel each.
+    pub is_dual: bool,
+    /// Told how the recording goes.
+    pub callback: Option<Request>,
+    /// What it is told: `in-progress`, `completed`, `absent`.
+    pub events: Vec<String>,
 }
 
 /// Whom to dial, and who is told about it.
@@ -188,6 +212,7 @@ impl Verb {
     fn summary(&self) -> String {
         match self {
             Verb::Dial(dial) => format!("Dial {}", dial.noun.target),
+            Verb::Connect(_) => "Connect Stream".to_owned(),
             Verb::Say { text, .. } => format!("Say 「{text}」"),
             Verb::Pause(seconds) => format!("Pause {seconds}"),
             Verb::Hangup => "Hangup".to_owned(),
@@ -311,6 +336,15 @@ mod tests {
             ("<Response>words</Response>", 12200, "text"),
             ("<Response><dial>+81312345678</dial></Response>", 12200, "<dial>"),
             ("<Response><Connect/></Response>", 12200, "<Connect>"),
+            ("<Response><Enqueue>x</Enqueue></Response>", 12200, "<Enqueue>"),
+            ("<Response><Connect><Stream/></Connect></Response>", 12200, "wss"),
+            ("<Response><Connect><Stream url='https://x/y'/></Connect></Response>", 12200, "wss"),
+            ("<Response><Connect><Stream url='wss://x/y?z=1'/></Connect></Response>", 12200, "query"),
+            (
+                "<Response><Connect><Stream url='wss://x'><Parameter name='a'/></Stream></Connect></Response>",
+                12200,
+                "value",
+            ),
             ("<Response><Dial Timeout='8'>+81312345678</Dial></Response>", 12200, "`Timeout`"),
             ("<Response><Dial timeout='4'>+81312345678</Dial></Response>", 12200, "timeout"),
             ("<Response><Dial timeout='8s'>+81312345678</Dial></Response>", 12200, "timeout"),
@@ -320,6 +354,18 @@ mod tests {
             ("<Response><Dial method='PUT'>+81312345678</Dial></Response>", 12200, "method"),
             ("<Response><Dial action='a b'>+81312345678</Dial></Response>", 12200, "action"),
             ("<Response><Dial ringTone='Japan'>+81312345678</Dial></Response>", 12200, "ringTone"),
+            ("<Response><Dial record='yes'>+81312345678</Dial></Response>", 12200, "record"),
+            ("<Response><Dial trim='all'>+81312345678</Dial></Response>", 12200, "trim"),
+            (
+                "<Response><Dial record='true' recordingStatusCallback='/r' recordingStatusCallbackEvent='done'>+81312345678</Dial></Response>",
+                12200,
+                "recordingStatusCallbackEvent",
+            ),
+            (
+                "<Response><Dial recordingStatusCallback='/r'>+81312345678</Dial></Response>",
+                12200,
+                "without `record`",
+            ),
             ("<Response><Dial/></Response>", 12200, "exactly one"),
             ("<Response><Dial>090-1234-5678</Dial></Response>", 12200, "E.164"),
             ("<Response><Dial><Sip>sip:a@b</Sip><Sip>sip:c@d</Sip></Dial></Response>", 12200, "exactly one"),

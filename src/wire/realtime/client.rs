@@ -20,6 +20,34 @@ pub enum ClientEvent<'a> {
         /// What changes.
         session: SessionUpdate<'a>,
     },
+    /// Says all of the session at once, where no accept did: prepared JSON.
+    #[serde(rename = "session.update")]
+    SessionSet {
+        /// Our id of the event.
+        event_id: &'a str,
+        /// The session.
+        session: &'a RawValue,
+    },
+    /// Some sound of the caller; it is not acknowledged.
+    #[serde(rename = "input_audio_buffer.append")]
+    AudioAppend {
+        /// Our id of the event.
+        event_id: &'a str,
+        /// Base64 in the session's input format.
+        audio: &'a str,
+    },
+    /// What of an item was not heard is taken out of the conversation.
+    #[serde(rename = "conversation.item.truncate")]
+    ItemTruncate {
+        /// Our id of the event.
+        event_id: &'a str,
+        /// The item.
+        item_id: &'a str,
+        /// Which part of it.
+        content_index: u64,
+        /// How much was heard, in milliseconds.
+        audio_end_ms: u64,
+    },
     /// Puts an item at the end of the conversation.
     #[serde(rename = "conversation.item.create")]
     ItemCreate {
@@ -75,10 +103,19 @@ impl<'a> SessionUpdate<'a> {
 pub enum NewItem<'a> {
     /// Something said otherwise than by voice.
     Message {
-        /// `system` or `user`.
+        /// `system`, `user` or `assistant`.
         role: &'a str,
         /// Its parts.
         content: [NewContent<'a>; 1],
+    },
+    /// A call of a function, as the model made it in an earlier session.
+    FunctionCall {
+        /// The id of the function call.
+        call_id: &'a str,
+        /// The function.
+        name: &'a str,
+        /// Its arguments as the model wrote them.
+        arguments: &'a str,
     },
     /// The output of a function.
     FunctionCallOutput {
@@ -95,6 +132,11 @@ pub enum NewItem<'a> {
 pub enum NewContent<'a> {
     /// Text.
     InputText {
+        /// The text.
+        text: &'a str,
+    },
+    /// Text of the assistant.
+    OutputText {
         /// The text.
         text: &'a str,
     },

@@ -74,6 +74,8 @@ pub enum ServerEvent {
 /// What the session of a call came to be.
 #[derive(Debug, Default)]
 pub struct Session {
+    /// The provider's id of it.
+    pub id: Option<String>,
     /// When the provider will end it, in seconds since the Unix epoch.
     pub expires_at_s: Option<u64>,
     /// How the provider tells when the caller speaks; none when it does not.
@@ -93,6 +95,47 @@ pub struct TurnDetection {
     /// Milliseconds of silence that end speech.
     #[serde(deserialize_with = "whole")]
     pub silence_duration_ms: Option<u64>,
+    /// Whether speech stops the response that runs.
+    #[serde(deserialize_with = "lenient")]
+    pub interrupt_response: Option<bool>,
+}
+
+/// `response.output_audio.delta`: some of what the assistant says, as sound.
+#[derive(Debug)]
+pub struct AudioDelta<'a> {
+    /// The response.
+    pub response_id: TurnId,
+    /// The item.
+    pub item_id: ItemId,
+    /// Which part of the item, from 0.
+    pub content_index: u64,
+    /// Base64 in the session's format, as it was sent.
+    pub delta: Cow<'a, str>,
+}
+
+impl AudioDelta<'_> {
+    /// Reads a frame that is one; none when it is any other event. One scan, and the audio is not copied.
+    pub fn read(frame: &str) -> Option<AudioDelta<'_>> {
+        #[derive(Deserialize)]
+        struct Frame<'a> {
+            #[serde(rename = "type", borrow)]
+            kind: Cow<'a, str>,
+            response_id: TurnId,
+            item_id: ItemId,
+            #[serde(default, deserialize_with = "whole")]
+            content_index: Option<u64>,
+            #[serde(borrow)]
+            delta: Cow<'a, str>,
+        }
+        let frame: Frame<'_> = serde_json::from_str(frame).ok()?;
+        let is_audio = matches!(&*frame.kind, "response.output_audio.delta" | "response.audio.delta");
+        is_audio.then(|| AudioDelta {
+            response_id: frame.response_id,
+            item_id: frame.item_id,
+            content_index: frame.content_index.unwrap_or_default(),
+            delta: frame.delta,
+        })
+    }
 }
 
 /// The caller began or stopped to speak.
@@ -427,6 +470,8 @@ fn read_session(frame: &str) -> serde_json::Result<Session> {
     }
     #[derive(Deserialize)]
     struct Outer {
+        #[serde(default, deserialize_with = "lenient")]
+        id: Option<String>,
         #[serde(default, deserialize_with = "whole")]
         expires_at: Option<u64>,
         #[serde(default, deserialize_with = "lenient")]
@@ -444,9 +489,9 @@ fn read_session(frame: &str) -> serde_json::Result<Session> {
         #[serde(default, deserialize_with = "lenient")]
         turn_detection: Option<TurnDetection>,
     }
-    let Outer { expires_at, audio, turn_detection } = serde_json::from_str::<HasSession>(frame)?.session;
+    let Outer { id, expires_at, audio, turn_detection } = serde_json::from_str::<HasSession>(frame)?.session;
     let nested = audio.and_then(|audio| audio.input).and_then(|input| input.turn_detection);
-    Ok(Session { expires_at_s: expires_at, turn_detection: nested.or(turn_detection) })
+    Ok(Session { id, expires_at_s: expires_at, turn_detection: nested.or(turn_detection) })
 }
 
 /// Reads a value that may also be null or make no sense; it is absent then.

@@ -1,0 +1,168 @@
+//! Media streams: which call a stream is let into, and what becomes of its caller afterwards.
+//!
+//! A stream is let in by the token that our TwiML gave along, once: for the caller's own leg, and for a call
+//! that waits for it. What the caller is told when the stream is over follows from how the call ended.
+
+use std::sync::Arc;
+
+use super::registry::{Caller, Message};
+use super::{CallControl, DeliverError};
+use crate::call::event::{CarrierEvent, Event, Offer};
+use crate::call::record::{CallRecord, EndedReason, JoinedBy, Path, State};
+use crate::ids::{CallId, CallSid, ProviderCallId, WebhookId};
+use crate::media::phone::Phone;
+use crate::media::reception::POLICY;
+use crate::routing::Target;
+use crate::wire::join_token::TokenRefusal;
+use crate::wire::media::StreamSid;
+
+/// The provider at the other end of a bridge.
+const PROVIDER: &str = "openai-realtime";
+
+/// A stream of the carrier said who it is for.
+pub struct Stream {
+    /// The caller's leg.
+    pub call_sid: CallSid,
+    /// What our TwiML gave along.
+    pub token: String,
+    /// The stream.
+    pub sid: StreamSid,
+    /// Its socket.
+    pub phone: Phone,
+}
+
+/// Why a stream is not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamRefusal {
+    /// The token is not one of ours, or too old.
+    #[error(transparent)]
+    Token(#[from] TokenRefusal),
+    /// The token is of no call, of another leg's call, or of a call that is not bridged.
+    #[error("the token is not for this call")]
+    OtherCall,
+    /// The call has a stream, or is over.
+    #[error("the call does not wait for a stream")]
+    NotAwaited,
+    /// The call could not be kept.
+    #[error("the call could not be kept")]
+    Kept(#[from] DeliverError),
+}
+
+impl StreamRefusal {
+    /// A stable name, for metrics.
+    pub fn name(&self) -> &'static str {
+        match self {
+            StreamRefusal::Token(refusal) => refusal.name(),
+            StreamRefusal::OtherCall => "other_call",
+            StreamRefusal::NotAwaited => "not_awaited",
+            StreamRefusal::Kept(_) => "not_kept",
+        }
+    }
+}
+
+/// What becomes of a caller whose stream is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AfterStream {
+    /// The call was over for both sides.
+    HangUp,
+    /// It was not, or not as it should be.
+    Apology,
+    /// The caller is handed on.
+    Forward(Target),
+}
+
+impl CallControl {
+    /// Lets a stream into the call it is for; the call is on disk when this returns. A stream that is
+    /// refused is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamRefusal`].
+    pub async fn stream_started(self: &Arc<Self>, stream: Stream) -> Result<(), StreamRefusal> {
+        let joined = match self.join_key.verify(&stream.token, self.clock.now()) {
+            Ok(joined) => joined.call_id,
+            Err(refusal) => return refuse(stream.phone, refusal.into()).await,
+        };
+        // Two streams may show the same token at the same time.
+        let _joining = self.deliveries.claim_call(joined).await;
+        let record = match self.awaiting(joined, &stream.call_sid) {
+            Ok(record) => record,
+            Err(refusal) => return refuse(stream.phone, refusal).await,
+        };
+        let now = self.clock.now();
+        let mut choice = self.choose_again(&record);
+        let beginnings = self.ask(&record, &mut choice, &[]).await;
+        let (verdict, plan) = self.verdict(&record, choice, &beginnings, now);
+        let offer = Offer {
+            provider: PROVIDER,
+            // Until the provider names its session.
+            call_id: ProviderCallId::from(stream.sid.as_str()),
+            webhook_id: WebhookId::from(stream.sid.as_str()),
+            created: now,
+            received: now,
+            joined_by: JoinedBy::Token,
+            sip_headers: Vec::new(),
+            verdict,
+            hooks: beginnings.hooks,
+        };
+        let (mut message, done) = Message::durable(Event::Offered(Box::new(offer)), Vec::new());
+        message.plan = plan;
+        message.caller = Some(Box::new(Caller { phone: stream.phone, stream: stream.sid }));
+        Ok(self.deliver(joined, (message, done)).await?)
+    }
+
+    fn awaiting(&self, id: CallId, call_sid: &CallSid) -> Result<CallRecord, StreamRefusal> {
+        let record = self.store.call(id).map_err(DeliverError::from)?.ok_or(StreamRefusal::OtherCall)?;
+        let is_callers = record.carrier.as_ref().is_some_and(|carrier| carrier.call_sid == *call_sid);
+        if !is_callers || record.path != Path::MediaStreams {
+            return Err(StreamRefusal::OtherCall);
+        }
+        if record.state != State::Dialing {
+            return Err(StreamRefusal::NotAwaited);
+        }
+        Ok(record)
+    }
+
+    /// The carrier asks what becomes of a caller whose stream is over.
+    ///
+    /// # Errors
+    ///
+    /// [`DeliverError`]; a call that is not known is one.
+    pub async fn stream_ended(
+        self: &Arc<Self>,
+        call: CallId,
+        caller_status: String,
+    ) -> Result<AfterStream, DeliverError> {
+        self.carrier_reported(call, CarrierEvent::StreamEnded { caller_status }).await?;
+        let record = self.store.call(call)?.ok_or(DeliverError::NoSuchCall(call))?;
+        Ok(after(&record))
+    }
+}
+
+fn after(record: &CallRecord) -> AfterStream {
+    let Some(ended) = &record.ended else { return AfterStream::Apology };
+    match ended.reason {
+        EndedReason::Transferred | EndedReason::Forwarded => {
+            let target = record.handed_to.as_deref().and_then(|target| Target::parse(target).ok());
+            target.map_or(AfterStream::Apology, AfterStream::Forward)
+        }
+        EndedReason::AssistantHangup
+        | EndedReason::CallerHangup
+        | EndedReason::CallerGone
+        | EndedReason::MaxDuration
+        | EndedReason::Operator
+        | EndedReason::Rejected => AfterStream::HangUp,
+        EndedReason::Apology
+        | EndedReason::Busy
+        | EndedReason::ProviderSilent
+        | EndedReason::AcceptFailed
+        | EndedReason::AttachFailed
+        | EndedReason::ProviderDropped
+        | EndedReason::LegFailed => AfterStream::Apology,
+    }
+}
+
+async fn refuse(phone: Phone, refusal: StreamRefusal) -> Result<(), StreamRefusal> {
+    phone.close(POLICY).await;
+    Err(refusal)
+}

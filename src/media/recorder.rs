@@ -1,0 +1,361 @@
+//! Writes down what was heard in a bridged call: the caller on the left, the model on the right, as played.
+//!
+//! The caller's audio is the clock: for each of its samples one is taken from what the carrier was given to
+//! play, or silence. What the carrier was told to clear was not heard and is not written. The file is a
+//! μ-law WAV that grows while the call lasts and says in its head how long it is, about every ten seconds
+//! and at the end; then it is synced. A disk that cannot follow, or is full for a while, costs sound, which
+//! is silence in the file and counted, and never the call.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::call::recording::StoredFile;
+use crate::clock::Timestamp;
+use crate::store::{FileError, Growing, Recordings};
+use crate::wire::{g711, wave};
+
+/// How many samples of a channel are written at once: one second.
+const BLOCK_SAMPLES: usize = g711::BYTES_PER_S as usize;
+/// How many blocks may wait for the disk; beyond them sound is lost.
+const BLOCKS_WAITING: usize = 8;
+/// After how many blocks the head is made true again, and a disk that refused is tried again.
+const HEAD_EVERY: u64 = 10;
+/// The longest recording in samples: four hours, which is as long as a carrier's call can be.
+const SAMPLES_MAX: u64 = 4 * 3_600 * g711::BYTES_PER_S;
+/// The most of the model's sound that waits to be played, in samples: what the carrier keeps at most.
+const UNPLAYED_MAX: usize = 600 * g711::BYTES_PER_S as usize;
+/// How much silence is written at once, in samples of a channel.
+const SILENCE_SAMPLES: u64 = 32 << 10;
+
+/// Where a recording goes, and who wants to know of it.
+#[derive(Debug)]
+pub struct Tape {
+    /// The files of recordings.
+    pub files: Recordings,
+    /// The file's name among them.
+    pub name: String,
+    /// Told the moment of its first sample, should it begin at all.
+    pub began: oneshot::Sender<Timestamp>,
+}
+
+/// A recording that was made.
+#[derive(Debug)]
+pub struct Made {
+    /// The moment of its first sample.
+    pub began: Timestamp,
+    /// How long it is.
+    pub duration: Duration,
+    /// How much could not be written: it is silence in the file, or missing at its end.
+    pub lost: Duration,
+    /// Its file; or why it is not whole: what there is of it may be taken up.
+    pub file: Result<StoredFile, FileError>,
+}
+
+/// A recording that is being made.
+pub struct Recorder {
+    began: Timestamp,
+    unplayed: VecDeque<u8>,
+    block: Vec<u8>,
+    /// Samples of sound and of silence that were handed on, or lost.
+    samples: u64,
+    /// Samples that could not be handed on since the last block that was.
+    owed: u64,
+    lost: u64,
+    blocks: mpsc::Sender<Block>,
+    writer: JoinHandle<Writer>,
+}
+
+/// Interleaved samples, after so much silence.
+struct Block {
+    silence: u64,
+    samples: Vec<u8>,
+}
+
+impl Block {
+    /// How many samples of a channel are in it.
+    fn count(&self) -> u64 {
+        self.samples.len() as u64 / wave::FRAME_BYTES
+    }
+}
+
+impl Recorder {
+    /// Begins a recording; its first sample is the next of the caller's.
+    pub fn start(tape: Tape, began: Timestamp) -> Recorder {
+        let (blocks, received) = mpsc::channel(BLOCKS_WAITING);
+        let Tape { files, name, began: told } = tape;
+        // Nobody wants to know where the gateway is coming down.
+        let _ = told.send(began);
+        Recorder {
+            began,
+            unplayed: VecDeque::new(),
+            block: Vec::with_capacity(BLOCK_SAMPLES * 2),
+            samples: 0,
+            owed: 0,
+            lost: 0,
+            blocks,
+            writer: tokio::spawn(write(Writer::new(files, name), received)),
+        }
+    }
+
+    /// The carrier was given this to play.
+    pub fn played(&mut self, audio: &[u8]) {
+        if self.unplayed.len() + audio.len() <= UNPLAYED_MAX {
+            self.unplayed.extend(audio);
+        }
+    }
+
+    /// The carrier was told to play no more of it.
+    pub fn cleared(&mut self) {
+        self.unplayed.clear();
+    }
+
+    /// The caller's microphone.
+    pub fn caller(&mut self, audio: &[u8]) {
+        for left in audio {
+            if self.samples >= SAMPLES_MAX {
+                return;
+            }
+            self.samples += 1;
+            self.block.push(*left);
+            self.block.push(self.unplayed.pop_front().unwrap_or(g711::SILENCE));
+            if self.block.len() >= BLOCK_SAMPLES * 2 {
+                self.hand_over();
+            }
+        }
+    }
+
+    fn hand_over(&mut self) {
+        let samples = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK_SAMPLES * 2));
+        let count = samples.len() as u64 / wave::FRAME_BYTES;
+        match self.blocks.try_send(Block { silence: self.owed, samples }) {
+            Ok(()) => self.owed = 0,
+            Err(_) => {
+                self.owed += count;
+                self.lost += count;
+            }
+        }
+    }
+
+    /// Ends the recording, and waits until it is on disk; none when not one sample came.
+    pub async fn finish(mut self) -> Option<Made> {
+        if self.samples == 0 {
+            return None;
+        }
+        self.hand_over();
+        // What there was no room for comes last, as silence.
+        let rest = Block { silence: self.owed, samples: Vec::new() };
+        let _ = self.blocks.send(rest).await;
+        drop(self.blocks);
+        let written = match self.writer.await {
+            Ok(writer) => on_disk(move || writer.finish()).await,
+            Err(_) => Written { samples: 0, lost: self.samples, file: Err(broken("writing was cut off")) },
+        };
+        Some(Made {
+            began: self.began,
+            duration: g711::duration(written.samples),
+            lost: g711::duration(self.lost + written.lost),
+            file: written.file,
+        })
+    }
+}
+
+/// Writes blocks as they come, whatever the disk says.
+struct Writer {
+    files: Recordings,
+    name: String,
+    file: Option<Growing>,
+    /// Samples of a channel that are in the file.
+    samples: u64,
+    /// Samples of a channel that are not in it, and are silence before what comes next.
+    behind: u64,
+    /// Samples of a channel that came and were not written.
+    lost: u64,
+    /// How many blocks came.
+    blocks: u64,
+    /// Why the disk refused last; none while it takes everything.
+    problem: Option<FileError>,
+}
+
+/// What a writer leaves behind.
+struct Written {
+    samples: u64,
+    lost: u64,
+    file: Result<StoredFile, FileError>,
+}
+
+async fn write(mut writer: Writer, mut blocks: mpsc::Receiver<Block>) -> Writer {
+    while let Some(block) = blocks.recv().await {
+        writer = on_disk(move || {
+            writer.take(&block);
+            writer
+        })
+        .await;
+    }
+    writer
+}
+
+async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    spawn_blocking(work).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+impl Writer {
+    fn new(files: Recordings, name: String) -> Writer {
+        Writer { files, name, file: None, samples: 0, behind: 0, lost: 0, blocks: 0, problem: None }
+    }
+
+    fn take(&mut self, block: &Block) {
+        self.behind += block.silence;
+        let is_turn = self.blocks.is_multiple_of(HEAD_EVERY);
+        self.blocks += 1;
+        // The last one holds what was owed, and is tried in any case.
+        let is_tried = self.problem.is_none() || is_turn || block.samples.is_empty();
+        let written = if is_tried { self.append(block) } else { return self.miss(block) };
+        match written {
+            Ok(()) if is_turn => self.set_head(),
+            Ok(()) => self.problem = None,
+            Err(error) => {
+                self.miss(block);
+                self.refused(error);
+            }
+        }
+    }
+
+    fn append(&mut self, block: &Block) -> Result<(), FileError> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => {
+                let mut file = self.files.grow(&self.name)?;
+                file.append(&wave::head(0))?;
+                self.file.insert(file)
+            }
+        };
+        while self.behind > 0 {
+            let samples = self.behind.min(SILENCE_SAMPLES);
+            file.append(&[g711::SILENCE; 2].repeat(usize::try_from(samples).unwrap_or_default()))?;
+            self.samples += samples;
+            self.behind -= samples;
+        }
+        file.append(&block.samples)?;
+        self.samples += block.count();
+        Ok(())
+    }
+
+    fn set_head(&mut self) {
+        let set = self.file.as_mut().map_or(Ok(()), |file| file.set_head(&wave::head(self.samples)));
+        match set {
+            Ok(()) => self.problem = None,
+            Err(error) => self.refused(error),
+        }
+    }
+
+    fn miss(&mut self, block: &Block) {
+        self.behind += block.count();
+        self.lost += block.count();
+    }
+
+    fn refused(&mut self, error: FileError) {
+        if self.problem.is_none() {
+            tracing::error!(%error, "a call's recording cannot be written: it is silent until that is mended");
+        }
+        self.problem = Some(error);
+    }
+
+    fn finish(mut self) -> Written {
+        let (samples, lost) = (self.samples, self.lost);
+        let file = match self.file.take() {
+            Some(mut file) => file.set_head(&wave::head(samples)).and_then(|()| file.finish()),
+            None => Err(self.problem.unwrap_or_else(|| broken("nothing was written"))),
+        };
+        Written { samples, lost, file }
+    }
+}
+
+/// What the disk did not say itself.
+fn broken(why: &str) -> FileError {
+    FileError::Io { path: PathBuf::from("recordings"), source: io::Error::other(why.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const NAME: &str = "2026/11/22/call/bridge.wav";
+
+    fn tape(data: &Path, keep_free: u64) -> (Tape, oneshot::Receiver<Timestamp>) {
+        let (began, told) = oneshot::channel();
+        let files = Recordings::below(data, 1 << 30, keep_free);
+        (Tape { files, name: NAME.to_owned(), began }, told)
+    }
+
+    #[tokio::test]
+    async fn the_caller_is_left_and_the_model_right_as_played() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tape, told) = tape(folder.path(), 0);
+        let mut recorder = Recorder::start(tape, Timestamp::from_secs(9));
+        recorder.caller(&[1, 2]);
+        recorder.played(&[11, 12, 13, 14]);
+        recorder.caller(&[3, 4]);
+        recorder.cleared();
+        recorder.caller(&[5]);
+        recorder.played(&[15]);
+        recorder.caller(&[6, 7]);
+        let made = recorder.finish().await.unwrap();
+        assert_eq!((told.await.unwrap(), made.lost), (made.began, Duration::ZERO));
+        let bytes = std::fs::read(folder.path().join("recordings").join(NAME)).unwrap();
+        let right = [0xFF, 0xFF, 11, 12, 0xFF, 15, 0xFF];
+        let sound = (1..=7).zip(right).flat_map(|(left, right)| [left, right]);
+        let expected: Vec<u8> = wave::head(7).into_iter().chain(sound).collect();
+        assert_eq!(bytes, expected);
+        let file = made.file.unwrap();
+        assert_eq!((file.file.as_str(), file.bytes), (NAME, expected.len() as u64));
+    }
+
+    #[tokio::test]
+    async fn a_place_that_cannot_be_written_loses_the_sound_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tape, _told) = tape(folder.path(), u64::MAX);
+        let mut recorder = Recorder::start(tape, Timestamp::default());
+        for _ in 0..30 {
+            recorder.caller(&[0; 8_000]);
+        }
+        let made = recorder.finish().await.unwrap();
+        assert_eq!((made.duration, made.lost), (Duration::ZERO, Duration::from_secs(30)));
+        assert!(matches!(made.file, Err(FileError::Full { .. })), "{:?}", made.file);
+    }
+
+    #[tokio::test]
+    async fn nobody_spoke_and_nothing_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tape, _told) = tape(folder.path(), 0);
+        assert!(Recorder::start(tape, Timestamp::default()).finish().await.is_none());
+    }
+
+    #[test]
+    fn what_the_disk_refuses_for_a_while_is_silence() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = |keep_free| Recordings::below(folder.path(), 1 << 30, keep_free);
+        let mut writer = Writer::new(files(u64::MAX), NAME.to_owned());
+        let block = |sample: u8, count: usize| Block { silence: 0, samples: vec![sample; count * 2] };
+        writer.take(&block(1, 3));
+        assert!(matches!(writer.problem, Some(FileError::Full { .. })));
+        writer.files = files(0);
+        for _ in 1..HEAD_EVERY {
+            writer.take(&block(2, 1));
+        }
+        assert!(writer.file.is_none(), "it is not asked at once again");
+        writer.take(&block(3, 2));
+        let written = writer.finish();
+        assert_eq!((written.samples, written.lost), (14, 12));
+        written.file.unwrap();
+        let bytes = std::fs::read(folder.path().join("recordings").join(NAME)).unwrap();
+        let expected = [wave::head(14), vec![g711::SILENCE; 24], vec![3; 4]].concat();
+        assert_eq!(bytes, expected);
+    }
+}
