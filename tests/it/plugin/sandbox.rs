@@ -3,13 +3,17 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use switchboard::call::record::ToolOutcomeKind;
 use switchboard::clock::{Clock, SystemClock};
+use switchboard::metrics::Metrics;
 use switchboard::store;
+use switchboard::tool::Toolbox;
 use switchboard::tool::plugin::{
     Entry, Failure, Host, HostSettings, KeyPage, KeyValueError, KeyValueStore, Limits,
 };
 use tokio::sync::Semaphore;
 
+use super::toolbox::{message, run, session};
 use super::{AMPLE, Sink, call, call_with, from, guests_with, guests_within, load, load_over, settings};
 
 /// So little time that a loop is soon stopped, in tests that need not finish anything in it.
@@ -193,20 +197,28 @@ async fn more_calls_than_may_run_wait_and_give_up_at_their_deadline() {
 }
 
 #[tokio::test]
-async fn a_full_machine_is_unavailable_and_no_trap() {
+async fn a_full_machine_is_busy_and_no_trap() {
+    let metrics = Arc::new(Metrics::new());
     let host = Host::new(&HostSettings { instances_max: 1, ..HostSettings::default() }).expect("a machine");
+    let host = host.counting_in(Arc::clone(&metrics));
     let gate = Gate::closed();
     let plugin = host.load(&settings("test-guests"), Some(gate.clone())).await.expect("a plugin");
+    let (toolbox, session) = (Toolbox::new([plugin.clone()]).expect("a toolbox"), session(&["*"]));
     let beside = async {
         gate.entered().await;
-        let refused = call(&plugin, "echo").await;
+        let refused = (call(&plugin, "echo").await, run(&toolbox, &session, "echo", "{}").await);
         gate.open.add_permits(1);
         refused
     };
-    let (first, refused) = tokio::join!(call(&plugin, "kv_get"), beside);
+    let (first, (refused, read)) = tokio::join!(call(&plugin, "kv_get"), beside);
     assert_eq!(refused, Err(Failure::Busy("too many tools are running")));
+    assert_eq!(read.0, ToolOutcomeKind::Unavailable);
+    let words = "too many tools are running".to_owned();
+    assert_eq!(message(&read.1), ("unavailable".to_owned(), words, true), "the model may try again");
     assert_eq!(first.as_deref(), Ok("null"));
     assert_eq!(call(&plugin, "echo").await.as_deref(), Ok("{}"), "the place is free again");
+    let counted = r#"switchboard_plugin_calls_total{plugin="test-guests",outcome="busy"} 2"#;
+    assert!(metrics.text().contains(counted), "{}", metrics.text());
 }
 
 #[tokio::test]
