@@ -31,6 +31,7 @@ pub struct Metrics {
     plugin_breakers: Family<PluginName, Gauge>,
     moves: Family<MoveLabels, Counter>,
     path_breakers: Family<PathName, Gauge>,
+    plugin_hooks_late: Family<PluginName, Counter>,
     plugin_reloads: Family<ReloadLabels, Counter>,
     plugin_cache: Family<CacheLabels, Counter>,
     accept_seconds: Histogram,
@@ -134,6 +135,7 @@ impl Metrics {
             plugin_breakers: Family::default(),
             moves: Family::default(),
             path_breakers: Family::default(),
+            plugin_hooks_late: Family::default(),
             plugin_reloads: Family::default(),
             plugin_cache: Family::default(),
             accept_seconds: seconds(),
@@ -266,6 +268,11 @@ impl Metrics {
             self.plugin_breakers.clone(),
         );
         registry.register(
+            "plugin_hooks_late",
+            "Offered calls that went on without a plugin, because its `incoming` hook took too long",
+            self.plugin_hooks_late.clone(),
+        );
+        registry.register(
             "plugin_reloads",
             "Changed plugin files, by plugin and what became of them",
             self.plugin_reloads.clone(),
@@ -328,6 +335,11 @@ impl Metrics {
     /// New calls do not take a path any more, or take it again.
     pub fn path_breaker(&self, path: &'static str, is_open: bool) {
         self.path_breakers.get_or_create(&PathName { path }).set(i64::from(is_open));
+    }
+
+    /// A call went on without the answer of a plugin's `incoming` hook, which took too long.
+    pub fn plugin_hook_late(&self, plugin: &str) {
+        self.plugin_hooks_late.get_or_create(&PluginName { plugin: plugin.to_owned() }).inc();
     }
 
     /// A plugin's file changed, and the new one was `loaded` or `refused`.

@@ -28,7 +28,7 @@ use crate::secret::Secret;
 
 pub use admin::{Page, detail};
 pub use features::{SetOpenAiSip, Value};
-pub use plugins::{ChangeView, LimitsView, PluginList, PluginView};
+pub use plugins::{ChangeView, GrantsView, LimitsView, PluginList, PluginView};
 pub use recordings::Recordings;
 
 /// Where the provider's webhook arrives.
