@@ -63,6 +63,7 @@ fn every_metric_is_listed_and_every_listed_metric_exists() {
     metrics.tool_call("tool", "ok", std::time::Duration::ZERO);
     metrics.plugin_call("plugin", "ok", std::time::Duration::ZERO);
     metrics.plugin_breaker("plugin", true);
+    metrics.plugin_hook_late("plugin");
     metrics.plugin_reloaded("plugin", "loaded");
     metrics.plugin_cached("hit");
     let text = metrics.text();
