@@ -29,6 +29,7 @@ pub struct Metrics {
     plugin_calls: Family<PluginLabels, Counter>,
     plugin_seconds: Family<PluginName, Histogram>,
     plugin_breakers: Family<PluginName, Gauge>,
+    plugin_hooks_late: Family<PluginName, Counter>,
     plugin_reloads: Family<ReloadLabels, Counter>,
     plugin_cache: Family<CacheLabels, Counter>,
     accept_seconds: Histogram,
@@ -124,6 +125,7 @@ impl Metrics {
             plugin_calls: Family::default(),
             plugin_seconds: Family::new_with_constructor(seconds),
             plugin_breakers: Family::default(),
+            plugin_hooks_late: Family::default(),
             plugin_reloads: Family::default(),
             plugin_cache: Family::default(),
             accept_seconds: seconds(),
@@ -253,6 +255,11 @@ impl Metrics {
             self.plugin_breakers.clone(),
         );
         registry.register(
+            "plugin_hooks_late",
+            "Offered calls that went on without a plugin, because its `incoming` hook took too long",
+            self.plugin_hooks_late.clone(),
+        );
+        registry.register(
             "plugin_reloads",
             "Changed plugin files, by plugin and what became of them",
             self.plugin_reloads.clone(),
@@ -305,6 +312,11 @@ impl Metrics {
         let open = self.plugin_breakers.get_or_create(&PluginName { plugin: plugin.to_owned() });
         // Counted, not set: a call may still use an old version while new calls use another.
         open.inc_by(if is_open { 1 } else { -1 });
+    }
+
+    /// A call went on without the answer of a plugin's `incoming` hook, which took too long.
+    pub fn plugin_hook_late(&self, plugin: &str) {
+        self.plugin_hooks_late.get_or_create(&PluginName { plugin: plugin.to_owned() }).inc();
     }
 
     /// A plugin's file changed, and the new one was `loaded` or `refused`.

@@ -68,6 +68,8 @@ pub struct Config {
     pub telemetry: TelemetrySettings,
     /// The plugins, by name.
     pub plugins: Vec<plugin::Settings>,
+    /// The machine that they run on.
+    pub sandbox: plugin::HostSettings,
     /// The HTTP tools.
     pub tools: Vec<http_tool::Settings>,
     /// What models cost, by name.

@@ -43,6 +43,7 @@ pub(super) struct Raw {
     pub(super) sessions: BTreeMap<String, Session>,
     pub(super) routes: Vec<Route>,
     pub(super) plugins: BTreeMap<String, Plugin>,
+    pub(super) sandbox: Sandbox,
     pub(super) tools: BTreeMap<String, Tool>,
     pub(super) pricing: BTreeMap<String, Price>,
 }
@@ -299,7 +300,14 @@ tables! {
         http_requests: Count,
         http_response: String,
         http_bytes: String,
+        kv_keys: Count,
+        kv_bytes: String,
         concurrency: Count,
+    }
+
+    Sandbox {
+        instances: Count,
+        stack: String,
     }
 
     Tool {

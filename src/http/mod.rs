@@ -25,7 +25,7 @@ use crate::phone::CallingCode;
 use crate::secret::Secret;
 
 pub use admin::{Page, detail};
-pub use plugins::{ChangeView, LimitsView, PluginList, PluginView};
+pub use plugins::{ChangeView, GrantsView, LimitsView, PluginList, PluginView};
 pub use recordings::Recordings;
 pub use twilio::handed_on_url;
 

@@ -64,7 +64,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::error::{OpenError, StoreError};
-pub use self::kv::{Entry, KEY_BYTES_MAX, KeyValue, Keys, LIST_MAX, VALUE_BYTES_MAX};
+pub use self::kv::{Entry, KEY_BYTES_MAX, KeyValue, Keys, LIST_MAX, Quota, VALUE_BYTES_MAX};
 pub use self::opening::Opened;
 pub use self::query::{By, CallQuery, Cursor, PAGE_MAX, Page};
 pub use self::recordings::{FileError, Growing, ListedRecording, Recordings, Writing};
@@ -94,9 +94,9 @@ pub struct Settings {
     pub free_bytes_min: u64,
     /// How long to wait for another process to let go of the data directory.
     pub lock_wait: Duration,
-    /// How many keys each plugin may keep.
+    /// How many keys a namespace of plugins may keep, where nothing else is said.
     pub plugin_keys_max: u64,
-    /// How many bytes each plugin may keep, keys included.
+    /// How many bytes a namespace of plugins may keep, keys included, where nothing else is said.
     pub plugin_bytes_max: u64,
 }
 

@@ -103,6 +103,7 @@ impl Checker<'_> {
         let plugin_places = self.plugin_places(&raw.plugins);
         let grant_places = self.grant_places(&raw.plugins);
         let plugins = self.plugins(raw.plugins);
+        let sandbox = self.sandbox(raw.sandbox);
         let tool_places = self.tool_places(&raw.tools);
         let prices = self.prices(raw.pricing);
         let has_routes = self.document.has(&Place::of(&["routes"]));
@@ -121,6 +122,7 @@ impl Checker<'_> {
             recordings: recordings?,
             telemetry: telemetry?,
             plugins: plugins?,
+            sandbox: sandbox?,
             tools: tools?,
             prices,
             routes: routes.into_routes(),
