@@ -373,18 +373,6 @@ fn a_transfer_that_the_carrier_follows_is_left_to_it() {
     "#);
 }
 
-fn dial_ended(caller_status: &str) -> Event {
-    Event::Carrier(CarrierEvent::DialEnded {
-        status: "completed".into(),
-        bridged: Some(true),
-        leg_sid: None,
-        sip_code: Some(200),
-        sip_call_id: None,
-        duration_s: Some(4),
-        caller_status: caller_status.into(),
-    })
-}
-
 fn handed_on(status: &str, answered: bool) -> Event {
     let (status, caller_status) = (status.into(), "in-progress".into());
     Event::Carrier(CarrierEvent::HandedOn { status, answered, caller_status })
@@ -397,8 +385,8 @@ fn a_transfer_whose_call_ends_first_is_made_when_the_carrier_asks_what_is_next()
     story.tell([
         (3_400, Event::ReferAnswered(Ok(()))),
         (4_000, lost()),
-        (4_100, dial_ended("in-progress")),
-        (4_200, dial_ended("in-progress")),
+        (4_100, dial_ended("completed", Some(200), true, "in-progress")),
+        (4_200, dial_ended("completed", Some(200), true, "in-progress")),
         (30_000, handed_on("busy", false)),
         (30_100, handed_on("completed", true)),
     ]);
@@ -422,7 +410,7 @@ fn a_caller_who_hung_up_is_not_handed_on_any_more() {
     story.tell([
         (3_400, Event::ReferAnswered(Ok(()))),
         (4_000, lost()),
-        (4_100, dial_ended("completed")),
+        (4_100, dial_ended("completed", Some(200), true, "completed")),
         (4_200, handed_on("completed", true)),
     ]);
     assert_eq!(story.call.record.handed, None);
