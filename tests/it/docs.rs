@@ -68,6 +68,7 @@ fn every_metric_is_listed_and_every_listed_metric_exists() {
     metrics.plugin_breaker("plugin", true);
     metrics.plugin_reloaded("plugin", "loaded");
     metrics.plugin_cached("hit");
+    metrics.plugin_hook_late("plugin");
     let text = metrics.text();
     let page = read("docs/operations.md");
     let existing: Vec<&str> =
