@@ -440,6 +440,7 @@ impl Call {
         self.is_redirected = false;
         self.handover = None;
         self.record.handed_to = None;
+        self.record.handed = None;
         self.turns.want(Prompt::new(PromptKind::Notice, Some(TRANSFER_FAILED.to_owned())));
         self.go_on(now);
     }

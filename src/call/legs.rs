@@ -17,15 +17,22 @@ impl Call {
             Meaning::LegAnswered => {
                 self.record.stages.leg_answered.get_or_insert(now);
             }
-            Meaning::LegOver | Meaning::DialOver | Meaning::CallerGone => self.on_leg_over(meaning, now),
+            Meaning::LegOver | Meaning::DialOver | Meaning::CallerGone => {
+                let is_asked = meaning == Meaning::DialOver;
+                self.on_leg_over(meaning, now);
+                if is_asked {
+                    self.on_asked_for_more(now);
+                }
+            }
             Meaning::Referred => self.on_referred(now),
+            Meaning::HandedOn { status, answered } => self.on_handed_on(status, answered, now),
             Meaning::Nothing | Meaning::Noted => {}
         }
     }
 
     fn on_leg_over(&mut self, meaning: Meaning, now: Timestamp) {
         self.caller_stayed |= meaning == Meaning::DialOver;
-        match (self.record.state, meaning) {
+        match (self.record.state, &meaning) {
             // Only the leg: the result of the dial follows and says more.
             (State::Dialing, Meaning::LegOver) => {}
             (State::Dialing, Meaning::CallerGone) => self.end(EndedReason::CallerGone, None, now),

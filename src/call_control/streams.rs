@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::handing::target_of;
 use super::registry::{Caller, Message};
 use super::{CallControl, DeliverError};
 use crate::call::event::{CarrierEvent, Event, Offer};
@@ -143,8 +144,7 @@ fn after(record: &CallRecord) -> AfterStream {
     let Some(ended) = &record.ended else { return AfterStream::Apology };
     match ended.reason {
         EndedReason::Transferred | EndedReason::Forwarded => {
-            let target = record.handed_to.as_deref().and_then(|target| Target::parse(target).ok());
-            target.map_or(AfterStream::Apology, AfterStream::Forward)
+            target_of(record).map_or(AfterStream::Apology, AfterStream::Forward)
         }
         EndedReason::AssistantHangup
         | EndedReason::CallerHangup

@@ -14,7 +14,7 @@ use poem::web::websocket::{CloseCode, Message, WebSocket, WebSocketConfig, WebSo
 use poem::{FromRequest as _, IntoResponse as _, Request, Response};
 
 use super::twilio::{
-    Refused, announcement, apology, call_of, document, forward, not_kept, proven, unreadable, verify,
+    Refused, announcement, apology, call_of, document, hand_on, not_kept, proven, unreadable, verify,
 };
 use super::{Doors, TWILIO_AFTER_STREAM, TWILIO_MEDIA, answer};
 use crate::call_control::{AfterStream, DeliverError, Stream};
@@ -161,17 +161,11 @@ async fn answer_after_stream(doors: &Arc<Doors>, mut request: Request) -> Result
         }
         Err(error) => return Err(not_kept(error)),
     };
-    Ok(document(match after {
-        AfterStream::HangUp => vec![Verb::Hangup],
-        AfterStream::Apology => apology(&verified.settings.apology),
-        AfterStream::Forward(target) => match forward(doors, verified.settings, &target, None) {
-            Ok(verbs) => verbs,
-            Err(error) => {
-                tracing::error!(%error, "a caller cannot be dialled on");
-                apology(&verified.settings.apology)
-            }
-        },
-    }))
+    match after {
+        AfterStream::HangUp => Ok(document(vec![Verb::Hangup])),
+        AfterStream::Apology => Ok(document(apology(&verified.settings.apology))),
+        AfterStream::Forward(target) => hand_on(doors, verified.settings, call, &target),
+    }
 }
 
 /// The TwiML that opens the stream of a call, and asks us when it is over. Where the carrier is to tell the

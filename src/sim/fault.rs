@@ -40,6 +40,10 @@ pub struct ProviderFaults {
     pub refer_status: Option<u16>,
     /// A refer is answered 200 and nothing happens.
     pub refer_without_effect: bool,
+    /// A refer is answered 200, and the call ends instead.
+    pub refer_ends_the_call: bool,
+    /// The REFER that the carrier gets leads here.
+    pub refer_elsewhere: Option<String>,
     /// Hang-ups are answered with this status the first time.
     pub hangup_status: Option<u16>,
     /// The caller's last transcription never comes when the caller hangs up.
@@ -66,6 +70,8 @@ impl Default for ProviderFaults {
             session_refused_times: 0,
             refer_status: None,
             refer_without_effect: false,
+            refer_ends_the_call: false,
+            refer_elsewhere: None,
             hangup_status: None,
             transcription_lost_at_hangup: true,
         }

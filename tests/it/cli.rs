@@ -71,6 +71,7 @@ examples! {
     the_example_of_a_plugin_in_rust_is_played: "three-plugins" at "20",
     the_example_of_a_plugin_in_typescript_is_played: "appointment" at "20",
     the_example_of_a_plugin_in_python_is_played: "opening-hours" at "20",
+    the_example_of_a_recording_is_played: "recorded" at "20",
     // A phrase waits for 0.7 s of real silence.
     the_example_of_a_slow_tool_is_played: "slow-tool" at "2",
 }

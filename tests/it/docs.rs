@@ -61,6 +61,7 @@ fn every_metric_is_listed_and_every_listed_metric_exists() {
     metrics.webhook("openai", "taken");
     metrics.call_ended(Some("route"), "caller_hangup", None);
     metrics.tool_call("tool", "ok", std::time::Duration::ZERO);
+    metrics.transfer("answered");
     metrics.recording("kept");
     metrics.recording_delayed("full");
     metrics.plugin_call("plugin", "ok", std::time::Duration::ZERO);
@@ -68,6 +69,7 @@ fn every_metric_is_listed_and_every_listed_metric_exists() {
     metrics.plugin_hook_late("plugin");
     metrics.plugin_reloaded("plugin", "loaded");
     metrics.plugin_cached("hit");
+    metrics.plugin_hook_late("plugin");
     let text = metrics.text();
     let page = read("docs/operations.md");
     let existing: Vec<&str> =

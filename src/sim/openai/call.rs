@@ -336,8 +336,10 @@ impl SimCall {
         if let Some(status) = self.faults.refer_status {
             return Answer::Fault(status);
         }
-        if !self.faults.refer_without_effect {
-            self.to_carrier.push(SipEvent::Refer(target));
+        if self.faults.refer_ends_the_call {
+            self.end(Some(SipEvent::Bye));
+        } else if !self.faults.refer_without_effect {
+            self.to_carrier.push(SipEvent::Refer(self.faults.refer_elsewhere.clone().unwrap_or(target)));
         }
         Answer::Ok
     }
