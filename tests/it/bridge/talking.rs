@@ -239,7 +239,6 @@ async fn a_session_that_never_falls_quiet_is_exchanged_in_the_middle_of_a_turn()
             r#"steps = [
                 {{ model = {{ says = "とても長いご案内をいたします。", for_ms = 60000 }} }},
                 {{ frame = {ends:?} }},
-                {{ await_sidebands = 2 }},
                 {{ model = {{ says = "続けます。" }} }},
                 {{ hang_up = "caller" }},
             ]"#
@@ -267,7 +266,6 @@ async fn a_caller_who_waited_long_for_a_new_session_hears_an_apology() {
                 { model = { says = "ございます。" } },
                 { pause_ms = 2000 },
                 { drop_sideband = 1006 },
-                { await_sidebands = 2 },
                 { model = { says = "お待たせして申し訳ございません。" } },
                 { caller = { says = "いいえ。" } },
                 { model = { says = "恐れ入ります。" } },
