@@ -1,5 +1,6 @@
 //! What plugins cost those beside them: the memory of a thousand plugins, and how long a neighbour's tool call
-//! takes while another plugin attacks. `cargo bench --bench sandbox`; the figures are in `docs/performance.md`.
+//! takes while another plugin attacks. `cargo bench --bench sandbox`, or only one of them with `-- memory` or
+//! `-- neighbour`; the figures are in `docs/performance.md`.
 //!
 //! Both are measured, not asserted. Calm and attack alternate within one run, on one machine.
 
@@ -33,9 +34,16 @@ fn main() {
         return hold(Path::new(&folder));
     }
     // What `cargo bench` and `cargo test` add says how to run, not what: only a run for figures does anything.
-    if std::env::args().any(|argument| argument == "--bench") {
-        memory();
-        neighbour();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--bench") {
+        let is_wanted =
+            |part: &str| arguments.len() == 1 || arguments.iter().any(|argument| argument == part);
+        if is_wanted("memory") {
+            memory();
+        }
+        if is_wanted("neighbour") {
+            neighbour();
+        }
     }
 }
 

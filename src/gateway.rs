@@ -34,6 +34,7 @@ use crate::secret::Secret;
 use crate::store::{Expect, OpenError, Store, StoreError, Tx, Write};
 use crate::tool::generation::Generations;
 use crate::tool::plugin::{self, LoadError};
+use crate::twilio;
 use crate::wire::join_token::JoinKey;
 
 use plugins::Loader;
@@ -60,6 +61,8 @@ pub struct Gateway {
     control: Arc<CallControl>,
     stopping: CancellationToken,
     listeners: Vec<JoinHandle<io::Result<()>>>,
+    archivist: JoinHandle<()>,
+    archivist_stops: CancellationToken,
     look_again: Arc<Notify>,
     reloader: JoinHandle<()>,
     drain_timeout: Duration,
@@ -109,6 +112,9 @@ pub enum StartError {
     /// The provider's addresses or certificates cannot be used.
     #[error("the provider cannot be reached with these settings")]
     OpenAi(#[from] openai::SettingsError),
+    /// The carrier's address or credentials cannot be used.
+    #[error("the carrier cannot be reached with these settings")]
+    Twilio(#[from] twilio::rest::SettingsError),
 }
 
 impl Gateway {
@@ -146,6 +152,10 @@ impl Gateway {
             twilio: config.twilio.clone(),
             admin_token,
         };
+        let carrier = config.twilio.as_ref();
+        let carrier =
+            carrier.map(|twilio| twilio::rest::Client::new(twilio, twilio::rest::Deadlines::default()));
+        let carrier = carrier.transpose()?;
         let drain_timeout = config.server.drain_timeout;
         let control = CallControl::new(Parts {
             settings: control_settings(&config),
@@ -160,9 +170,14 @@ impl Gateway {
             clock: Arc::clone(&clock),
             entropy,
             join_key,
+            recordings: config.recordings.clone(),
+            carrier,
         });
         let doors = Doors::new(doors_settings, Arc::clone(&control), Arc::clone(&clock));
         let stopping = CancellationToken::new();
+        let archivist_stops = CancellationToken::new();
+        let archivist = Arc::clone(&control).work_on_recordings(archivist_stops.clone());
+        let archivist = tokio::spawn(archivist);
         let reloader = Reloader::new(loader, stamps, tools, metrics, clock);
         let look_again = reloader.look_again();
         let reloader = tokio::spawn(reloader.run(stopping.clone()));
@@ -177,6 +192,8 @@ impl Gateway {
             control,
             stopping,
             listeners,
+            archivist,
+            archivist_stops,
             look_again,
             reloader,
             drain_timeout,
@@ -203,6 +220,11 @@ impl Gateway {
                 tracing::warn!(%error, "a listener did not end well");
             }
         }
+        // Its last changes go through the calls' own tasks, which are waited for below.
+        self.archivist_stops.cancel();
+        if let Err(error) = self.archivist.await {
+            tracing::error!(%error, "work on recordings did not end well");
+        }
         if let Err(error) = self.reloader.await {
             tracing::warn!(%error, "the watch over the plugins did not end well");
         }
@@ -220,7 +242,6 @@ fn control_settings(config: &Config) -> call_control::Settings {
     call_control::Settings {
         calls_max: config.server.max_calls,
         openai_sip: config.features.openai_sip,
-        recordings: config.features.recordings.then(|| config.store.path.clone()),
         direct_sip: config.server.direct_sip,
         called_number_headers: config.server.called_number_headers.clone(),
         default_country: country(config.server.default_country.as_deref()),

@@ -28,6 +28,13 @@ impl CallId {
         self.0.as_bytes()
     }
 
+    /// When the call began, in whole milliseconds.
+    pub fn began(&self) -> Timestamp {
+        let mut millis = [0; 8];
+        millis[2..].copy_from_slice(&self.as_bytes()[..6]);
+        Timestamp::from_millis(u64::from_be_bytes(millis))
+    }
+
     /// The id with these 16 bytes.
     pub fn from_bytes(bytes: [u8; 16]) -> CallId {
         CallId(Uuid::from_bytes(bytes))
@@ -125,6 +132,8 @@ opaque_ids! {
     WebhookId;
     /// A carrier's id of one leg of a call (`CA…` at Twilio).
     CallSid;
+    /// The id of one recording of a call (`RE…` at Twilio, `bridge` for one that was made here).
+    RecordingId;
     /// The `Call-ID` header of a SIP dialogue.
     SipCallId;
     /// The id of one request of the model to call a tool (`call_…` at OpenAI; not a phone call).
@@ -146,6 +155,7 @@ mod tests {
         assert!(early.to_string() < late.to_string());
         assert_eq!(early.to_string().parse::<CallId>().unwrap(), early);
         assert_eq!(CallId::from_bytes(*early.as_bytes()), early);
+        assert_eq!(late.began(), Timestamp::from_millis(1_795_000_000_001));
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub struct Metrics {
     plugin_calls: Family<PluginLabels, Counter>,
     plugin_seconds: Family<PluginName, Histogram>,
     plugin_breakers: Family<PluginName, Gauge>,
+    plugin_hooks_late: Family<PluginName, Counter>,
     plugin_reloads: Family<ReloadLabels, Counter>,
     plugin_cache: Family<CacheLabels, Counter>,
     accept_seconds: Histogram,
@@ -37,6 +38,21 @@ pub struct Metrics {
     sideband_losses: Counter,
     store_failures: Counter,
     cost_usd: Counter<f64, std::sync::atomic::AtomicU64>,
+    recordings: Family<RecordingLabels, Counter>,
+    recording_delays: Family<DelayLabels, Counter>,
+    recording_lost: Counter<f64, std::sync::atomic::AtomicU64>,
+    recording_bytes: Gauge,
+    recordings_backlog: Gauge,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RecordingLabels {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DelayLabels {
+    reason: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -103,6 +119,7 @@ impl Metrics {
             plugin_calls: Family::default(),
             plugin_seconds: Family::new_with_constructor(seconds),
             plugin_breakers: Family::default(),
+            plugin_hooks_late: Family::default(),
             plugin_reloads: Family::default(),
             plugin_cache: Family::default(),
             accept_seconds: seconds(),
@@ -111,6 +128,11 @@ impl Metrics {
             sideband_losses: Counter::default(),
             store_failures: Counter::default(),
             cost_usd: Counter::default(),
+            recordings: Family::default(),
+            recording_delays: Family::default(),
+            recording_lost: Counter::default(),
+            recording_bytes: Gauge::default(),
+            recordings_backlog: Gauge::default(),
         };
         metrics.register();
         metrics.register_plugins();
@@ -158,6 +180,48 @@ impl Metrics {
             self.store_failures.clone(),
         );
         registry.register("cost_usd", "Cost of ended calls by the price table", self.cost_usd.clone());
+        registry.register("recordings", "Recordings, by what became of them", self.recordings.clone());
+        registry.register(
+            "recording_delays",
+            "Tries to fetch or delete a recording that must be repeated, by reason",
+            self.recording_delays.clone(),
+        );
+        registry.register(
+            "recording_lost_seconds",
+            "Sound of bridged calls that could not be written down",
+            self.recording_lost.clone(),
+        );
+        registry.register("recording_bytes", "Size of all recordings on disk", self.recording_bytes.clone());
+        registry.register(
+            "recordings_backlog",
+            "Recordings that are yet to be fetched or deleted",
+            self.recordings_backlog.clone(),
+        );
+    }
+
+    /// Something became of a recording.
+    pub fn recording(&self, outcome: &'static str) {
+        self.recordings.get_or_create(&RecordingLabels { outcome }).inc();
+    }
+
+    /// A recording could not be fetched or deleted just now.
+    pub fn recording_delayed(&self, reason: &'static str) {
+        self.recording_delays.get_or_create(&DelayLabels { reason }).inc();
+    }
+
+    /// So much of a recording that was made here could not be written down.
+    pub fn recording_lost(&self, span: Duration) {
+        self.recording_lost.inc_by(span.as_secs_f64());
+    }
+
+    /// How large all recordings on disk are.
+    pub fn recording_bytes(&self, bytes: u64) {
+        self.recording_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// How many recordings have something left to do.
+    pub fn recordings_backlog(&self, count: usize) {
+        self.recordings_backlog.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     fn register_plugins(&mut self) {
@@ -176,6 +240,11 @@ impl Metrics {
             "plugin_breaker_open",
             "1 while a plugin is not called because it failed too often",
             self.plugin_breakers.clone(),
+        );
+        registry.register(
+            "plugin_hooks_late",
+            "Offered calls that went on without a plugin, because its `incoming` hook took too long",
+            self.plugin_hooks_late.clone(),
         );
         registry.register(
             "plugin_reloads",
@@ -230,6 +299,11 @@ impl Metrics {
         let open = self.plugin_breakers.get_or_create(&PluginName { plugin: plugin.to_owned() });
         // Counted, not set: a call may still use an old version while new calls use another.
         open.inc_by(if is_open { 1 } else { -1 });
+    }
+
+    /// A call went on without the answer of a plugin's `incoming` hook, which took too long.
+    pub fn plugin_hook_late(&self, plugin: &str) {
+        self.plugin_hooks_late.get_or_create(&PluginName { plugin: plugin.to_owned() }).inc();
     }
 
     /// A plugin's file changed, and the new one was `loaded` or `refused`.

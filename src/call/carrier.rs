@@ -22,6 +22,8 @@ pub enum Meaning {
     DialOver,
     /// The caller is gone.
     CallerGone,
+    /// The provider has handed the caller on.
+    Referred,
 }
 
 /// Brings a report into what is known of the carrier's side.
@@ -49,6 +51,7 @@ pub fn apply(carrier: &mut Carrier, event: CarrierEvent) -> Meaning {
             // Whichever report told it first.
             if caller_is_gone(carrier) { Meaning::CallerGone } else { Meaning::DialOver }
         }
+        CarrierEvent::Referred => Meaning::Referred,
         CarrierEvent::StreamEnded { caller_status } => {
             apply_caller_status(carrier, caller_status);
             if caller_is_gone(carrier) { Meaning::CallerGone } else { Meaning::DialOver }

@@ -437,19 +437,11 @@ impl Call {
         self.note("provider.error", Some(&text), now);
     }
 
-    pub(super) fn on_refer_answer(&mut self, answer: Result<(), String>, now: Timestamp) {
-        match answer {
-            Ok(()) => self.note("transfer.accepted", None, now),
-            Err(why) => {
-                if self.leave.transfer_refused() {
-                    self.transfer_failed(&why, now);
-                }
-            }
-        }
-    }
-
     pub(super) fn transfer_failed(&mut self, why: &str, now: Timestamp) {
         self.note("transfer.failed", Some(why), now);
+        // The model may try again, and each try may be brought to the carrier once.
+        self.is_redirected = false;
+        self.handover = None;
         self.record.handed_to = None;
         self.turns.want(Prompt::new(PromptKind::Notice, Some(TRANSFER_FAILED.to_owned())));
         self.go_on(now);

@@ -29,6 +29,8 @@ pub enum Event {
     SidebandLost(Option<u16>),
     /// The provider answered a request to refer the call; the text says why it failed.
     ReferAnswered(Result<(), String>),
+    /// The carrier answered a request to dial somebody else; the text says why it failed.
+    RedirectAnswered(Result<(), String>),
     /// A tool has answered or failed.
     ToolFinished(ToolFinished),
     /// The carrier reported on one of its legs.
@@ -39,6 +41,13 @@ pub enum Event {
     Command(Command),
     /// A tool or a hook wants something.
     Wished(Wished),
+    /// Something happened beside the call that stands in its record, also when it is over.
+    Noted {
+        /// What.
+        kind: &'static str,
+        /// More of it.
+        detail: String,
+    },
     /// The moment that `Call::deadline` named has come.
     Deadline,
 }
@@ -172,6 +181,8 @@ pub enum CarrierEvent {
         /// Status of the caller's own leg.
         caller_status: String,
     },
+    /// The provider has handed the caller on, and the carrier asks what to do.
+    Referred,
     /// The media stream of a bridged call is over, and the carrier asks what to do with the caller.
     StreamEnded {
         /// Status of the caller's own leg.
@@ -212,8 +223,6 @@ pub enum StreamEvent {
         /// The assistant was cut off in the middle of a turn.
         is_cut: bool,
     },
-    /// A recording was made.
-    Recorded(super::record::Recording),
 }
 
 /// An operator wants something.
@@ -484,6 +493,11 @@ pub enum Action {
     },
     /// Ask the provider to hand the call to somebody else.
     Refer {
+        /// `tel:` or `sip:` URI.
+        target: String,
+    },
+    /// Ask the carrier to take the caller from the provider and dial somebody else.
+    RedirectCarrier {
         /// `tel:` or `sip:` URI.
         target: String,
     },

@@ -18,6 +18,7 @@ impl Call {
                 self.record.stages.leg_answered.get_or_insert(now);
             }
             Meaning::LegOver | Meaning::DialOver | Meaning::CallerGone => self.on_leg_over(meaning, now),
+            Meaning::Referred => self.on_referred(now),
             Meaning::Nothing | Meaning::Noted => {}
         }
     }

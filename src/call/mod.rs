@@ -5,8 +5,9 @@
 //! `stream` and `legs` the outer life; `conversation` what happens while it is up, and `limits` what happens then when
 //! nothing does; `wishes` what tools and hooks want of the call. All lean on small machines that know one thing each: `transcript` (who said what,
 //! when), `turns` (when the assistant may be asked to speak), `tools` (run once, answer all, go on once),
-//! `leave` (last words are heard), `listening` (when the caller's words are a turn), `fillers` (what is
-//! said while a tool runs), `carrier` (reports in any order).
+//! `leave` (last words are heard), `handover` (a transfer is proven), `listening` (when the caller's words
+//! are a turn), `fillers` (what is said while a tool runs), `carrier` (reports in any order). [`recording`]
+//! is what is known of the recordings of a call, which outlive it.
 
 mod answering;
 mod audio_clock;
@@ -14,11 +15,13 @@ mod carrier;
 mod conversation;
 pub mod event;
 mod fillers;
+mod handover;
 mod leave;
 mod legs;
 mod limits;
 mod listening;
 pub mod record;
+pub mod recording;
 pub mod report;
 mod sideband;
 mod step;

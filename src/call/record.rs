@@ -15,6 +15,9 @@ use crate::ids::{CallId, CallSid, ItemId, ProviderCallId, SipCallId, ToolCallId,
 /// The format written by this version, kept in every record as `v`.
 pub const FORMAT: u8 = 1;
 
+/// How long a letter takes when it is said slowly, in the language that has the longest ones (a kanji).
+const SLOW_LETTER: Duration = Duration::from_millis(250);
+
 /// One caller's conversation, from the first webhook to its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CallRecord {
@@ -54,15 +57,15 @@ pub struct CallRecord {
     pub usage: Usage,
     /// What they cost, where the price table knows the models.
     pub cost_usd: Option<f64>,
+    /// That the call is to be recorded, and what the caller is told of it; none: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<Consent>,
     /// To whom the caller was handed on last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handed_to: Option<String>,
     /// Who was heard, as far as it is known.
     #[serde(default)]
     pub heard: Heard,
-    /// The recording of the call, where one was made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub recording: Option<Recording>,
 }
 
 /// Who was heard in a call. On the bridge this is told by the sound itself, over SIP by what the provider
@@ -75,17 +78,34 @@ pub struct Heard {
     pub assistant: bool,
 }
 
-/// A recording of a call.
+/// What a caller is told of the recording of the call. The words are kept, for they may be asked for when
+/// the configuration has long been another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Recording {
-    /// The file, below the data directory.
-    pub file: String,
-    /// The moment of its first sample.
-    pub began: Timestamp,
-    /// How long it is, in milliseconds.
-    pub duration_ms: u64,
-    /// Milliseconds that could not be written and are silent in it.
-    pub lost_ms: u64,
+pub struct Consent {
+    /// The announcement, word for word; none: nothing is said.
+    pub announcement: Option<String>,
+    /// Whose voice says it.
+    pub by: Announcer,
+}
+
+impl Consent {
+    /// How long the carrier may take to say it before it does anything else; nothing where it says nothing.
+    pub fn spoken_within(&self) -> Duration {
+        let announcement = self.announcement.as_deref().filter(|_| self.by == Announcer::Carrier);
+        let letters = announcement.map_or(0, |text| text.chars().count());
+        SLOW_LETTER.saturating_mul(u32::try_from(letters).unwrap_or(u32::MAX))
+    }
+}
+
+/// Whose voice tells a caller that the call is recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Announcer {
+    /// The carrier's, before anybody is dialled: it answers the call.
+    #[default]
+    Carrier,
+    /// The model's, as its first words: they are a part of the recording.
+    Assistant,
 }
 
 /// Where a call is in its life. It only moves forward.
@@ -496,4 +516,7 @@ pub struct CallDetail {
     pub usage: Vec<UsageRecord>,
     /// What happened, in order.
     pub events: Vec<EventRecord>,
+    /// The recordings, in the order of their ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recordings: Vec<super::recording::RecordingRecord>,
 }

@@ -13,10 +13,12 @@ use serde_json::value::RawValue;
 
 use super::event::{Action, Command, CommandId, Event, Keep, ProviderCommand, ProviderEvent, Wished};
 use super::fillers::Fillers;
+use super::handover::Handover;
 use super::leave::{Do, Exit, Leave};
 use super::listening::Listening;
 use super::record::{
-    CallRecord, Carrier, Counts, Ended, EndedReason, EventRecord, FORMAT, Heard, Path, Stages, State, Usage,
+    CallRecord, Carrier, Consent, Counts, Ended, EndedReason, EventRecord, FORMAT, Heard, Path, Stages,
+    State, Usage,
 };
 use super::sideband::Sideband;
 use super::terms::Terms;
@@ -69,6 +71,10 @@ pub struct Call {
     pub(super) leg_over_at: Option<Timestamp>,
     /// The carrier said that the dial was over and the caller was not.
     pub(super) caller_stayed: bool,
+    /// A transfer that the carrier has not been seen to follow.
+    pub(super) handover: Option<Handover>,
+    /// The carrier was asked itself to hand the caller on.
+    pub(super) is_redirected: bool,
     next_command: u64,
     pub(super) actions: Vec<Action>,
     pub(super) record_changed: bool,
@@ -131,9 +137,9 @@ impl Call {
             counts: Counts::default(),
             usage: Usage::default(),
             cost_usd: None,
+            consent: None,
             handed_to: None,
             heard: Heard::default(),
-            recording: None,
         })
     }
 
@@ -159,6 +165,8 @@ impl Call {
             forward_to: None,
             leg_over_at: None,
             caller_stayed: false,
+            handover: None,
+            is_redirected: false,
             next_command: 1,
             actions: Vec::new(),
             record_changed: false,
@@ -190,7 +198,7 @@ impl Call {
         let leg = self.leg_over_at.map(|at| at + LEG_OVER_GRACE);
         let is_live = self.record.state == State::Live;
         let conversation = if is_live { self.conversation_deadline() } else { None };
-        [outer, leg, conversation].into_iter().flatten().min()
+        [outer, leg, conversation, self.handover_deadline()].into_iter().flatten().min()
     }
 
     /// Something happened `now`: says what to do, in this order.
@@ -198,6 +206,8 @@ impl Call {
         match event {
             Event::Carrier(event) => self.on_carrier(event, now),
             Event::Offered(offer) => self.on_offer(*offer, now),
+            Event::Noted { kind, detail } => self.note(kind, Some(&detail), now),
+            Event::RedirectAnswered(answer) => self.on_redirect_answer(answer, now),
             Event::Stream(event) => self.on_stream(event, now),
             _ if self.is_over() => {}
             Event::AcceptSent => self.on_accept_sent(now),
@@ -247,13 +257,17 @@ impl Call {
 
     fn offered_by(&self) -> Option<Timestamp> {
         let within = if self.record.path == Path::MediaStreams { STREAM_WITHIN } else { OFFERED_WITHIN };
-        Some(self.record.stages.carrier_asked? + within)
+        let announced = self.record.consent.as_ref().map_or(Duration::ZERO, Consent::spoken_within);
+        Some(self.record.stages.carrier_asked? + announced + within)
     }
 
     fn on_deadline(&mut self, now: Timestamp) {
         let is_due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
         if is_due(self.sideband.deadline()) {
             return self.on_sideband_late(now);
+        }
+        if self.on_handover_deadline(now) {
+            return;
         }
         let is_leg_over = self.leg_over_at.is_some_and(|at| at + LEG_OVER_GRACE <= now);
         match self.record.state {

@@ -19,11 +19,6 @@ const SORRY_FOR_THE_GAP: &str = "The line was silent for some seconds because of
 impl Call {
     pub(super) fn on_stream(&mut self, event: StreamEvent, now: Timestamp) {
         match event {
-            // The file is closed after the call is over.
-            StreamEvent::Recorded(recording) => {
-                self.record.recording = Some(recording);
-                self.record_changed = true;
-            }
             _ if self.is_over() => {}
             StreamEvent::Ended => self.on_stream_ended(now),
             StreamEvent::Noted { kind, detail } => self.note(kind, detail.as_deref(), now),

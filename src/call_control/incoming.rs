@@ -100,7 +100,12 @@ impl CallControl {
                         break;
                     }
                 }
-                Err(missing) => beginnings.ignore(record, &plugin, &missing.to_string()),
+                Err(missing) => {
+                    if missing.is_late() {
+                        self.metrics.plugin_hook_late(&plugin);
+                    }
+                    beginnings.ignore(record, &plugin, &missing.to_string());
+                }
             }
         }
         beginnings

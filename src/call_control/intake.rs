@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
@@ -17,13 +18,14 @@ use super::registry::Message;
 use super::runner::Plan;
 use super::{CallControl, DeliverError, Place};
 use crate::call::event::{Event, Offer, Verdict};
-use crate::call::record::{CallRecord, Carrier, EndedReason, JoinedBy, Path, State};
+use crate::call::record::{CallRecord, Carrier, Consent, EndedReason, JoinedBy, Path, State};
+use crate::call::recording;
 use crate::call::terms::{Greeting, Terms, TurnDetection};
 use crate::call::{Beginning, Call};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, CallSid, ProviderCallId, SipCallId, WebhookId};
 use crate::phone::{CallingCode, PartyNumber, SipHeaders};
-use crate::routing::{self, Action, RejectCode, RejectReason, Target};
+use crate::routing::{self, Action, Recording, RejectCode, RejectReason, Target};
 use crate::session::{CallFacts, Session};
 use crate::store::{Alias, Expect, Health, StoreError, Tx, Write};
 use crate::tool::Toolbox;
@@ -66,6 +68,8 @@ pub enum DialPlan {
         token: String,
         /// What to show as the caller, where it is a number.
         caller: Option<String>,
+        /// How the call is recorded; none: it is not.
+        recording: Option<Recording>,
     },
     /// Open a media stream to us, which we bridge to the provider.
     Bridge {
@@ -73,6 +77,8 @@ pub enum DialPlan {
         call: CallId,
         /// Lets the stream into this call.
         token: String,
+        /// How the call is recorded; none: it is not.
+        recording: Option<Recording>,
     },
     /// Send the caller to somebody else.
     Forward {
@@ -227,6 +233,9 @@ impl CallControl {
             carrier_asked: Some(now),
             vars: choice.vars(),
         });
+        if let Choice::Answer { route: Some(route), .. } = &choice {
+            call.record.consent = self.routes.recording_of(route).map(Recording::consent);
+        }
         if let Some((reason, detail)) = choice.ends_with() {
             call.end_at_the_door(reason, detail, now);
             self.metrics.call_ended(call.record.route.as_deref(), reason.as_str(), None);
@@ -267,11 +276,14 @@ impl CallControl {
 
     fn provider_plan(&self, record: &CallRecord) -> DialPlan {
         let asked = record.stages.carrier_asked.unwrap_or_default();
-        let token = self.join_key.mint(record.id, 1, asked + self.settings.join_within);
+        let announced = record.consent.as_ref().map_or(Duration::ZERO, Consent::spoken_within);
+        let token = self.join_key.mint(record.id, 1, asked + announced + self.settings.join_within);
+        let route = record.route.as_deref().unwrap_or_default();
+        let recording = record.consent.as_ref().and_then(|_| self.routes.recording_of(route).cloned());
         match record.path {
-            Path::MediaStreams => DialPlan::Bridge { call: record.id, token },
+            Path::MediaStreams => DialPlan::Bridge { call: record.id, token, recording },
             Path::Sip | Path::None => {
-                DialPlan::Provider { call: record.id, token, caller: record.caller.clone() }
+                DialPlan::Provider { call: record.id, token, caller: record.caller.clone(), recording }
             }
         }
     }
@@ -472,6 +484,7 @@ impl CallControl {
         let instructions = session.instructions_for(&facts, vars, now).map_err(explain)?;
         let instructions = beginnings.change(instructions);
         let greeting = session.greeting_for(&facts, vars, now).map_err(explain)?;
+        let greeting = recording::announced(record.consent.as_ref(), greeting);
         let toolbox = Arc::clone(&beginnings.toolbox);
         let tools = toolbox.offered_in(session);
         let body = match is_bridged {

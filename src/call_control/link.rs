@@ -1,13 +1,16 @@
 //! What a call speaks to its provider over: a sideband beside a SIP call, or a bridge that also carries the
 //! audio. The runner does not ask which.
 
-use std::path::Path;
+use std::sync::Arc;
 
+use serde_json::value::RawValue;
+
+use super::CallControl;
 use super::registry::Caller;
+use super::runner::Plan;
 use crate::call::event::{CommandId, Event, ProviderCommand};
-use crate::ids::CallId;
+use crate::call::record::CallRecord;
 use crate::media::bridge::{Bridge, Parts};
-use crate::media::recorder::Place;
 use crate::openai::dialect;
 use crate::openai::sideband::{Sideband, SidebandItem};
 
@@ -58,28 +61,30 @@ impl Link {
     }
 }
 
-/// Where the recording of a call goes.
-fn place(data: &Path, id: CallId) -> Place {
-    let name = format!("recordings/{id}.wav");
-    Place { path: data.join(&name), name }
-}
-
-/// Builds the bridge of a call, and the task that must run for it.
+/// Builds the bridge of a call, and the task that must run for it; it also looks after the recording, where
+/// the call is recorded.
 pub(super) fn bridge(
-    control: &super::CallControl,
-    plan: &super::runner::Plan,
+    control: &Arc<CallControl>,
+    plan: &Plan,
     caller: Caller,
-    id: CallId,
+    call: &CallRecord,
 ) -> Option<(Link, impl Future<Output = ()> + Send + 'static)> {
-    let session = serde_json::value::RawValue::from_string(plan.body.clone()).ok()?;
+    let session = RawValue::from_string(plan.body.clone()).ok()?;
+    let (tape, making) = call.consent.as_ref().and_then(|_| control.tape(call.id)).unzip();
     let (bridge, task) = Bridge::new(Parts {
         phone: caller.phone,
         stream: caller.stream,
         connector: control.sidebands.clone(),
         model: plan.session.model.clone(),
         session,
-        recording: control.settings.recordings.as_deref().map(|data| place(data, id)),
-        clock: std::sync::Arc::clone(&control.clock),
+        recording: tape,
+        clock: Arc::clone(&control.clock),
     });
+    let task = async move {
+        match making {
+            Some(making) => making.follow(task).await,
+            None => drop(task.await),
+        }
+    };
     Some((Link::Bridge(bridge), task))
 }

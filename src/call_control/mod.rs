@@ -6,17 +6,18 @@
 //! of a call; `incoming` asks plugins before a call is accepted, `following` tells them what happens in
 //! it. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
 //! that nobody looks after any more is read back from the store when something late arrives for it.
+//! [`recordings`] looks after what outlives the call.
 
 mod following;
 mod incoming;
 mod intake;
 mod link;
+pub mod recordings;
 mod registry;
 mod runner;
 mod streams;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,10 +32,11 @@ use crate::ids::{CallId, CallSid};
 use crate::metrics::Metrics;
 use crate::openai::{rest, sideband};
 use crate::phone::CallingCode;
-use crate::routing::Routes;
+use crate::routing::{Routes, Target};
 use crate::session::Session;
 use crate::store::{Alias, Store, StoreError, Write};
 use crate::tool::generation::Generations;
+use crate::twilio;
 use crate::wire::join_token::JoinKey;
 
 pub use intake::{Asked, Delivery, DialPlan, Offered};
@@ -53,8 +55,6 @@ pub struct Settings {
     /// Whether calls are answered over SIP (`features.openai_sip`); else over a media stream, where the
     /// carrier has such.
     pub openai_sip: bool,
-    /// The data directory in which bridged calls are recorded (`features.recordings`); none: they are not.
-    pub recordings: Option<PathBuf>,
     /// Whether calls without our token are taken: a bare SIP trunk towards the provider.
     pub direct_sip: bool,
     /// Headers that may hold the dialled number, tried in this order.
@@ -84,6 +84,7 @@ pub struct CallControl {
     registry: Arc<Registry>,
     deliveries: intake::Deliveries,
     runners: TaskTracker,
+    archive: recordings::Archive,
     /// A place for every call that may be answered at once; a call holds its own until it is over.
     places: Arc<Semaphore>,
 }
@@ -114,6 +115,10 @@ pub struct Parts {
     pub entropy: Entropy,
     /// Signs the tokens that join the provider's call to the carrier's.
     pub join_key: JoinKey,
+    /// What is to become of recordings.
+    pub recordings: recordings::Settings,
+    /// The carrier's REST; none: no such carrier.
+    pub carrier: Option<twilio::rest::Client>,
 }
 
 /// Why something could not be brought to a call.
@@ -135,6 +140,7 @@ impl CallControl {
     pub fn new(parts: Parts) -> Arc<CallControl> {
         Arc::new(CallControl {
             places: Arc::new(Semaphore::new(parts.settings.calls_max.min(Semaphore::MAX_PERMITS))),
+            archive: recordings::Archive::new(parts.recordings, &parts.store, parts.carrier),
             settings: parts.settings,
             routes: parts.routes,
             sessions: parts.sessions,
@@ -202,6 +208,14 @@ impl CallControl {
         self.store.call_by_alias(&Alias::Carrier(call_sid.clone()))
     }
 
+    /// Has the carrier take a caller from whoever is connected, and dial somebody else.
+    pub(super) async fn dial_on(&self, caller: &CallSid, target: &str) -> Result<(), String> {
+        let carrier = self.archive.carrier().ok_or("there is no carrier to ask")?;
+        let target = Target::parse(target).map_err(|error| error.to_string())?;
+        let document = carrier.forward(&target, self.settings.default_country)?;
+        carrier.redirect_call(caller, &document.to_xml()).await.map_err(|error| error.to_string())
+    }
+
     /// Brings an operator's wish to a call.
     ///
     /// # Errors
@@ -264,7 +278,9 @@ fn aliases_of(call: CallId, event: &CarrierEvent) -> Vec<Write> {
     let (sid, sip_call_id) = match event {
         CarrierEvent::Leg { sid, sip_call_id, .. } => (Some(sid), sip_call_id.as_ref()),
         CarrierEvent::DialEnded { leg_sid, sip_call_id, .. } => (leg_sid.as_ref(), sip_call_id.as_ref()),
-        CarrierEvent::Caller { .. } | CarrierEvent::StreamEnded { .. } => (None, None),
+        CarrierEvent::Caller { .. } | CarrierEvent::Referred | CarrierEvent::StreamEnded { .. } => {
+            (None, None)
+        }
     };
     let leg = sid.map(|sid| Write::Alias(Alias::CarrierLeg(sid.clone()), call));
     let sip = sip_call_id.map(|id| Write::Alias(Alias::SipCallId(id.clone()), call));

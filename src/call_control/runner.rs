@@ -293,6 +293,7 @@ impl Runner {
                     Answer::Event(Event::ReferAnswered(control.openai.refer(&call, &target).await))
                 });
             }
+            Action::RedirectCarrier { target } => self.redirect_carrier(target),
             Action::HangUp => {
                 self.request(|control, call| async move {
                     told(&call, "hang up", control.openai.hangup(&call).await)
@@ -344,7 +345,7 @@ impl Runner {
 
     fn open_bridge(&mut self) {
         let (Some(plan), Some(caller)) = (self.plan.clone(), self.caller.take()) else { return };
-        if let Some((link, task)) = link::bridge(&self.control, &plan, *caller, self.call.record.id) {
+        if let Some((link, task)) = link::bridge(&self.control, &plan, *caller, &self.call.record) {
             self.control.runners.spawn(task);
             self.link = Some(link);
         }
@@ -355,6 +356,19 @@ impl Runner {
         self.request(move |control, call| async move {
             let answer = control.openai.accept(&call, plan.body.clone()).await;
             Answer::Event(Event::AcceptAnswered(answer))
+        });
+    }
+
+    /// Asks the carrier to dial somebody else for the caller.
+    fn redirect_carrier(&mut self, target: String) {
+        let control = Arc::clone(&self.control);
+        let caller = self.call.record.carrier.as_ref().map(|carrier| carrier.call_sid.clone());
+        self.requests.spawn(async move {
+            let answer = match caller {
+                Some(caller) => control.dial_on(&caller, &target).await,
+                None => Err("the call has no carrier".to_owned()),
+            };
+            Answer::Event(Event::RedirectAnswered(answer))
         });
     }
 

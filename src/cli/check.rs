@@ -8,8 +8,9 @@ use clap::Args;
 use super::Failure;
 use crate::config::{Config, Problems};
 use crate::gateway::http_tools;
+use crate::store::Quota;
 use crate::tool::Toolbox;
-use crate::tool::plugin::{Host, HostSettings, KeyValueStore, NothingKept};
+use crate::tool::plugin::{Host, KeyValueStore, NothingKept};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -40,21 +41,21 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
     Ok(())
 }
 
-/// How a plugin keeps its values, by the namespace that it was granted.
-pub(super) type Keeping<'a> = dyn Fn(&str) -> Arc<dyn KeyValueStore> + 'a;
+/// How a plugin keeps its values: by the namespace that it was granted, and how much it may keep.
+pub(super) type Keeping<'a> = dyn Fn(&str, Quota) -> Arc<dyn KeyValueStore> + 'a;
 
 /// Keeps nothing: what a plugin would keep is nobody's business while it is only looked at.
-pub(super) fn nothing_kept(_: &str) -> Arc<dyn KeyValueStore> {
+pub(super) fn nothing_kept(_: &str, _: Quota) -> Arc<dyn KeyValueStore> {
     Arc::new(NothingKept)
 }
 
 /// Loads every plugin and puts all tools together. Gives the warnings too.
 pub(super) async fn toolbox(config: &Config, keeping: &Keeping<'_>) -> Result<(Toolbox, Problems), Failure> {
-    let host = Host::new(&HostSettings::default())?;
+    let host = Host::new(&config.sandbox)?;
     let mut plugins = Vec::new();
     let mut failures = Vec::new();
     for settings in &config.plugins {
-        let kv = settings.grants.kv.as_deref().map(keeping);
+        let kv = settings.grants.kv.as_deref().map(|space| keeping(space, settings.limits.kv_quota()));
         match host.load(settings, kv).await {
             Ok(plugin) => plugins.push(plugin),
             Err(error) => failures.push((settings.name.clone(), error)),

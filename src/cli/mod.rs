@@ -10,6 +10,7 @@ mod load;
 mod logging;
 pub mod plugin;
 mod report;
+mod recordings;
 mod serve;
 mod source;
 mod tools;
@@ -44,6 +45,8 @@ enum Command {
     Check(check::Arguments),
     /// Read the calls that were kept.
     Calls(calls::Arguments),
+    /// List, export and delete the recordings that were kept.
+    Recordings(recordings::Arguments),
     /// Write, build and try out plugins.
     Plugin(plugin::Arguments),
     /// Sum up what was kept.
@@ -102,6 +105,7 @@ pub fn main() -> ExitCode {
             Command::Plugin(arguments) => plugin::run(&cli.config, arguments).await,
             Command::Report(arguments) => report::run(&cli.config, arguments).await,
             Command::Calls(arguments) => calls::run(&cli.config, arguments).await,
+            Command::Recordings(arguments) => recordings::run(&cli.config, arguments).await,
             Command::Tools(arguments) => tools::run(&cli.config, arguments).await,
         }
     });

@@ -104,7 +104,8 @@ impl Source {
         }
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Failure> {
+    /// What the running gateway answers below `/api/v1`; none: there is no such thing.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Failure> {
         let Source::Gateway { base, token, client } = self else { return Ok(None) };
         let response = client.get(format!("{base}{path}")).bearer_auth(token).send().await;
         let response = response

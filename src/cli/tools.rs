@@ -16,7 +16,7 @@ use crate::clock::{Clock as _, Entropy, SystemClock};
 use crate::config::Config;
 use crate::ids::{CallId, ToolCallId};
 use crate::session::Session;
-use crate::store::{OpenError, Store};
+use crate::store::{OpenError, Quota, Store};
 use crate::tool::context::{CallContext, Wishes};
 use crate::tool::{BUILT_IN, Origin, ToolView, Toolbox};
 
@@ -94,7 +94,7 @@ async fn run_tool(config: &Config, arguments: CallArguments) -> Result<(), Failu
         None => (looked_at, None),
         Some(_) => {
             let store = open(config, &tool).await?;
-            let keeping = |namespace: &str| Arc::new(store.kv(namespace)) as _;
+            let keeping = |namespace: &str, quota: Quota| Arc::new(store.kv(namespace).within(quota)) as _;
             (toolbox(config, &keeping).await?.0, Some(store))
         }
     };

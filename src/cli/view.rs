@@ -7,6 +7,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
 use crate::call::record::{CallDetail, CallRecord, Line, LineStatus, Speaker, Stages, State, ToolCallRecord};
+use crate::call::recording::RecordingRecord;
 use crate::clock::Timestamp;
 use crate::tool::{Origin, ToolView};
 
@@ -33,6 +34,31 @@ pub fn table(calls: &[CallRecord]) -> String {
         }
     }
     // The preset pads the last column; a pipe should not see that.
+    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+/// A list of recordings as a table.
+pub fn recordings(records: &[RecordingRecord]) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(["CALL", "RECORDING", "STATE", "BEGAN", "LASTED", "BYTES", "AT CARRIER", "PROBLEM"]);
+    for record in records {
+        table.add_row([
+            record.call.to_string(),
+            printable(record.id.as_str()),
+            record.state.as_str().to_owned(),
+            record.started.map(|at| at.to_string()).unwrap_or_default(),
+            record.duration_s.map(|seconds| format!("{seconds:.1} s")).unwrap_or_default(),
+            record.bytes.map(|bytes| bytes.to_string()).unwrap_or_default(),
+            format!("{:?}", record.carrier_copy).to_lowercase(),
+            trouble_with(record).unwrap_or_default(),
+        ]);
+    }
+    for at in [4, 5] {
+        if let Some(column) = table.column_mut(at) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
 }
 
@@ -85,6 +111,7 @@ pub fn detail(detail: &CallDetail) -> String {
     );
     write_sides(&mut text, call);
     write_stages(&mut text, &call.stages);
+    write_recordings(&mut text, detail);
     write_conversation(&mut text, detail);
     write_usage(&mut text, detail);
     text
@@ -137,6 +164,34 @@ fn write_stages(text: &mut String, stages: &Stages) {
     if let Some(after) = stages.first_word_after() {
         let _ = writeln!(text, "  first word after {}", millis(after));
     }
+}
+
+/// Each recording, and where its first moment lies on the time line of the transcript.
+fn write_recordings(text: &mut String, detail: &CallDetail) {
+    let call = &detail.call;
+    if let Some(told) = call.consent.as_ref().and_then(|consent| consent.announcement.as_deref()) {
+        let _ = writeln!(text, "  announced  {}", short(told));
+    }
+    for record in &detail.recordings {
+        let length = record.duration_s.map(|seconds| format!(", {seconds:.1} s")).unwrap_or_default();
+        let bytes = record.bytes.map(|bytes| format!(", {bytes} bytes")).unwrap_or_default();
+        let offset = match (record.first_moment(call), call.stages.began()) {
+            (Some(first), Some(zero)) if first >= zero => format!(", begins at {}", clock(zero, first)),
+            (Some(first), Some(zero)) => format!(", begins {} before", millis(zero.since(first))),
+            _ => String::new(),
+        };
+        let id = printable(record.id.as_str());
+        let _ = writeln!(text, "  recording  {id} {}{length}{bytes}{offset}", record.state.as_str());
+        if let Some(trouble) = trouble_with(record) {
+            let _ = writeln!(text, "             {trouble}");
+        }
+    }
+}
+
+/// Why a recording is not kept, or not whole.
+fn trouble_with(record: &RecordingRecord) -> Option<String> {
+    let lost = record.lost_s.map(|seconds| format!("{seconds:.1} s could not be written"));
+    record.problem.as_deref().map(short).or(lost)
 }
 
 /// Lines and tool calls, woven together in the order in which they happened.

@@ -114,6 +114,13 @@ codes! {
     Error NOTHING_ANSWERS = "E0211", "nothing answers",
         "Without `[[routes]]` every call is answered with the only session. With no session there is nothing to \
          answer with, and with several it is not clear which one is meant: add a route.";
+    Warning UNANNOUNCED = "W0212", "calls are recorded without a word",
+        "Calls of this route are recorded, and no announcement tells callers so. In many places a recording must be \
+         announced, and everywhere it is the norm. Give `announcement` here or in `[recordings]`, or say \
+         `recording = false`.";
+    Warning NOT_RECORDED = "W0213", "a route's recording has no effect",
+        "Calls are recorded only while `features.recordings` is on and Twilio's keys are given, and only when a model \
+         answers them. Switch the feature on, or remove `recording` and `announcement` from the route.";
     Error EXTENDS_ITSELF = "E0301", "a session extends itself",
         "`extends` names a session whose values are used where this one has none. Following `extends` must come to \
          an end.";

@@ -14,6 +14,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::call_control::recordings;
 use crate::openai;
 use crate::routing::{Routes, Wildcard};
 use crate::session::Session;
@@ -61,10 +62,14 @@ pub struct Config {
     pub features: Features,
     /// The data directory.
     pub store: store::Settings,
+    /// What becomes of recordings.
+    pub recordings: recordings::Settings,
     /// Logs.
     pub telemetry: TelemetrySettings,
     /// The plugins, by name.
     pub plugins: Vec<plugin::Settings>,
+    /// The machine that they run on.
+    pub sandbox: plugin::HostSettings,
     /// The HTTP tools.
     pub tools: Vec<http_tool::Settings>,
     /// What models cost, by name.
@@ -117,7 +122,7 @@ pub struct AdminSettings {
 pub struct Features {
     /// Calls go to the provider over SIP; off, the gateway bridges the carrier's media stream.
     pub openai_sip: bool,
-    /// Bridged calls are recorded.
+    /// Answered calls are recorded, where their route does not say otherwise.
     pub recordings: bool,
 }
 

@@ -37,10 +37,13 @@ pub(super) struct Raw {
     pub(super) twilio: Twilio,
     pub(super) features: Features,
     pub(super) store: Store,
+    pub(super) recordings: Recordings,
+    pub(super) retention: Retention,
     pub(super) telemetry: Telemetry,
     pub(super) sessions: BTreeMap<String, Session>,
     pub(super) routes: Vec<Route>,
     pub(super) plugins: BTreeMap<String, Plugin>,
+    pub(super) sandbox: Sandbox,
     pub(super) tools: BTreeMap<String, Tool>,
     pub(super) pricing: BTreeMap<String, Price>,
 }
@@ -78,8 +81,14 @@ tables! {
         shared_keys: Vec<SharedKey>,
         require_shared_key: Flag,
         base_url: String,
+        api_key: ApiKey,
         dial: Dial,
         apology: Say,
+    }
+
+    ApiKey {
+        sid: String,
+        secret: String,
     }
 
     SharedKey {
@@ -104,6 +113,25 @@ tables! {
     Features {
         openai_sip: Flag,
         recordings: Flag,
+    }
+
+    Recordings {
+        announcement: Announcement,
+        delete_at_carrier: Flag,
+        file_max: String,
+        keep_free: String,
+    }
+
+    Retention {
+        recordings: String,
+        recordings_max: String,
+    }
+
+    Announcement {
+        text: String,
+        language: String,
+        voice: String,
+        by: String,
     }
 
     Store {
@@ -222,6 +250,8 @@ tables! {
         vars: BTreeMap<String, Scalar>,
         reject: Count,
         forward: String,
+        recording: Flag,
+        announcement: Announcement,
     }
 
     Match {
@@ -270,7 +300,14 @@ tables! {
         http_requests: Count,
         http_response: String,
         http_bytes: String,
+        kv_keys: Count,
+        kv_bytes: String,
         concurrency: Count,
+    }
+
+    Sandbox {
+        instances: Count,
+        stack: String,
     }
 
     Tool {

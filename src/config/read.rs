@@ -14,13 +14,14 @@ use super::problem::{Location, Problem, Problems, Source};
 use super::suggest::did_you_mean;
 
 /// Keys that hold secrets, `*` for any name or element.
-const SECRETS: [(&[&str], &str); 9] = [
+const SECRETS: [(&[&str], &str); 10] = [
     (&["openai", "api_key"], "OPENAI_API_KEY"),
     (&["openai", "webhook_secrets"], "OPENAI_WEBHOOK_SECRET"),
     (&["openai", "webhook_secrets", "*"], "OPENAI_WEBHOOK_SECRET"),
     (&["twilio", "auth_tokens"], "TWILIO_AUTH_TOKEN"),
     (&["twilio", "auth_tokens", "*"], "TWILIO_AUTH_TOKEN"),
     (&["twilio", "shared_keys", "*", "secret"], "TWILIO_SHARED_KEY"),
+    (&["twilio", "api_key", "secret"], "TWILIO_API_KEY_SECRET"),
     (&["sessions", "*", "mcp", "*", "authorization"], "MCP_TOKEN"),
     (&["tools", "*", "http", "headers", "Authorization"], "TOOL_TOKEN"),
     (&["tools", "*", "http", "headers", "X-Api-Key"], "TOOL_KEY"),

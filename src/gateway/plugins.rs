@@ -35,7 +35,7 @@ impl Loader {
         store: &Store,
         metrics: &Arc<Metrics>,
     ) -> Result<Loader, plugin::HostError> {
-        let mut host = Host::new(&plugin::HostSettings::default())?.counting_in(Arc::clone(metrics));
+        let mut host = Host::new(&config.sandbox)?.counting_in(Arc::clone(metrics));
         if let Err(error) = host.open_cache(&config.store.path.join(PLUGIN_CACHE)) {
             tracing::warn!(
                 error = %chain(&error),
@@ -53,7 +53,8 @@ impl Loader {
 
     /// Loads one plugin.
     pub async fn load(&self, settings: &plugin::Settings) -> Result<Plugin, LoadError> {
-        let kv = settings.grants.kv.as_deref().map(|namespace| self.store.kv(namespace));
+        let quota = settings.limits.kv_quota();
+        let kv = settings.grants.kv.as_deref().map(|namespace| self.store.kv(namespace).within(quota));
         self.host.load(settings, kv.map(|kv| Arc::new(kv) as _)).await
     }
 

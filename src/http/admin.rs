@@ -133,13 +133,13 @@ pub(super) async fn hang_up(doors: Arc<Doors>, request: Request) -> Response {
     }
 }
 
-fn call_id(request: &Request) -> Result<CallId, Response> {
+pub(super) fn call_id(request: &Request) -> Result<CallId, Response> {
     let text = request.raw_path_param("id").unwrap_or_default();
     text.parse()
         .map_err(|error: crate::ids::NotACallId| answer::text(StatusCode::BAD_REQUEST, error.to_string()))
 }
 
-fn unreadable(error: &StoreError) -> Response {
+pub(super) fn unreadable(error: &StoreError) -> Response {
     tracing::error!(%error, "the store could not be read");
     answer::text(StatusCode::INTERNAL_SERVER_ERROR, "the store could not be read\n")
 }

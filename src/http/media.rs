@@ -13,12 +13,15 @@ use poem::http::StatusCode;
 use poem::web::websocket::{CloseCode, Message, WebSocket, WebSocketConfig, WebSocketStream};
 use poem::{FromRequest as _, IntoResponse as _, Request, Response};
 
-use super::twilio::{Refused, apology, call_of, document, forward, not_kept, proven, unreadable, verify};
+use super::twilio::{
+    Refused, announcement, apology, call_of, document, forward, not_kept, proven, unreadable, verify,
+};
 use super::{Doors, TWILIO_AFTER_STREAM, TWILIO_MEDIA, answer};
 use crate::call_control::{AfterStream, DeliverError, Stream};
 use crate::ids::CallId;
 use crate::media::phone::{Frame, MESSAGE_BYTES_MAX, Socket};
 use crate::media::reception;
+use crate::routing::Recording;
 use crate::wire::join_token;
 use crate::wire::twilio::StatusCallback;
 use crate::wire::twilio_signature::Content;
@@ -171,8 +174,14 @@ async fn answer_after_stream(doors: &Arc<Doors>, mut request: Request) -> Result
     }))
 }
 
-/// The TwiML that opens the stream of a call, and asks us when it is over.
-pub(super) fn connect(doors: &Doors, call: CallId, token: String) -> Vec<Verb> {
+/// The TwiML that opens the stream of a call, and asks us when it is over. Where the carrier is to tell the
+/// caller of the recording, it does that first; the recording itself is made here.
+pub(super) fn connect(
+    doors: &Doors,
+    call: CallId,
+    token: String,
+    recording: Option<&Recording>,
+) -> Vec<Verb> {
     let public_url = &doors.settings.public_url;
     let socket_url = match public_url.strip_prefix("http") {
         Some(rest) => format!("ws{rest}{TWILIO_MEDIA}"),
@@ -182,8 +191,7 @@ pub(super) fn connect(doors: &Doors, call: CallId, token: String) -> Vec<Verb> {
         url: socket_url,
         parameters: vec![("call", call.to_string()), (join_token::PARAMETER, token)],
     };
-    vec![
-        Verb::Connect(stream),
-        Verb::Redirect { url: format!("{public_url}{TWILIO_AFTER_STREAM}?call={call}") },
-    ]
+    let after = format!("{public_url}{TWILIO_AFTER_STREAM}?call={call}");
+    let announcement = recording.and_then(announcement).map(Verb::Say);
+    announcement.into_iter().chain([Verb::Connect(stream), Verb::Redirect { url: after }]).collect()
 }

@@ -9,6 +9,8 @@ mod answer;
 mod media;
 mod openai;
 mod plugins;
+mod range;
+mod recordings;
 mod twilio;
 
 use std::sync::Arc;
@@ -23,7 +25,8 @@ use crate::phone::CallingCode;
 use crate::secret::Secret;
 
 pub use admin::{Page, detail};
-pub use plugins::{ChangeView, LimitsView, PluginList, PluginView};
+pub use plugins::{ChangeView, GrantsView, LimitsView, PluginList, PluginView};
+pub use recordings::Recordings;
 
 /// Where the provider's webhook arrives.
 pub const OPENAI_WEBHOOK: &str = "/api/openai/webhook/call-incoming";
@@ -36,6 +39,8 @@ pub const TWILIO_REFER: &str = "/twilio/refer";
 /// Where Twilio tells of the progress of legs.
 pub const TWILIO_STATUS: &str = "/twilio/status";
 
+/// Where Twilio tells how a recording goes.
+pub const TWILIO_RECORDING: &str = "/twilio/recording";
 /// Where Twilio opens the media stream of a call.
 pub const TWILIO_MEDIA: &str = "/twilio/media";
 /// Where Twilio asks what to do when that stream is over.
@@ -85,6 +90,7 @@ pub fn public(doors: &Arc<Doors>) -> impl Endpoint + use<> {
         .at(TWILIO_DIAL_RESULT, post(door(doors, twilio::dial_result)))
         .at(TWILIO_REFER, post(door(doors, twilio::refer)))
         .at(TWILIO_STATUS, post(door(doors, twilio::status)))
+        .at(TWILIO_RECORDING, post(door(doors, twilio::recording)))
         .at(TWILIO_MEDIA, get(door(doors, media::media)))
         .at(TWILIO_AFTER_STREAM, post(door(doors, media::after_stream)))
         .map_to_response()
@@ -99,6 +105,11 @@ pub fn admin(doors: &Arc<Doors>) -> impl Endpoint + use<> {
         .at("/api/v1/calls", get(door(doors, admin::calls)))
         .at("/api/v1/calls/:id", get(door(doors, admin::call)))
         .at("/api/v1/calls/:id/hangup", post(door(doors, admin::hang_up)))
+        .at(
+            "/api/v1/calls/:id/recording",
+            get(door(doors, recordings::play)).delete(door(doors, recordings::delete)),
+        )
+        .at("/api/v1/recordings", get(door(doors, recordings::list)))
         .at("/api/v1/plugins", get(door(doors, plugins::list)))
         .map_to_response()
 }

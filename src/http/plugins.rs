@@ -1,6 +1,7 @@
 //! `GET /api/v1/plugins`: what is loaded, how it fares, and what became of the last change.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use poem::{Request, Response};
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Doors, admin, answer};
 use crate::clock::Timestamp;
 use crate::tool::generation::{Change, Generations};
-use crate::tool::plugin::{Origin, Plugin};
+use crate::tool::plugin::{Grants, Limits, Origin, Plugin};
 
 /// All plugins, in the order of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,27 +31,70 @@ pub struct PluginView {
     pub loaded_in_ms: u64,
     /// Its tools.
     pub tools: Vec<String>,
-    /// The key-value namespace that it is granted.
-    pub kv: Option<String>,
+    /// What it asks for, in the words of `switchboard plugin inspect`: `kv`, `http https://…`, `call say`.
+    pub needs: Vec<String>,
+    /// What it is granted, whether or not it asks for it.
+    pub grants: GrantsView,
     /// What one tool call may use up.
     pub limits: LimitsView,
+    /// The most memory that one call had since this version was loaded.
+    pub memory_peak_bytes: usize,
     /// `closed`, `open` (it is not called at the moment) or `off`.
     pub breaker: String,
     /// What became of the last change of its file; none: it never changed.
     pub last_change: Option<ChangeView>,
 }
 
-/// What one tool call may use up.
+/// What a plugin is granted. Secrets are there by name only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GrantsView {
+    /// Its key-value namespace.
+    pub kv: Option<String>,
+    /// Where its requests may go.
+    pub http: Vec<String>,
+    /// Hosts that may be at addresses which are not public.
+    pub private_hosts: Vec<String>,
+    /// Secrets that it may have put into a request.
+    pub secrets: Vec<String>,
+    /// Those that it may read itself.
+    pub reveal: Vec<String>,
+    /// Whether it may read what was said.
+    pub history: bool,
+    /// What it may do to a call.
+    pub calls: Vec<String>,
+    /// When it is asked or told.
+    pub hooks: Vec<String>,
+}
+
+/// What one tool call, or one call of a hook, may use up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LimitsView {
     /// Memory of its instance.
     pub memory_bytes: usize,
+    /// Elements of each of its tables.
+    pub table_elements: usize,
+    /// Core instances that it may consist of.
+    pub instances: usize,
+    /// Its stack; the same for all plugins.
+    pub stack_bytes: usize,
     /// Time until its answer.
     pub time_ms: u64,
+    /// The longest wait for a place.
+    pub wait_ms: u64,
     /// Length of its answer.
     pub output_bytes: usize,
     /// Length of its log.
     pub log_bytes: usize,
+    /// HTTP requests.
+    pub http_requests: u32,
+    /// Length of one HTTP response.
+    pub http_response_bytes: usize,
+    /// Length of all HTTP bodies.
+    pub http_bytes: usize,
+    /// Keys in its namespace.
+    pub kv_keys: u64,
+    /// Bytes in its namespace.
+    pub kv_bytes: u64,
     /// Tool calls at once.
     pub concurrency: usize,
 }
@@ -87,15 +131,44 @@ fn view(plugin: &Plugin, tools: &Generations) -> PluginView {
         from_cache: loaded.origin == Origin::Cache,
         loaded_in_ms: u64::try_from(loaded.took.as_millis()).unwrap_or(u64::MAX),
         tools: plugin.tools().iter().map(|tool| tool.name.clone()).collect(),
-        kv: settings.grants.kv.clone(),
-        limits: LimitsView {
-            memory_bytes: settings.limits.memory_bytes,
-            time_ms: u64::try_from(settings.limits.time.as_millis()).unwrap_or(u64::MAX),
-            output_bytes: settings.limits.output_bytes,
-            log_bytes: settings.limits.log_bytes,
-            concurrency: settings.limits.concurrency,
-        },
+        needs: plugin.about().needs.iter().map(ToString::to_string).collect(),
+        grants: grants(&settings.grants),
+        limits: limits(&settings.limits, plugin.stack_bytes()),
+        memory_peak_bytes: plugin.memory_peak_bytes(),
         breaker: breaker.to_owned(),
         last_change: tools.change_of(plugin.name()).map(|Change { at, refused }| ChangeView { at, refused }),
+    }
+}
+
+fn grants(granted: &Grants) -> GrantsView {
+    GrantsView {
+        kv: granted.kv.clone(),
+        http: granted.http.iter().map(ToString::to_string).collect(),
+        private_hosts: granted.private_hosts.clone(),
+        secrets: granted.secrets.keys().cloned().collect(),
+        reveal: granted.reveal.clone(),
+        history: granted.history,
+        calls: granted.calls.iter().map(|power| power.as_str().to_owned()).collect(),
+        hooks: granted.hooks.iter().map(|hook| hook.as_str().to_owned()).collect(),
+    }
+}
+
+fn limits(limits: &Limits, stack_bytes: usize) -> LimitsView {
+    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    LimitsView {
+        memory_bytes: limits.memory_bytes,
+        table_elements: limits.table_elements,
+        instances: limits.instances,
+        stack_bytes,
+        time_ms: millis(limits.time),
+        wait_ms: millis(limits.wait),
+        output_bytes: limits.output_bytes,
+        log_bytes: limits.log_bytes,
+        http_requests: limits.http_requests,
+        http_response_bytes: limits.http_response_bytes,
+        http_bytes: limits.http_bytes,
+        kv_keys: limits.kv_keys,
+        kv_bytes: limits.kv_bytes,
+        concurrency: limits.concurrency,
     }
 }

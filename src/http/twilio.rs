@@ -13,8 +13,8 @@ use crate::call::event::CarrierEvent;
 use crate::call_control::{Asked, DeliverError, DialPlan};
 use crate::ids::CallId;
 use crate::phone::E164;
-use crate::routing::{RejectReason, Target};
-use crate::twilio::{Say, Settings};
+use crate::routing::{Recording, RejectReason, Target};
+use crate::twilio::{self, Say, Settings};
 use crate::wire::form::Form;
 use crate::wire::join_token;
 use crate::wire::sip_uri::{BadSipUri, SipUri, SipUriParts};
@@ -22,9 +22,11 @@ use crate::wire::twilio::{DialResult, LegCallback, ReferRequest, StatusCallback,
 use crate::wire::twilio_signature::{self, Content, Signed};
 use crate::wire::twiml::{self, Dial, Noun, Verb};
 
+mod recording;
+
+pub(super) use recording::{announcement, recording};
+
 const SOURCE: &str = "twilio";
-/// How long a person may let it ring, in seconds.
-const FORWARD_TIMEOUT_S: u32 = 30;
 
 /// The metric's label and the answer to a request that is not taken.
 pub(super) type Refused = (&'static str, Response);
@@ -100,14 +102,20 @@ async fn answer_dial_result(doors: &Arc<Doors>, mut request: Request) -> Result<
         duration_s: result.leg_duration_s,
         caller_status: result.call_status.as_str().to_owned(),
     };
+    recording::named(doors, call, &form).await?;
     report(doors, call, event).await?;
     // Whatever came of the dial, there is nothing more for this caller: the end of the document hangs up.
     Ok(document(Vec::new()))
 }
 
 async fn answer_refer(doors: &Arc<Doors>, mut request: Request) -> Result<Response, Refused> {
+    let call = query(&request, "call").and_then(|text| text.parse::<CallId>().ok());
     let Verified { settings, form } = verify(doors, &mut request).await?;
     let refer = ReferRequest::read(&form).map_err(unreadable)?;
+    if let Some(call) = call {
+        // Should it not be kept, the caller is dialled on all the same.
+        drop(report(doors, call, CarrierEvent::Referred).await);
+    }
     let verbs = match Target::parse(&refer.target) {
         Ok(target) => forward(doors, settings, &target, None),
         Err(_) => Err(BadSipUri::BadPart("target")),
@@ -129,6 +137,7 @@ async fn answer_status(doors: &Arc<Doors>, mut request: Request) -> Result<Respo
                 sip_call_id: leg.sip_call_id,
                 duration_s: leg.duration_s,
             };
+            recording::named(doors, call, &form).await?;
             report(doors, call, event).await?;
         }
         Some(Err(error)) => {
@@ -229,8 +238,12 @@ fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 
 fn twiml_for(doors: &Doors, settings: &Settings, plan: DialPlan) -> Result<Response, Refused> {
     let verbs = match plan {
-        DialPlan::Provider { call, token, caller } => dial_provider(doors, settings, call, &token, caller),
-        DialPlan::Bridge { call, token } => Ok(media::connect(doors, call, token)),
+        DialPlan::Provider { call, token, caller, recording } => {
+            dial_provider(doors, settings, call, &token, caller, recording)
+        }
+        DialPlan::Bridge { call, token, recording } => {
+            Ok(media::connect(doors, call, token, recording.as_ref()))
+        }
         DialPlan::Forward { call, target } => {
             forward(doors, settings, &target, Some(dial_result_url(doors, call)))
         }
@@ -255,6 +268,7 @@ fn dial_provider(
     call: CallId,
     token: &str,
     caller: Option<String>,
+    recording: Option<Recording>,
 ) -> Result<Vec<Verb>, BadSipUri> {
     let openai = &doors.settings.openai;
     let uri = SipUri::new(SipUriParts {
@@ -265,13 +279,18 @@ fn dial_provider(
         headers: &[(join_token::HEADER, token)],
     })?;
     let public_url = &doors.settings.public_url;
-    Ok(vec![Verb::Dial(Dial {
+    let announcement = recording.as_ref().and_then(recording::announcement);
+    let dial = Verb::Dial(Dial {
+        // The announcement has answered the call already: then nothing rings any more.
+        answer_on_bridge: announcement.is_none(),
+        recording_callback: recording.map(|_| recording::callback_url(public_url, call)),
         caller_id: caller.and_then(|caller| E164::parse(&caller, doors.settings.default_country).ok()),
         action: Some(dial_result_url(doors, call)),
         refer_url: Some(format!("{public_url}{TWILIO_REFER}?call={call}")),
         status_callback: Some(format!("{public_url}{TWILIO_STATUS}?call={call}")),
-        ..dial(settings, Noun::Sip(uri))
-    })])
+        ..settings.dial.to(Noun::Sip(uri))
+    });
+    Ok(announcement.map(Verb::Say).into_iter().chain([dial]).collect())
 }
 
 /// Dials somebody else; `action` is asked afterwards, where something is to be told.
@@ -281,34 +300,11 @@ pub(super) fn forward(
     target: &Target,
     action: Option<String>,
 ) -> Result<Vec<Verb>, BadSipUri> {
-    let noun = match target {
-        Target::Sip(uri) => Noun::Sip(SipUri::verbatim(uri)?),
-        Target::Number(number) => match E164::parse(number, doors.settings.default_country) {
-            Ok(number) => Noun::Number(number),
-            Err(_) => return Err(BadSipUri::BadPart("number")),
-        },
-    };
-    // A person may take longer to answer than a model.
-    let timeout_s = settings.dial.timeout_s.max(FORWARD_TIMEOUT_S);
-    Ok(vec![Verb::Dial(Dial { timeout_s, action, ..dial(settings, noun) })])
+    twilio::forward(&settings.dial, target, doors.settings.default_country, action)
 }
 
 fn dial_result_url(doors: &Doors, call: CallId) -> String {
     format!("{}{TWILIO_DIAL_RESULT}?call={call}", doors.settings.public_url)
-}
-
-fn dial(settings: &Settings, noun: Noun) -> Dial {
-    Dial {
-        answer_on_bridge: true,
-        timeout_s: settings.dial.timeout_s,
-        time_limit_s: settings.dial.time_limit_s,
-        caller_id: None,
-        ring_tone: settings.dial.ring_tone.clone(),
-        action: None,
-        refer_url: None,
-        status_callback: None,
-        noun,
-    }
 }
 
 pub(super) fn apology(say: &Say) -> Vec<Verb> {

@@ -22,7 +22,7 @@ use super::phone::Phone;
 use super::playback::{Playback, Told};
 use super::provider::{Known, Provider, Ring, next_item};
 use super::reception::NORMAL;
-use super::recorder::{Place, Recorder};
+use super::recorder::{Made, Recorder, Tape};
 use crate::call::event::{CommandId, Event, ProviderCommand, ProviderEvent, StreamEvent};
 use crate::clock::Clock;
 use crate::ids::TurnId;
@@ -55,7 +55,7 @@ pub struct Parts {
     /// The session, as JSON of a `session.update`.
     pub session: Box<RawValue>,
     /// Where what is heard is written down; none: nowhere.
-    pub recording: Option<Place>,
+    pub recording: Option<Tape>,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }
@@ -74,8 +74,9 @@ enum Command {
 
 impl Bridge {
     /// A bridge, and the task that must run for it: it opens and configures the provider's session at once
-    /// and says so with [`Event::AcceptAnswered`]. Nothing is heard until [`Bridge::attach`].
-    pub fn new(parts: Parts) -> (Bridge, impl Future<Output = ()> + Send + 'static) {
+    /// and says so with [`Event::AcceptAnswered`]. Nothing is heard until [`Bridge::attach`]. It gives what was
+    /// recorded, when everything else is over.
+    pub fn new(parts: Parts) -> (Bridge, impl Future<Output = Option<Made>> + Send + 'static) {
         let (events_in, events) = mpsc::channel(EVENTS_PLACES);
         let (commands, commands_out) = mpsc::channel(COMMANDS_PLACES);
         (Bridge { events, commands }, Box::pin(Task::new(parts, events_in, commands_out).run()))
@@ -113,7 +114,7 @@ struct Task {
     connector: Connector,
     model: String,
     session: Box<RawValue>,
-    recording: Option<Place>,
+    recording: Option<Tape>,
     recorder: Option<Recorder>,
     clock: Arc<dyn Clock>,
     events: mpsc::Sender<Event>,
@@ -194,9 +195,9 @@ impl Task {
         task
     }
 
-    async fn run(mut self) {
+    async fn run(mut self) -> Option<Made> {
         while self.turn().await == Flow::GoOn {}
-        self.finish().await;
+        self.finish().await
     }
 
     /// One thing happens, and what follows from it.
@@ -276,8 +277,8 @@ impl Task {
         self.pending.push_back(Event::Stream(StreamEvent::Noted { kind, detail }));
     }
 
-    /// The call learns the end first, then both sockets are closed.
-    async fn finish(mut self) {
+    /// The call learns the end first, then both sockets are closed; it does not wait for the recording.
+    async fn finish(mut self) -> Option<Made> {
         self.pending.push_back(Event::Stream(StreamEvent::Ended));
         let telling = async {
             for event in self.pending.drain(..) {
@@ -288,11 +289,8 @@ impl Task {
         };
         let _ = tokio::time::timeout(LAST_WORDS_WITHIN, telling).await;
         self.phone.close(NORMAL).await;
-        if let Some(recorder) = self.recorder {
-            let recording = recorder.finish().await;
-            // A call that nobody looks after any more does not learn of it; the file is there.
-            let _ = self.events.send(Event::Stream(StreamEvent::Recorded(recording))).await;
-        }
+        drop((self.events, self.provider));
+        self.recorder?.finish().await
     }
 }
 

@@ -3,52 +3,62 @@
 //! The caller's audio is the clock: beside each of its samples stands what was played at that time, or
 //! silence ([`Track`]). For that the last two seconds wait for the carrier's marks. The file is a μ-law WAV
 //! that grows while the call lasts and says in its head how long it is, about every ten seconds and at the
-//! end; then it is synced. A disk that cannot follow costs sound, which is silence in the file and counted,
-//! and never the call.
-//!
-//! Facts: RIFF/WAVE, format 7 (`WAVE_FORMAT_MULAW`), which wants a `fact` chunk.
+//! end; then it is synced. A disk that cannot follow, or is full for a while, costs sound, which is silence
+//! in the file and counted, and never the call.
 
-use std::fs::File;
-use std::io::{self, Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::track::Track;
-use crate::call::record::Recording;
+use crate::call::recording::StoredFile;
 use crate::clock::Timestamp;
-use crate::wire::g711;
+use crate::store::{FileError, Growing, Recordings};
+use crate::wire::{g711, wave};
 
 /// How many samples of a channel are written at once: one second.
 const BLOCK_SAMPLES: usize = g711::BYTES_PER_S as usize;
 /// How many blocks may wait for the disk; beyond them sound is lost.
 const BLOCKS_WAITING: usize = 8;
-/// After how many blocks the head is made true again.
+/// After how many blocks the head is made true again, and a disk that refused is tried again.
 const HEAD_EVERY: u64 = 10;
 /// The longest recording in samples: four hours, which is as long as a carrier's call can be.
 const SAMPLES_MAX: u64 = 4 * 3_600 * g711::BYTES_PER_S;
 /// How many of the caller's samples wait for what was played beside them: two seconds, more than the lead of
 /// the playback and any way to a carrier and back.
 const HELD_SAMPLES: usize = 2 * BLOCK_SAMPLES;
-/// How long the last of it may take to be on disk.
-const FINISH_WITHIN: Duration = Duration::from_secs(20);
-/// Length of the head in bytes.
-const HEAD_BYTES: u64 = 58;
+/// How much silence is written at once, in samples of a channel.
+const SILENCE_SAMPLES: u64 = 32 << 10;
 
-/// Where a recording goes.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// The file.
-    pub path: PathBuf,
-    /// How records name it, below the data directory.
+/// Where a recording goes, and who wants to know of it.
+#[derive(Debug)]
+pub struct Tape {
+    /// The files of recordings.
+    pub files: Recordings,
+    /// The file's name among them.
     pub name: String,
+    /// Told the moment of its first sample, should it begin at all.
+    pub began: oneshot::Sender<Timestamp>,
+}
+
+/// A recording that was made.
+#[derive(Debug)]
+pub struct Made {
+    /// The moment of its first sample.
+    pub began: Timestamp,
+    /// How long it is.
+    pub duration: Duration,
+    /// How much could not be written: it is silence in the file, or missing at its end.
+    pub lost: Duration,
+    /// Its file; or why it is not whole: what there is of it may be taken up.
+    pub file: Result<StoredFile, FileError>,
 }
 
 /// A recording that is being made.
 pub struct Recorder {
-    name: String,
     began: Timestamp,
     model: Track,
     /// The caller's last samples.
@@ -59,7 +69,7 @@ pub struct Recorder {
     owed: u64,
     lost: u64,
     blocks: mpsc::Sender<Block>,
-    writer: JoinHandle<u64>,
+    writer: JoinHandle<Writer>,
 }
 
 /// Interleaved samples, after so much silence.
@@ -68,13 +78,21 @@ struct Block {
     samples: Vec<u8>,
 }
 
+impl Block {
+    /// How many samples of a channel are in it.
+    fn count(&self) -> u64 {
+        self.samples.len() as u64 / wave::FRAME_BYTES
+    }
+}
+
 impl Recorder {
     /// Begins a recording; its first sample is the next of the caller's.
-    pub fn start(place: Place, began: Timestamp) -> Recorder {
+    pub fn start(tape: Tape, began: Timestamp) -> Recorder {
         let (blocks, received) = mpsc::channel(BLOCKS_WAITING);
-        let Place { path, name } = place;
+        let Tape { files, name, began: told } = tape;
+        // Nobody wants to know where the gateway is coming down.
+        let _ = told.send(began);
         Recorder {
-            name,
             began,
             model: Track::default(),
             held: Vec::new(),
@@ -82,7 +100,7 @@ impl Recorder {
             owed: 0,
             lost: 0,
             blocks,
-            writer: tokio::spawn(write(path, received)),
+            writer: tokio::spawn(write(Writer::new(files, name), received)),
         }
     }
 
@@ -109,7 +127,7 @@ impl Recorder {
         self.samples += audio.len() as u64;
         while self.held.len() >= HELD_SAMPLES + BLOCK_SAMPLES {
             let block = self.block(BLOCK_SAMPLES);
-            let count = block.samples.len() as u64 / 2;
+            let count = block.count();
             let is_taken = self.blocks.try_send(block).is_ok();
             self.handed_over(count, is_taken);
         }
@@ -132,139 +150,169 @@ impl Recorder {
         }
     }
 
-    /// Ends the recording, and waits until it is on disk.
-    pub async fn finish(mut self) -> Recording {
+    /// Ends the recording, and waits until it is on disk; none when not one sample came.
+    pub async fn finish(mut self) -> Option<Made> {
+        if self.samples == 0 {
+            return None;
+        }
         while !self.held.is_empty() {
-            let count = self.held.len().min(BLOCK_SAMPLES);
-            let block = self.block(count);
-            let sending = tokio::time::timeout(FINISH_WITHIN, self.blocks.send(block)).await;
-            self.handed_over(count as u64, matches!(sending, Ok(Ok(()))));
+            let block = self.block(self.held.len().min(BLOCK_SAMPLES));
+            let count = block.count();
+            let is_taken = self.blocks.send(block).await.is_ok();
+            self.handed_over(count, is_taken);
         }
+        // What there was no room for comes last, as silence.
+        let rest = Block { silence: self.owed, samples: Vec::new() };
+        let _ = self.blocks.send(rest).await;
         drop(self.blocks);
-        let written = match tokio::time::timeout(FINISH_WITHIN, self.writer).await {
-            Ok(Ok(written)) => written,
-            _ => 0,
+        let written = match self.writer.await {
+            Ok(writer) => on_disk(move || writer.finish()).await,
+            Err(_) => Written { samples: 0, lost: self.samples, file: Err(broken("writing was cut off")) },
         };
-        let missing = self.samples.saturating_sub(self.owed).saturating_sub(written);
-        Recording {
-            file: self.name,
+        Some(Made {
             began: self.began,
-            duration_ms: written / g711::BYTES_PER_MS,
-            lost_ms: (self.lost + missing) / g711::BYTES_PER_MS,
-        }
+            duration: g711::duration(written.samples),
+            lost: g711::duration(self.lost + written.lost),
+            file: written.file,
+        })
     }
 }
 
-/// Writes blocks as they come. Gives how many samples of a channel are in the file for certain.
-async fn write(path: PathBuf, mut blocks: mpsc::Receiver<Block>) -> u64 {
-    let mut file = match on_disk(move || open(&path)).await {
-        Ok(file) => Some(file),
-        Err(error) => return failed(&error, 0),
-    };
-    let (mut samples, mut since_head) = (0, 0);
+/// Writes blocks as they come, whatever the disk says.
+struct Writer {
+    files: Recordings,
+    name: String,
+    file: Option<Growing>,
+    /// Samples of a channel that are in the file.
+    samples: u64,
+    /// Samples of a channel that are not in it, and are silence before what comes next.
+    behind: u64,
+    /// Samples of a channel that came and were not written.
+    lost: u64,
+    /// How many blocks came.
+    blocks: u64,
+    /// Why the disk refused last; none while it takes everything.
+    problem: Option<FileError>,
+}
+
+/// What a writer leaves behind.
+struct Written {
+    samples: u64,
+    lost: u64,
+    file: Result<StoredFile, FileError>,
+}
+
+async fn write(mut writer: Writer, mut blocks: mpsc::Receiver<Block>) -> Writer {
     while let Some(block) = blocks.recv().await {
-        since_head += 1;
-        let is_head_due = u64::is_multiple_of(since_head, HEAD_EVERY);
-        let Some(open) = file.take() else { break };
-        let count = block.silence + block.samples.len() as u64 / 2;
-        let total = samples + count;
-        let written = on_disk(move || append(open, &block, is_head_due.then_some(total))).await;
+        writer = on_disk(move || {
+            writer.take(&block);
+            writer
+        })
+        .await;
+    }
+    writer
+}
+
+async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    spawn_blocking(work).await.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+impl Writer {
+    fn new(files: Recordings, name: String) -> Writer {
+        Writer { files, name, file: None, samples: 0, behind: 0, lost: 0, blocks: 0, problem: None }
+    }
+
+    fn take(&mut self, block: &Block) {
+        self.behind += block.silence;
+        let is_turn = self.blocks.is_multiple_of(HEAD_EVERY);
+        self.blocks += 1;
+        // The last one holds what was owed, and is tried in any case.
+        let is_tried = self.problem.is_none() || is_turn || block.samples.is_empty();
+        let written = if is_tried { self.append(block) } else { return self.miss(block) };
         match written {
-            Ok(open) => file = Some(open),
-            Err(error) => return failed(&error, samples),
+            Ok(()) if is_turn => self.set_head(),
+            Ok(()) => self.problem = None,
+            Err(error) => {
+                self.miss(block);
+                self.refused(error);
+            }
         }
-        samples = total;
     }
-    let Some(open) = file else { return samples };
-    match on_disk(move || close(open, samples)).await {
-        Ok(()) => samples,
-        Err(error) => failed(&error, 0),
+
+    fn append(&mut self, block: &Block) -> Result<(), FileError> {
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => {
+                let mut file = self.files.grow(&self.name)?;
+                file.append(&wave::head(0))?;
+                self.file.insert(file)
+            }
+        };
+        while self.behind > 0 {
+            let samples = self.behind.min(SILENCE_SAMPLES);
+            file.append(&[g711::SILENCE; 2].repeat(usize::try_from(samples).unwrap_or_default()))?;
+            self.samples += samples;
+            self.behind -= samples;
+        }
+        file.append(&block.samples)?;
+        self.samples += block.count();
+        Ok(())
+    }
+
+    fn set_head(&mut self) {
+        let set = self.file.as_mut().map_or(Ok(()), |file| file.set_head(&wave::head(self.samples)));
+        match set {
+            Ok(()) => self.problem = None,
+            Err(error) => self.refused(error),
+        }
+    }
+
+    fn miss(&mut self, block: &Block) {
+        self.behind += block.count();
+        self.lost += block.count();
+    }
+
+    fn refused(&mut self, error: FileError) {
+        if self.problem.is_none() {
+            tracing::error!(%error, "a call's recording cannot be written: it is silent until that is mended");
+        }
+        self.problem = Some(error);
+    }
+
+    fn finish(mut self) -> Written {
+        let (samples, lost) = (self.samples, self.lost);
+        let file = match self.file.take() {
+            Some(mut file) => file.set_head(&wave::head(samples)).and_then(|()| file.finish()),
+            None => Err(self.problem.unwrap_or_else(|| broken("nothing was written"))),
+        };
+        Written { samples, lost, file }
     }
 }
 
-fn failed(error: &io::Error, samples: u64) -> u64 {
-    tracing::error!(%error, "a recording cannot be written");
-    samples
-}
-
-async fn on_disk<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    spawn_blocking(work).await.map_err(io::Error::other)?
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(&head(0))?;
-    // The name is as durable as what will stand in the file.
-    if let Some(folder) = path.parent() {
-        File::open(folder)?.sync_all()?;
-    }
-    Ok(file)
-}
-
-fn append(mut file: File, block: &Block, head_for: Option<u64>) -> io::Result<File> {
-    let silence = usize::try_from(block.silence).unwrap_or(usize::MAX).saturating_mul(2);
-    io::copy(&mut io::Read::take(io::repeat(g711::SILENCE), silence as u64), &mut file)?;
-    file.write_all(&block.samples)?;
-    if let Some(samples) = head_for {
-        rewrite_head(&mut file, samples)?;
-    }
-    Ok(file)
-}
-
-fn close(mut file: File, samples: u64) -> io::Result<()> {
-    rewrite_head(&mut file, samples)?;
-    file.sync_all()
-}
-
-fn rewrite_head(file: &mut File, samples: u64) -> io::Result<()> {
-    file.seek(SeekFrom::Start(0))?;
-    file.write_all(&head(samples))?;
-    file.seek(SeekFrom::End(0)).map(drop)
-}
-
-/// The head of a file with so many samples of each channel.
-fn head(samples: u64) -> Vec<u8> {
-    // Four hours are far below what 32 bits can say.
-    let samples = u32::try_from(samples).unwrap_or(u32::MAX / 4);
-    let data = samples * 2;
-    let mut head = Vec::with_capacity(HEAD_BYTES as usize);
-    head.extend(b"RIFF");
-    head.extend((data + HEAD_BYTES as u32 - 8).to_le_bytes());
-    head.extend(b"WAVEfmt ");
-    head.extend(18u32.to_le_bytes());
-    for half in [7u16, 2] {
-        head.extend(half.to_le_bytes());
-    }
-    for whole in [8_000u32, 16_000] {
-        head.extend(whole.to_le_bytes());
-    }
-    for half in [2u16, 8, 0] {
-        head.extend(half.to_le_bytes());
-    }
-    head.extend(b"fact");
-    head.extend(4u32.to_le_bytes());
-    head.extend(samples.to_le_bytes());
-    head.extend(b"data");
-    head.extend(data.to_le_bytes());
-    head
+/// What the disk did not say itself.
+fn broken(why: &str) -> FileError {
+    FileError::Io { path: PathBuf::from("recordings"), source: io::Error::other(why.to_owned()) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
-    fn place(folder: &Path) -> Place {
-        Place { path: folder.join("recordings/call.wav"), name: "recordings/call.wav".to_owned() }
+    const NAME: &str = "2026/11/22/call/bridge.wav";
+
+    fn tape(data: &Path, keep_free: u64) -> (Tape, oneshot::Receiver<Timestamp>) {
+        let (began, told) = oneshot::channel();
+        let files = Recordings::below(data, 1 << 30, keep_free);
+        (Tape { files, name: NAME.to_owned(), began }, told)
     }
 
     #[tokio::test]
     async fn the_caller_is_left_and_the_model_right_as_played() {
         let folder = tempfile::tempdir().unwrap();
-        let mut recorder = Recorder::start(place(folder.path()), Timestamp::from_secs(9));
+        let (tape, told) = tape(folder.path(), 0);
+        let mut recorder = Recorder::start(tape, Timestamp::from_secs(9));
         recorder.caller(&[1, 2]);
         recorder.sent("a", &[11, 12, 13, 14]);
         recorder.caller(&[3, 4]);
@@ -272,31 +320,56 @@ mod tests {
         recorder.caller(&[5]);
         recorder.sent("b", &[15]);
         recorder.caller(&[6, 7]);
-        let recording = recorder.finish().await;
-        assert_eq!((recording.file.as_str(), recording.lost_ms), ("recordings/call.wav", 0));
-        let bytes = std::fs::read(folder.path().join("recordings/call.wav")).unwrap();
-        assert_eq!(bytes.len() as u64, HEAD_BYTES + 14);
+        let made = recorder.finish().await.unwrap();
+        assert_eq!((told.await.unwrap(), made.lost), (made.began, Duration::ZERO));
+        let bytes = std::fs::read(folder.path().join("recordings").join(NAME)).unwrap();
         let right = [0xFF, 0xFF, 11, 12, 0xFF, 15, 0xFF];
-        let expected: Vec<u8> = (1..=7).zip(right).flat_map(|(left, right)| [left, right]).collect();
-        assert_eq!(bytes[58..], expected);
-        let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
-        assert_eq!((number(4), number(46), number(54)), (bytes.len() as u32 - 8, 7, 14));
-        assert_eq!(
-            (&bytes[0..4], &bytes[8..16], &bytes[50..54]),
-            (&b"RIFF"[..], &b"WAVEfmt "[..], &b"data"[..])
-        );
+        let sound = (1..=7).zip(right).flat_map(|(left, right)| [left, right]);
+        let expected: Vec<u8> = wave::head(7).into_iter().chain(sound).collect();
+        assert_eq!(bytes, expected);
+        let file = made.file.unwrap();
+        assert_eq!((file.file.as_str(), file.bytes), (NAME, expected.len() as u64));
     }
 
     #[tokio::test]
     async fn a_place_that_cannot_be_written_loses_the_sound_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("not-a-folder");
-        std::fs::write(&file, b"").unwrap();
-        let mut recorder = Recorder::start(place(&file), Timestamp::default());
+        let (tape, _told) = tape(folder.path(), u64::MAX);
+        let mut recorder = Recorder::start(tape, Timestamp::default());
         for _ in 0..30 {
             recorder.caller(&[0; 8_000]);
         }
-        let recording = recorder.finish().await;
-        assert_eq!((recording.duration_ms, recording.lost_ms), (0, 30_000));
+        let made = recorder.finish().await.unwrap();
+        assert_eq!((made.duration, made.lost), (Duration::ZERO, Duration::from_secs(30)));
+        assert!(matches!(made.file, Err(FileError::Full { .. })), "{:?}", made.file);
+    }
+
+    #[tokio::test]
+    async fn nobody_spoke_and_nothing_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tape, _told) = tape(folder.path(), 0);
+        assert!(Recorder::start(tape, Timestamp::default()).finish().await.is_none());
+    }
+
+    #[test]
+    fn what_the_disk_refuses_for_a_while_is_silence() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = |keep_free| Recordings::below(folder.path(), 1 << 30, keep_free);
+        let mut writer = Writer::new(files(u64::MAX), NAME.to_owned());
+        let block = |sample: u8, count: usize| Block { silence: 0, samples: vec![sample; count * 2] };
+        writer.take(&block(1, 3));
+        assert!(matches!(writer.problem, Some(FileError::Full { .. })));
+        writer.files = files(0);
+        for _ in 1..HEAD_EVERY {
+            writer.take(&block(2, 1));
+        }
+        assert!(writer.file.is_none(), "it is not asked at once again");
+        writer.take(&block(3, 2));
+        let written = writer.finish();
+        assert_eq!((written.samples, written.lost), (14, 12));
+        written.file.unwrap();
+        let bytes = std::fs::read(folder.path().join("recordings").join(NAME)).unwrap();
+        let expected = [wave::head(14), vec![g711::SILENCE; 24], vec![3; 4]].concat();
+        assert_eq!(bytes, expected);
     }
 }

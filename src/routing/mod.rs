@@ -12,10 +12,12 @@ use crate::clock::Timestamp;
 mod action;
 mod hours;
 mod pattern;
+mod recording;
 
 pub use action::{Action, BadTarget, RejectCode, RejectReason, Target};
 pub use hours::{BadHours, Days, Hours, Span, local_time};
 pub use pattern::{BadPattern, CallerPattern, NumberPattern, Wildcard};
+pub use recording::{Announcement, Recording};
 
 /// What happens to a call that no route takes: it is turned away with 404.
 const NO_ROUTE: &Action = &Action::Reject(RejectCode::NOT_FOUND);
@@ -55,6 +57,8 @@ pub struct Route {
     pub when: Conditions,
     /// What is done with it.
     pub action: Action,
+    /// How a call that is answered is recorded; none: it is not.
+    pub recording: Option<Recording>,
 }
 
 /// What a call must look like. Every given condition must hold; an empty one always does.
@@ -86,6 +90,11 @@ impl Routes {
             Some(route) => Decision { route: Some(&route.name), action: &route.action },
             None => Decision { route: None, action: NO_ROUTE },
         }
+    }
+
+    /// How the calls of a route are recorded; none: they are not, or there is no such route.
+    pub fn recording_of(&self, route: &str) -> Option<&Recording> {
+        self.0.iter().find(|known| known.name == route)?.recording.as_ref()
     }
 
     /// The routes in their order.

@@ -9,7 +9,7 @@ fn answer(session: &str) -> Action {
 }
 
 fn route(name: &str, when: Conditions) -> Route {
-    Route { name: name.to_owned(), when, action: answer(name) }
+    Route { name: name.to_owned(), when, action: answer(name), recording: None }
 }
 
 fn to(pattern: &str) -> Conditions {

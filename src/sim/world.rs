@@ -15,7 +15,7 @@ use super::line::BridgedCaller;
 use super::log::WorldLog;
 use super::openai::{self, CallReport, OpenAiSim};
 use super::sip::{Invite, SipLeg};
-use super::twilio::{self, CallerSetup, CarrierReport, SipPeer, TwilioSim};
+use super::twilio::{self, CallerSetup, CarrierReport, CarrierRest, SipPeer, TwilioSim};
 use crate::clock::{Clock, Entropy};
 use crate::secret::Secret;
 
@@ -69,6 +69,7 @@ impl Options {
 /// The outside world of one gateway.
 pub struct World {
     openai: OpenAiSim,
+    carrier_rest: CarrierRest,
     backend: Arc<Backend>,
     entropy: Arc<Entropy>,
     clock: Arc<dyn Clock>,
@@ -83,6 +84,8 @@ pub struct ConnectedWorld {
     pub openai: OpenAiSim,
     /// The carrier.
     pub twilio: TwilioSim,
+    /// The carrier's REST API.
+    pub carrier_rest: CarrierRest,
     /// What was exchanged.
     pub log: WorldLog,
     /// Kept for as long as the world.
@@ -117,10 +120,12 @@ impl World {
             faults: options.provider_faults,
         })
         .await?;
+        let carrier_rest = CarrierRest::start(options.log.clone(), ACCOUNT_SID, AUTH_TOKEN).await?;
         let backend = Backend::start(options.backend, options.log.clone(), options.speed).await?;
         let entropy = Arc::new(Entropy::seeded(options.seed.wrapping_add(1)));
         Ok(World {
             openai,
+            carrier_rest,
             backend: Arc::new(backend),
             entropy,
             clock: options.clock,
@@ -143,6 +148,7 @@ impl World {
             ("SWITCHBOARD__OPENAI__WEBHOOK_SECRETS", WEBHOOK_SECRET),
             ("SWITCHBOARD__TWILIO__ACCOUNT_SID", ACCOUNT_SID),
             ("SWITCHBOARD__TWILIO__AUTH_TOKENS", AUTH_TOKEN),
+            ("SWITCHBOARD__TWILIO__BASE_URL", self.carrier_rest.base_url().as_str()),
             ("SWITCHBOARD__SERVER__PUBLIC_URL", PUBLIC_URL),
             ("SWITCHBOARD__FEATURES__OPENAI_SIP", "true"),
             ("BACKEND_URL", self.backend.url().as_str()),
@@ -158,7 +164,7 @@ impl World {
     /// The HTTP library's, when it has no TLS.
     pub fn connect(self, gateway_url: &str, webhook_path: &str) -> reqwest::Result<ConnectedWorld> {
         self.openai.set_webhook_url(format!("{gateway_url}{webhook_path}"));
-        let twilio = TwilioSim::new(twilio::Options {
+        let options = twilio::Options {
             clock: self.clock,
             entropy: self.entropy,
             log: self.log.clone(),
@@ -168,8 +174,15 @@ impl World {
             public_url: PUBLIC_URL.to_owned(),
             peer: Arc::new(self.openai.clone()),
             speed: self.speed,
-        })?;
-        Ok(ConnectedWorld { openai: self.openai, twilio, log: self.log, _backend: self.backend })
+        };
+        let twilio = TwilioSim::with_rest(options, self.carrier_rest.clone())?;
+        Ok(ConnectedWorld {
+            openai: self.openai,
+            twilio,
+            carrier_rest: self.carrier_rest,
+            log: self.log,
+            _backend: self.backend,
+        })
     }
 }
 

@@ -80,7 +80,7 @@ impl Committer {
             journal,
             indexer,
             placements: Placements::default(),
-            ledger: Ledger::new(&shared.settings),
+            ledger: Ledger::default(),
             pending: HashMap::new(),
             shared,
         }

@@ -6,6 +6,8 @@
 //! | `s/<state>/<call id>` | `1`: calls by state |
 //! | `n/<number>/<call id>` | `1`: calls by caller or callee |
 //! | `l/` `x/` `u/` `e/` `<call id>/<n, 8 digits>` | a transcript line, tool call, usage record, event |
+//! | `r/<call id>/<recording id>` | a recording |
+//! | `rw/` `rk/` `<call id>/<recording id>` | its size: recordings with work to do, and those on disk |
 //! | `a/<kind>/<vendor's id>` | the call id |
 //! | `w/<webhook id>` | when it was first seen |
 //! | `k/<namespace>/<key>` | a plugin's value |
@@ -23,7 +25,7 @@ use sha2::{Digest, Sha256};
 use super::tx::Alias;
 use crate::call::record::State;
 use crate::clock::Timestamp;
-use crate::ids::{CallId, WebhookId};
+use crate::ids::{CallId, RecordingId, WebhookId};
 
 /// The longest vendor's id that is kept as it is, in bytes.
 const ID_BYTES_MAX: usize = 200;
@@ -47,6 +49,36 @@ impl Part {
             Part::Event => 'e',
         }
     }
+}
+
+/// The lists of recordings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RecordingList {
+    /// Those with something left to do.
+    Work,
+    /// Those on disk.
+    Kept,
+}
+
+pub(super) const RECORDINGS: &str = "r/";
+
+pub(super) fn recording(call: CallId, id: &RecordingId) -> String {
+    format!("{RECORDINGS}{call}/{}", vendor_id(id.as_str()))
+}
+
+pub(super) fn recordings_of(call: CallId) -> String {
+    format!("{RECORDINGS}{call}/")
+}
+
+pub(super) fn recording_list(list: RecordingList) -> &'static str {
+    match list {
+        RecordingList::Work => "rw/",
+        RecordingList::Kept => "rk/",
+    }
+}
+
+pub(super) fn recording_in(list: RecordingList, call: CallId, id: &RecordingId) -> String {
+    format!("{}{call}/{}", recording_list(list), vendor_id(id.as_str()))
 }
 
 pub(super) const CALLS: &str = "c/";

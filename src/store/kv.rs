@@ -2,7 +2,8 @@
 //!
 //! A value is bytes with a revision and, if wished, an end. An expired value is as good as absent; its space is
 //! taken back when the namespace needs it. A namespace may keep a number of keys and of bytes, counted
-//! as stored: keys escaped, values as JSON. `put` and `delete` are durable when they return.
+//! as stored: keys escaped, values as JSON; who writes may have to leave it smaller than the store itself
+//! would. `put` and `delete` are durable when they return.
 //!
 //! Revisions are numbers of journal records: they only grow, and none is ever given twice.
 
@@ -14,12 +15,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use super::Store;
 use super::committer::{Request, View};
 use super::error::StoreError;
 use super::index::with_prefix;
 use super::key;
 use super::tx::{Op, json};
-use super::{Settings, Store};
 use crate::clock::Timestamp;
 
 /// The longest key, in bytes.
@@ -36,6 +37,16 @@ const EXPIRED_MAX: usize = 1_000;
 pub struct KeyValue {
     store: Store,
     namespace: Arc<str>,
+    quota: Quota,
+}
+
+/// How much a namespace may keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Keys.
+    pub keys_max: u64,
+    /// Bytes of keys and values, as they are stored.
+    pub bytes_max: u64,
 }
 
 /// A value as it is kept.
@@ -58,7 +69,15 @@ pub struct Keys {
 
 impl KeyValue {
     pub(super) fn new(store: Store, namespace: &str) -> KeyValue {
-        KeyValue { store, namespace: Arc::from(namespace) }
+        let settings = &store.0.shared.settings;
+        let quota = Quota { keys_max: settings.plugin_keys_max, bytes_max: settings.plugin_bytes_max };
+        KeyValue { store, namespace: Arc::from(namespace), quota }
+    }
+
+    /// The same values, where a put may leave the namespace no larger than this. Of two plugins that share a
+    /// namespace each is held to its own.
+    pub fn within(self, quota: Quota) -> KeyValue {
+        KeyValue { quota, ..self }
     }
 
     /// The value under `key`, unless there is none or it has expired.
@@ -139,8 +158,8 @@ impl KeyValue {
         value: Option<Stored>,
         if_revision: Option<u64>,
     ) -> Result<super::Committed, StoreError> {
-        let change =
-            Change { key: self.full_key(key)?, namespace: self.namespace.clone(), value, if_revision };
+        let (key, namespace, quota) = (self.full_key(key)?, self.namespace.clone(), self.quota);
+        let change = Change { key, namespace, quota, value, if_revision };
         self.store.request(|answer| Request::Kv(change, answer)).await?.await
     }
 
@@ -196,6 +215,7 @@ fn unreadable(key: &str, problem: &str) -> StoreError {
 /// A put or a delete on its way to the committer.
 pub(super) struct Change {
     namespace: Arc<str>,
+    quota: Quota,
     key: String,
     /// What to keep; none to delete.
     value: Option<Stored>,
@@ -203,9 +223,8 @@ pub(super) struct Change {
 }
 
 /// What each namespace has used up; belongs to the committer.
+#[derive(Default)]
 pub(super) struct Ledger {
-    keys_max: u64,
-    bytes_max: u64,
     spaces: HashMap<Arc<str>, Used>,
 }
 
@@ -218,14 +237,6 @@ struct Used {
 }
 
 impl Ledger {
-    pub(super) fn new(settings: &Settings) -> Ledger {
-        Ledger {
-            keys_max: settings.plugin_keys_max,
-            bytes_max: settings.plugin_bytes_max,
-            spaces: HashMap::new(),
-        }
-    }
-
     /// Deletes expired values of a namespace that is about to need their space.
     pub(super) fn make_room(
         &mut self,
@@ -235,7 +246,8 @@ impl Ledger {
     ) -> Result<Vec<Op>, StoreError> {
         let used = self.used(&change.namespace, view)?;
         let needs_room = change.value.is_some()
-            && (used.keys >= self.keys_max || used.bytes + 2 * VALUE_BYTES_MAX as u64 > self.bytes_max);
+            && (used.keys >= change.quota.keys_max
+                || used.bytes + 2 * VALUE_BYTES_MAX as u64 > change.quota.bytes_max);
         if !needs_room || used.first_expiry.is_none_or(|first| first > now) {
             return Ok(Vec::new());
         }
@@ -281,20 +293,9 @@ impl Ledger {
         value.rev = revision;
         let text = json(&value);
         used.add(&change.key, text.len(), value.expires);
-        self.check(&change.namespace, used)?;
+        check(&change.namespace, change.quota, used)?;
         self.spaces.insert(change.namespace, used);
         Ok(Some(Op::put(change.key, text)))
-    }
-
-    fn check(&self, namespace: &str, used: Used) -> Result<(), StoreError> {
-        let namespace = || namespace.to_owned();
-        if used.keys > self.keys_max {
-            return Err(StoreError::Quota { namespace: namespace(), what: "keys", max: self.keys_max });
-        }
-        if used.bytes > self.bytes_max {
-            return Err(StoreError::Quota { namespace: namespace(), what: "bytes", max: self.bytes_max });
-        }
-        Ok(())
     }
 
     /// What a namespace has used; counted when it is first asked for.
@@ -309,6 +310,17 @@ impl Ledger {
         self.spaces.insert(namespace.clone(), used);
         Ok(used)
     }
+}
+
+fn check(namespace: &str, quota: Quota, used: Used) -> Result<(), StoreError> {
+    let refused = |what, max| StoreError::Quota { namespace: namespace.to_owned(), what, max };
+    if used.keys > quota.keys_max {
+        return Err(refused("keys", quota.keys_max));
+    }
+    if used.bytes > quota.bytes_max {
+        return Err(refused("bytes", quota.bytes_max));
+    }
+    Ok(())
 }
 
 impl Used {

@@ -20,13 +20,14 @@
 //!   index/                    sled, made anew from the journal whenever it is in doubt, see `disk`
 //!   checkpoint, clean         up to where the index was synced; that the last run closed in order
 //!   quarantine/               damaged indexes and torn tails, moved out of the way
+//!   recordings/               the sound of calls, a file each, see `recordings`
 //! ```
 //!
 //! One thread writes the journal (`committer`); many transactions share one sync. What is durable is
 //! visible at once from memory (`recent`), and a second thread (`indexer`) carries it into sled. Opening is
 //! told in `opening`, keys in `key`. For now every journal segment is kept, so the journal grows for ever and a lost index is read back
-//! from the first record on. Exports that let old segments go, retention, recordings and a feed of
-//! changes will be added beside this; each is one more kind of key.
+//! from the first record on. Exports that let old segments go and a feed of changes will be added beside
+//! this; each is one more kind of key.
 //!
 //! # Errors
 //!
@@ -47,6 +48,7 @@ mod opening;
 mod placement;
 mod query;
 mod recent;
+mod recordings;
 mod space;
 mod tx;
 
@@ -62,9 +64,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::error::{OpenError, StoreError};
-pub use self::kv::{Entry, KEY_BYTES_MAX, KeyValue, Keys, LIST_MAX, VALUE_BYTES_MAX};
+pub use self::kv::{Entry, KEY_BYTES_MAX, KeyValue, Keys, LIST_MAX, Quota, VALUE_BYTES_MAX};
 pub use self::opening::Opened;
 pub use self::query::{By, CallQuery, Cursor, PAGE_MAX, Page};
+pub use self::recordings::{FileError, Growing, ListedRecording, Recordings, Writing};
 pub use self::tx::{Alias, Expect, Tx, Write};
 
 use self::committer::{Answer, Committer, Request};
@@ -91,9 +94,9 @@ pub struct Settings {
     pub free_bytes_min: u64,
     /// How long to wait for another process to let go of the data directory.
     pub lock_wait: Duration,
-    /// How many keys each plugin may keep.
+    /// How many keys a namespace of plugins may keep, where nothing else is said.
     pub plugin_keys_max: u64,
-    /// How many bytes each plugin may keep, keys included.
+    /// How many bytes a namespace of plugins may keep, keys included, where nothing else is said.
     pub plugin_bytes_max: u64,
 }
 
@@ -275,6 +278,11 @@ impl Store {
         self.parts(Part::Event, id).await
     }
 
+    /// The data directory.
+    pub fn path(&self) -> &std::path::Path {
+        &self.0.shared.settings.path
+    }
+
     /// Everything that is kept of a call; none when there is no such call.
     pub async fn detail(&self, id: CallId) -> Result<Option<CallDetail>, StoreError> {
         let Some(call) = self.call(id)? else { return Ok(None) };
@@ -284,6 +292,7 @@ impl Store {
             tool_calls: self.tool_calls(id).await?,
             usage: self.usage(id).await?,
             events: self.events(id).await?,
+            recordings: self.recordings_of(id).await?,
         }))
     }
 

@@ -7,9 +7,11 @@ use std::fmt;
 use serde::Serialize;
 
 use super::error::StoreError;
-use super::key::{self, Part};
+use super::key::{self, Part, RecordingList};
 use super::placement::Placement;
+use super::recordings::ListedRecording;
 use crate::call::record::{CallRecord, EventRecord, Line, ToolCallRecord, UsageRecord};
+use crate::call::recording::RecordingRecord;
 use crate::clock::Timestamp;
 use crate::ids::{CallId, CallSid, ProviderCallId, SipCallId, WebhookId};
 
@@ -52,6 +54,9 @@ pub enum Write {
     Usage(CallId, UsageRecord),
     /// An event, under its number.
     Event(CallId, EventRecord),
+    /// A recording, under its call and its id, and its places in the lists of what is to be done and of what
+    /// is on disk.
+    Recording(Box<RecordingRecord>),
     /// Another name for a call.
     Alias(Alias, CallId),
     /// A webhook delivery that needs no second answer.
@@ -148,7 +153,7 @@ impl Prepared {
     /// Turns records into text.
     pub(super) fn from_tx(tx: Tx) -> Result<Prepared, StoreError> {
         let absent = tx.expect.into_iter().map(|expect| (expect.key(), expect)).collect();
-        let steps: Vec<Step> = tx.writes.iter().map(step).collect();
+        let steps: Vec<Step> = tx.writes.iter().flat_map(steps).collect();
         let bytes = steps.iter().map(Step::bytes).sum();
         if bytes > TX_BYTES_MAX {
             return Err(StoreError::TooLarge { what: "a transaction", bytes, bytes_max: TX_BYTES_MAX });
@@ -164,12 +169,13 @@ impl Step {
     }
 }
 
-fn step(write: &Write) -> Step {
+fn steps(write: &Write) -> Vec<Step> {
     let (key, value) = match write {
         Write::Call(record) => {
             let put = Op::put(key::call(record.id), json(record));
-            return Step::Call { id: record.id, put, placement: Placement::of(record) };
+            return vec![Step::Call { id: record.id, put, placement: Placement::of(record) }];
         }
+        Write::Recording(record) => return recording(record),
         Write::Line(id, line) => (key::part(Part::Line, *id, line.n), json(line)),
         Write::ToolCall(id, tool_call) => (key::part(Part::ToolCall, *id, tool_call.n), json(tool_call)),
         Write::Usage(id, usage) => (key::part(Part::Usage, *id, usage.n), json(usage)),
@@ -178,7 +184,22 @@ fn step(write: &Write) -> Step {
         Write::Webhook { id, seen } => (key::webhook(id), json(seen)),
         Write::Meta { name, value } => (key::meta(name), json(value)),
     };
-    Step::Put(Op::put(key, value))
+    vec![Step::Put(Op::put(key, value))]
+}
+
+/// A recording and its places: a list has the key or has it not, whatever it had before.
+fn recording(record: &RecordingRecord) -> Vec<Step> {
+    let (call, id) = (record.call, &record.id);
+    let place = |list, is_in: bool, value: String| {
+        let key = key::recording_in(list, call, id);
+        Step::Put(if is_in { Op::put(key, value) } else { Op::delete(key) })
+    };
+    let listed = ListedRecording { call, id: id.clone(), bytes: record.bytes.unwrap_or(0) };
+    vec![
+        Step::Put(Op::put(key::recording(call, id), json(record))),
+        place(RecordingList::Work, record.has_work(), json(&listed)),
+        place(RecordingList::Kept, record.is_kept(), json(&listed)),
+    ]
 }
 
 /// JSON on one line, for the journal keeps one commit per line.

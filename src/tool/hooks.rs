@@ -177,6 +177,13 @@ pub enum Missing {
     Failed(Failure),
 }
 
+impl Missing {
+    /// Claims that there was too little time, whoever noticed first.
+    pub fn is_late(&self) -> bool {
+        matches!(self, Missing::Late | Missing::Failed(Failure::Timeout(_)))
+    }
+}
+
 impl Hooks {
     /// Puts them in order; who wants no moment is left out.
     pub fn new(hooked: impl IntoIterator<Item = Arc<dyn Hooked>>) -> Hooks {

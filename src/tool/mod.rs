@@ -416,6 +416,7 @@ impl Tool {
             Failure::NotFound(text) => (ToolOutcomeKind::NotFound, text.clone()),
             Failure::Denied(text) => (ToolOutcomeKind::Denied, text.clone()),
             Failure::Unavailable(text) => (ToolOutcomeKind::Unavailable, text.clone()),
+            Failure::Busy(text) => (ToolOutcomeKind::Unavailable, (*text).to_owned()),
             Failure::Timeout(_) => (ToolOutcomeKind::Timeout, "it took too long".to_owned()),
             Failure::TooLarge { .. } => (ToolOutcomeKind::BadOutput, "the answer was too long".to_owned()),
             Failure::BadOutput(_) => (ToolOutcomeKind::BadOutput, "the answer was not readable".to_owned()),

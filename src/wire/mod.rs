@@ -13,4 +13,5 @@ pub mod sip_uri;
 pub mod twilio;
 pub mod twilio_signature;
 pub mod twiml;
+pub mod wave;
 pub mod webhook;

@@ -17,6 +17,10 @@ use crate::ids::{CallSid, SipCallId};
 use crate::phone::{CallingCode, PartyNumber};
 use crate::wire::form::Form;
 
+mod recording;
+
+pub use recording::{RecordingCallback, RecordingNamed, RecordingStatus};
+
 /// `Call-ID`s are kept in records and compared; longer ones (bytes) are refused.
 const SIP_CALL_ID_BYTES_MAX: usize = 256;
 

@@ -60,6 +60,9 @@ pub struct Dial {
     pub action: Option<String>,
     /// `referUrl`: asked with POST what to do when the other end sends REFER; none refuses it.
     pub refer_url: Option<String>,
+    /// `recordingStatusCallback`: the dial is recorded from the answer on, caller and callee on a channel
+    /// each, and this is told by POST how the recording goes; none records nothing.
+    pub recording_callback: Option<String>,
     /// `statusCallback` of the noun: told by POST of each step of the new leg.
     pub status_callback: Option<String>,
     /// Whom.
@@ -143,6 +146,7 @@ impl Verb {
 
 impl Dial {
     fn write(&self, xml: &mut Xml) {
+        let recorded = self.recording_callback.as_deref();
         let attributes = [
             ("answerOnBridge", self.answer_on_bridge.then_some("true")),
             ("timeout", Some(&*self.timeout_s.to_string())),
@@ -153,6 +157,12 @@ impl Dial {
             ("method", self.action.as_ref().map(|_| "POST")),
             ("referUrl", self.refer_url.as_deref()),
             ("referMethod", self.refer_url.as_ref().map(|_| "POST")),
+            ("record", recorded.map(|_| "record-from-answer-dual")),
+            // Trimmed sound would not lie on the time line of the transcript.
+            ("trim", recorded.map(|_| "do-not-trim")),
+            ("recordingStatusCallback", recorded),
+            ("recordingStatusCallbackMethod", recorded.map(|_| "POST")),
+            ("recordingStatusCallbackEvent", recorded.map(|_| "in-progress completed absent")),
         ];
         xml.element("Dial", &attributes, |xml| self.write_noun(xml));
     }
@@ -345,6 +355,7 @@ mod tests {
             ring_tone: Some("jp".to_owned()),
             action: Some("https://gw.example.jp/twilio/dial-result?c=call_01&try=1".to_owned()),
             refer_url: Some("https://gw.example.jp/twilio/refer?c=call_01".to_owned()),
+            recording_callback: None,
             status_callback: Some("https://gw.example.jp/twilio/leg?c=call_01".to_owned()),
             noun,
         }
@@ -357,6 +368,23 @@ mod tests {
         <?xml version="1.0" encoding="UTF-8"?>
         <Response><Dial answerOnBridge="true" timeout="8" timeLimit="3600" callerId="+819012345678" ringTone="jp" action="https://gw.example.jp/twilio/dial-result?c=call_01&amp;try=1" method="POST" referUrl="https://gw.example.jp/twilio/refer?c=call_01" referMethod="POST"><Sip statusCallback="https://gw.example.jp/twilio/leg?c=call_01" statusCallbackMethod="POST" statusCallbackEvent="initiated ringing answered completed">sip:proj_demo123@sip.api.openai.com;transport=tls;secure=true;edge=tokyo?X-Switchboard-Call=call_01&amp;X-Switchboard-Token=9f2c</Sip></Dial></Response>
         "#);
+    }
+
+    #[test]
+    fn a_dial_is_recorded_on_two_channels() {
+        let callback = Some("https://gw.example.jp/twilio/recording?c=call_01&x=\"<".to_owned());
+        let recorded = Dial { recording_callback: callback, ..dial(Noun::Number(number("+81312345678"))) };
+        let read = read_back(&Response::from(vec![Verb::Dial(recorded)]).to_xml());
+        let attributes = &read.children[0].attributes;
+        let value =
+            |name: &str| attributes.iter().find(|(known, _)| known == name).map(|(_, value)| &**value);
+        assert_eq!(value("record"), Some("record-from-answer-dual"));
+        assert_eq!(value("trim"), Some("do-not-trim"));
+        assert_eq!(
+            value("recordingStatusCallback"),
+            Some("https://gw.example.jp/twilio/recording?c=call_01&x=\"<")
+        );
+        assert_eq!(value("recordingStatusCallbackEvent"), Some("in-progress completed absent"));
     }
 
     #[test]

@@ -5,9 +5,9 @@ use switchboard::call::record::{CallDetail, EndedReason, LineStatus, Speaker, To
 use switchboard::sim::fault::ProviderFaults;
 use switchboard::sim::openai::CallReport;
 use switchboard::sim::script::Script;
-use switchboard::sim::twilio::{CallerSetup, CarrierReport};
+use switchboard::sim::twilio::{CallerSetup, CarrierReport, Refusal};
 
-use crate::harness::{House, script};
+use crate::harness::{CALLEE, CALLER, House, eventually, script};
 
 /// A call as it was played and as it was kept.
 struct Call {
@@ -345,11 +345,48 @@ async fn a_caller_whose_transfer_fails_is_told_so_and_stays() {
         { model = { says = "失礼いたします。", calls = [{ name = "hangup" }] } },
         { hang_up = "gateway" },
     "#;
-    let call = call_with(faults, &format!("{TRANSFER} {rest}")).await;
+    let house = House::without_plugins(faults).await;
+    let refused = Refusal { method: Some("POST"), status: 400, ..Refusal::default() };
+    house.world.carrier_rest.refuse([refused]);
+    let call = call_in(house, &format!("{TRANSFER} {rest}")).await;
     assert_eq!((call.provider.refers.len(), call.provider.response_creates), (1, 2));
-    assert!(call.has_event("transfer.failed"));
+    for event in ["transfer.refused", "transfer.redirecting", "transfer.failed"] {
+        assert!(call.has_event(event), "{event}");
+    }
     assert_eq!((call.reason(), call.lines().len()), (EndedReason::AssistantHangup, 6));
     assert_eq!(call.output(1), r#"{"ok":true}"#);
+}
+
+/// Claims that the caller reaches the desk although the provider does not hand the call on.
+async fn check_handed_on_by_the_carrier(faults: ProviderFaults) {
+    let house = House::without_plugins(faults).await;
+    let steps = format!(r#"steps = [{TRANSFER} {{ hang_up = "gateway" }},]"#);
+    let carrier = house.play(CallerSetup::new(CALLER, CALLEE, script(&steps))).await.carrier;
+    assert_eq!(carrier.problems, [""; 0]);
+    let id = house.ended().await.call.id;
+    // The carrier takes the caller away before it says so.
+    let kept = eventually("the carrier's word is kept", || async {
+        let kept = house.ended_call(id).await;
+        kept.events.iter().any(|event| event.kind == "transfer.redirected").then_some(kept)
+    })
+    .await;
+    assert_eq!(kept.call.ended.map(|ended| ended.reason), Some(EndedReason::Transferred));
+    assert!(!kept.events.iter().any(|event| event.kind == "transfer.failed"));
+    let targets: Vec<&str> = carrier.dials.iter().map(|dial| dial.target.as_str()).collect();
+    assert_eq!((targets.len(), targets[1]), (2, "+81312345678"));
+    assert!(carrier.dials[1].is_bridged);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_whom_the_provider_will_not_hand_on_is_handed_on_by_the_carrier() {
+    let faults = ProviderFaults { refer_status: Some(500), ..ProviderFaults::default() };
+    check_handed_on_by_the_carrier(faults).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_of_which_only_the_provider_knows_is_made_by_the_carrier() {
+    let faults = ProviderFaults { refer_without_effect: true, ..ProviderFaults::default() };
+    check_handed_on_by_the_carrier(faults).await;
 }
 
 // === many at once ===

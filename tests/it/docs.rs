@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use switchboard::call::record::EndedReason;
-use switchboard::http::{OPENAI_WEBHOOK, TWILIO_DIAL_RESULT, TWILIO_STATUS, TWILIO_VOICE};
+use switchboard::http::{OPENAI_WEBHOOK, TWILIO_DIAL_RESULT, TWILIO_RECORDING, TWILIO_STATUS, TWILIO_VOICE};
 use switchboard::metrics::Metrics;
 
 fn root() -> &'static Path {
@@ -61,6 +61,8 @@ fn every_metric_is_listed_and_every_listed_metric_exists() {
     metrics.webhook("openai", "taken");
     metrics.call_ended(Some("route"), "caller_hangup", None);
     metrics.tool_call("tool", "ok", std::time::Duration::ZERO);
+    metrics.recording("kept");
+    metrics.recording_delayed("full");
     metrics.plugin_call("plugin", "ok", std::time::Duration::ZERO);
     metrics.plugin_breaker("plugin", true);
     metrics.plugin_reloaded("plugin", "loaded");
@@ -110,7 +112,7 @@ fn the_doors_stand_in_the_readme_and_the_runbook() {
     for path in [OPENAI_WEBHOOK, TWILIO_VOICE, TWILIO_STATUS] {
         assert!(readme.contains(path), "README.md does not name {path}");
     }
-    for path in [OPENAI_WEBHOOK, TWILIO_VOICE, TWILIO_STATUS, TWILIO_DIAL_RESULT] {
+    for path in [OPENAI_WEBHOOK, TWILIO_VOICE, TWILIO_STATUS, TWILIO_DIAL_RESULT, TWILIO_RECORDING] {
         assert!(runbook.contains(path), "docs/operations.md does not name {path}");
     }
 }

@@ -241,6 +241,9 @@ async fn a_late_or_failing_hook_costs_a_call_nothing_but_its_time() {
         .collect();
     assert_eq!(notes.len(), 2, "{notes:?}");
     assert!(notes[0].contains("broken: its `incoming` hook failed"), "{notes:?}");
+    let late =
+        |plugin: &str| house.metric(&format!("switchboard_plugin_hooks_late_total{{plugin=\"{plugin}\"}}"));
+    assert_eq!((late("late"), late("broken")), (1.0, 0.0));
     assert!(notes[1].contains("late: its `incoming` hook took longer than the 500 ms"), "{notes:?}");
 }
 

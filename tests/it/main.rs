@@ -21,6 +21,7 @@ mod openai;
 mod outbound;
 mod plugin;
 mod provider_faults;
+mod recordings;
 mod reload;
 mod report;
 mod scenarios;

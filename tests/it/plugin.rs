@@ -1,10 +1,13 @@
 //! The sandbox and the tools in it: whatever a plugin does costs its own call a failure, and nobody else
 //! anything. The guests of `plugins/test-guests` are named for what they do wrong.
 
+mod by_hand;
 mod customer_lookup;
 mod health;
 mod earlier;
+mod greedy;
 mod hooks;
+mod lane;
 mod loading;
 mod needs;
 mod powers;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use switchboard::gateway::{ADMIN_TOKEN_FILE, PLUGIN_CACHE};
-use switchboard::http::PluginList;
+use switchboard::http::{LimitsView, PluginList};
 use switchboard::sim::twilio::CallerSetup;
 use switchboard::sim::world::API_KEY;
 use switchboard::tool::Toolbox;
@@ -207,10 +207,26 @@ async fn an_operator_sees_what_is_loaded_and_what_was_refused() {
     assert_eq!((loaded.name.as_str(), loaded.digest), ("guests", hex(&guests(ORDER))));
     assert!(loaded.tools.contains(&"say_not_found".to_owned()) && !loaded.from_cache);
     assert_eq!(
-        (loaded.kv.as_deref(), loaded.breaker.as_str(), loaded.last_change),
+        (loaded.grants.kv.as_deref(), loaded.breaker.as_str(), loaded.last_change),
         (Some("guests"), "closed", None)
     );
-    assert_eq!((loaded.limits.memory_bytes, loaded.limits.time_ms), (64 << 20, 2_000));
+    let limits = LimitsView {
+        memory_bytes: 64 << 20,
+        table_elements: 100_000,
+        instances: 32,
+        stack_bytes: 512 << 10,
+        time_ms: 2_000,
+        wait_ms: 500,
+        output_bytes: 64 << 10,
+        log_bytes: 16 << 10,
+        http_requests: 8,
+        http_response_bytes: 256 << 10,
+        http_bytes: 1 << 20,
+        kv_keys: 10_000,
+        kv_bytes: 16 << 20,
+        concurrency: 16,
+    };
+    assert_eq!((loaded.limits, loaded.needs, loaded.memory_peak_bytes), (limits, vec!["kv".to_owned()], 0));
 
     bench.replace("guests", b"broken");
     bench.counted("guests", "refused", 1.0).await;

@@ -89,9 +89,9 @@ fn call(number: u8, state: State) -> CallRecord {
         counts: Counts::default(),
         usage: Usage::default(),
         cost_usd: Some(0.25),
+        consent: None,
         handed_to: None,
         heard: Heard::default(),
-        recording: None,
     }
 }
 

@@ -39,7 +39,12 @@ export function secret(): string {
 /** Where the service is, without a slash at the end. */
 export function baseUrl(): string {
   const url = config.get("base_url");
-  if (!url) throw failure("internal", "config `base_url` is missing: where the booking service is");
+  if (!url) {
+    const words = "`base_url` is missing in its config: write where the booking service is";
+    // Where a plugin says what it is nobody hears of an exception; what was logged last is shown.
+    log.write("error", words);
+    throw failure("internal", words);
+  }
   return url.replace(/\/+$/, "");
 }
 

@@ -14,13 +14,14 @@ use super::places::{self, Misplaced};
 pub(super) const FILE: &str = "tests.toml";
 
 /// How a failure of a plugin is called: its own six, and what the sandbox says.
-pub(super) const ERRORS: [&str; 11] = [
+pub(super) const ERRORS: [&str; 12] = [
     "unknown_tool",
     "invalid_arguments",
     "not_found",
     "denied",
     "unavailable",
     "internal",
+    "busy",
     "timeout",
     "too_large",
     "bad_output",

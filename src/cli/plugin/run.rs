@@ -14,6 +14,8 @@ use super::trial::{Came, Trial, World};
 use super::{loading, places};
 use crate::cli::Failure;
 
+const MIB: f64 = 1_048_576.0;
+
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The tool.
@@ -142,5 +144,7 @@ fn tell(trial: &Trial) {
             eprintln!("kept   {key} = {value}");
         }
     }
-    eprintln!("took   {:.1} ms", trial.took.as_secs_f64() * 1e3);
+    eprintln!("took   {:.1} ms of {} ms", trial.took.as_secs_f64() * 1e3, trial.time_max.as_millis());
+    let (had, most) = (trial.memory_bytes as f64, trial.memory_bytes_max as f64);
+    eprintln!("memory {:.2} MiB of {:.0} MiB", had / MIB, most / MIB);
 }

@@ -197,6 +197,9 @@ mod tests {
             unanswered: Vec::new(),
             kept: json!({ "counter": 8, "name": "x" }),
             took: Duration::ZERO,
+            time_max: Duration::from_secs(1),
+            memory_bytes: 0,
+            memory_bytes_max: 1,
         }
     }
 

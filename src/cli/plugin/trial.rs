@@ -42,6 +42,12 @@ pub(super) struct Trial {
     pub kept: Value,
     /// How long it took.
     pub took: Duration,
+    /// How long it may take.
+    pub time_max: Duration,
+    /// The memory that it had at its end, in bytes.
+    pub memory_bytes: usize,
+    /// The memory that it may have, in bytes.
+    pub memory_bytes_max: usize,
 }
 
 /// An answer or a failure.
@@ -118,6 +124,9 @@ impl World {
             unanswered: self.network.unanswered(),
             kept: self.memory.values(),
             took,
+            time_max: time_max(&plugin, call),
+            memory_bytes: plugin.memory_peak_bytes(),
+            memory_bytes_max: plugin.settings().limits.memory_bytes,
         })
     }
 }
@@ -137,6 +146,22 @@ fn context(given: &Given, now: Timestamp, wishes: Wishes) -> CallContext {
         history: given.history.iter().map(said).collect(),
         wishes,
     }
+}
+
+/// The longest a call may take.
+fn time_max(plugin: &Plugin, call: &Call) -> Duration {
+    match call {
+        Call::Tool(name, _) => tool_time(plugin, name),
+        Call::Incoming(_) => INCOMING_WITHIN,
+        Call::Event(_) | Call::Ended(_) => plugin.time_max(),
+    }
+}
+
+/// What the tool itself asks for, if that is less than the limit.
+fn tool_time(plugin: &Plugin, name: &str) -> Duration {
+    let tool = plugin.tools().iter().find(|tool| tool.name == name);
+    let asked = tool.and_then(|tool| tool.timeout);
+    asked.map_or(plugin.time_max(), |timeout| timeout.min(plugin.time_max()))
 }
 
 async fn called(plugin: &Plugin, context: &CallContext, call: &Call) -> Came {
@@ -166,7 +191,7 @@ async fn tool(plugin: &Plugin, context: &CallContext, name: &str, arguments: &Va
     if let Err(message) = checked.and_then(|schema| schema.check(arguments)) {
         return Came::Failure { kind: "invalid_arguments", message };
     }
-    let time = tool.timeout.map_or(plugin.time_max(), |timeout| timeout.min(plugin.time_max()));
+    let time = tool_time(plugin, name);
     match plugin.call(context, name, &arguments.to_string(), time).await {
         Ok(answer) => match serde_json::from_str(&answer) {
             Ok(answer) => Came::Answer(answer),
@@ -184,11 +209,12 @@ fn failed(failure: &plugin::Failure) -> Came {
         Why::NotFound(words) => ("not_found", Some(words)),
         Why::Denied(words) => ("denied", Some(words)),
         Why::Unavailable(words) => ("unavailable", Some(words)),
+        Why::Busy(_) => ("busy", None),
         Why::Internal(words) => ("internal", Some(words)),
         Why::Timeout(_) => ("timeout", None),
         Why::TooLarge { .. } => ("too_large", None),
         Why::BadOutput(_) => ("bad_output", None),
-        Why::OutOfMemory(_) => ("out_of_memory", None),
+        Why::OutOfMemory(_) | Why::OutOfTable(_) => ("out_of_memory", None),
         _ => ("trapped", None),
     };
     Came::Failure { kind, message: words.cloned().unwrap_or_else(|| failure.to_string()) }

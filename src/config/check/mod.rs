@@ -6,6 +6,7 @@
 mod mcp;
 mod params;
 mod plugins;
+mod recordings;
 mod routes;
 mod server;
 mod sessions;
@@ -31,6 +32,8 @@ use super::problem::{Location, Problem, Problems};
 use super::raw::{self, Raw};
 use super::suggest::{did_you_mean, list};
 use super::{Config, Features, units};
+
+use recordings::Recorded;
 
 pub(super) use sessions::{inherit, offered_tools};
 
@@ -92,15 +95,20 @@ impl Checker<'_> {
             openai_sip: is_on(raw.features.openai_sip),
             recordings: is_on(raw.features.recordings),
         };
+        let announcement = self
+            .announcement(raw.recordings.announcement.clone(), &Place::of(&["recordings", "announcement"]));
+        let recordings = self.recordings(raw.recordings, raw.retention);
         let store = self.store(raw.store);
         let telemetry = self.telemetry(raw.telemetry);
         let plugin_places = self.plugin_places(&raw.plugins);
         let grant_places = self.grant_places(&raw.plugins);
         let plugins = self.plugins(raw.plugins);
+        let sandbox = self.sandbox(raw.sandbox);
         let tool_places = self.tool_places(&raw.tools);
         let prices = self.prices(raw.pricing);
         let has_routes = self.document.has(&Place::of(&["routes"]));
-        let routes = self.routes(raw.routes, has_routes, &raw.sessions);
+        let recorded = Recorded { is_on: features.recordings && has_twilio, announcement };
+        let routes = self.routes(raw.routes, has_routes, &raw.sessions, &recorded);
         let known_vars = routes.variables().chain(session_vars(&raw.sessions)).collect();
         let tools = self.tools(raw.tools, &known_vars);
         let sessions = self.sessions(raw.sessions, &routes);
@@ -111,8 +119,10 @@ impl Checker<'_> {
             twilio: twilio?,
             features,
             store: store?,
+            recordings: recordings?,
             telemetry: telemetry?,
             plugins: plugins?,
+            sandbox: sandbox?,
             tools: tools?,
             prices,
             routes: routes.into_routes(),

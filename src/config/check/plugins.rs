@@ -19,6 +19,8 @@ use super::Checker;
 /// What the pool of instances has room for; see `tool/plugin/engine.rs`.
 const TABLE_ELEMENTS_MAX: u32 = 200_000;
 const INSTANCES_MAX: u32 = 64;
+/// The pool reserves some gigabytes of addresses for each, of the 128 TiB that a process has.
+const SANDBOX_INSTANCES_MAX: u32 = 2_000;
 
 impl Checker<'_> {
     pub(super) fn plugins(&mut self, raw: BTreeMap<String, raw::Plugin>) -> Option<Vec<plugin::Settings>> {
@@ -219,6 +221,14 @@ impl Checker<'_> {
         Some(Some(breaker::Settings { failures: failures?, open_for: open_for? }))
     }
 
+    /// `[sandbox]`.
+    pub(super) fn sandbox(&mut self, raw: raw::Sandbox) -> Option<plugin::HostSettings> {
+        let place = Place::of(&["sandbox"]);
+        let instances = self.count(raw.instances, &place.key("instances"), 1..=SANDBOX_INSTANCES_MAX);
+        let stack = self.size(raw.stack, &place.key("stack"), 64 << 10..=8 << 20);
+        Some(plugin::HostSettings { instances_max: instances?, stack_bytes: usize::try_from(stack?).ok()? })
+    }
+
     fn plugin_limits(&mut self, raw: raw::PluginLimits, place: &Place) -> Option<plugin::Limits> {
         let memory = self.size(raw.memory, &place.key("memory"), 1 << 20..=1 << 30);
         let time = Duration::from_millis(1)..=Duration::from_secs(60);
@@ -229,6 +239,8 @@ impl Checker<'_> {
         let requests = self.count(raw.http_requests, &place.key("http_requests"), 0..=1_000);
         let response = self.size(raw.http_response, &place.key("http_response"), 1 << 10..=16 << 20);
         let http = self.size(raw.http_bytes, &place.key("http_bytes"), 1 << 10..=64 << 20);
+        let kv_keys = self.count(raw.kv_keys, &place.key("kv_keys"), 1..=1_000_000);
+        let kv_bytes = self.size(raw.kv_bytes, &place.key("kv_bytes"), 1 << 10..=1 << 30);
         let output = self.size(raw.output, &place.key("output"), 256..=1 << 20);
         let log = self.size(raw.log, &place.key("log"), 0..=1 << 20);
         let concurrency = self.count(raw.concurrency, &place.key("concurrency"), 1..=1_000);
@@ -241,6 +253,8 @@ impl Checker<'_> {
             http_requests: requests?,
             http_response_bytes: usize::try_from(response?).ok()?,
             http_bytes: usize::try_from(http?).ok()?,
+            kv_keys: u64::from(kv_keys?),
+            kv_bytes: kv_bytes?,
             output_bytes: usize::try_from(output?).ok()?,
             log_bytes: usize::try_from(log?).ok()?,
             concurrency: usize::try_from(concurrency?).ok()?,

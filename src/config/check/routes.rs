@@ -13,6 +13,7 @@ use crate::routing::{
 };
 
 use super::Checker;
+use super::recordings::Recorded;
 
 /// The route that answers with the only session where no routes are written.
 const IMPLIED: &str = "default";
@@ -54,9 +55,10 @@ impl Checker<'_> {
         raw: Vec<raw::Route>,
         are_written: bool,
         sessions: &BTreeMap<String, raw::Session>,
+        recorded: &Recorded,
     ) -> CheckedRoutes {
         if !are_written {
-            return CheckedRoutes { routes: self.implied_route(sessions) };
+            return CheckedRoutes { routes: self.implied_route(sessions, recorded) };
         }
         let place = Place::of(&["routes"]);
         let mut routes: Vec<Route> = Vec::new();
@@ -77,8 +79,9 @@ impl Checker<'_> {
             if is_always && always.is_none() {
                 always = Some(name.clone());
             }
+            let recording = self.route_recording(&raw, &name, &place, recorded);
             let action = self.action(raw, &name, &place, sessions);
-            routes.extend(action.map(|action| Route { name, when, action }));
+            routes.extend(action.map(|action| Route { name, when, action, recording }));
         }
         if always.is_none() && !self.has_errors() {
             self.report(&codes::NO_CATCH_ALL, &place, "every route has conditions")
@@ -88,10 +91,16 @@ impl Checker<'_> {
         CheckedRoutes { routes }
     }
 
-    fn implied_route(&mut self, sessions: &BTreeMap<String, raw::Session>) -> Vec<Route> {
+    fn implied_route(
+        &mut self,
+        sessions: &BTreeMap<String, raw::Session>,
+        recorded: &Recorded,
+    ) -> Vec<Route> {
         if let (1, Some(session)) = (sessions.len(), sessions.keys().next()) {
             let action = Action::Answer { session: session.clone(), vars: BTreeMap::new() };
-            return vec![Route { name: IMPLIED.to_owned(), when: Conditions::default(), action }];
+            let place = Place::of(&["features", "recordings"]);
+            let recording = self.recording(None, None, "every call", &place, recorded);
+            return vec![Route { name: IMPLIED.to_owned(), when: Conditions::default(), action, recording }];
         }
         if !self.document.is_tainted(&Place::default()) {
             let (message, help) = match sessions.len() {

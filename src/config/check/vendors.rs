@@ -60,6 +60,7 @@ impl Checker<'_> {
         let auth_tokens = self.secrets(raw.auth_tokens, &place, "auth_tokens", "TWILIO_AUTH_TOKEN");
         let shared_keys = self.shared_keys(raw.shared_keys.unwrap_or_default(), &place.key("shared_keys"));
         let base_url = raw.base_url.and_then(|url| self.url(&url, &place.key("base_url"), &["https"]));
+        let api_key = self.api_key(raw.api_key, &place.key("api_key"));
         let dial = raw.dial.and_then(|dial| self.dial(dial, &place.key("dial")));
         let apology = raw.apology.and_then(|say| self.apology(say, &place.key("apology")));
         Some(twilio::Settings {
@@ -68,6 +69,7 @@ impl Checker<'_> {
             shared_keys: shared_keys?,
             require_shared_key: raw.require_shared_key?.0,
             base_url: base_url?,
+            api_key: api_key?,
             dial: dial?,
             apology: apology?,
         })
@@ -199,6 +201,21 @@ impl Checker<'_> {
             })
             .collect();
         keys.into_iter().collect()
+    }
+
+    /// A key of the REST API; `Some(None)` where there is none.
+    fn api_key(&mut self, raw: Option<raw::ApiKey>, place: &Place) -> Option<Option<(String, Secret)>> {
+        let Some(raw) = raw else { return Some(None) };
+        let sid = self.required(raw.sid, place, "sid", "write the API key's SID, `SK…`");
+        let secret = self.required(raw.secret, place, "secret", "write the API key's secret");
+        let (sid, secret) = (sid?, secret?);
+        if !sid.starts_with("SK") || !sid.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            let place = place.key("sid");
+            self.report(&codes::CREDENTIAL, &place, format!("`{place}` is not the SID of an API key"))
+                .help("it begins with `SK`; the account's own SID begins with `AC`");
+            return None;
+        }
+        Some(Some((sid, Secret::new(secret))))
     }
 
     fn dial(&mut self, raw: raw::Dial, place: &Place) -> Option<twilio::Dial> {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::courier::{Courier, Errand};
 use super::form::{Fields, ParentLeg, pairs, rfc_2822};
 use super::report::{CarrierReport, Delivery, Heard, RequestKind};
+use super::rest::{Order, Orders};
 use super::web::{path, sid};
 use super::{CallerSetup, STATUS_PATH, Shared, VOICE_PATH};
 use crate::clock::Entropy;
@@ -29,6 +30,8 @@ pub(super) enum Flow {
     Continue,
     /// Another document.
     Fetch(Errand),
+    /// This document, brought over the REST API.
+    CarryOut(Document),
     /// Nothing more.
     End,
 }
@@ -45,6 +48,10 @@ pub(super) struct CallRun {
     /// Where the document being carried out came from; relative URLs start there.
     document_url: String,
     leaves_at: Instant,
+    /// What the REST API wants of the call.
+    pub orders: Orders,
+    /// What is told of recordings once the call is over.
+    pub late: Vec<Errand>,
 }
 
 /// Plays the call of `caller` to its end.
@@ -66,6 +73,8 @@ impl CallRun {
             courier: Courier::start(Arc::clone(&shared), caller.faults.clone()),
             report: empty_report(sid.clone(), &shared),
             document_url: shared.web.public(VOICE_PATH),
+            orders: Orders::of_call(shared.rest.as_ref(), &sid),
+            late: Vec::new(),
             shared,
             caller,
             sid,
@@ -76,18 +85,20 @@ impl CallRun {
     async fn follow_documents(&mut self) {
         let note = format!("{}  {} → {}", short(&self.sid), self.caller.from, self.caller.to);
         let url = self.shared.web.public(VOICE_PATH);
-        let mut errand = Errand::post(RequestKind::Voice, url, self.parent_fields(), note);
+        let mut next = Flow::Fetch(Errand::post(RequestKind::Voice, url, self.parent_fields(), note));
         for _ in 0..DOCUMENTS_MAX {
-            let Some(document) = self.fetch(errand).await else {
+            let document = match next {
+                Flow::Fetch(errand) => self.fetch(errand).await,
+                Flow::CarryOut(document) => Some(document),
+                Flow::Continue | Flow::End => return,
+            };
+            let Some(document) = document else {
                 return self.application_error();
             };
             if self.is_caller_gone() {
                 return;
             }
-            match self.carry_out(document).await {
-                Flow::Fetch(next) => errand = next,
-                Flow::Continue | Flow::End => return,
-            }
+            next = self.carry_out(document).await;
         }
         self.problem(format!("more than {DOCUMENTS_MAX} documents in one call"));
         self.application_error();
@@ -176,12 +187,23 @@ impl CallRun {
     /// Lets simulated time pass while the caller listens.
     async fn pass(&mut self, simulated: Duration) -> Flow {
         let until = Instant::now() + self.shared.pace.real(simulated);
-        tokio::time::sleep_until(until.min(self.leaves_at)).await;
+        tokio::select! {
+            () = tokio::time::sleep_until(until.min(self.leaves_at)) => {}
+            order = self.orders.next() => return self.obey(order),
+        }
         if until > self.leaves_at {
             self.time_is_up();
             return Flow::End;
         }
         Flow::Continue
+    }
+
+    /// Does what the REST API wants instead of the present document.
+    pub fn obey(&mut self, order: Order) -> Flow {
+        match order {
+            Order::CarryOut(document) => Flow::CarryOut(document),
+            Order::HangUp => Flow::End,
+        }
     }
 
     fn application_error(&mut self) {
@@ -223,6 +245,7 @@ impl CallRun {
     /// The caller's call is answered, if it was not before.
     pub fn answer(&mut self) {
         self.report.answered.get_or_insert_with(|| self.shared.options.clock.now());
+        self.orders.call_is_answered();
     }
 
     pub fn problem(&mut self, text: String) {
@@ -258,6 +281,7 @@ impl CallRun {
 
     /// The last callback, and the report once every callback has arrived.
     async fn finish(mut self) -> CarrierReport {
+        self.orders.call_is_over();
         let clock = &self.shared.options.clock;
         self.report.ended = clock.now();
         if !self.report.caller_hung_up {
@@ -265,6 +289,7 @@ impl CallRun {
         }
         self.shared.pass(STATUS_DELAY).await;
         self.courier.queue(self.status_errand()).await;
+        self.tell_of_recordings().await;
         let callbacks = self.courier.finish().await;
         for delivery in &callbacks {
             let is_accepted = delivery.status().is_some_and(|status| (200..300).contains(&status));
@@ -307,6 +332,7 @@ fn empty_report(call_sid: String, shared: &Shared) -> CarrierReport {
         problems: Vec::new(),
         heard: Vec::new(),
         dials: Vec::new(),
+        recordings: Vec::new(),
         streams: Vec::new(),
         status: "completed".to_owned(),
         caller_hung_up: false,

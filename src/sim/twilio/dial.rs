@@ -10,6 +10,7 @@ use super::far_end::FarEnd;
 use super::form::{Fields, pairs};
 use super::leg::{Leg, LegEnd};
 use super::report::{DialReport, Heard, RequestKind};
+use super::rest::Order;
 use crate::sim::log::Party;
 use crate::sim::sip::SipEvent;
 use crate::sim::twiml::{Dial, LegEvent, Target};
@@ -27,6 +28,8 @@ enum Step {
     Over(LegEnd),
     /// REFER, and it may be followed.
     Referred(String),
+    /// The REST API wants something else of the call.
+    Ordered(Order),
 }
 
 impl CallRun {
@@ -41,13 +44,20 @@ impl CallRun {
         leg.progress(self, LegEvent::Initiated, None).await;
         let mut far_end = self.invite(&leg, &dial.noun.target).await;
         let step = self.follow(dial, &mut leg, &mut far_end).await;
-        let (end, target) = match step {
-            Step::Referred(target) => (LegEnd { status: "completed", sip_code: Some(200) }, Some(target)),
-            Step::Over(end) => (end, None),
+        let hung_up = LegEnd { status: "completed", sip_code: Some(200) };
+        let (end, target, order) = match step {
+            Step::Referred(target) => (hung_up, Some(target), None),
+            Step::Ordered(order) => (hung_up, None, Some(order)),
+            Step::Over(end) => (end, None, None),
             Step::GoOn => return Flow::End,
         };
+        self.end_recording(dial, &mut leg);
         leg.progress(self, LegEvent::Completed, Some(end)).await;
         self.report.dials.push(dial_report(&leg, &far_end, end));
+        if let Some(order) = order {
+            // Nobody asks what comes after a dial that was redirected away from.
+            return self.obey(order);
+        }
         self.after(dial, &leg, end, target).await
     }
 
@@ -69,20 +79,25 @@ impl CallRun {
         let pace = self.shared.pace;
         let timeout = Duration::from_secs(dial.timeout_s.into()) + TIMEOUT_BUFFER;
         let mut deadline = Instant::now() + pace.real(timeout);
+        let leaves_at = self.leaves_at();
         loop {
             let step = tokio::select! {
                 // What has happened counts before what did not happen in time.
                 biased;
                 event = far_end.next() => self.on_event(event, dial, leg).await,
                 () = tokio::time::sleep_until(deadline) => Step::Over(self.give_up(leg, far_end)),
-                () = tokio::time::sleep_until(self.leaves_at()) => {
+                order = self.orders.next() => {
+                    let _ = self.give_up(leg, far_end);
+                    Step::Ordered(order)
+                }
+                () = tokio::time::sleep_until(leaves_at) => {
                     self.time_is_up();
                     Step::Over(self.give_up(leg, far_end))
                 }
             };
             match step {
                 Step::GoOn => {}
-                Step::Over(_) => return step,
+                Step::Over(_) | Step::Ordered(_) => return step,
                 Step::Referred(_) => {
                     far_end.hang_up();
                     return step;
@@ -106,6 +121,7 @@ impl CallRun {
                 leg.answered = Some(Instant::now());
                 self.answer();
                 self.report.heard.push(Heard::Connected(leg.address().to_owned()));
+                self.begin_recording(dial, leg).await;
                 leg.progress(self, LegEvent::Answered, None).await;
                 Step::GoOn
             }
@@ -165,6 +181,7 @@ impl CallRun {
         if let Some(seconds) = leg.seconds(self) {
             fields.push(("DialCallDuration".to_owned(), seconds.to_string()));
         }
+        fields.extend(self.recording_fields(leg));
         let Some(id) = &leg.sip_call_id else { return fields };
         fields.push(("DialSipCallId".to_owned(), id.clone()));
         if let Some(code) = end.sip_code {

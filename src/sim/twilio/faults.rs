@@ -24,6 +24,28 @@ pub struct CarrierFaults {
     pub stream_signing: Signing,
     /// A caller who leaves a media stream only closes it.
     pub stream_without_stop: bool,
+    /// What goes wrong with recordings.
+    pub recording: RecordingFaults,
+}
+
+/// What can go wrong with the recording of a call.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecordingFaults {
+    /// Its sound is asked for in vain (404) so many times.
+    pub not_ready: u32,
+    /// There is nothing in it: the callback says `absent`.
+    pub absent: bool,
+    /// It has one channel, and two cannot be had.
+    pub mono: bool,
+    /// What is sent as its sound breaks off in the middle, so many times.
+    pub cut: u32,
+    /// What is sent as its sound is no sound.
+    pub garbled: bool,
+    /// `RecordingUrl` leads here.
+    pub url: Option<String>,
+    /// Nothing but its own callback names it.
+    pub unnamed: bool,
 }
 
 impl CarrierFaults {

@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use super::call::{CallRun, short, whole_seconds};
 use super::form::{Fields, pairs, rfc_2822};
+use super::recording::Recorded;
 use super::report::RequestKind;
 use super::web::sid;
 use crate::sim::sip::Invite;
@@ -15,6 +16,8 @@ pub(super) struct Leg {
     /// `Call-ID` of the INVITE; none for a telephone.
     pub sip_call_id: Option<String>,
     pub answered: Option<Instant>,
+    /// What is being recorded.
+    pub recording: Option<Recorded>,
     noun: Noun,
     caller_id: String,
     sequence: u32,
@@ -37,6 +40,7 @@ impl Leg {
             sid: sid("CA", &call.entropy),
             sip_call_id,
             answered: None,
+            recording: None,
             noun: dial.noun.clone(),
             caller_id: dial.caller_id.clone().unwrap_or_else(|| call.caller.from.clone()),
             sequence: 0,
@@ -113,6 +117,7 @@ impl Leg {
             fields.push(("SipCallId".to_owned(), id.clone()));
         }
         let Some(end) = end else { return fields };
+        fields.extend(call.recording_fields(self));
         let seconds = self.seconds(call).unwrap_or(0);
         fields.push(("CallDuration".to_owned(), seconds.to_string()));
         fields.push(("Duration".to_owned(), seconds.div_ceil(60).to_string()));

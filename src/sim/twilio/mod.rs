@@ -4,8 +4,9 @@
 //! It imitates voice requests, the TwiML of [`super::twiml`], parent and child legs, leg and status
 //! callbacks and the outcomes of a `<Dial>`; SIP legs are handed to a [`SipPeer`]. It holds the
 //! gateway to the letter: whatever Twilio's debugger would complain about stands in
-//! [`CarrierReport::problems`]. Media streams carry real audio over real sockets. Not imitated: fallback
-//! URLs, redirects of HTTP, cookies, recordings, the REST API.
+//! [`CarrierReport::problems`]. Media streams carry real audio over real sockets. With [`CarrierRest`] it
+//! records dials and serves, deletes and redirects as its REST API would. Not imitated: fallback URLs,
+//! redirects of HTTP, cookies.
 //!
 //! Automatic mode is [`TwilioSim::call`], explicit mode [`TwilioSim::request`].
 
@@ -17,7 +18,9 @@ mod faults;
 mod form;
 mod leg;
 mod pace;
+mod recording;
 mod report;
+mod rest;
 mod sign;
 mod stream;
 mod web;
@@ -29,9 +32,10 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
-pub use faults::{CarrierFaults, Signing};
+pub use faults::{CarrierFaults, RecordingFaults, Signing};
 pub use form::Fields;
 pub use report::{CarrierReport, Delivery, DialReport, Heard, RequestKind, StreamReport};
+pub use rest::{CarrierRest, Refusal, RestRequest};
 pub use web::Answer;
 
 use super::line::BridgedCaller;
@@ -177,6 +181,7 @@ struct Shared {
     options: Options,
     web: web::Web,
     pace: Pace,
+    rest: Option<CarrierRest>,
 }
 
 impl fmt::Debug for TwilioSim {
@@ -191,9 +196,21 @@ impl TwilioSim {
     /// # Errors
     /// The HTTP client could not be made (no TLS backend).
     pub fn new(options: Options) -> Result<TwilioSim, reqwest::Error> {
+        TwilioSim::made(options, None)
+    }
+
+    /// The same with a REST API, where recordings are found and calls redirected.
+    ///
+    /// # Errors
+    /// As [`TwilioSim::new`].
+    pub fn with_rest(options: Options, rest: CarrierRest) -> Result<TwilioSim, reqwest::Error> {
+        TwilioSim::made(options, Some(rest))
+    }
+
+    fn made(options: Options, rest: Option<CarrierRest>) -> Result<TwilioSim, reqwest::Error> {
         let web = web::Web::new(&options.gateway_url, &options.public_url, options.auth_token.clone())?;
         let pace = Pace::new(options.speed);
-        Ok(TwilioSim { shared: Arc::new(Shared { options, web, pace }) })
+        Ok(TwilioSim { shared: Arc::new(Shared { options, web, pace, rest }) })
     }
 
     /// Plays one call from dialling to the last callback. Calls may run at the same time.

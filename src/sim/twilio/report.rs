@@ -22,6 +22,8 @@ pub struct CarrierReport {
     pub heard: Vec<Heard>,
     /// The legs that were dialled.
     pub dials: Vec<DialReport>,
+    /// The recordings that were made, by their ids (`RE…`).
+    pub recordings: Vec<String>,
     /// The media streams that were opened.
     pub streams: Vec<StreamReport>,
     /// The final `CallStatus` of the caller's leg.
@@ -65,6 +67,10 @@ pub enum RequestKind {
     LegCompleted,
     /// The number's status callback: the caller's leg is over.
     Status,
+    /// Recording callback `in-progress`.
+    RecordingStarted,
+    /// Recording callback `completed` or `absent`.
+    RecordingCompleted,
 }
 
 /// One request to the gateway and what came of it.

@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 
 use super::xml::Element;
 use super::{
-    Dial, Document, LegEvent, Method, Noun, Problem, RejectReason, Request, SipUri, Stream, Target, Verb,
+    Dial, Document, LegEvent, Method, Noun, Problem, Recording, RejectReason, Request, SipUri, Stream,
+    Target, Verb,
 };
 
 /// Twilio's "schema validation warning", for everything that is XML but not TwiML.
@@ -149,11 +150,54 @@ fn dial(element: Element, problems: &mut Vec<Problem>) -> Option<Verb> {
     }
     let action = dial.request("action", "method");
     let refer = dial.request("referUrl", "referMethod");
+    let recording = recording(&mut dial);
     let number = dial.element.text.trim().to_owned();
     let children = dial.finish();
     let noun = the_noun(number, children, problems)?;
-    let dial = Dial { answer_on_bridge, timeout_s, time_limit_s, caller_id, action, refer, ring_tone, noun };
-    Some(Verb::Dial(Box::new(dial)))
+    Some(Verb::Dial(Box::new(Dial {
+        answer_on_bridge,
+        timeout_s,
+        time_limit_s,
+        caller_id,
+        action,
+        refer,
+        ring_tone,
+        recording,
+        noun,
+    })))
+}
+
+/// `record` of a `<Dial>`, and who is told about it.
+fn recording(dial: &mut Checked<'_>) -> Option<Recording> {
+    let kind = dial.take("record");
+    match dial.take("trim").as_deref() {
+        None | Some("do-not-trim" | "trim-silence") => {}
+        Some(other) => dial.wrong(format!("trim `{other}` does not exist")),
+    }
+    let callback = dial.request("recordingStatusCallback", "recordingStatusCallbackMethod");
+    let events = dial.take("recordingStatusCallbackEvent");
+    let events: Vec<String> =
+        events.as_deref().unwrap_or("completed").split_ascii_whitespace().map(str::to_owned).collect();
+    if let Some(odd) =
+        events.iter().find(|event| !["in-progress", "completed", "absent"].contains(&event.as_str()))
+    {
+        dial.wrong(format!("recordingStatusCallbackEvent `{odd}` does not exist"));
+    }
+    let is_dual = match kind.as_deref() {
+        None | Some("do-not-record") => {
+            if callback.is_some() {
+                dial.wrong("recordingStatusCallback without `record` is never asked");
+            }
+            return None;
+        }
+        Some("record-from-answer-dual" | "record-from-ringing-dual") => true,
+        Some("true" | "record-from-answer" | "record-from-ringing") => false,
+        Some(other) => {
+            dial.wrong(format!("record `{other}` does not exist"));
+            return None;
+        }
+    };
+    Some(Recording { is_dual, callback, events })
 }
 
 /// The one noun of a `<Dial>`: a child element, or its own text as a number.

@@ -109,8 +109,21 @@ pub struct Dial {
     pub refer: Option<Request>,
     /// Country of the ringing tone, such as `jp`.
     pub ring_tone: Option<String>,
+    /// How the dial is recorded; none: it is not.
+    pub recording: Option<Recording>,
     /// Whom to dial.
     pub noun: Noun,
+}
+
+/// `record` and what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// Whether caller and callee have a channel each.
+    pub is_dual: bool,
+    /// Told how the recording goes.
+    pub callback: Option<Request>,
+    /// What it is told: `in-progress`, `completed`, `absent`.
+    pub events: Vec<String>,
 }
 
 /// Whom to dial, and who is told about it.
@@ -341,6 +354,18 @@ mod tests {
             ("<Response><Dial method='PUT'>+81312345678</Dial></Response>", 12200, "method"),
             ("<Response><Dial action='a b'>+81312345678</Dial></Response>", 12200, "action"),
             ("<Response><Dial ringTone='Japan'>+81312345678</Dial></Response>", 12200, "ringTone"),
+            ("<Response><Dial record='yes'>+81312345678</Dial></Response>", 12200, "record"),
+            ("<Response><Dial trim='all'>+81312345678</Dial></Response>", 12200, "trim"),
+            (
+                "<Response><Dial record='true' recordingStatusCallback='/r' recordingStatusCallbackEvent='done'>+81312345678</Dial></Response>",
+                12200,
+                "recordingStatusCallbackEvent",
+            ),
+            (
+                "<Response><Dial recordingStatusCallback='/r'>+81312345678</Dial></Response>",
+                12200,
+                "without `record`",
+            ),
             ("<Response><Dial/></Response>", 12200, "exactly one"),
             ("<Response><Dial>090-1234-5678</Dial></Response>", 12200, "E.164"),
             ("<Response><Dial><Sip>sip:a@b</Sip><Sip>sip:c@d</Sip></Dial></Response>", 12200, "exactly one"),

@@ -35,7 +35,18 @@ pub(super) async fn compile(
             .await;
     match compiled {
         Ok(Ok(component)) => Ok(component),
-        Ok(Err(error)) => Err(LoadError::NotAComponent { path, problem: format!("{error:#}") }),
+        Ok(Err(error)) => {
+            let problem = format!("{error:#}");
+            // The engine has no type for this; the tests of components that are too large keep the words honest.
+            let is_too_large = [" the configured maximum of ", " exceeds the limit of "]
+                .iter()
+                .any(|words| problem.contains(words));
+            Err(if is_too_large {
+                LoadError::TooLarge { path, problem }
+            } else {
+                LoadError::NotAComponent { path, problem }
+            })
+        }
         Err(panic) => Err(LoadError::NotAComponent { path, problem: panic.to_string() }),
     }
 }

@@ -12,17 +12,18 @@ use crate::metrics::Metrics;
 
 /// How often running guests are looked at: the grain of their deadlines.
 pub(super) const TICK: Duration = Duration::from_millis(2);
-/// A guest's own stack; a recursion deeper than that traps.
-const STACK_BYTES: usize = 512 << 10;
-/// The stack on which a guest and the host calls below it run.
-const ASYNC_STACK_BYTES: usize = 1 << 20;
+/// What host calls need below a guest's own stack.
+const HOST_STACK_BYTES: usize = 512 << 10;
 /// What the pool has room for, measured with the plugins of this repository: a Python component consists of 14 core
 /// instances with 13,400 functions and a table of 5,700 elements, a JavaScript one of 8 with two memories, a Rust one
 /// of 3. What is not used costs address space only.
-const CORE_INSTANCES_MAX: u32 = 64;
+pub(super) const CORE_INSTANCES_MAX: u32 = 64;
 const CORE_INSTANCES_EACH: u32 = 16;
 const MEMORIES_EACH: u32 = 2;
 const TABLES_EACH: u32 = 4;
+/// Memories and tables of one component.
+pub(super) const COMPONENT_MEMORIES_MAX: u32 = 4;
+pub(super) const COMPONENT_TABLES_MAX: u32 = 16;
 const INSTANCE_BYTES_MAX: usize = 2 << 20;
 /// The largest table that the pool can hold; `limits.table_elements` is at most this.
 const TABLE_ELEMENTS_MAX: usize = 200_000;
@@ -30,15 +31,17 @@ const TABLE_ELEMENTS_MAX: usize = 200_000;
 const MEMORY_BYTES_MAX: usize = 1 << 30;
 
 /// How large the machine is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostSettings {
-    /// Instances at once, of all plugins together.
+    /// Instances at once, of all plugins together. Each costs address space, not memory.
     pub instances_max: u32,
+    /// The stack of each instance, in bytes; a recursion deeper than that traps.
+    pub stack_bytes: usize,
 }
 
 impl Default for HostSettings {
     fn default() -> HostSettings {
-        HostSettings { instances_max: 256 }
+        HostSettings { instances_max: 256, stack_bytes: 512 << 10 }
     }
 }
 
@@ -53,6 +56,7 @@ pub struct Host {
     pub(super) ticker: Arc<Ticker>,
     pub(super) cache: Option<Arc<Cache>>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) settings: HostSettings,
 }
 
 /// Advances the epoch until its last owner is gone: the host, or a plugin.
@@ -69,7 +73,13 @@ impl Host {
     pub fn new(settings: &HostSettings) -> Result<Host, HostError> {
         let engine = Engine::new(&config(settings)).map_err(|error| HostError(format!("{error:#}")))?;
         let ticker = Ticker::start(engine.clone()).map_err(|error| HostError(error.to_string()))?;
-        Ok(Host { engine, ticker: Arc::new(ticker), cache: None, metrics: Arc::default() })
+        Ok(Host {
+            engine,
+            ticker: Arc::new(ticker),
+            cache: None,
+            metrics: Arc::default(),
+            settings: settings.clone(),
+        })
     }
 
     /// Counts what its plugins do in these metrics.
@@ -108,14 +118,14 @@ fn config(settings: &HostSettings) -> Config {
         .max_component_instance_size(INSTANCE_BYTES_MAX)
         .max_core_instance_size(INSTANCE_BYTES_MAX)
         .max_core_instances_per_component(CORE_INSTANCES_MAX)
-        .max_memories_per_component(4)
-        .max_tables_per_component(16);
+        .max_memories_per_component(COMPONENT_MEMORIES_MAX)
+        .max_tables_per_component(COMPONENT_TABLES_MAX);
     let mut config = Config::new();
     config
         .wasm_component_model(true)
         .epoch_interruption(true)
-        .max_wasm_stack(STACK_BYTES)
-        .async_stack_size(ASYNC_STACK_BYTES)
+        .max_wasm_stack(settings.stack_bytes)
+        .async_stack_size(settings.stack_bytes.saturating_add(HOST_STACK_BYTES))
         .memory_init_cow(true)
         .parallel_compilation(true)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));

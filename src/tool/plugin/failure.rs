@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::engine::{COMPONENT_MEMORIES_MAX, COMPONENT_TABLES_MAX, CORE_INSTANCES_MAX};
 use super::guest::VERSIONS;
 
 /// How much of a plugin's own words about an error is taken, in characters.
@@ -29,9 +30,12 @@ pub enum Failure {
     /// The plugin refuses, or was not granted what it needs.
     #[error("denied: {0}")]
     Denied(String),
-    /// The plugin's backend is away, or too many of its calls run.
+    /// The plugin's backend is away.
     #[error("unavailable: {0}")]
     Unavailable(String),
+    /// It was not called: too many calls of it, or of all plugins, run.
+    #[error("busy: {0}")]
+    Busy(&'static str),
     /// It took longer than it may.
     #[error("it took longer than the {} ms that `limits.time` or the tool itself allows", .0.as_millis())]
     Timeout(Duration),
@@ -50,6 +54,9 @@ pub enum Failure {
     /// It wanted more elements in a table than it may have, and trapped.
     #[error("it wanted more than the {0} table elements that `limits.table_elements` allows")]
     OutOfTable(usize),
+    /// It consists of more core instances than it may.
+    #[error("it consists of more than the {0} core instances that `limits.instances` allows")]
+    TooManyInstances(usize),
     /// It trapped: a bug.
     #[error("it trapped: {0}")]
     Trapped(String),
@@ -91,6 +98,18 @@ pub enum LoadError {
         /// The file.
         path: PathBuf,
         /// What the compiler said.
+        problem: String,
+    },
+    /// A component that the machine has no room for.
+    #[error(
+        "{} does not fit the sandbox: {problem}; build it smaller: a plugin has room for {CORE_INSTANCES_MAX} core \
+         instances, {COMPONENT_MEMORIES_MAX} memories, {COMPONENT_TABLES_MAX} tables and 1 GiB",
+        path.display()
+    )]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// What there is too much of.
         problem: String,
     },
     /// A component that is no plugin.
@@ -150,11 +169,34 @@ pub enum LoadError {
         lines: Vec<String>,
     },
     /// It cannot describe itself.
-    #[error("it cannot describe itself")]
-    Describe(#[source] Failure),
+    #[error("it cannot describe itself{}", last_words(said.as_deref()))]
+    Describe {
+        /// What it logged, or wrote to its outputs, last.
+        said: Option<String>,
+        /// What happened.
+        source: Failure,
+    },
+    /// It takes longer than anybody may to describe itself.
+    #[error(
+        "{} takes longer than {} s to say what its tools and needs are: have its `describe` answer at once, and build it \
+         again",
+        path.display(), within.as_secs()
+    )]
+    DescribesTooLong {
+        /// The file.
+        path: PathBuf,
+        /// What is allowed.
+        within: Duration,
+    },
     /// It says more about itself than anybody may.
-    #[error("it says more than {} MiB about itself", bytes_max >> 20)]
+    #[error(
+        "{} says more than {} MiB about itself when it is asked for its tools and needs: shorten their descriptions and \
+         schemas, and build it again",
+        path.display(), bytes_max >> 20
+    )]
     DescribesTooMuch {
+        /// The file.
+        path: PathBuf,
         /// What is allowed.
         bytes_max: usize,
     },
@@ -186,6 +228,11 @@ impl LoadError {
             _ => None,
         }
     }
+}
+
+/// What a plugin said before it failed; often what it needs to be told.
+fn last_words(said: Option<&str>) -> String {
+    said.map(|words| format!(" (its last words: \"{words}\")")).unwrap_or_default()
 }
 
 fn quoted(texts: &[String], between: &str) -> String {

@@ -103,9 +103,9 @@ fn help_with(import: &str) -> &'static str {
     } else if import.starts_with("wasi:") {
         "of WASI only 0.2 is here: cli, clocks, filesystem, io, random and sockets, with nothing granted"
     } else if import.starts_with(OURS) {
-        "all of its interfaces must be of one version"
+        "all of its interfaces must be of one version, that of its `switchboard:plugin/tools`: 0.1.0 or 0.2.0"
     } else {
-        "a plugin can import only what docs/plugins/reference.md lists"
+        "a plugin can import only what docs/plugins/reference.md lists, of switchboard:plugin 0.1.0 or 0.2.0"
     }
 }
 
@@ -220,6 +220,13 @@ mod tests {
         assert_eq!(later, Err(words.to_owned()));
         let none = version(&["wasi:cli/run@0.2.3"]);
         assert!(none.is_err_and(|words| words.contains("no plugin")));
+    }
+
+    #[test]
+    fn help_names_every_version_that_is_spoken() {
+        for import in ["switchboard:plugin/kv@0.9.0", "acme:gadget/spin@1.0.0"] {
+            assert!(help_with(import).ends_with(&VERSIONS.join(" or ")), "{import}");
+        }
     }
 
     #[test]

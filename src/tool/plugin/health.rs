@@ -101,12 +101,13 @@ fn verdict<T>(result: &Result<T, Failure>) -> Verdict {
             | Failure::InvalidArguments(_)
             | Failure::NotFound(_)
             | Failure::Denied(_) => Verdict::Well,
-            Failure::Unavailable(_) => Verdict::Unknown,
+            Failure::Unavailable(_) | Failure::Busy(_) => Verdict::Unknown,
             Failure::Timeout(_)
             | Failure::TooLarge { .. }
             | Failure::BadOutput(_)
             | Failure::OutOfMemory(_)
             | Failure::OutOfTable(_)
+            | Failure::TooManyInstances(_)
             | Failure::Trapped(_)
             | Failure::Internal(_) => Verdict::Ill,
         },
@@ -123,10 +124,13 @@ fn outcome<T>(result: &Result<T, Failure>) -> &'static str {
             Failure::NotFound(_) => "not_found",
             Failure::Denied(_) => "denied",
             Failure::Unavailable(_) => "unavailable",
+            Failure::Busy(_) => "busy",
             Failure::Timeout(_) => "timeout",
             Failure::TooLarge { .. } => "too_large",
             Failure::BadOutput(_) => "bad_output",
-            Failure::OutOfMemory(_) | Failure::OutOfTable(_) => "out_of_memory",
+            Failure::OutOfMemory(_) | Failure::OutOfTable(_) | Failure::TooManyInstances(_) => {
+                "out_of_memory"
+            }
             Failure::Trapped(_) => "trapped",
             Failure::Internal(_) => "internal",
         },

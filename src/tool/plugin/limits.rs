@@ -1,15 +1,14 @@
 //! What one instance may use up: memory, tables, instances, log.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wasmtime::ResourceLimiter;
 
+use super::engine::{COMPONENT_MEMORIES_MAX, COMPONENT_TABLES_MAX};
+use super::failure::cut;
 use super::hands::{LogLevel, LogSink};
 use super::settings::Limits;
-
-/// Memories and tables of one component: a core module has one of each, Python's guests some more.
-const MEMORIES_MAX: usize = 8;
-const TABLES_MAX: usize = 32;
 
 /// Watches over the memory and tables of one instance.
 #[derive(Debug)]
@@ -34,6 +33,11 @@ impl Watch {
             is_out_of_memory: false,
             is_out_of_table: false,
         }
+    }
+
+    /// What all its memories have together.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_bytes
     }
 }
 
@@ -60,14 +64,16 @@ impl ResourceLimiter for Watch {
     }
 
     fn memories(&self) -> usize {
-        MEMORIES_MAX
+        COMPONENT_MEMORIES_MAX as usize
     }
 
     fn tables(&self) -> usize {
-        TABLES_MAX
+        COMPONENT_TABLES_MAX as usize
     }
 }
 
+/// How many of the last messages are kept: a panic or a traceback ends with what it is about.
+const LAST_MAX: usize = 3;
 /// What a message costs besides its own length, in bytes: even an empty one is a line.
 const LINE_BYTES: usize = 64;
 
@@ -80,18 +86,25 @@ pub(super) struct Messages {
 
 struct Left {
     bytes: usize,
+    /// The beginnings of the last messages, dropped or not.
+    last: VecDeque<String>,
     /// Messages that were dropped.
     dropped: u32,
 }
 
 impl Messages {
     pub fn new(plugin: Arc<str>, sink: Arc<dyn LogSink>, bytes: usize) -> Messages {
-        Messages { plugin, sink, left: Mutex::new(Left { bytes, dropped: 0 }) }
+        Messages { plugin, sink, left: Mutex::new(Left { bytes, last: VecDeque::new(), dropped: 0 }) }
     }
 
     /// Writes a message down, or counts it as dropped.
     pub fn write(&self, level: LogLevel, message: &str) {
-        if self.left().take(message.len()) {
+        let mut left = self.left();
+        left.keep(message.trim());
+        let is_kept = left.take(message.len());
+        // Never held while somebody else writes.
+        drop(left);
+        if is_kept {
             self.sink.write(&self.plugin, level, message);
         }
     }
@@ -101,6 +114,13 @@ impl Messages {
         self.left().dropped
     }
 
+    /// The last messages that say something, in one line; none where there was none.
+    pub fn last(&self) -> Option<String> {
+        let left = self.left();
+        let words: Vec<&str> = left.last.iter().map(String::as_str).collect();
+        (!words.is_empty()).then(|| cut(&words.join(" / ")))
+    }
+
     fn left(&self) -> std::sync::MutexGuard<'_, Left> {
         // Numbers cannot be left half changed by a panic elsewhere.
         self.left.lock().unwrap_or_else(PoisonError::into_inner)
@@ -108,6 +128,18 @@ impl Messages {
 }
 
 impl Left {
+    /// Keeps the beginning of a message among the last ones.
+    fn keep(&mut self, message: &str) {
+        // Rust's panics end with it; what they are about stands before.
+        if message.is_empty() || message.starts_with("note: run with `RUST_BACKTRACE") {
+            return;
+        }
+        if self.last.len() == LAST_MAX {
+            self.last.pop_front();
+        }
+        self.last.push_back(cut(message));
+    }
+
     /// Takes a message's length from what is left; `false`: it is to be dropped.
     fn take(&mut self, bytes: usize) -> bool {
         match self.bytes.checked_sub(bytes.saturating_add(LINE_BYTES)) {

@@ -97,6 +97,7 @@ impl Host {
             sandbox: sandbox.with(powers),
             about,
             loaded,
+            stack_bytes: self.settings.stack_bytes,
         };
         Ok(Plugin { inner: Arc::new(inner) })
     }
@@ -118,9 +119,12 @@ impl Host {
         let (component, origin) = compile(self, &settings.path, digest, bytes).await?;
         self.count(origin);
         let sandbox = Sandbox::new(self, &component, settings, hands)?;
-        let described = sandbox.describe().await.map_err(|failure| match failure {
-            Failure::TooLarge { bytes_max } => LoadError::DescribesTooMuch { bytes_max },
-            other => LoadError::Describe(other),
+        let described = sandbox.describe().await.map_err(|(failure, said)| match failure {
+            Failure::TooLarge { bytes_max } => {
+                LoadError::DescribesTooMuch { path: settings.path.clone(), bytes_max }
+            }
+            Failure::Timeout(within) => LoadError::DescribesTooLong { path: settings.path.clone(), within },
+            source => LoadError::Describe { said, source },
         })?;
         let about = about(described, &sandbox)?;
         let loaded = Loaded { digest, bytes: length, origin, took: began.elapsed() };

@@ -28,10 +28,12 @@ mod v0_2;
 // from a file to a plugin, and its calls
 mod compile;
 mod failure;
+mod lane;
 mod load;
 mod sandbox;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -71,6 +73,7 @@ struct Inner {
     places: Semaphore,
     health: Health,
     loaded: Loaded,
+    stack_bytes: usize,
 }
 
 /// A tool of a plugin, as the plugin describes it.
@@ -126,6 +129,16 @@ impl Plugin {
     /// The longest one tool call may take.
     pub fn time_max(&self) -> Duration {
         self.inner.settings.limits.time
+    }
+
+    /// The stack of each of its instances, in bytes.
+    pub fn stack_bytes(&self) -> usize {
+        self.inner.stack_bytes
+    }
+
+    /// The most memory that one of its calls had so far, in bytes.
+    pub fn memory_peak_bytes(&self) -> usize {
+        self.inner.sandbox.shared.memory_peak_bytes.load(Ordering::Relaxed)
     }
 
     /// Claims that it is not called at the moment, because it failed too often.
@@ -260,7 +273,7 @@ impl Plugin {
                 concurrency = limits.concurrency,
                 "a call of a plugin waited in vain: more of them run than `limits.concurrency` allows"
             );
-            return Err(Failure::Unavailable("too many calls of it are running".to_owned()));
+            return Err(Failure::Busy("too many calls of it are running"));
         };
         Ok(place)
     }

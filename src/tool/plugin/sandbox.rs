@@ -2,6 +2,7 @@
 //! can end told apart.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,6 +13,7 @@ use super::engine::{Host, Ticker};
 use super::failure::{Failure, LoadError, cut};
 use super::guest::{Described, Guest, Surface};
 use super::hands::Hands;
+use super::lane::Lane;
 use super::settings::Settings;
 use super::state::{Overrun, Powers, Shared, State};
 use crate::tool::context::CallContext;
@@ -24,12 +26,14 @@ const DESCRIBE_WITHIN: Duration = Duration::from_secs(5);
 /// How much a plugin may say when it describes itself, in bytes: some more than its tools may have.
 const DESCRIBE_BYTES_MAX: usize = 4 << 20;
 
-/// A plugin, ready to be called.
+/// A plugin, ready to be called. Cloning gives another handle: a call takes one along, wherever it is run.
+#[derive(Clone)]
 pub(super) struct Sandbox {
-    guest: Guest,
-    pub surface: Surface,
+    guest: Arc<Guest>,
+    pub surface: Arc<Surface>,
     pub shared: Arc<Shared>,
     engine: wasmtime::Engine,
+    lane: Arc<Lane>,
     /// Without it nothing would stop a loop.
     _ticker: Arc<Ticker>,
 }
@@ -53,12 +57,14 @@ impl Sandbox {
             config: settings.config.clone(),
             limits: settings.limits.clone(),
             powers: Powers::default(),
+            memory_peak_bytes: AtomicUsize::new(0),
             hands,
             began: Instant::now(),
         };
         Ok(Sandbox {
-            guest,
-            surface,
+            guest: Arc::new(guest),
+            surface: Arc::new(surface),
+            lane: Arc::new(Lane::new(&shared.name)),
             shared: Arc::new(shared),
             engine: host.engine.clone(),
             _ticker: Arc::clone(&host.ticker),
@@ -73,18 +79,29 @@ impl Sandbox {
             config: old.config.clone(),
             limits: old.limits.clone(),
             powers,
+            // Describing itself does not count.
+            memory_peak_bytes: AtomicUsize::new(0),
             hands: old.hands.clone(),
             began: old.began,
         };
         Sandbox { shared: Arc::new(shared), ..self }
     }
 
-    pub async fn describe(&self) -> Result<Described, Failure> {
-        let mut store = self.store(None, DESCRIBE_WITHIN);
-        store.set_hostcall_fuel(DESCRIBE_BYTES_MAX);
-        let described = self.guest.describe(&mut store, &self.surface);
-        let described = tokio::time::timeout(DESCRIBE_WITHIN, described).await;
-        self.settle(described, &store, DESCRIBE_WITHIN, "describe", DESCRIBE_BYTES_MAX)
+    /// Asks it what it is. A failure comes with what it said last.
+    pub async fn describe(&self) -> Result<Described, (Failure, Option<String>)> {
+        let this = self.clone();
+        let described = async move {
+            let mut store = this.store(None, DESCRIBE_WITHIN);
+            store.set_hostcall_fuel(DESCRIBE_BYTES_MAX);
+            let described = this.guest.describe(&mut store, &this.surface);
+            let described = tokio::time::timeout(DESCRIBE_WITHIN, described).await;
+            let settled = this.settle(described, &store, DESCRIBE_WITHIN, "describe", DESCRIBE_BYTES_MAX);
+            let messages = Arc::clone(&store.data().messages);
+            // An unfinished line of its outputs is said when they are gone.
+            drop(store);
+            settled.map_err(|failure| (failure, messages.last()))
+        };
+        self.run(described).await.map_err(|failure| (failure, None))?
     }
 
     pub async fn call(
@@ -94,10 +111,15 @@ impl Sandbox {
         arguments: &str,
         time: Duration,
     ) -> Result<String, Failure> {
-        let mut store = self.store(Some(context), time);
-        let called = self.guest.call(&mut store, context, tool, arguments);
-        let called = tokio::time::timeout(time, called).await;
-        self.settle(called, &store, time, tool, self.shared.limits.output_bytes)?
+        let (this, context) = (self.clone(), context.clone());
+        let (tool, arguments) = (tool.to_owned(), arguments.to_owned());
+        let called = async move {
+            let mut store = this.store(Some(&context), time);
+            let called = this.guest.call(&mut store, &context, &tool, &arguments);
+            let called = tokio::time::timeout(time, called).await;
+            this.settle(called, &store, time, &tool, this.shared.limits.output_bytes)?
+        };
+        self.run(called).await?
     }
 
     pub async fn incoming(
@@ -106,10 +128,14 @@ impl Sandbox {
         headers: &[(String, String)],
         time: Duration,
     ) -> Result<IncomingAnswer, Failure> {
-        let mut store = self.store(Some(context), time);
-        let answered = self.guest.incoming(&mut store, context, headers);
-        let answered = tokio::time::timeout(time, answered).await;
-        self.settle(answered, &store, time, "incoming", self.shared.limits.output_bytes)
+        let (this, context, headers) = (self.clone(), context.clone(), headers.to_owned());
+        let answered = async move {
+            let mut store = this.store(Some(&context), time);
+            let answered = this.guest.incoming(&mut store, &context, &headers);
+            let answered = tokio::time::timeout(time, answered).await;
+            this.settle(answered, &store, time, "incoming", this.shared.limits.output_bytes)
+        };
+        self.run(answered).await?
     }
 
     pub async fn event(
@@ -118,15 +144,32 @@ impl Sandbox {
         event: &CallEvent,
         time: Duration,
     ) -> Result<(), Failure> {
-        let mut store = self.store(Some(context), time);
-        let told = tokio::time::timeout(time, self.guest.event(&mut store, context, event)).await;
-        self.settle(told, &store, time, "event", self.shared.limits.output_bytes)
+        let (this, context, event) = (self.clone(), context.clone(), event.clone());
+        let told = async move {
+            let mut store = this.store(Some(&context), time);
+            let told = tokio::time::timeout(time, this.guest.event(&mut store, &context, &event)).await;
+            this.settle(told, &store, time, "event", this.shared.limits.output_bytes)
+        };
+        self.run(told).await?
     }
 
     pub async fn ended(&self, context: &CallContext, record: &str, time: Duration) -> Result<(), Failure> {
-        let mut store = self.store(Some(context), time);
-        let told = tokio::time::timeout(time, self.guest.ended(&mut store, context, record)).await;
-        self.settle(told, &store, time, "ended", self.shared.limits.output_bytes)
+        let (this, context, record) = (self.clone(), context.clone(), record.to_owned());
+        let told = async move {
+            let mut store = this.store(Some(&context), time);
+            let told = tokio::time::timeout(time, this.guest.ended(&mut store, &context, &record)).await;
+            this.settle(told, &store, time, "ended", this.shared.limits.output_bytes)
+        };
+        self.run(told).await?
+    }
+
+    /// Runs a call where the plugin is welcome at the moment.
+    async fn run<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let broken_off = || Failure::Unavailable("the thread that it ran on broke off".to_owned());
+        self.lane.run(call).await.ok_or_else(broken_off)
     }
 
     fn store(&self, context: Option<&CallContext>, time: Duration) -> Store<State> {
@@ -157,6 +200,7 @@ impl Sandbox {
         bytes_max: usize,
     ) -> Result<T, Failure> {
         self.tell_overrun(store.data(), what);
+        self.shared.memory_peak_bytes.fetch_max(store.data().watch.memory_bytes(), Ordering::Relaxed);
         match ended {
             Ok(Ok(answer)) => Ok(answer),
             // The engine has no type for this; the test of a huge answer keeps the words honest.
@@ -212,7 +256,11 @@ impl Sandbox {
             return Failure::OutOfTable(self.shared.limits.table_elements);
         }
         if error.is::<PoolConcurrencyLimitError>() {
-            return Failure::Unavailable("too many tools are running".to_owned());
+            return Failure::Busy("too many tools are running");
+        }
+        // The engine has no type for this either; the test of too many instances keeps the words honest.
+        if error.root_cause().to_string().contains("instance count too high") {
+            return Failure::TooManyInstances(self.shared.limits.instances);
         }
         // Where it trapped is for the plugin's author.
         tracing::debug!(plugin = &*self.shared.name, "a plugin trapped: {error:#}");

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::secret::Secret;
+use crate::store::Quota;
 use crate::tool::breaker;
 use crate::tool::hooks::Hook;
 use crate::tool::outbound::Pattern;
@@ -76,8 +77,19 @@ pub struct Limits {
     pub http_response_bytes: usize,
     /// Length of all HTTP bodies of one call, sent and received, in bytes.
     pub http_bytes: usize,
+    /// Keys that its namespace may have after it kept something.
+    pub kv_keys: u64,
+    /// Bytes, keys and values together, that its namespace may have after it kept something.
+    pub kv_bytes: u64,
     /// Calls of this plugin that may run at once; more wait.
     pub concurrency: usize,
+}
+
+impl Limits {
+    /// What its namespace may keep.
+    pub fn kv_quota(&self) -> Quota {
+        Quota { keys_max: self.kv_keys, bytes_max: self.kv_bytes }
+    }
 }
 
 impl Default for Limits {
@@ -93,6 +105,8 @@ impl Default for Limits {
             http_requests: 8,
             http_response_bytes: 256 << 10,
             http_bytes: 1 << 20,
+            kv_keys: 10_000,
+            kv_bytes: 16 << 20,
             concurrency: 16,
         }
     }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -95,6 +96,8 @@ pub(super) struct Shared {
     pub limits: Limits,
     pub powers: Powers,
     pub hands: Hands,
+    /// The most memory that one of its calls had.
+    pub memory_peak_bytes: AtomicUsize,
     /// From when on growing time is counted.
     pub began: Instant,
 }

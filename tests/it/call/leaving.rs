@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 use switchboard::call::Event;
-use switchboard::call::event::{AcceptAnswer, AttachFailure, ErrorClass, TurnStatus, Verdict};
+use switchboard::call::event::{AcceptAnswer, AttachFailure, CarrierEvent, ErrorClass, TurnStatus, Verdict};
 
 use super::story::*;
 
@@ -308,21 +308,68 @@ fn a_transfer_to_nowhere_is_answered_with_what_there_is() {
 }
 
 #[test]
-fn a_transfer_that_was_refused_is_told_to_the_caller() {
+fn a_transfer_that_was_refused_everywhere_is_told_to_the_caller() {
     let mut story = transfer_is_asked();
     story.skip();
     story.tell([
         (3_400, Event::ReferAnswered(Err("500 internal error".into()))),
         (3_450, Event::ReferAnswered(Err("500 internal error".into()))),
+        (3_480, Event::RedirectAnswered(Err("21220".into()))),
+        (3_490, Event::RedirectAnswered(Err("21220".into()))),
         (3_500, begins_as("t2", 2)),
         (3_600, done("t2")),
     ]);
     assert_snapshot!(story.log(), @r#"
     3.400 refer refused: 500 internal error
-          - note transfer.failed {"detail":"500 internal error"}
+          - note transfer.refused {"detail":"500 internal error"}
+          - note transfer.redirecting
+          - redirect to tel:+81300000001
+    3.480 redirect refused: 21220
+          - note transfer.failed {"detail":"21220"}
           - #2 prompt "The transfer did not work. Tell "
     "#);
     assert_eq!(story.reason(), None);
+}
+
+#[test]
+fn a_transfer_that_the_provider_only_says_it_made_is_made_by_the_carrier() {
+    let mut story = transfer_is_asked();
+    story.skip();
+    story.tell([(3_400, Event::ReferAnswered(Ok(())))]);
+    story.until(9_000);
+    story.tell([(9_000, Event::RedirectAnswered(Ok(()))), (9_100, lost())]);
+    story.tell([(9_200, Event::RedirectAnswered(Err("too late to matter".into())))]);
+    assert_snapshot!(story.log(), @r#"
+    3.400 refer taken
+          - note transfer.accepted
+    8.400 (deadline)
+          - note transfer.redirecting
+          - redirect to tel:+81300000001
+    9.000 redirect taken
+          - note transfer.redirected
+    9.100 sideband lost 1006
+          - ended transferred
+    "#);
+}
+
+#[test]
+fn a_transfer_that_the_carrier_follows_is_left_to_it() {
+    let mut story = transfer_is_asked();
+    story.skip();
+    story.tell([
+        (3_400, Event::ReferAnswered(Ok(()))),
+        (3_900, Event::Carrier(CarrierEvent::Referred)),
+        (9_100, lost()),
+        (9_200, Event::Carrier(CarrierEvent::Referred)),
+    ]);
+    assert_snapshot!(story.log(), @r#"
+    3.400 refer taken
+          - note transfer.accepted
+    3.900 the carrier asks about the refer
+          - note transfer.followed
+    9.100 sideband lost 1006
+          - ended transferred
+    "#);
 }
 
 #[test]
@@ -334,6 +381,9 @@ fn a_transfer_without_effect_is_told_to_the_caller() {
     assert_snapshot!(story.log(), @r#"
      3.400 refer taken
            - note transfer.accepted
+     8.400 (deadline)
+           - note transfer.redirecting
+           - redirect to tel:+81300000001
     23.300 (deadline)
            - note transfer.failed {"detail":"nothing happened in time"}
            - #2 prompt "The transfer did not work. Tell "
@@ -355,6 +405,7 @@ fn a_transfer_that_fails_while_the_sideband_is_down_is_told_when_it_is_back() {
         (2_300, lost()),
         (12_000, Event::AttachFailed(AttachFailure::Passing("timeout".into()))),
         (12_300, Event::ReferAnswered(Err("500".into()))),
+        (12_400, Event::RedirectAnswered(Err("404".into()))),
         (12_500, attached()),
     ]);
     assert_snapshot!(story.log(), @r#"
@@ -376,7 +427,11 @@ fn a_transfer_that_fails_while_the_sideband_is_down_is_told_when_it_is_back() {
            - note transfer.asked
            - refer to tel:+81300000001
     12.300 refer refused: 500
-           - note transfer.failed {"detail":"500"}
+           - note transfer.refused {"detail":"500"}
+           - note transfer.redirecting
+           - redirect to tel:+81300000001
+    12.400 redirect refused: 404
+           - note transfer.failed {"detail":"404"}
     12.500 attached
            - note sideband.reattached {"detail":"10200 ms"}
            - #2 output of x: {"ok":true}
@@ -413,9 +468,17 @@ fn a_forwarded_call_is_handed_on_at_once() {
     ");
     let mut story = forward();
     story.skip();
-    story.tell([(1_100, Event::ReferAnswered(Err("500".into())))]);
+    let refused = || "500".to_owned();
+    story.tell([
+        (1_100, Event::ReferAnswered(Err(refused()))),
+        (1_200, Event::RedirectAnswered(Err(refused()))),
+    ]);
     assert_snapshot!(story.log(), @r#"
     1.100 refer refused: 500
+          - note transfer.refused {"detail":"500"}
+          - note transfer.redirecting
+          - redirect to tel:+81300000009
+    1.200 redirect refused: 500
           - note transfer.failed {"detail":"500"}
           - #1 prompt "The transfer did not work. Tell "
     "#);

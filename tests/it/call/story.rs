@@ -425,6 +425,9 @@ fn describe_event(event: &Event) -> String {
         Event::SidebandLost(code) => format!("sideband lost {}", code.map_or(0, |code| code)),
         Event::ReferAnswered(Ok(())) => "refer taken".into(),
         Event::ReferAnswered(Err(why)) => format!("refer refused: {why}"),
+        Event::RedirectAnswered(Ok(())) => "redirect taken".into(),
+        Event::RedirectAnswered(Err(why)) => format!("redirect refused: {why}"),
+        Event::Noted { kind, detail } => format!("({kind} {detail})"),
         Event::ToolFinished(finished) => format!("tool {} answers", finished.tool_call),
         Event::Carrier(event) => describe_carrier_event(event),
         Event::Stream(event) => format!("the stream tells: {event:?}"),
@@ -466,6 +469,7 @@ fn describe_carrier_event(event: &CarrierEvent) -> String {
         CarrierEvent::DialEnded { status, caller_status, .. } => {
             format!("dial ended {status}, caller {caller_status}")
         }
+        CarrierEvent::Referred => "the carrier asks about the refer".into(),
         CarrierEvent::StreamEnded { caller_status } => format!("stream ended, caller {caller_status}"),
         CarrierEvent::Caller { status } => format!("caller's leg {status}"),
     }
@@ -480,6 +484,7 @@ fn describe_action(action: &Action) -> Option<String> {
         Action::Send(id, command) => format!("#{} {}", id.0, describe_command(command)),
         Action::RunTool { call } => format!("run {} {} {}", call.id, call.name, call.arguments),
         Action::Refer { target } => format!("refer to {target}"),
+        Action::RedirectCarrier { target } => format!("redirect to {target}"),
         Action::HangUp => "hang up".into(),
         Action::Keep(Keep::Record) => return None,
         Action::Keep(Keep::Line(line)) => format!("line {}", describe_line(line)),

@@ -14,7 +14,7 @@ use crate::harness::eventually;
 /// A plugin on a machine with metrics of its own.
 async fn plugin(breaker: Option<breaker::Settings>) -> (Plugin, Arc<Metrics>) {
     let metrics = Arc::new(Metrics::new());
-    let host = Host::new(&HostSettings { instances_max: 4 }).expect("a machine");
+    let host = Host::new(&HostSettings { instances_max: 4, ..HostSettings::default() }).expect("a machine");
     let host = host.counting_in(Arc::clone(&metrics));
     let settings = Settings { breaker, ..settings("test-guests") };
     let plugin = host.load(&settings, Some(Arc::new(NothingKept))).await.expect("a plugin");

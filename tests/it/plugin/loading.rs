@@ -75,7 +75,7 @@ async fn a_plugin_that_describes_itself_badly_is_refused() {
     told.push(refusal(&guests_within(cramped)).await);
     insta::assert_snapshot!(told.join("\n"), @r#"
     it cannot describe itself: it trapped: wasm trap: wasm `unreachable` instruction executed
-    it says more than 4 MiB about itself
+    plugins/test-guests/test-guests.wasm says more than 4 MiB about itself when it is asked for its tools and needs: shorten their descriptions and schemas, and build it again
     its tool `echo` cannot be offered: the plugin has two tools of this name
     its tool `say hello` cannot be offered: a name has 1 to 64 letters, digits, `_` and `-`
     its tool `echo` cannot be offered: its parameters are not a usable JSON Schema: it must describe an object: `"type": "object"`

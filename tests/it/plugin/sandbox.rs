@@ -3,13 +3,17 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use switchboard::call::record::ToolOutcomeKind;
 use switchboard::clock::{Clock, SystemClock};
+use switchboard::metrics::Metrics;
 use switchboard::store;
+use switchboard::tool::Toolbox;
 use switchboard::tool::plugin::{
     Entry, Failure, Host, HostSettings, KeyPage, KeyValueError, KeyValueStore, Limits,
 };
 use tokio::sync::Semaphore;
 
+use super::toolbox::{message, run, session};
 use super::{AMPLE, Sink, call, call_with, from, guests_with, guests_within, load, load_over, settings};
 
 /// So little time that a loop is soon stopped, in tests that need not finish anything in it.
@@ -139,7 +143,7 @@ async fn a_guest_that_computes_lets_others_go_first_even_on_one_thread() {
 
 #[tokio::test]
 async fn a_loop_is_stopped_also_when_the_host_is_gone() {
-    let host = Host::new(&HostSettings { instances_max: 2 }).expect("a machine");
+    let host = Host::new(&HostSettings { instances_max: 2, ..HostSettings::default() }).expect("a machine");
     let kv = Arc::new(switchboard::tool::plugin::NothingKept);
     let plugin = host.load(&settings("test-guests"), Some(kv)).await.expect("a plugin");
     drop(host);
@@ -188,25 +192,33 @@ async fn more_calls_than_may_run_wait_and_give_up_at_their_deadline() {
         (impatient, tokio::join!(patient, opening).0)
     };
     let (first, (impatient, patient)) = tokio::join!(first, others);
-    assert_eq!(impatient, Err(Failure::Unavailable("too many calls of it are running".to_owned())));
+    assert_eq!(impatient, Err(Failure::Busy("too many calls of it are running")));
     assert_eq!((first.as_deref(), patient.as_deref()), (Ok("null"), Ok("{}")));
 }
 
 #[tokio::test]
-async fn a_full_machine_is_unavailable_and_no_trap() {
-    let host = Host::new(&HostSettings { instances_max: 1 }).expect("a machine");
+async fn a_full_machine_is_busy_and_no_trap() {
+    let metrics = Arc::new(Metrics::new());
+    let host = Host::new(&HostSettings { instances_max: 1, ..HostSettings::default() }).expect("a machine");
+    let host = host.counting_in(Arc::clone(&metrics));
     let gate = Gate::closed();
     let plugin = host.load(&settings("test-guests"), Some(gate.clone())).await.expect("a plugin");
+    let (toolbox, session) = (Toolbox::new([plugin.clone()]).expect("a toolbox"), session(&["*"]));
     let beside = async {
         gate.entered().await;
-        let refused = call(&plugin, "echo").await;
+        let refused = (call(&plugin, "echo").await, run(&toolbox, &session, "echo", "{}").await);
         gate.open.add_permits(1);
         refused
     };
-    let (first, refused) = tokio::join!(call(&plugin, "kv_get"), beside);
-    assert_eq!(refused, Err(Failure::Unavailable("too many tools are running".to_owned())));
+    let (first, (refused, read)) = tokio::join!(call(&plugin, "kv_get"), beside);
+    assert_eq!(refused, Err(Failure::Busy("too many tools are running")));
+    assert_eq!(read.0, ToolOutcomeKind::Unavailable);
+    let words = "too many tools are running".to_owned();
+    assert_eq!(message(&read.1), ("unavailable".to_owned(), words, true), "the model may try again");
     assert_eq!(first.as_deref(), Ok("null"));
     assert_eq!(call(&plugin, "echo").await.as_deref(), Ok("{}"), "the place is free again");
+    let counted = r#"switchboard_plugin_calls_total{plugin="test-guests",outcome="busy"} 2"#;
+    assert!(metrics.text().contains(counted), "{}", metrics.text());
 }
 
 #[tokio::test]
@@ -271,4 +283,21 @@ async fn what_the_store_refuses_the_plugin_hears() {
     store.clone().close().await.expect("closed in order");
     let gone = told(call(&plugin, "kv_put").await);
     assert!(gone.contains("Unavailable"), "{gone}");
+}
+
+#[tokio::test]
+async fn of_two_plugins_that_share_a_namespace_each_is_held_to_its_own_quota() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(&dir, |_| {});
+    let little = Limits { kv_bytes: 1_000, ..small() }.kv_quota();
+    let modest = load_over(&settings("test-guests"), Arc::new(store.kv("one").within(little))).await;
+    let large = load_over(&settings("test-guests"), Arc::new(store.kv("one"))).await;
+    let text = format!("\"{}\"", "x".repeat(2_000));
+    let refused = call_with(&modest, "kv_put", &text).await;
+    assert_eq!(refused, Err(Failure::Unavailable("Error::Quota".to_owned())));
+    assert!(call_with(&large, "kv_put", &text).await.is_ok());
+    assert!(call_with(&modest, "kv_put", "1").await.is_ok(), "what makes it small again is no overrun");
+    let none = Limits { kv_keys: 0, ..small() }.kv_quota();
+    let none = load_over(&settings("test-guests"), Arc::new(store.kv("two").within(none))).await;
+    assert_eq!(call_with(&none, "kv_put", "1").await, Err(Failure::Unavailable("Error::Quota".to_owned())));
 }

@@ -16,7 +16,7 @@ use switchboard::tool::plugin::{Limits, Settings};
 use super::{chain, from, guests_with, guests_within, load, root, settings};
 
 /// A session that offers these tools, with little room for their answers.
-fn session(tools: &[&str]) -> Arc<Session> {
+pub(super) fn session(tools: &[&str]) -> Arc<Session> {
     let environment: Environment = [
         ("OPENAI_API_KEY", "sk-test-0123456789"),
         ("OPENAI_PROJECT_ID", "proj_test"),
@@ -37,7 +37,12 @@ async fn toolbox(settings: &Settings) -> Toolbox {
     Toolbox::new([load(settings).await]).expect("a toolbox")
 }
 
-async fn run(toolbox: &Toolbox, session: &Session, name: &str, arguments: &str) -> (ToolOutcomeKind, String) {
+pub(super) async fn run(
+    toolbox: &Toolbox,
+    session: &Session,
+    name: &str,
+    arguments: &str,
+) -> (ToolOutcomeKind, String) {
     let id = ToolCallId("call_1".to_owned());
     let call = ToolCall { id: id.clone(), name: name.to_owned(), arguments: arguments.to_owned() };
     let finished = toolbox.run(session, &from(None), &call).await;
@@ -45,7 +50,7 @@ async fn run(toolbox: &Toolbox, session: &Session, name: &str, arguments: &str) 
     (finished.kind, finished.output)
 }
 
-fn message(output: &str) -> (String, String, bool) {
+pub(super) fn message(output: &str) -> (String, String, bool) {
     let value: Value = serde_json::from_str(output).expect("JSON");
     let text = |key: &str| value[key].as_str().expect("a text").to_owned();
     (text("error"), text("message"), value["retryable"].as_bool().expect("a truth"))
