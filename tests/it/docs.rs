@@ -65,6 +65,7 @@ fn every_metric_is_listed_and_every_listed_metric_exists() {
     metrics.recording_delayed("full");
     metrics.plugin_call("plugin", "ok", std::time::Duration::ZERO);
     metrics.plugin_breaker("plugin", true);
+    metrics.plugin_hook_late("plugin");
     metrics.plugin_reloaded("plugin", "loaded");
     metrics.plugin_cached("hit");
     let text = metrics.text();

@@ -57,7 +57,7 @@ impl Histogram {
             seen += u64::from(*count);
             if seen >= rank {
                 let power = (bucket / FINE).saturating_sub(1);
-                let end = ((bucket - power * FINE) as u64 + 1 << power) - 1;
+                let end = (((bucket - power * FINE) as u64 + 1) << power) - 1;
                 return Duration::from_micros(end.min(self.longest));
             }
         }
