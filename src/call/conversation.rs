@@ -7,7 +7,7 @@ use super::event::{
     ToolFinished, TurnStatus,
 };
 use super::leave::Exit;
-use super::record::{FORMAT, LineStatus, ToolOutcomeKind, Usage, UsageRecord};
+use super::record::{FORMAT, LineStatus, Path, ToolOutcomeKind, Usage, UsageRecord};
 use super::step::{Call, Keys, Quiet};
 use super::terms::Greeting;
 use super::tools::{ARGUMENTS_BYTES_MAX, Admission};
@@ -225,7 +225,10 @@ impl Call {
             self.record.stages.first_audio = Some(now);
             self.record_has_changed();
         }
-        self.was_heard(false, true);
+        // On the bridge the carrier's marks tell, not what it was sent.
+        if self.record.path != Path::MediaStreams {
+            self.was_heard(false, true);
+        }
         self.leave.playback_started(&turn, now);
         self.transcript.playback_started(turn, now);
         self.quiet.since = None;
