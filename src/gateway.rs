@@ -248,6 +248,7 @@ fn control_settings(config: &Config) -> call_control::Settings {
         default_country: country(config.server.default_country.as_deref()),
         join_within: Duration::from_secs(u64::from(dial_timeout_s)) + JOIN_GRACE,
         stale_after: STALE_AFTER,
+        handed_on_url: http::handed_on_url(&config.server.public_url),
     }
 }
 

@@ -40,11 +40,17 @@ pub struct Metrics {
     sideband_losses: Counter,
     store_failures: Counter,
     cost_usd: Counter<f64, std::sync::atomic::AtomicU64>,
+    transfers: Family<TransferLabels, Counter>,
     recordings: Family<RecordingLabels, Counter>,
     recording_delays: Family<DelayLabels, Counter>,
     recording_lost: Counter<f64, std::sync::atomic::AtomicU64>,
     recording_bytes: Gauge,
     recordings_backlog: Gauge,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct TransferLabels {
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -144,6 +150,7 @@ impl Metrics {
             sideband_losses: Counter::default(),
             store_failures: Counter::default(),
             cost_usd: Counter::default(),
+            transfers: Family::default(),
             recordings: Family::default(),
             recording_delays: Family::default(),
             recording_lost: Counter::default(),
@@ -206,6 +213,7 @@ impl Metrics {
             "1 while new calls do not take a path because it failed too often",
             self.path_breakers.clone(),
         );
+        registry.register("transfers", "Callers who were handed on", self.transfers.clone());
         registry.register("recordings", "Recordings, by what became of them", self.recordings.clone());
         registry.register(
             "recording_delays",
@@ -223,6 +231,11 @@ impl Metrics {
             "Recordings that are yet to be fetched or deleted",
             self.recordings_backlog.clone(),
         );
+    }
+
+    /// The dial to whom a caller was handed on is over.
+    pub fn transfer(&self, result: &'static str) {
+        self.transfers.get_or_create(&TransferLabels { result }).inc();
     }
 
     /// Something became of a recording.

@@ -8,7 +8,7 @@ use super::record::Carrier;
 use crate::ids::{CallSid, SipCallId};
 
 /// What a report means for the life of the call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meaning {
     /// Nothing new.
     Nothing,
@@ -26,6 +26,13 @@ pub enum Meaning {
     CallerGone,
     /// The provider has handed the caller on.
     Referred,
+    /// The dial to somebody else is over.
+    HandedOn {
+        /// In the carrier's words.
+        status: String,
+        /// Whether somebody answered.
+        answered: bool,
+    },
 }
 
 /// Brings a report into what is known of the carrier's side.
@@ -54,6 +61,10 @@ pub fn apply(carrier: &mut Carrier, event: CarrierEvent) -> Meaning {
             if caller_is_gone(carrier) { Meaning::CallerGone } else { Meaning::DialOver }
         }
         CarrierEvent::Referred => Meaning::Referred,
+        CarrierEvent::HandedOn { status, answered, caller_status } => {
+            apply_caller_status(carrier, caller_status);
+            Meaning::HandedOn { status, answered }
+        }
         CarrierEvent::StreamEnded { caller_status } => {
             apply_caller_status(carrier, caller_status);
             if caller_is_gone(carrier) { Meaning::CallerGone } else { Meaning::StreamOver }

@@ -7,7 +7,7 @@ use super::event::{
     ToolFinished, TurnStatus,
 };
 use super::leave::Exit;
-use super::record::{FORMAT, LineStatus, ToolOutcomeKind, Usage, UsageRecord};
+use super::record::{FORMAT, LineStatus, Path, ToolOutcomeKind, Usage, UsageRecord};
 use super::step::{Call, Keys, Quiet};
 use super::terms::Greeting;
 use super::tools::{ARGUMENTS_BYTES_MAX, Admission};
@@ -229,7 +229,10 @@ impl Call {
             moved.spoke_again = Some(now);
             self.record_has_changed();
         }
-        self.was_heard(false, true);
+        // On the bridge the carrier's marks tell, not what it was sent.
+        if self.record.path != Path::MediaStreams {
+            self.was_heard(false, true);
+        }
         self.leave.playback_started(&turn, now);
         self.transcript.playback_started(turn, now);
         self.quiet.since = None;
@@ -444,6 +447,7 @@ impl Call {
         self.is_redirected = false;
         self.handover = None;
         self.record.handed_to = None;
+        self.record.handed = None;
         self.turns.want(Prompt::new(PromptKind::Notice, Some(TRANSFER_FAILED.to_owned())));
         self.go_on(now);
     }

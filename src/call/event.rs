@@ -185,6 +185,15 @@ pub enum CarrierEvent {
     },
     /// The provider has handed the caller on, and the carrier asks what to do.
     Referred,
+    /// The dial to whom the caller was handed on is over.
+    HandedOn {
+        /// In the carrier's words.
+        status: String,
+        /// Whether somebody answered.
+        answered: bool,
+        /// Status of the caller's own leg.
+        caller_status: String,
+    },
     /// The media stream of a bridged call is over, and the carrier asks what to do with the caller.
     StreamEnded {
         /// Status of the caller's own leg.

@@ -3,13 +3,15 @@
 //! The provider's yes to a refer says that the request was passed on, and it is known to say yes and do
 //! nothing. So the carrier's own question what to do with the caller is waited for; without it, or when
 //! the provider refuses, the carrier itself is asked to dial, once. Only when that fails too have caller and
-//! model to be told. A call without a carrier of ours has the provider's word only.
+//! model to be told. Should the way to the provider end first, the carrier asks what is next, and is told the
+//! same. The proof, and whether anybody answered, stand in the record. A call without a carrier of ours has
+//! the provider's word only.
 
 use std::time::Duration;
 
 use super::event::Action;
 use super::leave::Exit;
-use super::record::State;
+use super::record::{EndedReason, Handed, HandedBy, Path, State};
 use super::step::Call;
 use crate::clock::Timestamp;
 
@@ -53,22 +55,62 @@ impl Call {
         }
     }
 
-    /// The carrier asked what to do with a caller whom the provider hands on: the proof.
+    /// The carrier asked what to do with a caller whom the provider hands on: the proof. It may come after
+    /// the end of the call, which the end of the sideband tells.
     pub(super) fn on_referred(&mut self, now: Timestamp) {
-        if self.is_over() {
-            return;
-        }
-        self.handover = None;
-        self.note("transfer.followed", None, now);
+        self.prove(HandedBy::Refer, now);
     }
 
     /// The carrier answered our request to dial somebody else. It takes the caller away from the provider at
     /// once, so that the call is often over before its answer is here; that is then the proof.
     pub(super) fn on_redirect_answer(&mut self, answer: Result<(), String>, now: Timestamp) {
         match answer {
-            Ok(()) => self.note("transfer.redirected", None, now),
+            Ok(()) => self.prove(HandedBy::Request, now),
             Err(_) if self.is_over() => {}
             Err(why) => self.give_up_transfer(&why, now),
+        }
+    }
+
+    /// The way to the provider is over, the caller is still there, and the carrier asks what to do. A caller who
+    /// was to be handed on, and was not seen to be, is handed on now.
+    pub(super) fn on_asked_for_more(&mut self, now: Timestamp) {
+        self.prove(
+            match self.record.path {
+                Path::MediaStreams => HandedBy::StreamOver,
+                Path::Sip | Path::None => HandedBy::DialOver,
+            },
+            now,
+        );
+    }
+
+    /// The dial to somebody else is over.
+    pub(super) fn on_handed_on(&mut self, status: String, answered: bool, now: Timestamp) {
+        let Some(handed) = self.record.handed.as_mut().filter(|handed| handed.result.is_none()) else {
+            return;
+        };
+        let kind = if answered { "transfer.answered" } else { "transfer.unanswered" };
+        (handed.result, handed.answered) = (Some(status.clone()), Some(answered));
+        self.record_has_changed();
+        self.note(kind, Some(&status), now);
+        if let Some(ended) = self.record.ended.as_mut().filter(|_| !answered) {
+            ended.detail = Some(format!("nobody answered: {status}"));
+        }
+    }
+
+    /// Keeps that the carrier was seen to hand the caller on; the first proof is the one that counts.
+    fn prove(&mut self, by: HandedBy, now: Timestamp) {
+        if self.record.handed_to.is_none() || self.record.handed.is_some() {
+            return;
+        }
+        self.handover = None;
+        self.record.handed = Some(Handed { at: now, by, result: None, answered: None });
+        self.record_has_changed();
+        match by {
+            HandedBy::Refer => self.note("transfer.followed", None, now),
+            HandedBy::Request => self.note("transfer.redirected", None, now),
+            HandedBy::DialOver | HandedBy::StreamOver => {
+                self.note("transfer.followed", Some(by.as_str()), now);
+            }
         }
     }
 
@@ -85,6 +127,15 @@ impl Call {
             self.redirect(handover.target, now);
         }
         true
+    }
+
+    /// Nothing happened in time; or it did, and the provider does not end its side of the call.
+    pub(super) fn on_transfer_late(&mut self, now: Timestamp) {
+        if self.record.handed.is_none() {
+            return self.transfer_failed("nothing happened in time", now);
+        }
+        self.act(Action::HangUp);
+        self.end(EndedReason::Transferred, Some("the provider did not end it".to_owned()), now);
     }
 
     fn redirect(&mut self, target: String, now: Timestamp) {

@@ -17,25 +17,25 @@ impl Call {
                 self.record.stages.leg_answered.get_or_insert(now);
             }
             Meaning::LegOver | Meaning::DialOver | Meaning::StreamOver | Meaning::CallerGone => {
+                let is_asked = matches!(meaning, Meaning::DialOver | Meaning::StreamOver)
+                    && !self.is_of_the_path_that_was_left(&meaning);
                 self.on_leg_over(meaning, now);
+                if is_asked {
+                    self.on_asked_for_more(now);
+                }
             }
             Meaning::Referred => self.on_referred(now),
+            Meaning::HandedOn { status, answered } => self.on_handed_on(status, answered, now),
             Meaning::Nothing | Meaning::Noted => {}
         }
     }
 
     fn on_leg_over(&mut self, meaning: Meaning, now: Timestamp) {
-        // The end of the way that was given up says nothing about the one that is taken now.
-        let ends = match meaning {
-            Meaning::LegOver | Meaning::DialOver => Some(Path::Sip),
-            Meaning::StreamOver => Some(Path::MediaStreams),
-            _ => None,
-        };
-        if ends.is_some_and(|path| path != self.record.path) {
+        if self.is_of_the_path_that_was_left(&meaning) {
             return;
         }
         self.caller_stayed |= matches!(meaning, Meaning::DialOver | Meaning::StreamOver);
-        match (self.record.state, meaning) {
+        match (self.record.state, &meaning) {
             // Only the leg: the result of the dial follows and says more.
             (State::Dialing, Meaning::LegOver) => {}
             (State::Dialing, Meaning::CallerGone) => self.end(EndedReason::CallerGone, None, now),
@@ -58,6 +58,16 @@ impl Call {
             (State::Offered | State::Accepted, _) => self.end_early(now),
             (State::Ended, _) => self.correct_reason(),
         }
+    }
+
+    /// Claims that it tells the end of the other path's way, which says nothing about the one that is taken now.
+    fn is_of_the_path_that_was_left(&self, meaning: &Meaning) -> bool {
+        let path = match meaning {
+            Meaning::LegOver | Meaning::DialOver => Path::Sip,
+            Meaning::StreamOver => Path::MediaStreams,
+            _ => return false,
+        };
+        path != self.record.path
     }
 
     /// The leg ended before the sideband was up.

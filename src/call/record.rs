@@ -63,6 +63,10 @@ pub struct CallRecord {
     /// To whom the caller was handed on last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handed_to: Option<String>,
+    /// The proof of that: the carrier was seen to dial. None: nobody was handed on, or there is only the
+    /// provider's word for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handed: Option<Handed>,
     /// Who was heard, as far as it is known.
     #[serde(default)]
     pub heard: Heard,
@@ -92,6 +96,45 @@ pub struct Moved {
     pub provider_call: Option<ProviderCallId>,
     /// When the caller could first hear the assistant afterwards.
     pub spoke_again: Option<Timestamp>,
+}
+
+/// The carrier was seen to hand a caller on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handed {
+    /// When.
+    pub at: Timestamp,
+    /// What made it do so.
+    pub by: HandedBy,
+    /// What became of the dial, in the carrier's words; none while it is not known.
+    pub result: Option<String>,
+    /// Whether somebody answered; none while it is not known.
+    pub answered: Option<bool>,
+}
+
+/// What made the carrier hand a caller on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HandedBy {
+    /// The provider's REFER, about which it asked us.
+    Refer,
+    /// Our own request to it.
+    Request,
+    /// The dial towards the provider was over, and it asked us what to do with the caller.
+    DialOver,
+    /// The media stream was over, and it asked us the same.
+    StreamOver,
+}
+
+impl HandedBy {
+    /// The name as it stands in records and on the terminal.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HandedBy::Refer => "refer",
+            HandedBy::Request => "request",
+            HandedBy::DialOver => "dial_over",
+            HandedBy::StreamOver => "stream_over",
+        }
+    }
 }
 
 /// Who was heard in a call. On the bridge this is told by the sound itself, over SIP by what the provider

@@ -38,6 +38,10 @@ pub struct RecordingRecord {
     pub wanted: Option<Timestamp>,
     /// Its first moment: on the carrier's clock in whole seconds, or ours where it was made here.
     pub started: Option<Timestamp>,
+    /// Where its first moment lies on the time line of the transcript: so many milliseconds after the call
+    /// began, or before where it is negative. Known once it is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset_ms: Option<i64>,
     /// How long it is, in seconds (whole ones at the carrier).
     pub duration_s: Option<f64>,
     /// Seconds of it that could not be written down here, and are silence in it or missing at its end.
@@ -203,6 +207,7 @@ impl RecordingRecord {
             told: now,
             wanted: None,
             started: None,
+            offset_ms: None,
             duration_s: None,
             lost_s: None,
             channels: None,
@@ -274,6 +279,22 @@ impl RecordingRecord {
         self.sha256 = Some(file.sha256);
         self.kept = Some(now);
         self.problem = None;
+    }
+
+    /// Lays it on the time line of its call's transcript.
+    pub fn place(&mut self, call: &CallRecord) {
+        let (Some(first), Some(zero)) = (self.first_moment(call), call.stages.began()) else { return };
+        let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        // One of the two is nothing: a span is never negative.
+        self.offset_ms = Some(millis(first.since(zero)) - millis(zero.since(first)));
+    }
+
+    /// Our copy is not what it was when it was kept; the carrier has it still, and it is fetched again.
+    pub fn spoil(&mut self, now: Timestamp) {
+        self.state = RecordingState::Wanted;
+        self.wanted = Some(now);
+        self.carrier_copy = CarrierCopy::There;
+        (self.file, self.bytes, self.sha256, self.kept) = (None, None, None, None);
     }
 
     /// Our copy shall go, and the carrier's too where `and_at_carrier`. Claims that there is something to

@@ -145,6 +145,7 @@ impl Call {
             cost_usd: None,
             consent: None,
             handed_to: None,
+            handed: None,
             heard: Heard::default(),
             other_path: beginning.other_path,
             avoided: beginning.avoided,
@@ -347,7 +348,7 @@ impl Call {
             }
             Do::Go(_) => self.actions.push(Action::HangUp),
             Do::GiveUp(exit) => self.end(reason_of(&exit), Some("the provider did not end it".into()), now),
-            Do::TransferFailed => self.transfer_failed("nothing happened in time", now),
+            Do::TransferFailed => self.on_transfer_late(now),
         }
     }
 

@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
+use super::handing::target_of;
 use super::intake::DialPlan;
 use super::{CallControl, DeliverError};
 use crate::call::event::{CarrierEvent, Event};
-use crate::call::record::{CallRecord, EndedReason, Path};
+use crate::call::record::{CallRecord, EndedReason, HandedBy, Path};
 use crate::ids::CallId;
 use crate::routing::{Fallback, Target};
 
@@ -95,10 +96,14 @@ impl CallControl {
         if record.moved.as_ref().is_some_and(|moved| moved.from == over) {
             return Next::GoOn(self.provider_plan(record));
         }
+        // The provider's side ended before it handed the caller on.
+        let is_told_now = record.handed.as_ref().is_some_and(|handed| handed.by == HandedBy::DialOver);
+        if let Some(target) = target_of(record).filter(|_| over == Path::Sip && is_told_now) {
+            return Next::Forward(target);
+        }
         match record.ended.as_ref().map(|ended| ended.reason) {
             Some(EndedReason::Transferred | EndedReason::Forwarded) if over == Path::MediaStreams => {
-                let target = record.handed_to.as_deref().and_then(|target| Target::parse(target).ok());
-                target.map_or_else(|| Next::Fallback(self.fallback(record)), Next::Forward)
+                target_of(record).map_or_else(|| Next::Fallback(self.fallback(record)), Next::Forward)
             }
             Some(EndedReason::Apology | EndedReason::Busy) => Next::Fallback(self.fallback(record)),
             Some(reason) if reason.is_failure() => Next::Fallback(self.fallback(record)),

@@ -12,6 +12,7 @@
 mod afterwards;
 mod answering;
 mod following;
+mod handing;
 mod incoming;
 mod intake;
 mod link;
@@ -38,7 +39,7 @@ use crate::ids::{CallId, CallSid};
 use crate::metrics::Metrics;
 use crate::openai::{rest, sideband};
 use crate::phone::CallingCode;
-use crate::routing::{Rollout, Routes, Target};
+use crate::routing::{Rollout, Routes};
 use crate::session::Session;
 use crate::store::{Alias, Store, StoreError, Write};
 use crate::tool::generation::Generations;
@@ -83,6 +84,8 @@ pub struct Settings {
     pub join_within: Duration,
     /// A webhook event older than this is for a caller who is gone.
     pub stale_after: Duration,
+    /// Where the carrier tells how the dial to whom a caller was handed on went; the call's id is appended.
+    pub handed_on_url: String,
 }
 
 /// Everything a call needs, shared by all calls of one gateway.
@@ -256,14 +259,6 @@ impl CallControl {
         self.store.call_by_alias(&Alias::Carrier(call_sid.clone()))
     }
 
-    /// Has the carrier take a caller from whoever is connected, and dial somebody else.
-    pub(super) async fn dial_on(&self, caller: &CallSid, target: &str) -> Result<(), String> {
-        let carrier = self.archive.carrier().ok_or("there is no carrier to ask")?;
-        let target = Target::parse(target).map_err(|error| error.to_string())?;
-        let document = carrier.forward(&target, self.settings.default_country)?;
-        carrier.redirect_call(caller, &document.to_xml()).await.map_err(|error| error.to_string())
-    }
-
     /// Brings an operator's wish to a call.
     ///
     /// # Errors
@@ -326,9 +321,10 @@ fn aliases_of(call: CallId, event: &CarrierEvent) -> Vec<Write> {
     let (sid, sip_call_id) = match event {
         CarrierEvent::Leg { sid, sip_call_id, .. } => (Some(sid), sip_call_id.as_ref()),
         CarrierEvent::DialEnded { leg_sid, sip_call_id, .. } => (leg_sid.as_ref(), sip_call_id.as_ref()),
-        CarrierEvent::Caller { .. } | CarrierEvent::Referred | CarrierEvent::StreamEnded { .. } => {
-            (None, None)
-        }
+        CarrierEvent::Caller { .. }
+        | CarrierEvent::Referred
+        | CarrierEvent::HandedOn { .. }
+        | CarrierEvent::StreamEnded { .. } => (None, None),
     };
     let leg = sid.map(|sid| Write::Alias(Alias::CarrierLeg(sid.clone()), call));
     let sip = sip_call_id.map(|id| Write::Alias(Alias::SipCallId(id.clone()), call));

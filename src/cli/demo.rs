@@ -47,6 +47,9 @@ pub(super) struct Arguments {
     /// Play every failure of the SIP leg instead, and print what the caller was left with.
     #[arg(long, conflicts_with_all = ["scenario", "path", "json"])]
     failures: bool,
+    /// Keep the data directory here instead of throwing it away; it must not exist yet.
+    #[arg(long, value_name = "FOLDER")]
+    keep: Option<PathBuf>,
     /// Print the exchanges and the stored call as JSON.
     #[arg(long)]
     json: bool,
@@ -101,10 +104,18 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
     .await
     .context("the simulated provider cannot listen")?;
     let own = scenario.config.as_ref().map(|config| beside(arguments.scenario.as_deref(), config));
-    let mut config = load(own.as_deref().unwrap_or(path), &world, scratch.path())?;
+    let data = match &arguments.keep {
+        Some(folder) if folder.exists() => {
+            return Err(anyhow!("{} exists already: name a new folder", folder.display()).into());
+        }
+        Some(folder) => std::path::absolute(folder)?,
+        None => scratch.path().join("data"),
+    };
+    let mut config = load(own.as_deref().unwrap_or(path), &world, scratch.path(), &data)?;
     config.features.openai_sip = Rollout::from(way == Way::Sip);
     // One call of a few kilobytes is no danger to any disk.
     config.store.free_bytes_min = 0;
+    config.recordings.keep_free_bytes = 0;
     if !arguments.json {
         println!("{}: {}\n", scenario.name, scenario.description);
     }
@@ -119,6 +130,9 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
         print_json(&scenario, &log, &kept, &mismatches);
     } else {
         println!("\n{}", view::detail(&kept));
+    }
+    if arguments.keep.is_some() {
+        eprintln!("what the gateway keeps is in {}", data.display());
     }
     verdict(&scenario, &mismatches)
 }
@@ -144,9 +158,8 @@ fn beside(scenario: Option<&Path>, path: &str) -> PathBuf {
 }
 
 /// The configuration in this folder, or the binary's own, put into the simulated world.
-fn load(path: &Path, world: &World, scratch: &Path) -> Result<Config, Failure> {
+fn load(path: &Path, world: &World, scratch: &Path, data: &Path) -> Result<Config, Failure> {
     let mut environment = world.environment();
-    let data = scratch.join("data");
     for (name, value) in [
         ("SWITCHBOARD__SERVER__LISTEN", "127.0.0.1:0".to_owned()),
         ("SWITCHBOARD__ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
@@ -167,14 +180,17 @@ fn load(path: &Path, world: &World, scratch: &Path) -> Result<Config, Failure> {
     config::parse("gateway.toml", GATEWAY_TOML.as_bytes(), scratch, &environment).map_err(explain)
 }
 
-/// The call as it is kept, once it is closed.
+/// The call as it is kept, once it is closed and its recordings are kept.
 async fn closed_call(gateway: &Gateway) -> Result<CallDetail, Failure> {
     let store = gateway.control().store();
     let closed = async {
         loop {
             let page = store.calls(CallQuery::default(), None, 1).await?;
             if let Some(call) = page.items.first().filter(|call| call.ended.is_some()) {
-                return anyhow::Ok(detail(store, call.id).await?);
+                let kept = detail(store, call.id).await?;
+                if kept.as_ref().is_none_or(is_settled) {
+                    return anyhow::Ok(kept);
+                }
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -182,6 +198,13 @@ async fn closed_call(gateway: &Gateway) -> Result<CallDetail, Failure> {
     let closed = tokio::time::timeout(CLOSED_WITHIN, closed).await;
     let kept = closed.context("the gateway did not close the call")??;
     kept.ok_or_else(|| anyhow!("the call was not kept").into())
+}
+
+/// Claims that a call that is recorded has its recordings.
+fn is_settled(kept: &CallDetail) -> bool {
+    let is_recorded = kept.call.consent.is_some() && kept.call.stages.attached.is_some();
+    let is_done = kept.recordings.iter().all(|record| !record.has_work());
+    is_done && !(is_recorded && kept.recordings.is_empty())
 }
 
 /// What was seen, in the words of scenarios.
@@ -217,6 +240,7 @@ fn seen(played: &Played, kept: &CallDetail) -> Seen {
             .collect(),
         caller_hears: played.carrier.heard.iter().map(ToString::to_string).collect(),
         accepts: provider.map_or(0, |report| report.accepted as usize),
+        recordings: kept.recordings.iter().filter(|record| record.is_kept()).count(),
         problems,
     }
 }

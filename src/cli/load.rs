@@ -3,22 +3,26 @@
 //! The simulated vendors live here, the gateway in a child process of the same binary, so that what is
 //! measured is the gateway. A caller begins when another ends, `--concurrency` at a time. Times are
 //! those of the gateway's own records (webhook → accept) and of the vendors (tool event → output).
+//! With `--streams` calls are bridged instead, and what is measured is their audio ([`bridged`]).
 
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+mod bridged;
+mod histogram;
+mod serve;
+mod vendors;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::anyhow;
 use clap::Args;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use serve::Serve;
 
 use super::Failure;
 use crate::call::record::CallRecord;
 use crate::clock::{Clock, SystemClock};
-use crate::http::{OPENAI_WEBHOOK, Page};
+use crate::http::OPENAI_WEBHOOK;
 use crate::sim::log::WorldLog;
 use crate::sim::openai::CallReport;
 use crate::sim::scenario::Scenario;
@@ -27,8 +31,6 @@ use crate::sim::world::{ConnectedWorld, Options, World};
 const SCENARIO: &str = include_str!("../../examples/scenarios/japanese-customer-lookup.toml");
 /// How fast simulated time may pass.
 const SPEEDS: std::ops::RangeInclusive<f64> = 1.0..=300.0;
-/// How long the child may take to answer.
-const READY_WITHIN: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -41,6 +43,13 @@ pub(super) struct Arguments {
     /// Simulated seconds per second.
     #[arg(long, default_value_t = 200.0, value_parser = speed)]
     speed: f64,
+    /// Instead, so many bridged calls at once (at most 10,000), with 50 frames of audio a second each way.
+    #[arg(long, value_name = "CALLS", conflicts_with_all = ["calls", "concurrency", "speed"],
+        value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    streams: Option<u32>,
+    /// For how many seconds their audio is measured.
+    #[arg(long, default_value_t = 20, requires = "streams", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    seconds: u64,
     /// Where the child keeps its calls; by default a folder of its own that is removed.
     #[arg(long)]
     data: Option<PathBuf>,
@@ -63,27 +72,40 @@ struct Tally {
 }
 
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let scenario = Scenario::parse(SCENARIO, "japanese-customer-lookup.toml")?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let log = WorldLog::quiet(Arc::clone(&clock));
-    let world = World::start(Options::new(clock, log, arguments.speed)).await?;
     let scratch = std::env::temp_dir().join(format!("switchboard-load-{}", std::process::id()));
     let data = arguments.data.clone().unwrap_or_else(|| scratch.clone());
-    let mut gateway = Serve::start(&world, &data).await?;
+    let ran = match arguments.streams {
+        Some(streams) => bridged::run(streams, Duration::from_secs(arguments.seconds), &data).await,
+        None => run_scripted(&arguments, &data).await,
+    };
+    if arguments.data.is_none() {
+        let _ = std::fs::remove_dir_all(&scratch);
+    }
+    ran
+}
+
+async fn run_scripted(arguments: &Arguments, data: &std::path::Path) -> Result<(), Failure> {
+    let scenario = Scenario::parse(SCENARIO, "japanese-customer-lookup.toml")?;
+    let world = world(arguments.speed).await?;
+    let mut gateway = Serve::start(world.environment(), data).await?;
     let world = world.connect(&format!("http://{}", gateway.public), OPENAI_WEBHOOK)?;
     // What the start costs (plugins are compiled then) is no cost of calls.
     let cpu_at_start = gateway.cpu_seconds();
     let began = Instant::now();
-    play_all(Arc::new(world.clone()), &scenario, &arguments).await;
+    play_all(Arc::new(world.clone()), &scenario, arguments).await;
     let took = began.elapsed();
     let tally = tally(&world.openai.calls(), arguments.calls);
     let records = gateway.records(arguments.calls).await?;
     let cpu = gateway.cpu_seconds().zip(cpu_at_start).map(|(now, then)| now - then);
     gateway.stop().await?;
-    if arguments.data.is_none() {
-        let _ = std::fs::remove_dir_all(&scratch);
-    }
-    report(&arguments, took, cpu, tally, &records)
+    report(arguments, took, cpu, tally, &records)
+}
+
+/// Vendors without trouble, who write nothing down.
+async fn world(speed: f64) -> std::io::Result<World> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let log = WorldLog::quiet(Arc::clone(&clock));
+    World::start(Options::new(clock, log, speed)).await
 }
 
 async fn play_all(world: Arc<ConnectedWorld>, scenario: &Scenario, arguments: &Arguments) {
@@ -179,95 +201,4 @@ fn percentiles(times: &mut [Duration]) -> String {
         times.get(index).copied().unwrap_or_default().as_secs_f64() * 1_000.0
     };
     format!("{:>7.3} ms {:>7.3} ms {:>7.3} ms", at(0.5), at(0.99), at(1.0))
-}
-
-/// `switchboard serve` in a process of its own.
-struct Serve {
-    child: Child,
-    public: String,
-    admin: String,
-    token: String,
-}
-
-impl Serve {
-    async fn start(world: &World, data: &Path) -> anyhow::Result<Serve> {
-        let program = std::env::current_exe().context("this program cannot be found")?;
-        let mut command = Command::new(program);
-        command.arg("serve").envs(world.environment());
-        command.env("SWITCHBOARD__SERVER__LISTEN", "127.0.0.1:0");
-        command.env("SWITCHBOARD__SERVER__MAX_CALLS", "100000");
-        command.env("SWITCHBOARD__ADMIN__LISTEN", "127.0.0.1:0");
-        command.env("SWITCHBOARD__STORE__PATH", data);
-        command.env("SWITCHBOARD__TELEMETRY__LOG__LEVEL", "info");
-        command.env("SWITCHBOARD__TELEMETRY__LOG__FORMAT", "json");
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().context("`serve` cannot be started")?;
-        let stderr = child.stderr.take().context("`serve` has no log")?;
-        let mut lines = BufReader::new(stderr).lines();
-        let ready = async {
-            while let Some(line) = lines.next_line().await? {
-                let Ok(line) = serde_json::from_str::<serde_json::Value>(&line) else {
-                    eprintln!("{line}");
-                    continue;
-                };
-                if line["message"] == "ready" {
-                    let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
-                    return Ok((text("public"), text("admin")));
-                }
-            }
-            bail!("`serve` ended before it was ready")
-        };
-        let (public, admin) =
-            tokio::time::timeout(READY_WITHIN, ready).await.context("`serve` is not ready")??;
-        // The log must be read, or the child would wait for somebody to.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        let token = std::fs::read_to_string(data.join(crate::gateway::ADMIN_TOKEN_FILE))?.trim().to_owned();
-        Ok(Serve { child, public, admin, token })
-    }
-
-    /// The newest records, once that many are closed.
-    async fn records(&self, count: u32) -> anyhow::Result<Vec<CallRecord>> {
-        let client = reqwest::Client::builder().no_proxy().build()?;
-        for _ in 0..100 {
-            let mut records: Vec<CallRecord> = Vec::new();
-            let mut after = String::new();
-            while records.len() < count as usize {
-                let url = format!("http://{}/api/v1/calls?limit=200{after}", self.admin);
-                let page: Page =
-                    client.get(url).bearer_auth(&self.token).send().await?.error_for_status()?.json().await?;
-                records.extend(page.calls);
-                match page.next {
-                    Some(next) => after = format!("&after={next}"),
-                    None => break,
-                }
-            }
-            records.truncate(count as usize);
-            if records.iter().all(|record| record.ended.is_some()) {
-                return Ok(records);
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        bail!("not all calls were closed")
-    }
-
-    /// CPU time of the child so far, user and system (proc(5), fields 14 and 15 of `stat`).
-    fn cpu_seconds(&self) -> Option<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()?)).ok()?;
-        let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
-        let ticks = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
-        // Linux reports in hundredths of a second to every program.
-        Some(ticks / 100.0)
-    }
-
-    async fn stop(&mut self) -> anyhow::Result<()> {
-        if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok())
-            && let Some(id) = rustix::process::Pid::from_raw(id)
-        {
-            rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
-        }
-        tokio::time::timeout(Duration::from_secs(30), self.child.wait())
-            .await
-            .context("`serve` does not stop")??;
-        Ok(())
-    }
 }

@@ -147,6 +147,19 @@ fn write_sides(text: &mut String, call: &CallRecord) {
             provider.model.as_deref().unwrap_or("no model"),
         );
     }
+    if let Some(to) = call.handed_to.as_deref() {
+        let seen = match &call.handed {
+            None => "not seen by the carrier".to_owned(),
+            Some(handed) => match (handed.answered, handed.result.as_deref()) {
+                (Some(true), _) => format!("by {}, answered", handed.by.as_str()),
+                (_, Some(result)) => {
+                    format!("by {}, not answered: {}", handed.by.as_str(), printable(result))
+                }
+                _ => format!("by {}", handed.by.as_str()),
+            },
+        };
+        let _ = writeln!(text, "  handed on  to {} · {seen}", printable(to));
+    }
 }
 
 /// The path of the call, where there is more to say of it than its name.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use poem::{Request, Response};
 
 use super::twilio::{
-    Refused, apology, call_of, counted, document, forward, not_kept, recording_named, twiml_for, unreadable,
-    verify,
+    Refused, apology, call_of, counted, document, forward, hand_on, not_kept, recording_named, twiml_for,
+    unreadable, verify,
 };
 use super::{Doors, TWILIO_AFTER_VOICEMAIL};
 use crate::call::event::CarrierEvent;
@@ -89,7 +89,8 @@ fn answer(
     match next {
         Ok(Next::HangUp) => Ok(document(vec![Verb::Hangup])),
         Ok(Next::GoOn(plan)) => twiml_for(doors, settings, plan),
-        Ok(Next::Forward(target)) | Ok(Next::Fallback(Fallback::Forward(target))) => {
+        Ok(Next::Forward(target)) => hand_on(doors, settings, call, &target),
+        Ok(Next::Fallback(Fallback::Forward(target))) => {
             Ok(document(dial_or_apologise(doors, settings, &target)))
         }
         Ok(Next::Fallback(Fallback::Apology(words))) => {

@@ -30,6 +30,7 @@ pub use admin::{Page, detail};
 pub use features::{SetOpenAiSip, Value};
 pub use plugins::{ChangeView, GrantsView, LimitsView, PluginList, PluginView};
 pub use recordings::Recordings;
+pub use twilio::handed_on_url;
 
 /// Where the provider's webhook arrives.
 pub const OPENAI_WEBHOOK: &str = "/api/openai/webhook/call-incoming";
@@ -44,6 +45,8 @@ pub const TWILIO_STATUS: &str = "/twilio/status";
 
 /// Where Twilio tells how a recording goes.
 pub const TWILIO_RECORDING: &str = "/twilio/recording";
+/// Where Twilio tells how the dial to whom a caller was handed on went.
+pub const TWILIO_HANDED_ON: &str = "/twilio/handed-on";
 /// Where Twilio opens the media stream of a call.
 pub const TWILIO_MEDIA: &str = "/twilio/media";
 /// Where Twilio asks what to do when that stream is over.
@@ -96,6 +99,7 @@ pub fn public(doors: &Arc<Doors>) -> impl Endpoint + use<> {
         .at(TWILIO_REFER, post(door(doors, twilio::refer)))
         .at(TWILIO_STATUS, post(door(doors, twilio::status)))
         .at(TWILIO_RECORDING, post(door(doors, twilio::recording)))
+        .at(TWILIO_HANDED_ON, post(door(doors, twilio::handed_on)))
         .at(TWILIO_MEDIA, get(door(doors, media::media)))
         .at(TWILIO_AFTER_STREAM, post(door(doors, afterwards::after_stream)))
         .at(TWILIO_AFTER_VOICEMAIL, post(door(doors, afterwards::after_voicemail)))

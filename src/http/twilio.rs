@@ -18,13 +18,16 @@ use crate::twilio::{self, Say, Settings};
 use crate::wire::form::Form;
 use crate::wire::join_token;
 use crate::wire::sip_uri::{BadSipUri, SipUri, SipUriParts};
-use crate::wire::twilio::{LegCallback, ReferRequest, StatusCallback, VoiceRequest};
+use crate::wire::twilio::{LegCallback, StatusCallback, VoiceRequest};
 use crate::wire::twilio_signature::{self, Content, Signed};
 use crate::wire::twiml::{self, Dial, Noun, Verb};
 
 mod recording;
+mod transfer;
 
 pub(super) use recording::{announcement, named as recording_named, recording};
+pub use transfer::handed_on_url;
+pub(super) use transfer::{hand_on, handed_on, refer};
 
 const SOURCE: &str = "twilio";
 
@@ -40,12 +43,6 @@ pub(super) struct Verified<'a> {
 /// `POST /twilio/voice`: what shall be done with this caller?
 pub(super) async fn voice(doors: Arc<Doors>, request: Request) -> Response {
     let answer = answer_voice(&doors, request).await;
-    counted(&doors, answer)
-}
-
-/// `POST /twilio/refer`: the provider hands the caller on.
-pub(super) async fn refer(doors: Arc<Doors>, request: Request) -> Response {
-    let answer = answer_refer(&doors, request).await;
     counted(&doors, answer)
 }
 
@@ -82,21 +79,6 @@ async fn answer_voice(doors: &Arc<Doors>, mut request: Request) -> Result<Respon
     twiml_for(doors, settings, plan)
 }
 
-async fn answer_refer(doors: &Arc<Doors>, mut request: Request) -> Result<Response, Refused> {
-    let call = query(&request, "call").and_then(|text| text.parse::<CallId>().ok());
-    let Verified { settings, form } = verify(doors, &mut request).await?;
-    let refer = ReferRequest::read(&form).map_err(unreadable)?;
-    if let Some(call) = call {
-        // Should it not be kept, the caller is dialled on all the same.
-        drop(report(doors, call, CarrierEvent::Referred).await);
-    }
-    let verbs = match Target::parse(&refer.target) {
-        Ok(target) => forward(doors, settings, &target, None),
-        Err(_) => Err(BadSipUri::BadPart("target")),
-    };
-    dialled(settings, verbs)
-}
-
 async fn answer_status(doors: &Arc<Doors>, mut request: Request) -> Result<Response, Refused> {
     let call = query(&request, "call").map(|text| text.parse::<CallId>());
     let Verified { form, .. } = verify(doors, &mut request).await?;
@@ -131,13 +113,16 @@ async fn answer_status(doors: &Arc<Doors>, mut request: Request) -> Result<Respo
 }
 
 async fn report(doors: &Arc<Doors>, call: CallId, event: CarrierEvent) -> Result<(), Refused> {
-    match doors.control.carrier_reported(call, event).await {
-        Ok(()) => Ok(()),
-        Err(DeliverError::NoSuchCall(call)) => {
+    doors.control.carrier_reported(call, event).await.map_err(not_taken)
+}
+
+fn not_taken(error: DeliverError) -> Refused {
+    match error {
+        DeliverError::NoSuchCall(call) => {
             tracing::warn!(%call, "the carrier reports on a call that is not known");
-            Err(("unknown_call", answer::status(StatusCode::NO_CONTENT)))
+            ("unknown_call", answer::status(StatusCode::NO_CONTENT))
         }
-        Err(error) => Err(not_kept(error)),
+        error => not_kept(error),
     }
 }
 

@@ -1,12 +1,11 @@
 //! Writes down what was heard in a bridged call: the caller on the left, the model on the right, as played.
 //!
-//! The caller's audio is the clock: for each of its samples one is taken from what the carrier was given to
-//! play, or silence. What the carrier was told to clear was not heard and is not written. The file is a
-//! μ-law WAV that grows while the call lasts and says in its head how long it is, about every ten seconds
-//! and at the end; then it is synced. A disk that cannot follow, or is full for a while, costs sound, which
-//! is silence in the file and counted, and never the call.
+//! The caller's audio is the clock: beside each of its samples stands what was played at that time, or
+//! silence ([`Track`]). For that the last two seconds wait for the carrier's marks. The file is a μ-law WAV
+//! that grows while the call lasts and says in its head how long it is, about every ten seconds and at the
+//! end; then it is synced. A disk that cannot follow, or is full for a while, costs sound, which is silence
+//! in the file and counted, and never the call.
 
-use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use super::track::Track;
 use crate::call::recording::StoredFile;
 use crate::clock::Timestamp;
 use crate::store::{FileError, Growing, Recordings};
@@ -27,8 +27,9 @@ const BLOCKS_WAITING: usize = 8;
 const HEAD_EVERY: u64 = 10;
 /// The longest recording in samples: four hours, which is as long as a carrier's call can be.
 const SAMPLES_MAX: u64 = 4 * 3_600 * g711::BYTES_PER_S;
-/// The most of the model's sound that waits to be played, in samples: what the carrier keeps at most.
-const UNPLAYED_MAX: usize = 600 * g711::BYTES_PER_S as usize;
+/// How many of the caller's samples wait for what was played beside them: two seconds, more than the lead of
+/// the playback and any way to a carrier and back.
+const HELD_SAMPLES: usize = 2 * BLOCK_SAMPLES;
 /// How much silence is written at once, in samples of a channel.
 const SILENCE_SAMPLES: u64 = 32 << 10;
 
@@ -59,9 +60,10 @@ pub struct Made {
 /// A recording that is being made.
 pub struct Recorder {
     began: Timestamp,
-    unplayed: VecDeque<u8>,
-    block: Vec<u8>,
-    /// Samples of sound and of silence that were handed on, or lost.
+    model: Track,
+    /// The caller's last samples.
+    held: Vec<u8>,
+    /// How many samples of the caller came.
     samples: u64,
     /// Samples that could not be handed on since the last block that was.
     owed: u64,
@@ -92,8 +94,8 @@ impl Recorder {
         let _ = told.send(began);
         Recorder {
             began,
-            unplayed: VecDeque::new(),
-            block: Vec::with_capacity(BLOCK_SAMPLES * 2),
+            model: Track::default(),
+            held: Vec::new(),
             samples: 0,
             owed: 0,
             lost: 0,
@@ -102,42 +104,49 @@ impl Recorder {
         }
     }
 
-    /// The carrier was given this to play.
-    pub fn played(&mut self, audio: &[u8]) {
-        if self.unplayed.len() + audio.len() <= UNPLAYED_MAX {
-            self.unplayed.extend(audio);
-        }
+    /// The carrier was given this to play, with a mark behind it.
+    pub fn sent(&mut self, mark: &str, audio: &[u8]) {
+        self.model.sent(self.samples, mark, audio);
+    }
+
+    /// A mark came back.
+    pub fn marked(&mut self, mark: &str) {
+        self.model.marked(self.samples, mark);
     }
 
     /// The carrier was told to play no more of it.
     pub fn cleared(&mut self) {
-        self.unplayed.clear();
+        self.model.cleared(self.samples);
     }
 
     /// The caller's microphone.
     pub fn caller(&mut self, audio: &[u8]) {
-        for left in audio {
-            if self.samples >= SAMPLES_MAX {
-                return;
-            }
-            self.samples += 1;
-            self.block.push(*left);
-            self.block.push(self.unplayed.pop_front().unwrap_or(g711::SILENCE));
-            if self.block.len() >= BLOCK_SAMPLES * 2 {
-                self.hand_over();
-            }
+        let room = usize::try_from(SAMPLES_MAX - self.samples).unwrap_or(usize::MAX);
+        let audio = &audio[..audio.len().min(room)];
+        self.held.extend_from_slice(audio);
+        self.samples += audio.len() as u64;
+        while self.held.len() >= HELD_SAMPLES + BLOCK_SAMPLES {
+            let block = self.block(BLOCK_SAMPLES);
+            let count = block.count();
+            let is_taken = self.blocks.try_send(block).is_ok();
+            self.handed_over(count, is_taken);
         }
     }
 
-    fn hand_over(&mut self) {
-        let samples = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK_SAMPLES * 2));
-        let count = samples.len() as u64 / wave::FRAME_BYTES;
-        match self.blocks.try_send(Block { silence: self.owed, samples }) {
-            Ok(()) => self.owed = 0,
-            Err(_) => {
-                self.owed += count;
-                self.lost += count;
-            }
+    /// The oldest samples that are held, of both sides.
+    fn block(&mut self, count: usize) -> Block {
+        let until = self.samples - (self.held.len() - count) as u64;
+        let right = self.model.take(until);
+        let samples = self.held.drain(..count).zip(right).flat_map(|(left, right)| [left, right]).collect();
+        Block { silence: self.owed, samples }
+    }
+
+    fn handed_over(&mut self, count: u64, is_taken: bool) {
+        if is_taken {
+            self.owed = 0;
+        } else {
+            self.owed += count;
+            self.lost += count;
         }
     }
 
@@ -146,7 +155,12 @@ impl Recorder {
         if self.samples == 0 {
             return None;
         }
-        self.hand_over();
+        while !self.held.is_empty() {
+            let block = self.block(self.held.len().min(BLOCK_SAMPLES));
+            let count = block.count();
+            let is_taken = self.blocks.send(block).await.is_ok();
+            self.handed_over(count, is_taken);
+        }
         // What there was no room for comes last, as silence.
         let rest = Block { silence: self.owed, samples: Vec::new() };
         let _ = self.blocks.send(rest).await;
@@ -300,11 +314,11 @@ mod tests {
         let (tape, told) = tape(folder.path(), 0);
         let mut recorder = Recorder::start(tape, Timestamp::from_secs(9));
         recorder.caller(&[1, 2]);
-        recorder.played(&[11, 12, 13, 14]);
+        recorder.sent("a", &[11, 12, 13, 14]);
         recorder.caller(&[3, 4]);
         recorder.cleared();
         recorder.caller(&[5]);
-        recorder.played(&[15]);
+        recorder.sent("b", &[15]);
         recorder.caller(&[6, 7]);
         let made = recorder.finish().await.unwrap();
         assert_eq!((told.await.unwrap(), made.lost), (made.began, Duration::ZERO));

@@ -44,10 +44,16 @@ pub struct ProviderFaults {
     pub tool_output_lost: bool,
     /// So many tries to open a session on a socket of its own are answered 503.
     pub session_refused_times: u32,
+    /// So many tries are answered 503 after the first, which goes well.
+    pub session_refused_again_times: u32,
     /// Answer to a refer, instead of 200.
     pub refer_status: Option<u16>,
     /// A refer is answered 200 and nothing happens.
     pub refer_without_effect: bool,
+    /// A refer is answered 200, and the call ends instead.
+    pub refer_ends_the_call: bool,
+    /// The REFER that the carrier gets leads here.
+    pub refer_elsewhere: Option<String>,
     /// Hang-ups are answered with this status the first time.
     pub hangup_status: Option<u16>,
     /// The caller's last transcription never comes when the caller hangs up.
@@ -76,8 +82,11 @@ impl Default for ProviderFaults {
             sideband_missing_times: 0,
             tool_output_lost: false,
             session_refused_times: 0,
+            session_refused_again_times: 0,
             refer_status: None,
             refer_without_effect: false,
+            refer_ends_the_call: false,
+            refer_elsewhere: None,
             hangup_status: None,
             transcription_lost_at_hangup: true,
         }

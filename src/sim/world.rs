@@ -27,7 +27,8 @@ pub const API_KEY: &str = "sk-simulated";
 pub const PROJECT_ID: &str = "proj_demo";
 /// What signs the provider's webhooks: base64 of an ordinary text, in the form that the vendor gives out.
 pub const WEBHOOK_SECRET: &str = "whsec_c2ltdWxhdGVkLXdlYmhvb2stc2VjcmV0LTMyYnl0ZXM=";
-const ACCOUNT_SID: &str = "AC00000000000000000000000000000abc";
+/// The carrier's account.
+pub const ACCOUNT_SID: &str = "AC00000000000000000000000000000abc";
 /// What signs the carrier's requests.
 pub const AUTH_TOKEN: &str = "simulated_auth_token";
 

@@ -230,14 +230,19 @@ impl Client {
         self.update_call(call, &[("Twiml", twiml)]).await
     }
 
-    /// The document that has a caller dialled on to somebody else.
+    /// The document that has a caller dialled on to somebody else; `action` is asked when that is over.
     ///
     /// # Errors
     ///
     /// Why nobody can be dialled there.
-    pub fn forward(&self, target: &Target, country: CallingCode) -> Result<twiml::Response, String> {
-        let verbs = super::forward(&self.dial, target, country, None).map_err(|error| error.to_string())?;
-        Ok(twiml::Response::from(verbs))
+    pub fn forward(
+        &self,
+        target: &Target,
+        country: CallingCode,
+        action: String,
+    ) -> Result<twiml::Response, String> {
+        let verbs = super::forward(&self.dial, target, country, Some(action));
+        verbs.map(twiml::Response::from).map_err(|error| error.to_string())
     }
 
     /// Ends a live call.

@@ -203,16 +203,22 @@ fn usage(other: u8) -> Usage {
 }
 
 fn carrier_report(other: u8) -> Event {
-    match other % 11 {
-        8 => story::dial_ended("failed", Some(503), false, "ringing"),
-        9 => Event::Carrier(CarrierEvent::StreamEnded { caller_status: "in-progress".into() }),
-        10 => story::leg("failed", 3),
+    match other % 13 {
+        10 => story::dial_ended("failed", Some(503), false, "ringing"),
+        11 => Event::Carrier(CarrierEvent::StreamEnded { caller_status: "in-progress".into() }),
+        12 => story::leg("failed", 3),
         0 => story::leg("initiated", 0),
         1 => story::leg("ringing", 1),
         2 | 3 => story::leg("in-progress", 2),
         4 => story::leg("completed", 3),
         5 => story::dial_ended("completed", Some(200), true, "in-progress"),
         6 => story::caller_status("in-progress"),
+        7 => Event::Carrier(CarrierEvent::Referred),
+        8 => Event::Carrier(CarrierEvent::HandedOn {
+            status: "busy".to_owned(),
+            answered: other > 127,
+            caller_status: "in-progress".to_owned(),
+        }),
         _ => story::caller_status("completed"),
     }
 }
@@ -357,6 +363,8 @@ impl Examined {
             assert!(self.call.is_over(), "alive again after {what}");
             let is_quiet = |action: &Action| match action {
                 Action::Keep(Keep::Record) => true,
+                // What becomes of a caller who was handed on is known later.
+                Action::Keep(Keep::Event(event)) => event.kind.starts_with("transfer."),
                 Action::Reject { .. } => !was_offered,
                 _ => false,
             };

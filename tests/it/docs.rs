@@ -61,14 +61,17 @@ fn every_metric_is_listed_and_every_listed_metric_exists() {
     metrics.webhook("openai", "taken");
     metrics.call_ended(Some("route"), "caller_hangup", None);
     metrics.tool_call("tool", "ok", std::time::Duration::ZERO);
+    metrics.transfer("answered");
     metrics.recording("kept");
     metrics.recording_delayed("full");
     metrics.plugin_call("plugin", "ok", std::time::Duration::ZERO);
     metrics.plugin_breaker("plugin", true);
+    metrics.plugin_hook_late("plugin");
     metrics.plugin_reloaded("plugin", "loaded");
     metrics.plugin_cached("hit");
     metrics.call_moved("sip", "media-streams", "accept_failed");
     metrics.path_breaker("sip", true);
+    metrics.plugin_hook_late("plugin");
     let text = metrics.text();
     let page = read("docs/operations.md");
     let existing: Vec<&str> =

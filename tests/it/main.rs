@@ -32,4 +32,5 @@ mod sim_twilio;
 mod store;
 mod store_crash;
 mod tidy;
+mod transfer;
 mod webhooks;

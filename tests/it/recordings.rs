@@ -128,6 +128,8 @@ async fn a_call_is_announced_recorded_fetched_and_kept() {
     let consent = detail.call.consent.clone().expect("what the caller was told");
     assert_eq!((consent.announcement.as_deref(), consent.by), (Some(ANNOUNCEMENT), Announcer::Carrier));
     let first = record.first_moment(&detail.call).expect("an offset");
+    let zero = detail.call.stages.began().expect("a begin");
+    assert_eq!(record.offset_ms, Some(first.since(zero).as_millis() as i64));
     let answered = detail.call.stages.leg_answered.expect("answered");
     assert!(first.since(answered) + answered.since(first) < Duration::from_secs(1), "{first} {answered}");
     assert_eq!(events(&detail), ["recording.running", "recording.wanted", "recording.kept"]);
@@ -431,6 +433,26 @@ async fn a_copy_that_cannot_be_deleted_at_once_is_deleted_later() {
     let requests = house.world.carrier_rest.requests();
     let deletions = requests.iter().filter(|request| request.method == "DELETE");
     assert_eq!(deletions.map(|request| request.status).collect::<Vec<_>>(), [500, 204]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_carriers_copy_is_not_deleted_while_ours_is_damaged() {
+    let house = house("delete_at_carrier = true").await;
+    // The first deletion is refused: time to damage our copy.
+    let refused =
+        Refusal { method: Some("DELETE"), status: 503, retry_after_s: Some(1), ..Refusal::default() };
+    house.world.carrier_rest.refuse([refused]);
+    house.play(caller(RecordingFaults::default())).await;
+    let was_refused = |record: &RecordingRecord| kept(record) && record.problem.is_some();
+    let (_, record) = recording(&house, was_refused).await;
+    let file = house.data.path().join("recordings").join(record.file.clone().expect("a file"));
+    std::fs::write(&file, b"RIFF....WAVE nothing of it is left").expect("damaged");
+    let (detail, again) = recording(&house, |record| record.carrier_copy == CarrierCopy::Deleted).await;
+    assert!(kept(&again));
+    assert_eq!((again.sha256.clone(), again.file), (record.sha256, record.file));
+    assert_eq!(again.sha256, Some(sha256(&std::fs::read(&file).expect("whole again"))));
+    assert_eq!(events(&detail).iter().filter(|kind| **kind == "recording.damaged").count(), 1);
+    is_metric(&house, "switchboard_recording_bytes", again.bytes.expect("a size") as f64).await;
 }
 
 // === crashes and full disks ===

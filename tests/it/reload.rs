@@ -141,23 +141,23 @@ async fn a_call_that_runs_keeps_the_old_version_and_a_new_call_gets_the_new_one(
         format!("steps = [{ASK}, {{ await_sidebands = 2 }}, {{ caller = {{ says = \"えっ。\" }} }}, {ASK}]");
     let long = bench.house.play(CallerSetup::new(CALLER, CALLEE, script(&steps)));
     let meanwhile = async {
-        eventually("the first answer", || async {
-            bench.house.world.openai.calls().iter().any(|call| !call.tool_outputs.is_empty()).then_some(())
+        // By its id: calls are listed in no order.
+        let id = eventually("the first answer", || async {
+            let calls = bench.house.world.openai.calls();
+            calls.into_iter().find(|call| !call.tool_outputs.is_empty()).map(|call| call.call_id)
         })
         .await;
+        let find = || bench.house.world.openai.calls().into_iter().find(|call| call.call_id == id);
         bench.replace("guests", &guests(PARTS));
         bench.counted("guests", "loaded", 1.0).await;
         assert_eq!(bench.heard().await, answer(PARTS));
-        let calls = bench.house.world.openai.calls();
-        let long = calls.iter().find(|call| !call.is_over).expect("the long call is in its silence");
-        assert_eq!(long.tool_outputs.len(), 1);
+        let long = find().expect("the long call");
+        assert!(!long.is_over && long.tool_outputs.len() == 1, "the long call is in its silence");
         assert!(first_generation.upgrade().is_some(), "the long call has its tools");
         // Somebody listens in: that is what the caller waits for.
         let _second = attach(&bench.house.world.openai, &long.call_id, API_KEY).await;
-        eventually("the second answer", || async {
-            (bench.house.world.openai.calls()[0].tool_outputs.len() == 2).then_some(())
-        })
-        .await;
+        eventually("the second answer", || async { find().filter(|call| call.tool_outputs.len() == 2) })
+            .await;
     };
     let (long, ()) = tokio::join!(long, meanwhile);
     let heard: Vec<String> =

@@ -91,6 +91,7 @@ fn call(number: u8, state: State) -> CallRecord {
         cost_usd: Some(0.25),
         consent: None,
         handed_to: None,
+        handed: None,
         heard: Heard::default(),
         other_path: None,
         avoided: None,

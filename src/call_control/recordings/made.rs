@@ -89,6 +89,7 @@ impl CallControl {
                 let begun = || RecordingRecord::made_here(call, id.clone(), made.began, now);
                 let mut record = known.unwrap_or_else(begun);
                 record.keep_made(file, made.duration, made.lost, now);
+                self.place(&mut record)?;
                 self.keep_change(kept(record.clone())).await?;
                 self.count_kept(&record);
                 Ok(())
@@ -151,6 +152,7 @@ pub(super) async fn take_up(control: &Arc<CallControl>, listed: &RecordingRecord
     };
     let (duration, now) = (wave::duration(file.bytes), control.clock.now());
     record.keep_made(file, duration, Duration::ZERO, now);
+    control.place(&mut record)?;
     control.keep_change(kept(record.clone())).await?;
     control.count_kept(&record);
     Ok(())

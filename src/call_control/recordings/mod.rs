@@ -237,11 +237,15 @@ impl CallControl {
         self.keep_change(deleted(record.clone())).await?;
         self.metrics.recording("deleted");
         if record.kept.is_some() {
-            let bytes = record.bytes.unwrap_or(0);
-            let before = self.archive.bytes.fetch_sub(bytes, Ordering::Relaxed);
-            self.metrics.recording_bytes(before.saturating_sub(bytes));
+            self.count_gone(record);
         }
         Ok(())
+    }
+
+    fn count_gone(&self, record: &RecordingRecord) {
+        let bytes = record.bytes.unwrap_or(0);
+        let before = self.archive.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.metrics.recording_bytes(before.saturating_sub(bytes));
     }
 
     /// Commits a change of a recording and its event together, by way of the call's own task.
@@ -250,6 +254,13 @@ impl CallControl {
         let call = record.call;
         let writes = vec![Write::Recording(Box::new(record))];
         self.deliver(call, Message::durable(Event::Noted { kind, detail }, writes)).await?;
+        Ok(())
+    }
+
+    /// Lays a recording that is kept on the time line of its call.
+    fn place(&self, record: &mut RecordingRecord) -> Result<(), RecordingError> {
+        let call = self.store.call(record.call)?.ok_or(DeliverError::NoSuchCall(record.call))?;
+        record.place(&call);
         Ok(())
     }
 

@@ -406,6 +406,7 @@ async fn fetch_and_keep(control: &Arc<CallControl>, record: &RecordingRecord) ->
     }
     record.channels = Some(channels);
     record.keep(file, control.clock.now());
+    control.place(&mut record)?;
     if control.archive.settings.delete_at_carrier {
         record.carrier_copy = CarrierCopy::Unwanted;
     }
@@ -446,15 +447,42 @@ async fn delete(control: &Arc<CallControl>, key: &Key) -> Result<(), Trouble> {
 
 async fn delete_at_carrier(control: &Arc<CallControl>, record: &RecordingRecord) -> Result<(), Trouble> {
     let carrier = control.archive.carrier.as_ref().ok_or(Trouble::NoCarrier)?;
+    if record.is_kept() && !is_sound(control, record).await {
+        return fetch_again(control, record).await;
+    }
     carrier.delete_recording(&record.id).await?;
     let _turn = control.archive.lock_of(record.call).lock().await;
     let known = control.store.recording(record.call, &record.id).map_err(RecordingError::from)?;
     let Some(mut record) = known else { return Ok(()) };
     record.carrier_copy = CarrierCopy::Deleted;
+    record.problem = None;
     let detail = record.id.to_string();
     control.keep_change(Change { record, kind: "recording.deleted_at_carrier", detail }).await?;
     control.metrics.recording("deleted_at_carrier");
     Ok(())
+}
+
+/// Claims that our copy is on disk as it was kept: the last moment at which that can be mended.
+async fn is_sound(control: &Arc<CallControl>, record: &RecordingRecord) -> bool {
+    let Some(name) = record.file.clone() else { return false };
+    let files = control.archive.files.clone();
+    let known = (record.bytes, record.sha256.as_deref());
+    match blocking(move || files.digest(&name)).await {
+        Ok(found) => (Some(found.bytes), Some(found.sha256.as_str())) == known,
+        Err(_) => false,
+    }
+}
+
+/// Our copy is damaged, and the carrier has a good one.
+async fn fetch_again(control: &Arc<CallControl>, listed: &RecordingRecord) -> Result<(), Trouble> {
+    let _turn = control.archive.lock_of(listed.call).lock().await;
+    let known = control.store.recording(listed.call, &listed.id).map_err(RecordingError::from)?;
+    let Some(mut record) = known.filter(RecordingRecord::is_kept) else { return Ok(()) };
+    tracing::error!(call = %record.call, recording = %record.id, "a kept recording is damaged: fetched again");
+    let detail = format!("{}: what is on disk is not what was written", record.id);
+    control.count_gone(&record);
+    record.spoil(control.clock.now());
+    Ok(control.keep_change(Change { record, kind: "recording.damaged", detail }).await?)
 }
 
 /// Writes down what is in the way, once for each kind of trouble. Claims that the recording was given up.

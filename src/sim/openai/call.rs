@@ -337,8 +337,10 @@ impl SimCall {
         if let Some(status) = self.faults.refer_status {
             return Answer::Fault(status);
         }
-        if !self.faults.refer_without_effect {
-            self.to_carrier.push(SipEvent::Refer(target));
+        if self.faults.refer_ends_the_call {
+            self.end(Some(SipEvent::Bye));
+        } else if !self.faults.refer_without_effect {
+            self.to_carrier.push(SipEvent::Refer(self.faults.refer_elsewhere.clone().unwrap_or(target)));
         }
         Answer::Ok
     }
@@ -434,7 +436,12 @@ impl SimCall {
     }
 
     fn on_response_create(&mut self, event: &Value, event_id: Value) {
-        lock(&self.report).response_creates += 1;
+        {
+            let mut report = lock(&self.report);
+            report.response_creates += 1;
+            let instructions = event.pointer("/response/instructions").and_then(Value::as_str);
+            report.asked_to_say.extend(instructions.map(str::to_owned));
+        }
         if let Some(active) = self.response.as_ref().filter(|response| response.is_generating) {
             let words = format!(
                 "Conversation already has an active response in progress: {}. Wait until the response is \

@@ -80,6 +80,8 @@ struct Provider {
 /// One call, as its task and as what is known of it.
 #[derive(Clone)]
 struct Entry {
+    /// Which call of the world it is.
+    number: usize,
     task: mpsc::Sender<call::ToCall>,
     report: Arc<Mutex<CallReport>>,
 }
@@ -136,7 +138,8 @@ impl OpenAiSim {
         let faults = {
             let mut calls = lock(&self.world.calls);
             let faults = self.world.faults_after(calls.len());
-            calls.insert(call_id.clone(), Entry { task, report: Arc::clone(&report) });
+            let entry = Entry { number: calls.len(), task, report: Arc::clone(&report) };
+            calls.insert(call_id.clone(), entry);
             faults
         };
         if faults.leg_unreachable || faults.leg_status.is_some() {
@@ -171,10 +174,11 @@ impl OpenAiSim {
         self.call(&call_id)
     }
 
-    /// What happened to all calls.
+    /// What happened to all calls, in the order in which they began.
     pub fn calls(&self) -> Vec<CallReport> {
-        let reports: Vec<_> = lock(&self.world.calls).values().map(|entry| entry.report.clone()).collect();
-        reports.iter().map(|report| lock(report).clone()).collect()
+        let mut entries: Vec<_> = lock(&self.world.calls).values().cloned().collect();
+        entries.sort_by_key(|entry| entry.number);
+        entries.iter().map(|entry| lock(&entry.report).clone()).collect()
     }
 }
 
@@ -188,8 +192,10 @@ impl Provider {
         let id = format!("sess_{}", hex(&self.options.entropy.bytes::<12>()));
         let (task, inbox) = mpsc::channel(1_024);
         let report = Arc::new(Mutex::new(CallReport::new(&id)));
-        let entry = Entry { task, report: Arc::clone(&report) };
-        lock(&self.calls).insert(id.clone(), entry.clone());
+        let mut calls = lock(&self.calls);
+        let entry = Entry { number: calls.len(), task, report: Arc::clone(&report) };
+        calls.insert(id.clone(), entry.clone());
+        drop(calls);
         tokio::spawn(call::SimCall::bridged(Arc::clone(self), id, report).run_bridged(inbox));
         entry
     }
@@ -197,7 +203,10 @@ impl Provider {
     /// The status with which this try to open a session is refused, if it is.
     fn refuses_session(&self) -> Option<u16> {
         let tries = self.session_tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        (tries < self.options.faults.session_refused_times).then_some(503)
+        let faults = &self.options.faults;
+        let is_refused =
+            tries < faults.session_refused_times || (1..=faults.session_refused_again_times).contains(&tries);
+        is_refused.then_some(503)
     }
 
     /// A session has found out on which line it is.

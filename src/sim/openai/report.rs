@@ -23,6 +23,8 @@ pub struct CallReport {
     pub attached: u32,
     /// How often a turn was asked for.
     pub response_creates: u32,
+    /// With which instructions of its own, where a turn was asked for with any.
+    pub asked_to_say: Vec<String>,
     /// Outputs of tools, in the order in which they came.
     pub tool_outputs: Vec<ToolOutput>,
     /// How many tool calls the model made.
@@ -85,6 +87,7 @@ impl CallReport {
         self.call_id = call_id.to_owned();
         self.attached += session.attached;
         self.response_creates += session.response_creates;
+        self.asked_to_say.extend_from_slice(&session.asked_to_say);
         self.heard_blocks += session.heard_blocks;
         self.garbled += session.garbled;
         self.protocol_errors.extend_from_slice(&session.protocol_errors);

@@ -27,6 +27,8 @@ pub struct Expect {
     pub caller_hears: Vec<String>,
     /// How many calls the provider was told to accept.
     pub accepts: Option<usize>,
+    /// How many recordings of the call are kept.
+    pub recordings: Option<usize>,
     /// Complaints of the simulators that belong to the scenario; any other is a mismatch.
     pub problems: Vec<String>,
 }
@@ -85,6 +87,8 @@ pub struct Seen {
     pub caller_hears: Vec<String>,
     /// How many calls the provider was told to accept.
     pub accepts: usize,
+    /// How many recordings of the call are kept.
+    pub recordings: usize,
     /// What the simulators complained about.
     pub problems: Vec<String>,
 }
@@ -141,10 +145,12 @@ impl Expect {
         }
         grader.lines(&self.lines, &seen.lines);
         grader.caller_hears(&self.caller_hears, &seen.caller_hears);
-        if let Some(accepts) = self.accepts
-            && accepts != seen.accepts
-        {
-            grader.wrong("accepts", accepts.to_string(), seen.accepts.to_string());
+        let counts =
+            [("accepts", self.accepts, seen.accepts), ("recordings", self.recordings, seen.recordings)];
+        for (what, expected, seen) in counts {
+            if let Some(expected) = expected.filter(|expected| *expected != seen) {
+                grader.wrong(what, expected.to_string(), seen.to_string());
+            }
         }
         grader.problems(&self.problems, &seen.problems);
         grader.mismatches
@@ -269,6 +275,7 @@ mod tests {
             ],
             caller_hears: vec!["ringing".to_owned(), "connected to sip:x@y".to_owned()],
             accepts: 1,
+            recordings: 0,
             problems: Vec::new(),
         }
     }

@@ -1,6 +1,7 @@
 //! Whole calls over the bridge.
 
 use switchboard::call::record::{EndedReason, JoinedBy, LineStatus, Path, Speaker};
+use switchboard::clock::{Clock as _, SystemClock};
 use switchboard::sim::fault::ProviderFaults;
 use switchboard::sim::twilio::{CallerSetup, CarrierFaults, Heard, RequestKind};
 
@@ -60,7 +61,7 @@ async fn a_caller_is_answered_a_tool_runs_and_the_call_is_kept() {
 async fn a_minute_of_sound_arrives_as_it_was_made_both_ways() {
     // Real seconds: audio on a socket is never faster than life. `SLOW_TESTS=1` plays the whole minute.
     let millis = if std::env::var_os("SLOW_TESTS").is_some() { 60_000 } else { 3_000 };
-    let house = plain(1.0, |config| config).await;
+    let house = plain(1.0, |config| format!("features.recordings = true\n{config}")).await;
     let steps = format!(
         r#"steps = [
             {{ model = {{ says = "長いご案内です。", for_ms = {millis} }} }},
@@ -78,6 +79,8 @@ async fn a_minute_of_sound_arrives_as_it_was_made_both_ways() {
     assert!(u64::from(provider.heard_blocks) * 20 >= millis * 2, "{} blocks", provider.heard_blocks);
     // The carrier never holds much more than the lead.
     assert!(stream.most_buffered <= 8_000, "{} bytes", stream.most_buffered);
+    let written = super::recording::assert_aligned(&house, stream).await;
+    assert!(written as u64 * 20 >= millis, "{written} blocks");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -183,6 +186,99 @@ async fn a_lost_session_is_told_the_conversation_and_goes_on() {
     assert_eq!(kept.call.provider.as_ref().map(|side| side.reattached), Some(1));
     let said: Vec<_> = kept.lines.iter().map(|line| line.text.as_str()).collect();
     assert!(said.contains(&"では一つください。") && said.contains(&"かしこまりました。"), "{said:?}");
+}
+
+/// An event that says when the session ends, and asks for what the house asked for.
+fn ends_in(seconds: u64) -> String {
+    let expires_at = SystemClock.now().as_secs() + seconds;
+    let session = serde_json::json!({ "type": "session.updated", "event_id": "event_ends", "session": {
+        "type": "realtime", "expires_at": expires_at,
+        "audio": { "input": { "turn_detection": { "type": "server_vad", "interrupt_response": true } } } } });
+    session.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_aged_session_is_exchanged_in_a_quiet_moment_and_nobody_notices() {
+    let house = quick().await;
+    let ends = ends_in(290);
+    let played = house
+        .call(&format!(
+            r#"steps = [
+                {{ model = {{ says = "山田商店でございます。" }} }},
+                {{ caller = {{ says = "便箋はありますか。" }} }},
+                {{ model = {{ says = "ございます。" }} }},
+                {{ frame = {ends:?} }},
+                {{ await_sidebands = 2 }},
+                {{ caller = {{ says = "では一つください。" }} }},
+                {{ model = {{ says = "かしこまりました。" }} }},
+                {{ hang_up = "caller" }},
+            ]"#
+        ))
+        .await;
+    let kept = house.ended().await;
+    let provider = sound(&house, &played);
+    assert_eq!(provider.attached, 2, "{}", house.world.log.text());
+    for words in ["山田商店でございます。", "便箋はありますか。", "ございます。"] {
+        assert!(provider.told_again.iter().any(|told| told == words), "{:?}", provider.told_again);
+    }
+    let kinds: Vec<_> = kept.events.iter().map(|event| event.kind.as_str()).collect();
+    assert!(kinds.contains(&"stream.session_rotated") && !kinds.contains(&"sideband.lost"), "{kinds:?}");
+    // The call that was to end with its session has an hour again, and said nothing of all this.
+    assert_eq!(kept.call.provider.as_ref().map(|side| side.reattached), Some(0));
+    assert_eq!(provider.spoken.last().map(String::as_str), Some("かしこまりました。"));
+    assert_eq!(provider.spoken.len(), 3, "{:?}", provider.spoken);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_never_falls_quiet_is_exchanged_in_the_middle_of_a_turn() {
+    let house = plain(5.0, |config| config).await;
+    let ends = ends_in(150);
+    let played = house
+        .call(&format!(
+            r#"steps = [
+                {{ model = {{ says = "とても長いご案内をいたします。", for_ms = 60000 }} }},
+                {{ frame = {ends:?} }},
+                {{ model = {{ says = "続けます。" }} }},
+                {{ hang_up = "caller" }},
+            ]"#
+        ))
+        .await;
+    let kept = house.ended().await;
+    let provider = sound(&house, &played);
+    assert_eq!(provider.attached, 2, "{}", house.world.log.text());
+    assert!(kept.events.iter().any(|event| event.kind == "stream.session_rotated"), "{:#?}", kept.events);
+    let asked = provider.asked_to_say.iter().any(|words| words.contains("You were cut off"));
+    assert!(asked, "{:?}", provider.asked_to_say);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_waited_long_for_a_new_session_hears_an_apology() {
+    // Looked for after 0.5 s, 1 s and 2 s more.
+    let faults = ProviderFaults { session_refused_again_times: 2, ..ProviderFaults::default() };
+    let config = CONFIG.split("[plugins").next().unwrap_or_default().to_owned();
+    let house = house(Plan { config, faults, ..Plan::default() }).await;
+    let played = house
+        .call(
+            r#"steps = [
+                { model = { says = "山田商店でございます。" } },
+                { caller = { says = "便箋はありますか。" } },
+                { model = { says = "ございます。" } },
+                { pause_ms = 2000 },
+                { drop_sideband = 1006 },
+                { model = { says = "お待たせして申し訳ございません。" } },
+                { caller = { says = "いいえ。" } },
+                { model = { says = "恐れ入ります。" } },
+                { hang_up = "caller" },
+            ]"#,
+        )
+        .await;
+    let kept = house.ended().await;
+    let provider = sound(&house, &played);
+    assert!(provider.told_again.iter().any(|told| told == "便箋はありますか。"), "{:?}", provider.told_again);
+    let asked = provider.asked_to_say.iter().any(|words| words.contains("Apologise in one short sentence"));
+    assert!(asked, "{:?}", provider.asked_to_say);
+    assert!(provider.spoken.iter().any(|words| words.starts_with("お待たせ")), "{:?}", provider.spoken);
+    assert_eq!(kept.call.provider.as_ref().map(|side| side.reattached), Some(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 use switchboard::call::Event;
 use switchboard::call::event::{AcceptAnswer, AttachFailure, CarrierEvent, ErrorClass, TurnStatus, Verdict};
+use switchboard::call::record::HandedBy;
 
 use super::story::*;
 
@@ -369,6 +370,72 @@ fn a_transfer_that_the_carrier_follows_is_left_to_it() {
           - note transfer.followed
     9.100 sideband lost 1006
           - ended transferred
+    "#);
+}
+
+fn handed_on(status: &str, answered: bool) -> Event {
+    let (status, caller_status) = (status.into(), "in-progress".into());
+    Event::Carrier(CarrierEvent::HandedOn { status, answered, caller_status })
+}
+
+#[test]
+fn a_transfer_whose_call_ends_first_is_made_when_the_carrier_asks_what_is_next() {
+    let mut story = transfer_is_asked();
+    story.skip();
+    story.tell([
+        (3_400, Event::ReferAnswered(Ok(()))),
+        (4_000, lost()),
+        (4_100, dial_ended("completed", Some(200), true, "in-progress")),
+        (4_200, dial_ended("completed", Some(200), true, "in-progress")),
+        (30_000, handed_on("busy", false)),
+        (30_100, handed_on("completed", true)),
+    ]);
+    assert_snapshot!(story.log(), @r#"
+     3.400 refer taken
+           - note transfer.accepted
+     4.000 sideband lost 1006
+           - ended transferred
+     4.100 dial ended completed, caller in-progress
+           - note transfer.followed {"detail":"dial_over"}
+    30.000 dial to somebody else ended busy
+           - note transfer.unanswered {"detail":"busy"}
+    "#);
+    let handed = story.call.record.handed.as_ref().map(|handed| (handed.by, handed.answered));
+    assert_eq!(handed, Some((HandedBy::DialOver, Some(false))));
+}
+
+#[test]
+fn a_caller_who_hung_up_is_not_handed_on_any_more() {
+    let mut story = transfer_is_asked();
+    story.tell([
+        (3_400, Event::ReferAnswered(Ok(()))),
+        (4_000, lost()),
+        (4_100, dial_ended("completed", Some(200), true, "completed")),
+        (4_200, handed_on("completed", true)),
+    ]);
+    assert_eq!(story.call.record.handed, None);
+}
+
+#[test]
+fn a_transfer_that_was_seen_did_not_fail_because_the_provider_lingers() {
+    let mut story = transfer_is_asked();
+    story.skip();
+    story.tell([
+        (3_400, Event::ReferAnswered(Ok(()))),
+        (3_900, Event::Carrier(CarrierEvent::Referred)),
+        (9_000, handed_on("completed", true)),
+    ]);
+    story.until(60_000);
+    assert_snapshot!(story.log(), @r#"
+     3.400 refer taken
+           - note transfer.accepted
+     3.900 the carrier asks about the refer
+           - note transfer.followed
+     9.000 dial to somebody else ended completed
+           - note transfer.answered {"detail":"completed"}
+    23.300 (deadline)
+           - hang up
+           - ended transferred: the provider did not end it
     "#);
 }
 

@@ -491,6 +491,7 @@ fn describe_carrier_event(event: &CarrierEvent) -> String {
             format!("dial ended {status}, caller {caller_status}")
         }
         CarrierEvent::Referred => "the carrier asks about the refer".into(),
+        CarrierEvent::HandedOn { status, .. } => format!("dial to somebody else ended {status}"),
         CarrierEvent::StreamEnded { caller_status } => format!("stream ended, caller {caller_status}"),
         CarrierEvent::Caller { status } => format!("caller's leg {status}"),
     }

@@ -1,0 +1,116 @@
+//! `switchboard serve` in a process of its own, so that what is measured is the gateway and nothing else.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::call::record::CallRecord;
+use crate::http::Page;
+
+/// How long the child may take to answer.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// `switchboard serve` in a process of its own.
+pub(super) struct Serve {
+    child: Child,
+    /// Where its public listener is.
+    pub public: String,
+    admin: String,
+    token: String,
+}
+
+impl Serve {
+    /// Starts it with this environment, whose later names win, and waits until it is ready.
+    pub async fn start(environment: Vec<(String, String)>, data: &Path) -> anyhow::Result<Serve> {
+        let program = std::env::current_exe().context("this program cannot be found")?;
+        let mut command = Command::new(program);
+        command.arg("serve").envs(environment);
+        command.env("SWITCHBOARD__SERVER__LISTEN", "127.0.0.1:0");
+        command.env("SWITCHBOARD__SERVER__MAX_CALLS", "100000");
+        command.env("SWITCHBOARD__ADMIN__LISTEN", "127.0.0.1:0");
+        command.env("SWITCHBOARD__STORE__PATH", data);
+        command.env("SWITCHBOARD__TELEMETRY__LOG__LEVEL", "info");
+        command.env("SWITCHBOARD__TELEMETRY__LOG__FORMAT", "json");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().context("`serve` cannot be started")?;
+        let stderr = child.stderr.take().context("`serve` has no log")?;
+        let mut lines = BufReader::new(stderr).lines();
+        let ready = async {
+            while let Some(line) = lines.next_line().await? {
+                let Ok(line) = serde_json::from_str::<serde_json::Value>(&line) else {
+                    eprintln!("{line}");
+                    continue;
+                };
+                if line["message"] == "ready" {
+                    let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
+                    return Ok((text("public"), text("admin")));
+                }
+            }
+            bail!("`serve` ended before it was ready")
+        };
+        let (public, admin) =
+            tokio::time::timeout(READY_WITHIN, ready).await.context("`serve` is not ready")??;
+        // The log must be read, or the child would wait for somebody to.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let token = std::fs::read_to_string(data.join(crate::gateway::ADMIN_TOKEN_FILE))?.trim().to_owned();
+        Ok(Serve { child, public, admin, token })
+    }
+
+    /// The newest records, once that many are closed.
+    pub async fn records(&self, count: u32) -> anyhow::Result<Vec<CallRecord>> {
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        for _ in 0..100 {
+            let mut records: Vec<CallRecord> = Vec::new();
+            let mut after = String::new();
+            while records.len() < count as usize {
+                let url = format!("http://{}/api/v1/calls?limit=200{after}", self.admin);
+                let page: Page =
+                    client.get(url).bearer_auth(&self.token).send().await?.error_for_status()?.json().await?;
+                records.extend(page.calls);
+                match page.next {
+                    Some(next) => after = format!("&after={next}"),
+                    None => break,
+                }
+            }
+            records.truncate(count as usize);
+            if records.iter().all(|record| record.ended.is_some()) {
+                return Ok(records);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!("not all calls were closed")
+    }
+
+    /// CPU time of the child so far, user and system (proc(5), fields 14 and 15 of `stat`).
+    pub fn cpu_seconds(&self) -> Option<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()?)).ok()?;
+        let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
+        let ticks = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
+        // Linux reports in hundredths of a second to every program.
+        Some(ticks / 100.0)
+    }
+
+    /// Memory that the child has at the moment, in KiB (proc(5), `VmRSS` of `status`).
+    pub fn resident_kib(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.split_whitespace().next()?.parse().ok()
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub async fn stop(&mut self) -> anyhow::Result<()> {
+        if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok())
+            && let Some(id) = rustix::process::Pid::from_raw(id)
+        {
+            rustix::process::kill_process(id, rustix::process::Signal::TERM)?;
+        }
+        tokio::time::timeout(Duration::from_secs(30), self.child.wait())
+            .await
+            .context("`serve` does not stop")??;
+        Ok(())
+    }
+}
