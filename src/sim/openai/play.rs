@@ -277,6 +277,10 @@ impl SimCall {
     }
 
     pub(super) fn on_response_played(&mut self, id: &str) {
+        // Ears can be faster than the timer behind the last of the sound: the turn still has to end.
+        if self.response.as_ref().is_some_and(|response| response.id == id && response.is_generating) {
+            self.on_response_generated(id);
+        }
         let heard = self.still_heard.take_if(|response| response.id == id);
         if let Some(response) = heard.or_else(|| self.response.take_if(|response| response.id == id)) {
             self.finish_playing(id, response);
