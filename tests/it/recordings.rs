@@ -56,7 +56,9 @@ pub async fn recording(
         let kept = detail(store, call).await.expect("a readable store")?;
         let record = kept.recordings.first().cloned().filter(|record| is_so(record))?;
         assert_eq!(kept.recordings.len(), 1, "{:?}", kept.recordings);
-        Some((kept, record))
+        // The parts of a call are read one after the other: what the record tells of may be missing in the first.
+        let whole = detail(store, call).await.expect("a readable store")?;
+        Some((whole, record))
     })
     .await
 }
