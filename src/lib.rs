@@ -10,6 +10,7 @@ pub mod ids;
 pub mod phone;
 pub mod secret;
 pub mod template;
+pub mod text;
 pub mod wire;
 
 // the one piece of plumbing that both sides of a test share: accepting connections

@@ -20,6 +20,7 @@ use crate::openai;
 use crate::routing::{Rollout, Routes, Wildcard};
 use crate::session::Session;
 use crate::store;
+use crate::text::chain;
 use crate::tool::http as http_tool;
 use crate::tool::plugin;
 use crate::tool::{Origin, ToolboxError};
@@ -285,12 +286,6 @@ impl Config {
         problems.sort();
         problems
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Reads and checks a configuration, with `.env` beside it.

@@ -11,6 +11,7 @@ use super::StartError;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::store::Store;
+use crate::text::chain;
 use crate::tool::Toolbox;
 use crate::tool::http::HttpTool;
 use crate::tool::outbound::SystemResolver;
@@ -126,10 +127,4 @@ pub(super) fn short(digest: &[u8; 32]) -> String {
 
 pub(super) fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// An error and its causes, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -22,9 +22,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
-use super::plugins::{Loader, chain, millis, short};
+use super::plugins::{Loader, millis, short};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::text::chain;
 use crate::tool::Toolbox;
 use crate::tool::generation::{Change, Generations};
 use crate::tool::plugin::{Plugin, Settings};

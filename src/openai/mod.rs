@@ -115,21 +115,3 @@ fn headers(settings: &Settings) -> Result<HeaderMap, SettingsError> {
 fn header(setting: &'static str, value: &str) -> Result<HeaderValue, SettingsError> {
     HeaderValue::from_str(value).map_err(|_| SettingsError::Header(setting))
 }
-
-/// An error and all that caused it, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
-/// What a person is shown of a text of the vendor's: one line of at most `chars_max` characters.
-fn excerpt(text: &str, chars_max: usize) -> String {
-    let line = text.trim().chars().map(|letter| if letter.is_control() { ' ' } else { letter });
-    line.take(chars_max).collect()
-}

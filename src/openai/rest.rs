@@ -15,9 +15,10 @@ use reqwest::{Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
-use super::{Deadlines, Settings, SettingsError, chain, excerpt, headers};
+use super::{Deadlines, Settings, SettingsError, headers};
 use crate::call::event::AcceptAnswer;
 use crate::ids::ProviderCallId;
+use crate::text::{chain, excerpt};
 
 /// How often a reject or a hangup is tried again.
 const RETRIES: u32 = 3;

@@ -27,9 +27,10 @@ use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async_tls_with_config as connect_websocket,
 };
 
-use super::{Deadlines, Settings, SettingsError, dialect, excerpt, headers};
+use super::{Deadlines, Settings, SettingsError, dialect, headers};
 use crate::call::event::{AttachFailure, ProviderEvent};
 use crate::ids::ProviderCallId;
+use crate::text::excerpt;
 
 /// The largest message: `conversation.item.retrieved` carries audio.
 const MESSAGE_BYTES_MAX: usize = 8 << 20;

@@ -27,6 +27,7 @@ use super::{Store, files, parse, read, space};
 use crate::call::recording::{RecordingRecord, StoredFile};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, RecordingId};
+use crate::text::hex;
 
 pub use growing::Growing;
 
@@ -400,10 +401,6 @@ fn full_or(path: &Path, source: io::Error) -> FileError {
         }
         _ => at(path, source),
     }
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use crate::ids::{CallSid, RecordingId};
 use crate::phone::CallingCode;
 use crate::routing::Target;
 use crate::secret::Secret;
+use crate::text::{chain, excerpt};
 use crate::wire::twiml;
 
 /// The version of the API; it stands in every path.
@@ -196,7 +197,7 @@ impl Client {
         let body: Body = serde_json::from_slice(&body)
             .map_err(|error| RestError::Passing(format!("its answer cannot be read: {error}")))?;
         Ok(Metadata {
-            status: excerpt(&body.status),
+            status: excerpt(&body.status, EXCERPT_CHARS_MAX),
             duration_s: body.duration.and_then(|seconds| seconds.parse().ok()),
             channels: body.channels,
             started: body.start_time.and_then(|text| moment(&text)),
@@ -361,7 +362,7 @@ fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> RestError {
         text.push_str(&format!(", code {code}"));
     }
     if let Some(message) = message {
-        text.push_str(&format!(": {}", excerpt(&message)));
+        text.push_str(&format!(": {}", excerpt(&message, EXCERPT_CHARS_MAX)));
     }
     match status.as_u16() {
         404 => RestError::NotFound,
@@ -407,24 +408,6 @@ fn moment(text: &str) -> Option<Timestamp> {
 
 fn broken(error: reqwest::Error) -> RestError {
     RestError::Passing(chain(&error.without_url()))
-}
-
-/// An error and all that caused it, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
-/// One line of a text of the vendor's.
-fn excerpt(text: &str) -> String {
-    let line = text.trim().chars().map(|letter| if letter.is_control() { ' ' } else { letter });
-    line.take(EXCERPT_CHARS_MAX).collect()
 }
 
 /// Claims that `url` names this machine, where no proxy should stand between.

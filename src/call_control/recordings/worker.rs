@@ -20,6 +20,7 @@ use crate::call::recording::{
 use crate::call_control::CallControl;
 use crate::ids::{CallId, RecordingId};
 use crate::store::{FileError, ListedRecording, Recordings};
+use crate::text::chain;
 use crate::twilio::rest::{self, Media, Metadata, RestError};
 
 /// How many are worked on at once: enough to use the line, few enough to leave calls their disk.
@@ -526,18 +527,6 @@ fn reported(record: &RecordingRecord, status: ReportedStatus, known: &Metadata) 
         started: known.started,
         error_code: None,
     }
-}
-
-/// An error and all that caused it, on one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -7,10 +7,11 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::interfaces::Interfaces;
+use super::loading;
 use super::manifest::Manifest;
 use super::target::Target;
-use super::{hex, loading};
 use crate::cli::Failure;
+use crate::text::hex;
 use crate::tool::plugin::{About, Grants, PluginTool, Settings};
 
 #[derive(Debug, Args)]

@@ -77,8 +77,3 @@ pub fn is_current(folder: &Path) -> anyhow::Result<bool> {
     let digest = source::digest(folder, &build::sources_outside(&manifest)?)?;
     Ok(source::stamped(&component) == Some(digest))
 }
-
-/// Bytes as hexadecimal digits.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use super::{hex, sections};
+use super::sections;
+use crate::text::hex;
 use sha2::{Digest as _, Sha256};
 
 /// The custom section that holds the digest.

@@ -15,13 +15,14 @@ use tokio::time::Instant;
 use super::model::Response;
 use super::report::{CallReport, ToolOutput};
 use super::session::{Session, Wrong};
-use super::{Provider, hex, lock};
+use super::{Provider, lock};
 use crate::clock::Timestamp;
 use crate::sim::fault::ProviderFaults;
 use crate::sim::line::Mouth;
 use crate::sim::log::Party;
 use crate::sim::script::{CallerSpeech, Step};
 use crate::sim::sip::{Invite, LegCommand, SipEvent};
+use crate::text::hex;
 
 /// From the accept to the answered leg.
 const RING_MS: u64 = 120;

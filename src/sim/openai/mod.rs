@@ -29,6 +29,7 @@ use super::log::{Party, WorldLog};
 use super::sip::{Invite, SipEvent, SipLeg};
 use crate::clock::{Clock, Entropy};
 use crate::net::PromptAcceptor;
+use crate::text::hex;
 
 pub use report::{CallReport, ToolOutput, Truncated};
 pub use webhook::{Delivery, sign};
@@ -236,8 +237,4 @@ impl Provider {
 /// Nothing panics while it holds these locks; were it so, a report would still be readable.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

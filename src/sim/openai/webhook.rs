@@ -9,9 +9,10 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::Serialize;
 use sha2::Sha256;
 
-use super::{Provider, hex, lock};
+use super::{Provider, lock};
 use crate::sim::fault::ProviderFaults;
 use crate::sim::log::Party;
+use crate::text::hex;
 
 /// Pauses between deliveries that nobody took. The vendor goes on for 72 hours; a caller does not.
 const RETRY_AFTER_MS: [u64; 4] = [500, 1_000, 2_000, 4_000];

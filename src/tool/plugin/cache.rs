@@ -25,7 +25,7 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use super::hex;
+use crate::text::hex;
 
 /// What stands between the machine code and the seal that ends an entry; the number is the version of this
 /// layout. The code comes first, because it is mapped from the beginning of a page.

@@ -20,7 +20,8 @@ use super::needs::Need;
 use super::sandbox::Sandbox;
 use super::settings::Settings;
 use super::state::Powers;
-use super::{Inner, Plugin, PluginTool, hex};
+use super::{Inner, Plugin, PluginTool};
+use crate::text::hex;
 use crate::tool::schema::Schema;
 
 /// How many tools one plugin may have.
