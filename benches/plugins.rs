@@ -52,7 +52,7 @@ const HOURS: &str = r#"{"mon":["09:00-18:00"]}"#;
 /// What is measured: a plugin, a tool that answers without going outside, and its arguments.
 fn guests() -> [(&'static str, Settings, &'static str, &'static str); 3] {
     [
-        ("trivial", settings("test-guests", &[], None), "echo", r#"{"text":"hello"}"#),
+        ("trivial", settings("test-guests", &[("needs", "")], None), "echo", r#"{"text":"hello"}"#),
         (
             "rust_customer_lookup",
             settings("customer-lookup", &[("customers", CUSTOMERS)], Some("customers")),

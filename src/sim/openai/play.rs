@@ -149,11 +149,10 @@ impl SimCall {
         }
         let after = speech.transcribed_after_ms.unwrap_or(TRANSCRIBE_MS);
         let is_lost = speech.then_hangs_up && self.faults.transcription_lost_at_hangup;
-        if speech.then_hangs_up {
-            self.later(if is_lost { 0 } else { after + 1 }, Due::CallerHangsUp);
-        }
         if self.session.as_ref().is_some_and(Session::transcribes) && !is_lost {
             self.later(after, Due::Transcribed { item, speech });
+        } else if speech.then_hangs_up {
+            self.later(0, Due::CallerHangsUp);
         }
         let is_models_turn = matches!(self.steps.front(), Some(Step::Model(_)));
         let creates = self.session.as_ref().is_some_and(Session::creates_response);
@@ -163,6 +162,14 @@ impl SimCall {
     }
 
     pub(super) fn on_transcribed(&mut self, item: String, speech: &CallerSpeech) {
+        self.transcribe(item, speech);
+        // What was said is written down before the call is over, however close the two are.
+        if speech.then_hangs_up {
+            self.later(0, Due::CallerHangsUp);
+        }
+    }
+
+    fn transcribe(&mut self, item: String, speech: &CallerSpeech) {
         let kind = |last: &str| format!("conversation.item.input_audio_transcription.{last}");
         if speech.transcribed == Some(false) {
             return self.emit(json!({ "type": kind("failed"), "item_id": item, "content_index": 0,
