@@ -19,9 +19,8 @@ impl Call {
             }
             return;
         }
-        // Of a call that was moved the first offer counts: since then the caller waits.
-        self.record.stages.webhook_created.get_or_insert(offer.created);
-        self.record.stages.webhook_received.get_or_insert(offer.received);
+        self.record.stages.webhook_created = Some(offer.created);
+        self.record.stages.webhook_received = Some(offer.received);
         self.record.provider = Some(Provider {
             name: offer.provider.to_owned(),
             call_id: offer.call_id,

@@ -101,11 +101,11 @@ impl Call {
         // A session on a bridge ends with its socket: there is no call to speak of.
         let to_end = provider_call.clone().filter(|_| from == Path::Sip);
         self.actions.push(Action::LetGo { provider_call: to_end });
-        self.record.moved = Some(Moved { from, at: now, reason, detail, provider_call, spoke_again: None });
+        let stages = self.record.stages.begin_again();
+        self.record.moved =
+            Some(Moved { from, at: now, reason, detail, provider_call, spoke_again: None, stages });
         self.record.other_path = None;
         self.record.state = State::Dialing;
-        self.record.stages.accepted = None;
-        self.record.stages.attached = None;
         self.record_has_changed();
         self.forget_the_session(now);
     }

@@ -14,7 +14,9 @@ impl Call {
         self.record_changed |= *carrier != before;
         match meaning {
             Meaning::LegAnswered => {
-                self.record.stages.leg_answered.get_or_insert(now);
+                let moved = self.record.moved.as_mut().filter(|moved| moved.from == Path::Sip);
+                let stages = moved.map_or(&mut self.record.stages, |moved| &mut moved.stages);
+                stages.leg_answered.get_or_insert(now);
             }
             Meaning::LegOver | Meaning::DialOver | Meaning::StreamOver | Meaning::CallerGone => {
                 let is_asked = matches!(meaning, Meaning::DialOver | Meaning::StreamOver)

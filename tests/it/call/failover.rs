@@ -1,8 +1,8 @@
 //! From one path to the other: what moves a call, what does not, and what the new path knows of the old.
 
 use switchboard::call::Event;
-use switchboard::call::event::{AcceptAnswer, AttachFailure, CarrierEvent, TurnStatus, Verdict};
-use switchboard::call::record::{EndedReason, LineStatus, Path, State};
+use switchboard::call::event::{AcceptAnswer, AttachFailure, CarrierEvent, Offer, TurnStatus, Verdict};
+use switchboard::call::record::{EndedReason, LineStatus, Path, Stages, State};
 use switchboard::call::terms::Greeting;
 
 use super::story::*;
@@ -221,6 +221,59 @@ fn a_conversation_goes_on_with_an_apology_and_keeps_its_lines_and_tools() {
     let lines: Vec<_> = story.lines.values().map(|line| (line.text.as_str(), line.status)).collect();
     assert_eq!(lines, [("はい", LineStatus::Final), ("すみません", LineStatus::Final)]);
     assert_eq!(story.tools.keys().copied().collect::<Vec<_>>(), [0, 1], "numbers go on");
+}
+
+#[test]
+fn the_stages_of_a_call_are_those_of_the_path_it_ended_on() {
+    let mut story = Story::with_a_way_out();
+    story.tell([
+        (100, offered_in_a_hurry()),
+        (110, Event::AcceptSent),
+        (200, Event::AcceptAnswered(AcceptAnswer::Ok)),
+        (250, leg("in-progress", 2)),
+        (300, attached()),
+        (400, begins_as("t1", 1)),
+        (600, plays("t1")),
+        (1_700, dial_ended("completed", Some(200), true, "in-progress")),
+        (2_000, offered_at(stream_offered(), 1_990)),
+        (2_010, Event::AcceptSent),
+        (2_100, session()),
+        (2_200, attached()),
+        (2_300, begins_as("t2", 2)),
+        (2_500, plays("t2")),
+    ]);
+    let asked = Some(at(0));
+    let record = &story.call.record;
+    let before = Stages {
+        carrier_asked: asked,
+        webhook_created: Some(at(0)),
+        webhook_received: Some(at(90)),
+        accept_sent: Some(at(110)),
+        accepted: Some(at(200)),
+        attached: Some(at(300)),
+        leg_answered: Some(at(250)),
+        first_audio: Some(at(600)),
+        ended: None,
+    };
+    assert_eq!(record.stages_on(Path::Sip), Some(&before));
+    let after = Stages {
+        carrier_asked: asked,
+        webhook_created: Some(at(1_990)),
+        webhook_received: Some(at(1_990)),
+        accept_sent: Some(at(2_010)),
+        accepted: Some(at(2_100)),
+        attached: Some(at(2_200)),
+        leg_answered: None,
+        first_audio: Some(at(2_500)),
+        ended: None,
+    };
+    assert_eq!(record.stages, after, "{}", story.log());
+}
+
+/// The same offer, read at another moment.
+fn offered_at(event: Event, millis: u64) -> Event {
+    let Event::Offered(offer) = event else { unreachable!("{event:?}") };
+    Event::Offered(Box::new(Offer { created: at(millis), received: at(millis), ..*offer }))
 }
 
 #[test]
