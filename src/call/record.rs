@@ -263,6 +263,9 @@ pub struct Carrier {
     pub bridged: Option<bool>,
     /// Seconds that the leg was connected, as billed.
     pub leg_duration_s: Option<u32>,
+    /// So many seconds after its answer the carrier ends that leg, as it was told to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_limit_s: Option<u32>,
 }
 
 impl Carrier {

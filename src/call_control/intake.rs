@@ -226,7 +226,7 @@ impl CallControl {
             caller,
             callee,
             route: choice.route().cloned(),
-            carrier: Some(carrier_of(asked)),
+            carrier: Some(carrier_of(asked, self.settings.leg_limit_s)),
             carrier_asked: Some(now),
             vars: choice.vars(),
             other_path: way.as_ref().and_then(|way| way.other),
@@ -572,7 +572,7 @@ impl Choice {
     }
 }
 
-fn carrier_of(asked: &Asked) -> Carrier {
+fn carrier_of(asked: &Asked, time_limit_s: Option<u32>) -> Carrier {
     Carrier {
         name: asked.carrier.to_owned(),
         call_sid: asked.call_sid.clone(),
@@ -585,6 +585,7 @@ fn carrier_of(asked: &Asked) -> Carrier {
         sip_code: None,
         bridged: None,
         leg_duration_s: None,
+        time_limit_s,
     }
 }
 

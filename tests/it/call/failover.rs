@@ -224,6 +224,49 @@ fn a_conversation_goes_on_with_an_apology_and_keeps_its_lines_and_tools() {
 }
 
 #[test]
+fn a_leg_that_the_carrier_cut_for_its_time_ends_the_call() {
+    // The carrier's own count of seconds; none: only the report of the answer is there.
+    for (duration_s, over_ms, reason, is_moved) in [
+        (Some(60), 61_000, EndedReason::MaxDuration, false),
+        (Some(59), 61_000, EndedReason::MaxDuration, false),
+        (None, 60_300, EndedReason::MaxDuration, false),
+        (Some(40), 61_000, EndedReason::ProviderDropped, true),
+        (None, 50_000, EndedReason::ProviderDropped, true),
+    ] {
+        for is_told_by_socket in [false, true] {
+            let mut story = Story::with_a_way_out();
+            story.call.record.carrier.as_mut().expect("a carrier").time_limit_s = Some(60);
+            story.tell([
+                (100, offered_in_a_hurry()),
+                (200, Event::AcceptAnswered(AcceptAnswer::Ok)),
+                (250, leg("in-progress", 2)),
+                (300, attached()),
+                (400, begins_as("t1", 1)),
+                (600, plays("t1")),
+            ]);
+            if is_told_by_socket {
+                story.tell([(over_ms - 20, lost())]);
+            }
+            let over = dial_ended("completed", Some(200), true, "in-progress");
+            let Event::Carrier(CarrierEvent::DialEnded { status, bridged, leg_sid, sip_code, sip_call_id, caller_status, .. }) = over
+            else {
+                unreachable!()
+            };
+            let over = CarrierEvent::DialEnded { status, bridged, leg_sid, sip_code, sip_call_id, duration_s, caller_status };
+            story.tell([(over_ms, Event::Carrier(over))]);
+            if !is_moved {
+                story.until(over_ms + 5_000);
+            }
+            let record = &story.call.record;
+            let moved = record.moved.as_ref().map(|moved| moved.reason);
+            let ended = record.ended.as_ref().map(|ended| ended.reason);
+            let expected = if is_moved { (Some(reason), None) } else { (None, Some(reason)) };
+            assert_eq!((moved, ended), expected, "{duration_s:?} at {over_ms}: {}", story.log());
+        }
+    }
+}
+
+#[test]
 fn the_stages_of_a_call_are_those_of_the_path_it_ended_on() {
     let mut story = Story::with_a_way_out();
     story.tell([

@@ -184,6 +184,7 @@ fn carrier() -> Carrier {
         sip_code: None,
         bridged: None,
         leg_duration_s: None,
+        time_limit_s: None,
     }
 }
 
