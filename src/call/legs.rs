@@ -98,6 +98,7 @@ impl Call {
         let carrier = self.record.carrier.as_ref();
         let reason = match carrier.and_then(|carrier| carrier.leg_status.as_deref()) {
             _ if carrier.is_some_and(carrier::caller_is_gone) => EndedReason::CallerGone,
+            _ if self.is_out_of_time => EndedReason::MaxDuration,
             Some("completed") if self.caller_stayed => EndedReason::ProviderDropped,
             Some("busy" | "failed" | "no-answer") => EndedReason::LegFailed,
             _ if self.caller_stayed => EndedReason::LegFailed,

@@ -89,6 +89,11 @@ impl CallRecord {
         }
         self.moved.as_ref().filter(|moved| moved.from == path).map(|moved| &moved.stages)
     }
+
+    /// Claims that the call left this path before anybody offered it there.
+    pub fn is_left_unoffered(&self, path: Path) -> bool {
+        self.moved.as_ref().is_some_and(|moved| moved.from == path && moved.provider_call.is_none())
+    }
 }
 
 /// A path failed, and the same caller went on over the other one.

@@ -1,7 +1,7 @@
 //! From one path to the other: what moves a call, what does not, and what the new path knows of the old.
 
 use switchboard::call::Event;
-use switchboard::call::event::{AcceptAnswer, AttachFailure, CarrierEvent, Offer, TurnStatus, Verdict};
+use switchboard::call::event::{AcceptAnswer, AttachFailure, CarrierEvent, Offer, TurnStatus};
 use switchboard::call::record::{EndedReason, LineStatus, Path, Stages, State};
 use switchboard::call::terms::Greeting;
 
@@ -9,14 +9,16 @@ use super::story::*;
 
 /// What the provider offers, to be accepted within 1.5 s.
 fn offered_in_a_hurry() -> Event {
-    in_a_hurry(stream_offered())
+    in_a_hurry(greeted())
+}
+
+fn greeted() -> Event {
+    offered(|terms| terms.greeting = Greeting::ByInstructions)
 }
 
 /// What a stream offers.
 fn stream_offered() -> Event {
-    let mut terms = terms();
-    terms.greeting = Greeting::ByInstructions;
-    offer(Verdict::Answer(Box::new(terms)))
+    on_stream(greeted())
 }
 
 fn session() -> Event {
@@ -178,6 +180,24 @@ fn again(event: &Event) -> Event {
         Event::Provider(event) => Event::Provider(event.clone()),
         other => unreachable!("{other:?}"),
     }
+}
+
+#[test]
+fn an_offer_that_comes_after_the_move_is_turned_away_and_the_other_path_goes_on() {
+    let mut story = Story::with_a_way_out();
+    story.tell([(8_000, dial_failed(400))]);
+    story.skip();
+    // Before the other path is there, while it is up, and once the call is over.
+    story.tell([(8_100, offered_in_a_hurry()), (8_200, stream_offered()), (8_300, session()), (8_400, attached())]);
+    story.tell([(8_500, offered_in_a_hurry()), (9_000, caller_status("completed"))]);
+    story.until(13_000);
+    story.tell([(13_100, offered_in_a_hurry())]);
+    let log = story.log();
+    assert_eq!(log.matches("turn away rtc_1 on sip").count(), 3, "{log}");
+    assert_eq!(log.matches("- accept").count(), 1, "{log}");
+    let moved = story.call.record.moved.as_ref().and_then(|moved| moved.provider_call.clone());
+    assert_eq!(moved, Some("rtc_1".into()));
+    assert_eq!(story.reason(), Some(EndedReason::CallerHangup), "{log}");
 }
 
 #[test]
