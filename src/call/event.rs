@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::record::{EndedReason, JoinedBy, Usage};
+use super::record::{EndedReason, JoinedBy, Path, Usage};
 use super::terms::Terms;
 use crate::clock::Timestamp;
 use crate::ids::{CallSid, ItemId, ProviderCallId, SipCallId, ToolCallId, TurnId, WebhookId};
@@ -55,6 +55,8 @@ pub enum Event {
 /// A call as the provider's webhook offers it, joined and routed.
 #[derive(Debug)]
 pub struct Offer {
+    /// The path it came on.
+    pub path: Path,
     /// The provider's name: `openai-realtime`.
     pub provider: &'static str,
     /// Its id of the call.
@@ -519,6 +521,14 @@ pub enum Action {
     LetGo {
         /// The provider's call, where it told of one.
         provider_call: Option<ProviderCallId>,
+    },
+    /// An offer came too late, on a path that the call has left: what the provider or the carrier holds for it
+    /// shall end. What is under way on the other path goes on.
+    TurnAway {
+        /// The path.
+        path: Path,
+        /// The provider's call.
+        provider_call: ProviderCallId,
     },
     /// Keep this with the call, durably.
     Keep(Keep),

@@ -45,7 +45,8 @@ impl Call {
         let has_caller = self.record.carrier.as_ref().is_some_and(|known| !carrier::caller_is_gone(known));
         // A bridged call that was up has its own ways back; there is no telling a new SIP call what was said.
         let was_served = self.record.path == Path::MediaStreams && self.record.state == State::Live;
-        let may_move = has_caller && !self.leave.is_under_way() && !was_served && !self.is_over();
+        let is_wanted = !self.leave.is_under_way() && !self.is_out_of_time;
+        let may_move = has_caller && is_wanted && !was_served && !self.is_over();
         self.record.other_path.filter(|_| may_move)
     }
 
@@ -101,11 +102,11 @@ impl Call {
         // A session on a bridge ends with its socket: there is no call to speak of.
         let to_end = provider_call.clone().filter(|_| from == Path::Sip);
         self.actions.push(Action::LetGo { provider_call: to_end });
-        self.record.moved = Some(Moved { from, at: now, reason, detail, provider_call, spoke_again: None });
+        let stages = self.record.stages.begin_again();
+        self.record.moved =
+            Some(Moved { from, at: now, reason, detail, provider_call, spoke_again: None, stages });
         self.record.other_path = None;
         self.record.state = State::Dialing;
-        self.record.stages.accepted = None;
-        self.record.stages.attached = None;
         self.record_has_changed();
         self.forget_the_session(now);
     }

@@ -73,6 +73,8 @@ pub struct Call {
     pub(super) leg_over_at: Option<Timestamp>,
     /// The carrier said that the dial was over and the caller was not.
     pub(super) caller_stayed: bool,
+    /// The carrier ended the leg to the provider because its time was up.
+    pub(super) is_out_of_time: bool,
     /// A transfer that the carrier has not been seen to follow.
     pub(super) handover: Option<Handover>,
     /// The carrier was asked itself to hand the caller on.
@@ -176,6 +178,7 @@ impl Call {
             accept_until: None,
             leg_over_at: None,
             caller_stayed: false,
+            is_out_of_time: false,
             handover: None,
             is_redirected: false,
             next_command: 1,
@@ -316,6 +319,7 @@ impl Call {
     pub(super) fn end_gone(&mut self, now: Timestamp) {
         let reason = match self.leave.asked() {
             Some(exit) => reason_of(exit),
+            None if self.caller_stayed && self.is_out_of_time => EndedReason::MaxDuration,
             None if self.caller_stayed => EndedReason::ProviderDropped,
             None => EndedReason::CallerHangup,
         };

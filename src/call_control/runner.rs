@@ -212,7 +212,7 @@ impl Runner {
 
     async fn on_message(&mut self, message: Message) {
         if let Some(plan) = message.plan {
-            if plan.toolbox.hooks().any_at(Hook::Event) {
+            if self.followers.is_none() && plan.toolbox.hooks().any_at(Hook::Event) {
                 let (id, tasks) = (self.call.record.id, &self.control.runners);
                 self.followers = Some(Followers::new(id, &plan.toolbox, tasks));
             }
@@ -318,6 +318,8 @@ impl Runner {
             Action::RunTool { call } if self.may_repeat(&call) => self.run_tool(call),
             Action::RunTool { call } => work.tools.push(call),
             Action::LetGo { provider_call } => self.let_go(provider_call),
+            Action::TurnAway { path: Path::MediaStreams, .. } => self.turn_away(),
+            Action::TurnAway { provider_call, .. } => self.end_at_provider(provider_call),
             Action::Keep(keep) => self.keep(keep, work, now),
         }
     }
@@ -331,7 +333,13 @@ impl Runner {
         if let Some(attaching) = self.attaching.take() {
             attaching.abort();
         }
-        let Some(call) = provider_call else { return };
+        if let Some(call) = provider_call {
+            self.end_at_provider(call);
+        }
+    }
+
+    /// Ends what the provider has of a call that is not answered there any more.
+    fn end_at_provider(&self, call: ProviderCallId) {
         let control = Arc::clone(&self.control);
         self.control.runners.spawn(async move {
             // The first where no accept has come to it, the second where one has.

@@ -125,6 +125,18 @@ async fn a_caller_who_leaves_while_it_rings_is_not_moved() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_leg_that_the_carrier_cuts_for_its_time_is_the_end_of_the_call() {
+    let house = house(ProviderFaults::default(), &[("SWITCHBOARD__TWILIO__DIAL__TIME_LIMIT", "200s")]).await;
+    let played = house
+        .call(r#"steps = [{ model = { says = "とても長いご案内をいたします。", for_ms = 400000 } }, { hang_up = "caller" }]"#)
+        .await;
+    assert_eq!(played.carrier.problems, [""; 0], "{}", house.world.log.text());
+    let kept = house.ended().await;
+    assert_eq!((reason(&kept), kept.call.moved.is_some()), (EndedReason::MaxDuration, false));
+    assert!(played.carrier.streams.is_empty() && !has_event(&kept, "fallback"), "{:#?}", kept.events);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_failover_the_fallback_is_all_there_is() {
     let house = house(refused(u32::MAX), &[("SWITCHBOARD__FEATURES__FAILOVER", "false")]).await;
     let played = house.call(SHORT).await;

@@ -184,6 +184,7 @@ fn carrier() -> Carrier {
         sip_code: None,
         bridged: None,
         leg_duration_s: None,
+        time_limit_s: None,
     }
 }
 
@@ -212,6 +213,7 @@ pub fn terms() -> Terms {
 
 pub fn offer(verdict: Verdict) -> Event {
     Event::Offered(Box::new(Offer {
+        path: Path::Sip,
         provider: "openai-realtime",
         call_id: "rtc_1".into(),
         webhook_id: "wh_1".into(),
@@ -238,6 +240,14 @@ pub fn in_a_hurry(event: Event) -> Event {
             let accept_within = Some(Duration::from_millis(1_500));
             Event::Offered(Box::new(Offer { accept_within, ..*offer }))
         }
+        other => other,
+    }
+}
+
+/// The same offer, as a media stream makes it.
+pub fn on_stream(event: Event) -> Event {
+    match event {
+        Event::Offered(offer) => Event::Offered(Box::new(Offer { path: Path::MediaStreams, ..*offer })),
         other => other,
     }
 }
@@ -500,6 +510,7 @@ fn describe_carrier_event(event: &CarrierEvent) -> String {
 fn describe_action(action: &Action) -> Option<String> {
     Some(match action {
         Action::Accept => "accept".into(),
+        Action::TurnAway { path, provider_call } => format!("turn away {provider_call} on {}", path.as_str()),
         Action::LetGo { provider_call: None } => "let go of nothing".into(),
         Action::LetGo { provider_call: Some(call) } => format!("let go of {call}"),
         Action::Reject { sip_code } => format!("reject {sip_code}"),
