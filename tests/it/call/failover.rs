@@ -188,7 +188,12 @@ fn an_offer_that_comes_after_the_move_is_turned_away_and_the_other_path_goes_on(
     story.tell([(8_000, dial_failed(400))]);
     story.skip();
     // Before the other path is there, while it is up, and once the call is over.
-    story.tell([(8_100, offered_in_a_hurry()), (8_200, stream_offered()), (8_300, session()), (8_400, attached())]);
+    story.tell([
+        (8_100, offered_in_a_hurry()),
+        (8_200, stream_offered()),
+        (8_300, session()),
+        (8_400, attached()),
+    ]);
     story.tell([(8_500, offered_in_a_hurry()), (9_000, caller_status("completed"))]);
     story.until(13_000);
     story.tell([(13_100, offered_in_a_hurry())]);
@@ -268,11 +273,27 @@ fn a_leg_that_the_carrier_cut_for_its_time_ends_the_call() {
                 story.tell([(over_ms - 20, lost())]);
             }
             let over = dial_ended("completed", Some(200), true, "in-progress");
-            let Event::Carrier(CarrierEvent::DialEnded { status, bridged, leg_sid, sip_code, sip_call_id, caller_status, .. }) = over
+            let Event::Carrier(CarrierEvent::DialEnded {
+                status,
+                bridged,
+                leg_sid,
+                sip_code,
+                sip_call_id,
+                caller_status,
+                ..
+            }) = over
             else {
                 unreachable!()
             };
-            let over = CarrierEvent::DialEnded { status, bridged, leg_sid, sip_code, sip_call_id, duration_s, caller_status };
+            let over = CarrierEvent::DialEnded {
+                status,
+                bridged,
+                leg_sid,
+                sip_code,
+                sip_call_id,
+                duration_s,
+                caller_status,
+            };
             story.tell([(over_ms, Event::Carrier(over))]);
             if !is_moved {
                 story.until(over_ms + 5_000);
@@ -330,7 +351,7 @@ fn the_stages_of_a_call_are_those_of_the_path_it_ended_on() {
         first_audio: Some(at(2_500)),
         ended: None,
     };
-    assert_eq!(record.stages, after, "{}", story.log());
+    assert_eq!(record.stages, after);
 }
 
 /// The same offer, read at another moment.
