@@ -30,7 +30,7 @@ use crate::call::event::{
 };
 use crate::call::record::{CallRecord, EndedReason, Line, Path, State, ToolOutcomeKind};
 use crate::clock::Timestamp;
-use crate::ids::ProviderCallId;
+use crate::ids::{CallSid, ProviderCallId};
 use crate::media::reception::NORMAL;
 use crate::openai::sideband::Sideband;
 use crate::session::Session;
@@ -212,7 +212,7 @@ impl Runner {
 
     async fn on_message(&mut self, message: Message) {
         if let Some(plan) = message.plan {
-            if plan.toolbox.hooks().any_at(Hook::Event) {
+            if self.followers.is_none() && plan.toolbox.hooks().any_at(Hook::Event) {
                 let (id, tasks) = (self.call.record.id, &self.control.runners);
                 self.followers = Some(Followers::new(id, &plan.toolbox, tasks));
             }
@@ -305,6 +305,7 @@ impl Runner {
                 });
             }
             Action::RedirectCarrier { target } => self.redirect_carrier(target),
+            Action::EndLeg { leg } => self.end_leg(leg),
             Action::HangUp => {
                 self.request(|control, call| async move {
                     told(&call, "hang up", control.openai.hangup(&call).await)
@@ -318,6 +319,8 @@ impl Runner {
             Action::RunTool { call } if self.may_repeat(&call) => self.run_tool(call),
             Action::RunTool { call } => work.tools.push(call),
             Action::LetGo { provider_call } => self.let_go(provider_call),
+            Action::TurnAway { path: Path::MediaStreams, .. } => self.turn_away(),
+            Action::TurnAway { provider_call, .. } => self.end_at_provider(provider_call),
             Action::Keep(keep) => self.keep(keep, work, now),
         }
     }
@@ -331,7 +334,13 @@ impl Runner {
         if let Some(attaching) = self.attaching.take() {
             attaching.abort();
         }
-        let Some(call) = provider_call else { return };
+        if let Some(call) = provider_call {
+            self.end_at_provider(call);
+        }
+    }
+
+    /// Ends what the provider has of a call that is not answered there any more.
+    fn end_at_provider(&self, call: ProviderCallId) {
         let control = Arc::clone(&self.control);
         self.control.runners.spawn(async move {
             // The first where no accept has come to it, the second where one has.
@@ -401,6 +410,11 @@ impl Runner {
             };
             Answer::Event(Event::RedirectAnswered(answer))
         });
+    }
+
+    fn end_leg(&mut self, leg: CallSid) {
+        let control = Arc::clone(&self.control);
+        self.requests.spawn(async move { Answer::Event(Event::LegEnded(control.end_leg(&leg).await)) });
     }
 
     /// Starts a request to the provider about this call.
