@@ -101,10 +101,10 @@ async fn await_all(
 }
 
 async fn measure(shared: &Shared, gateway: &Serve, span: Duration) -> Used {
+    shared.count_for(span);
+    sleep(vendors::LEAD).await;
     let before = gateway.cpu_seconds();
-    shared.begin();
     sleep(span).await;
-    shared.end();
     let cpu = gateway.cpu_seconds().zip(before).map(|(now, then)| now - then);
     Used { cpu, resident_kib: gateway.resident_kib() }
 }

@@ -5,8 +5,9 @@
 //! ends live in this process and have one clock. Nothing is checked here that the simulators of the tests
 //! check: what a frame sounds like, and every rule of the vendors.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -43,6 +44,8 @@ const STAMP_CHARS: usize = 16;
 const SOUND: u8 = 0x20;
 /// How many frames the model says in one turn: five seconds.
 const TURN_FRAMES: u32 = 250;
+/// Longer than anybody takes from reading the clock to looking whether a frame counts.
+pub(super) const LEAD: Duration = Duration::from_millis(500);
 /// Some frames' worth.
 const READ_BUFFER_BYTES: usize = 4 << 10;
 /// How long a handshake, or the answer to a request, may take.
@@ -52,9 +55,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 pub(super) struct Shared {
     zero: Instant,
     tail: String,
-    /// Frames that are sent between these two moments, in microseconds, count.
-    from: AtomicU64,
-    until: AtomicU64,
+    /// Frames that are sent within it count; in microseconds.
+    window: OnceLock<Range<u64>>,
     /// How many directions have heard something.
     pub heard: AtomicU32,
     /// No more frames are sent.
@@ -98,30 +100,26 @@ impl Shared {
         Shared {
             zero: Instant::now(),
             tail: STANDARD.encode([SOUND; FRAME_BYTES - STAMP_BYTES]),
-            from: AtomicU64::new(u64::MAX),
-            until: AtomicU64::new(u64::MAX),
+            window: OnceLock::new(),
             heard: AtomicU32::new(0),
             silent: CancellationToken::new(),
             over: CancellationToken::new(),
         }
     }
 
-    /// From now on frames count.
-    pub fn begin(&self) {
-        self.from.store(self.now(), Ordering::Relaxed);
-    }
-
-    /// From now on they do not.
-    pub fn end(&self) {
-        self.until.store(self.now(), Ordering::Relaxed);
+    /// For so long frames count, once: from a moment on that lies [`LEAD`] ahead, so that whoever sends a frame
+    /// and whoever receives it say the same of it.
+    pub fn count_for(&self, span: Duration) {
+        let from = self.now() + micros(LEAD);
+        self.window.get_or_init(|| from..from + micros(span));
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.zero.elapsed().as_micros()).unwrap_or(u64::MAX)
+        micros(self.zero.elapsed())
     }
 
     fn counts(&self, moment: u64) -> bool {
-        (self.from.load(Ordering::Relaxed)..self.until.load(Ordering::Relaxed)).contains(&moment)
+        self.window.get().is_some_and(|window| window.contains(&moment))
     }
 
     /// A frame that is sent now, in base64.
@@ -160,10 +158,14 @@ fn ticks() -> Interval {
     ticks
 }
 
-/// A socket for small frames: the buffer is zeroed before each read, which for 128 KiB would take more time than
-/// everything else that is done here.
+/// A socket for small frames. Its buffer is zeroed before each read: the usual 128 KiB took a third of the time
+/// that the vendors spend.
 fn lean() -> WebSocketConfig {
     WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES)
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
 // === the carrier ===
