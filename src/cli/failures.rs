@@ -27,9 +27,6 @@ const CALL_WITHIN: Duration = Duration::from_secs(60);
 /// How long the gateway may take to close a call that the carrier has seen the end of.
 const CLOSED_WITHIN: Duration = Duration::from_secs(10);
 
-/// `failover.webhook_within`: what is the default in life.
-const WEBHOOK_WITHIN: Duration = Duration::from_secs(3);
-
 const CONFIG: &str = r#"
 [sessions.shop]
 instructions = "You are the shop."
@@ -176,9 +173,7 @@ impl Failure {
         let pending_ttl = self.pending_ttl.div_f64(speed);
         let world = World::start(Options { provider_faults, pending_ttl, ..options }).await?;
         let mut environment = world.environment();
-        let webhook_within = WEBHOOK_WITHIN.div_f64(speed);
         for (name, value) in [
-            ("SWITCHBOARD__FAILOVER__WEBHOOK_WITHIN", format!("{}ms", webhook_within.as_millis())),
             ("SWITCHBOARD__SERVER__LISTEN", "127.0.0.1:0".to_owned()),
             ("SWITCHBOARD__ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
             ("SWITCHBOARD__STORE__PATH", scratch.path().join("data").display().to_string()),
@@ -190,6 +185,7 @@ impl Failure {
         let mut config = config::parse("failures.toml", text.as_bytes(), scratch.path(), &environment)
             .map_err(|problems| anyhow!(problems.render(false)))?;
         config.store.free_bytes_min = 0;
+        config.failover.webhook_within = config.failover.webhook_within.div_f64(speed);
         let gateway = Gateway::start(config, clock, Entropy::System).await?;
         let world = world.connect(&format!("http://{}", gateway.public), OPENAI_WEBHOOK)?;
         if !self.has_api {

@@ -338,29 +338,11 @@ fn a_leg_that_the_carrier_cut_for_its_time_ends_the_call() {
             if is_told_by_socket {
                 story.tell([(over_ms - 20, lost())]);
             }
-            let over = dial_ended("completed", Some(200), true, "in-progress");
-            let Event::Carrier(CarrierEvent::DialEnded {
-                status,
-                bridged,
-                leg_sid,
-                sip_code,
-                sip_call_id,
-                caller_status,
-                ..
-            }) = over
-            else {
-                unreachable!()
-            };
-            let over = CarrierEvent::DialEnded {
-                status,
-                bridged,
-                leg_sid,
-                sip_code,
-                sip_call_id,
-                duration_s,
-                caller_status,
-            };
-            story.tell([(over_ms, Event::Carrier(over))]);
+            let mut over = dial_ended("completed", Some(200), true, "in-progress");
+            if let Event::Carrier(CarrierEvent::DialEnded { duration_s: told, .. }) = &mut over {
+                *told = duration_s;
+            }
+            story.tell([(over_ms, over)]);
             if !is_moved {
                 story.until(over_ms + 5_000);
             }
