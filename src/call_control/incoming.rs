@@ -1,9 +1,10 @@
 //! What plugins make of a call before it is accepted.
 //!
 //! Their `incoming` hooks are asked after the route was chosen and before the provider gets its verdict,
-//! all at the same time, and once in a call, whatever paths it takes. In the order of their names the first that rejects or forwards decides; of
-//! sessions and variables the later wins; changes of the instructions follow each other. An answer that
-//! is late, failed or makes no sense is left out, said in the log and noted with the call.
+//! all at the same time, and once in a call, whatever paths it takes. In the order of their names the first
+//! that rejects or forwards decides; of sessions and variables the later wins; changes of the instructions
+//! follow each other. An answer that is late, failed or makes no sense is left out, said in the log and noted
+//! with the call.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

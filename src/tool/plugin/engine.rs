@@ -30,9 +30,9 @@ const TABLE_ELEMENTS_MAX: usize = 200_000;
 /// The largest memory that the pool can hold for one instance; `limits.memory` is at most this.
 const MEMORY_BYTES_MAX: usize = 1 << 30;
 
-/// How much of a memory, and of a table, a slot keeps for the plugin that used it last. Up to here the pages that were
-/// written are put back by hand; beyond, they are given back to the system, which holds the lock of the process's
-/// memory the longer the more there is, so that all who need it wait.
+/// How much of a memory, and of a table, a slot may keep for the plugin that used it last: at most as often as the
+/// pool has memories and tables. That much of the pages that were written is put back by hand, which asks nothing of
+/// the system; the rest is given back, which stops everybody who changes the process's memory meanwhile.
 const MEMORY_BYTES_KEPT: usize = 1 << 20;
 const TABLE_BYTES_KEPT: usize = 64 << 10;
 
