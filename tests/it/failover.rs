@@ -2,16 +2,15 @@
 //! then, which path new calls take, and how an operator changes that.
 
 use futures_util::{StreamExt as _, stream};
-use reqwest::{Client, Method};
+use reqwest::Method;
 use switchboard::call::record::{CallDetail, EndedReason, Path};
 use switchboard::call_control::paths::Features;
 use switchboard::cli::failures::{self, Outcome};
-use switchboard::gateway::ADMIN_TOKEN_FILE;
 use switchboard::sim::fault::ProviderFaults;
 use switchboard::sim::twilio::{CallerSetup, CarrierFaults, Heard, Refusal, RequestKind};
 
 use crate::bridge::sound;
-use crate::harness::{CALLEE, CALLER, CONFIG, House, Plan, SHORT, eventually, script};
+use crate::harness::{CALLEE, CALLER, CONFIG, House, Operator, Plan, SHORT, eventually, script};
 
 /// Fast enough for a test, and slow enough that a carrier's ten seconds are some real ones.
 const SPEED: f64 = 2.0;
@@ -238,7 +237,7 @@ async fn a_path_that_fails_again_and_again_is_not_tried_by_new_calls() {
     let operator = Operator::of(&house);
     for _ in 0..2 {
         sound(&house, &house.call(SHORT).await);
-        assert_eq!(operator.features().await.openai_sip.value, "true");
+        assert_eq!(features(&operator).await.openai_sip.value, "true");
     }
     let open = r#"switchboard_path_breaker_open{path="sip"}"#;
     assert_eq!(house.metric(open), 1.0);
@@ -251,12 +250,12 @@ async fn a_path_that_fails_again_and_again_is_not_tried_by_new_calls() {
         (kept.call.path, kept.call.avoided, kept.call.moved),
         (Path::MediaStreams, Some(Path::Sip), None)
     );
-    let features = operator.features().await;
+    let features = features(&operator).await;
     assert_eq!(
         (features.breakers["sip"].as_str(), features.breakers["media-streams"].as_str()),
         ("open", "closed")
     );
-    let (status, words) = operator.ask(Method::GET, "/readyz", None).await;
+    let (status, words) = operator.get("/readyz").await;
     assert_eq!(status, 200, "calls are taken all the same");
     assert!(words.contains("the path sip failed too often"), "{words}");
 }
@@ -271,7 +270,7 @@ async fn a_path_that_works_again_is_taken_again() {
     let operator = Operator::of(&house);
     house.call(SHORT).await;
     eventually("the breaker lets a trial through", || async {
-        (operator.features().await.breakers["sip"] == "closed").then_some(())
+        (features(&operator).await.breakers["sip"] == "closed").then_some(())
     })
     .await;
     let played = house.call(SHORT).await;
@@ -304,33 +303,10 @@ async fn a_share_of_the_callers_goes_over_sip_and_a_route_has_its_own() {
 
 // === the operator ===
 
-struct Operator {
-    client: Client,
-    url: String,
-    token: String,
-}
-
-impl Operator {
-    fn of(house: &House) -> Operator {
-        let token = std::fs::read_to_string(house.data.path().join(ADMIN_TOKEN_FILE)).expect("a token");
-        let client = Client::builder().no_proxy().build().expect("a client");
-        Operator { client, url: format!("http://{}", house.gateway.admin), token: token.trim().to_owned() }
-    }
-
-    async fn ask(&self, method: Method, path: &str, body: Option<&str>) -> (u16, String) {
-        let mut request = self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token);
-        if let Some(body) = body {
-            request = request.body(body.to_owned());
-        }
-        let answer = request.send().await.expect("an answer");
-        (answer.status().as_u16(), answer.text().await.expect("a text"))
-    }
-
-    async fn features(&self) -> Features {
-        let (status, text) = self.ask(Method::GET, "/api/v1/features", None).await;
-        assert_eq!(status, 200, "{text}");
-        serde_json::from_str(&text).expect("features")
-    }
+async fn features(operator: &Operator) -> Features {
+    let (status, text) = operator.get("/api/v1/features").await;
+    assert_eq!(status, 200, "{text}");
+    serde_json::from_str(&text).expect("features")
 }
 
 const SET: &str = "/api/v1/features/openai-sip";
@@ -348,7 +324,7 @@ async fn an_operator_moves_the_next_calls_and_none_that_runs() {
         (r#"{"value": "50%"}"#, "50%", Path::MediaStreams),
         (r#"{"value": true, "route": "all"}"#, "50%", Path::Sip),
     ] {
-        let (status, text) = operator.ask(Method::POST, SET, Some(body)).await;
+        let (status, text) = operator.ask(Method::POST, SET, body).await;
         assert_eq!(status, 200, "{text}");
         let features: Features = serde_json::from_str(&text).expect("features");
         assert_eq!(
@@ -359,16 +335,16 @@ async fn an_operator_moves_the_next_calls_and_none_that_runs() {
         assert_eq!(house.calls().await[0].path, path, "{body}");
     }
     assert_eq!(house.ask(&call_sid, CALLER).await, before, "it stays where it is");
-    assert_eq!(operator.features().await.routes["all"].value, "true");
-    let (status, _) = operator.ask(Method::DELETE, SET, None).await;
-    assert_eq!((status, operator.features().await.openai_sip.from.as_str()), (200, "file"));
+    assert_eq!(features(&operator).await.routes["all"].value, "true");
+    let (status, _) = operator.ask(Method::DELETE, SET, "").await;
+    assert_eq!((status, features(&operator).await.openai_sip.from.as_str()), (200, "file"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_share_or_no_route_changes_nothing() {
     let house = house(ProviderFaults::default(), &[]).await;
     let operator = Operator::of(&house);
-    let before = operator.features().await;
+    let before = features(&operator).await;
     for (body, status, words) in [
         ("", 400, "write {\"value\": \"25%\"}"),
         ("{}", 400, "missing field"),
@@ -378,15 +354,15 @@ async fn what_is_no_share_or_no_route_changes_nothing() {
         (r#"{"value": true, "rout": "all"}"#, 400, "rout"),
         (r#"{"value": true, "route": "none"}"#, 404, "no route `none`"),
     ] {
-        let (got, text) = operator.ask(Method::POST, SET, Some(body)).await;
+        let (got, text) = operator.ask(Method::POST, SET, body).await;
         assert_eq!(got, status, "{body}: {text}");
         assert!(text.contains(words), "{body}: {text}");
     }
     let long = format!(r#"{{"value": "{}"}}"#, "x".repeat(8 << 10));
-    assert_eq!(operator.ask(Method::POST, SET, Some(&long)).await.0, 400);
-    let stranger = Operator { token: "wrong".to_owned(), ..Operator::of(&house) };
+    assert_eq!(operator.ask(Method::POST, SET, &long).await.0, 400);
+    let stranger = Operator::of(&house).showing("wrong");
     for (method, path) in [(Method::POST, SET), (Method::DELETE, SET), (Method::GET, "/api/v1/features")] {
-        assert_eq!(stranger.ask(method, path, Some(r#"{"value": false}"#)).await.0, 401);
+        assert_eq!(stranger.ask(method, path, r#"{"value": false}"#).await.0, 401);
     }
-    assert_eq!(operator.features().await, before);
+    assert_eq!(features(&operator).await, before);
 }

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::{Client, Method, RequestBuilder};
 use switchboard::call::record::{CallDetail, CallRecord};
 use switchboard::clock::{Entropy, SystemClock};
 use switchboard::config::{self, Config, Environment};
-use switchboard::gateway::Gateway;
+use switchboard::gateway::{ADMIN_TOKEN_FILE, Gateway};
 use switchboard::http::{OPENAI_WEBHOOK, TWILIO_VOICE, detail};
 use switchboard::ids::CallId;
 use switchboard::sim::fault::ProviderFaults;
@@ -17,7 +18,7 @@ use switchboard::sim::openai::{CallReport, OpenAiSim};
 use switchboard::sim::script::Script;
 use switchboard::sim::sip::{Invite, SipLeg};
 use switchboard::sim::twilio::{Answer, CallerSetup, ExplicitRequest, Fields, Signing};
-use switchboard::sim::twiml::Method;
+use switchboard::sim::twiml;
 use switchboard::sim::world::{ConnectedWorld, Options, PROJECT_ID, Played, World};
 use switchboard::store::CallQuery;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -178,7 +179,7 @@ impl House {
 
     /// A request of the carrier.
     pub async fn request(&self, path: &str, fields: Fields, signing: Signing) -> Answer {
-        let request = ExplicitRequest { method: Method::Post, path: path.to_owned(), fields, signing };
+        let request = ExplicitRequest { method: twiml::Method::Post, path: path.to_owned(), fields, signing };
         self.world.twilio.request(request).await.expect("an answer")
     }
 
@@ -210,6 +211,61 @@ impl House {
     pub async fn close(self) -> tempfile::TempDir {
         self.gateway.stop().await;
         self.data
+    }
+}
+
+/// Somebody at the operators' door, with what stands in the token's file or something else.
+pub struct Operator {
+    pub token: String,
+    client: Client,
+    url: String,
+}
+
+impl Operator {
+    pub fn of(house: &House) -> Operator {
+        let token = std::fs::read_to_string(house.data.path().join(ADMIN_TOKEN_FILE)).expect("a token");
+        let client = Client::builder().no_proxy().build().expect("a client");
+        Operator { token: token.trim().to_owned(), client, url: format!("http://{}", house.gateway.admin) }
+    }
+
+    /// The same person with another token.
+    pub fn showing(self, token: &str) -> Operator {
+        Operator { token: token.to_owned(), ..self }
+    }
+
+    /// A request without any token.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url))
+    }
+
+    /// The status and the body of an answer to a request with the token.
+    pub async fn ask(&self, method: Method, path: &str, body: &str) -> (u16, String) {
+        let request = self.request(method, path).bearer_auth(&self.token).body(body.to_owned());
+        Operator::answer(request).await
+    }
+
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        self.ask(Method::GET, path, "").await
+    }
+
+    /// The same with another `Authorization`, or none.
+    pub async fn ask_showing(
+        &self,
+        method: Method,
+        path: &str,
+        authorization: Option<&str>,
+    ) -> (u16, String) {
+        let request = self.request(method, path);
+        Operator::answer(match authorization {
+            Some(value) => request.header("authorization", value),
+            None => request,
+        })
+        .await
+    }
+
+    async fn answer(request: RequestBuilder) -> (u16, String) {
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a text"))
     }
 }
 
