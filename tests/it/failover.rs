@@ -10,6 +10,7 @@ use switchboard::sim::fault::ProviderFaults;
 use switchboard::sim::twilio::{CallerSetup, CarrierFaults, Heard, Refusal, RequestKind};
 
 use crate::bridge::sound;
+use crate::recordings;
 use crate::harness::{CALLEE, CALLER, CONFIG, House, Operator, Plan, SHORT, eventually, script};
 
 /// Fast enough for a test, and slow enough that a carrier's ten seconds are some real ones.
@@ -124,7 +125,7 @@ async fn house_within_200_ms(faults: ProviderFaults) -> House {
         ("SWITCHBOARD__FAILOVER__WEBHOOK_WITHIN", "200ms".to_owned()),
     ];
     // Life: the carrier's ten seconds are long beside that.
-    House::with(Plan { config: plain, faults, environment, speed: 1.0 }).await
+    House::with(Plan { config: plain, faults, environment, speed: 1.0, ..Plan::default() }).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,6 +212,38 @@ async fn without_failover_the_fallback_is_all_there_is() {
     assert_eq!((reason(&kept), kept.call.moved.is_some()), (EndedReason::ProviderSilent, false));
     assert!(matches!(played.carrier.heard.last(), Some(Heard::Said(_))), "{:?}", played.carrier.heard);
     assert!(has_event(&kept, "fallback"), "{:#?}", kept.events);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_left_is_fetched_and_kept_like_any_recording() {
+    let plain = CONFIG.split("[plugins").next().unwrap_or_default().trim_end();
+    let config = format!("{plain}\nfallback = {{ voicemail = {{ text = \"Please leave a message.\" }} }}\n");
+    let faults = ProviderFaults { session_refused_times: u32::MAX, ..refused(u32::MAX) };
+    let house = with_config(config, faults, &[]).await;
+    let mut caller = CallerSetup::new(CALLER, CALLEE, script(SHORT));
+    // Asked for at once, it is not ready.
+    caller.faults.recording.not_ready = 1;
+    let played = house.play(caller).await;
+    assert_eq!(played.carrier.problems, [""; 0], "{}", house.world.log.text());
+    let [.., Heard::Said(words), Heard::Beep] = played.carrier.heard.as_slice() else {
+        panic!("{:?}", played.carrier.heard)
+    };
+    assert_eq!(words, "Please leave a message.");
+
+    let (detail, record) = recordings::recording(&house, recordings::kept).await;
+    assert_eq!((detail.call.consent.as_ref(), has_event(&detail, "voicemail.left")), (None, true));
+    let [sid] = played.carrier.recordings.as_slice() else { panic!("{:?}", played.carrier.recordings) };
+    let message = house.world.carrier_rest.sound(sid).expect("it is still at the carrier");
+    assert_eq!((record.id.as_str(), record.channels), (sid.as_str(), Some(1)));
+    assert_eq!(record.sha256, Some(recordings::sha256(&message)));
+    let name = record.file.expect("a file");
+    assert_eq!(std::fs::read(house.data.path().join("recordings").join(name)).expect("the file"), message);
+    let asked: Vec<u16> = house.world.carrier_rest.requests().iter().map(|asked| asked.status).collect();
+    assert!(asked.contains(&404) && asked.contains(&200), "{asked:?}");
+    let path = format!("/calls/{}/recording", detail.call.id);
+    let (status, _, body) = recordings::operator(&house, Method::GET, &path, &[]).await;
+    assert_eq!((status.as_u16(), body == message), (200, true));
+    recordings::is_metric(&house, r#"switchboard_recordings_total{outcome="kept"}"#, 1.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder};
 use switchboard::call::record::{CallDetail, CallRecord};
-use switchboard::clock::{Entropy, SystemClock};
+use switchboard::clock::{Clock, Entropy, SystemClock};
 use switchboard::config::{self, Config, Environment};
 use switchboard::gateway::{ADMIN_TOKEN_FILE, Gateway};
 use switchboard::http::{OPENAI_WEBHOOK, TWILIO_VOICE, detail};
@@ -52,6 +52,8 @@ pub struct Plan {
     pub faults: ProviderFaults,
     pub speed: f64,
     pub environment: Vec<(&'static str, String)>,
+    /// The time for the gateway and the world around it.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Default for Plan {
@@ -61,6 +63,7 @@ impl Default for Plan {
             faults: ProviderFaults::default(),
             speed: SPEED,
             environment: Vec::new(),
+            clock: Arc::new(SystemClock),
         }
     }
 }
@@ -111,9 +114,9 @@ impl House {
 
     /// A house over a data directory that may hold calls already.
     pub async fn at(plan: Plan, data: tempfile::TempDir) -> House {
+        let clock = Arc::clone(&plan.clock);
         let (world, config) = prepare(plan, data.path()).await;
-        let entropy = Entropy::seeded(7);
-        let gateway = Gateway::start(config, Arc::new(SystemClock), entropy).await.expect("a gateway");
+        let gateway = Gateway::start(config, clock, Entropy::seeded(7)).await.expect("a gateway");
         let world = world.connect(&format!("http://{}", gateway.public), OPENAI_WEBHOOK).expect("a client");
         House { gateway, world, data }
     }
@@ -271,8 +274,8 @@ impl Operator {
 
 /// A world, and the configuration of a gateway in it over this data directory.
 pub async fn prepare(plan: Plan, data: &Path) -> (World, Config) {
-    let clock = Arc::new(SystemClock);
-    let mut options = Options::new(clock, WorldLog::new(Arc::new(SystemClock), None), plan.speed);
+    let log = WorldLog::new(Arc::clone(&plan.clock), None);
+    let mut options = Options::new(plan.clock, log, plan.speed);
     options.provider_faults = plan.faults;
     let world = World::start(options).await.expect("a world");
     let mut environment = world.environment();
