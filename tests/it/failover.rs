@@ -10,8 +10,8 @@ use switchboard::sim::fault::ProviderFaults;
 use switchboard::sim::twilio::{CallerSetup, CarrierFaults, Heard, Refusal, RequestKind};
 
 use crate::bridge::sound;
-use crate::recordings;
 use crate::harness::{CALLEE, CALLER, CONFIG, House, Operator, Plan, SHORT, eventually, script};
+use crate::recordings;
 
 /// Fast enough for a test, and slow enough that a carrier's ten seconds are some real ones.
 const SPEED: f64 = 2.0;
