@@ -181,6 +181,29 @@ async fn a_webhook_that_comes_after_all_is_turned_away_and_makes_no_second_call(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_encrypted_sound_is_only_preferred_the_provider_is_dialled_once_more_without() {
+    let faults = ProviderFaults { srtp_refused: true, ..ProviderFaults::default() };
+    let preferred = [("SWITCHBOARD__TWILIO__DIAL__SECURE_MEDIA", "preferred")];
+    let house = house(faults.clone(), &preferred).await;
+    let mut caller = CallerSetup::new(CALLER, CALLEE, script(SHORT));
+    caller.faults =
+        CarrierFaults { doubled: vec![RequestKind::DialResult], shuffled: true, ..CarrierFaults::default() };
+    let played = house.play(caller).await;
+    assert_eq!(played.carrier.problems, [""; 0], "{}", house.world.log.text());
+    let kept = house.ended().await;
+    assert_eq!((kept.call.path, reason(&kept)), (Path::Sip, EndedReason::CallerHangup));
+    assert!(has_event(&kept, "leg.plain") && kept.call.moved.is_none(), "{:#?}", kept.events);
+    let codes: Vec<_> = played.carrier.dials.iter().map(|dial| (dial.sip_code, dial.is_bridged)).collect();
+    assert_eq!(codes, [(Some(488), false), (Some(200), true)]);
+
+    // Who wants nothing else goes on over the bridge.
+    let strict = self::house(faults, &[]).await;
+    let played = strict.call(SHORT).await;
+    let kept = strict.ended().await;
+    assert_eq!((kept.call.path, played.carrier.dials.len()), (Path::MediaStreams, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_caller_who_leaves_while_it_rings_is_not_moved() {
     let faults = ProviderFaults { webhook_never: true, ..ProviderFaults::default() };
     let house = house(faults, &[]).await;

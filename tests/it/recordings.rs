@@ -602,6 +602,7 @@ fn rest_client(house: &House, base_url: &str, token: &str) -> rest::Client {
             ring_tone: None,
             edge: None,
             secure_media: true,
+            is_plain_taken: false,
         },
         apology: switchboard::twilio::Say { text: "x".into(), language: "en-US".into(), voice: None },
     };
