@@ -31,6 +31,8 @@ pub enum Event {
     ReferAnswered(Result<(), String>),
     /// The carrier answered a request to dial somebody else; the text says why it failed.
     RedirectAnswered(Result<(), String>),
+    /// The carrier answered a request to end its leg to the provider; the text says why it failed.
+    LegEnded(Result<(), String>),
     /// A tool has answered or failed.
     ToolFinished(ToolFinished),
     /// The carrier reported on one of its legs.
@@ -513,6 +515,11 @@ pub enum Action {
     RedirectCarrier {
         /// `tel:` or `sip:` URI.
         target: String,
+    },
+    /// Ask the carrier to end its leg to the provider: it then asks what to do with the caller.
+    EndLeg {
+        /// The leg.
+        leg: CallSid,
     },
     /// Ask the provider to end the call.
     HangUp,

@@ -5,6 +5,8 @@
 //! (the end of a dial, or of a stream), and is then told the new one; so whatever ends the old way at once
 //! makes this quick. A caller who is gone, or whom somebody wanted to leave, is not moved.
 
+use std::time::Duration;
+
 use super::carrier;
 use super::event::{Action, Keep};
 use super::fillers::Fillers;
@@ -55,6 +57,36 @@ impl Call {
         if self.way_out().is_some() {
             let why = "the provider did not answer the accept in time".to_owned();
             self.fail(None, EndedReason::AcceptFailed, Some(why), now);
+        }
+    }
+
+    /// Where there is another path and the carrier can be asked to end a leg: an offer that takes longer, from
+    /// when the carrier dials, is not waited for.
+    pub fn expect_offer_within(&mut self, within: Option<Duration>) {
+        self.offer_within = within;
+    }
+
+    pub(super) fn offer_late_at(&self) -> Option<Timestamp> {
+        let is_waiting = self.record.state == State::Dialing && self.record.path == Path::Sip;
+        Some(self.leg_since? + self.offer_within.filter(|_| is_waiting)?)
+    }
+
+    /// The carrier dials, and the provider has not told of it. A ringing caller cannot be taken from the dial,
+    /// but the dial can be ended: the carrier then asks what to do.
+    pub(super) fn on_offer_late(&mut self, now: Timestamp) {
+        let within = self.offer_within.take().unwrap_or_default();
+        let leg = self.record.carrier.as_ref().and_then(|carrier| carrier.leg_sid.clone());
+        let Some(leg) = leg.filter(|_| self.way_out().is_some()) else { return };
+        let why = format!("no webhook within {within:?}");
+        self.fail(None, EndedReason::ProviderSilent, Some(why), now);
+        self.act(Action::EndLeg { leg });
+    }
+
+    /// The carrier answered the request to end its leg to the provider.
+    pub(super) fn on_leg_ended(&mut self, answer: Result<(), String>, now: Timestamp) {
+        if let Err(why) = answer {
+            self.leg_rings_on = true;
+            self.note("leg.not_ended", Some(&why), now);
         }
     }
 

@@ -17,6 +17,9 @@ impl Call {
         let before = carrier.clone();
         let meaning = carrier::apply(carrier, event);
         self.record_changed |= *carrier != before;
+        if carrier.leg_sid.is_some() {
+            self.leg_since.get_or_insert(now);
+        }
         match meaning {
             Meaning::LegAnswered => {
                 let moved = self.record.moved.as_mut().filter(|moved| moved.from == Path::Sip);

@@ -233,6 +233,7 @@ impl CallControl {
             other_path: way.as_ref().and_then(|way| way.other),
             avoided: way.as_ref().and_then(|way| way.avoided),
         });
+        call.expect_offer_within(self.webhook_within(&call.record));
         if let Choice::Answer { route: Some(route), .. } = &choice {
             call.record.consent = self.routes.recording_of(route).map(Recording::consent);
         }
@@ -522,6 +523,14 @@ impl CallControl {
     pub(super) fn accept_within(&self, record: &CallRecord) -> Option<Duration> {
         let failover = self.paths.failover().filter(|_| record.path == Path::Sip)?;
         record.other_path.map(|_| failover.accept_within)
+    }
+
+    /// How long the provider's webhook may take, where a caller can be brought to the model another way and there
+    /// is a way to end the leg that nobody offers.
+    fn webhook_within(&self, record: &CallRecord) -> Option<Duration> {
+        let failover = self.paths.failover().filter(|_| record.path == Path::Sip)?;
+        self.archive.carrier().and(record.other_path)?;
+        Some(failover.webhook_within)
     }
 
     /// Takes the place that an answered call needs; without one the caller hears that we are busy.

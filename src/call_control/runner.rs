@@ -30,7 +30,7 @@ use crate::call::event::{
 };
 use crate::call::record::{CallRecord, EndedReason, Line, Path, State, ToolOutcomeKind};
 use crate::clock::Timestamp;
-use crate::ids::ProviderCallId;
+use crate::ids::{CallSid, ProviderCallId};
 use crate::media::reception::NORMAL;
 use crate::openai::sideband::Sideband;
 use crate::session::Session;
@@ -305,6 +305,7 @@ impl Runner {
                 });
             }
             Action::RedirectCarrier { target } => self.redirect_carrier(target),
+            Action::EndLeg { leg } => self.end_leg(leg),
             Action::HangUp => {
                 self.request(|control, call| async move {
                     told(&call, "hang up", control.openai.hangup(&call).await)
@@ -409,6 +410,11 @@ impl Runner {
             };
             Answer::Event(Event::RedirectAnswered(answer))
         });
+    }
+
+    fn end_leg(&mut self, leg: CallSid) {
+        let control = Arc::clone(&self.control);
+        self.requests.spawn(async move { Answer::Event(Event::LegEnded(control.end_leg(&leg).await)) });
     }
 
     /// Starts a request to the provider about this call.

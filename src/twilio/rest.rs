@@ -246,7 +246,7 @@ impl Client {
         verbs.map(twiml::Response::from).map_err(|error| error.to_string())
     }
 
-    /// Ends a live call.
+    /// Ends a live call, or one leg of it; also one that rings.
     ///
     /// # Errors
     ///

@@ -258,7 +258,7 @@ async fn a_plugin_is_asked_once_in_a_call_that_is_moved_and_what_it_said_holds()
     let hooks = vec![Hook::Incoming, Hook::Event];
     let fake = Arc::new(Fake { name: "friends", hooks, answer: Some(Ok(answer)), ..Fake::default() });
     let shop = CONFIG.split("[plugins").next().unwrap_or_default();
-    let vip = "[sessions.vip]\ninstructions = \"A {{ vars.tier }} caller over {{ call.path }}.\"\ngreeting = \"Say hello.\"\n";
+    let vip = "[sessions.vip]\nvars = { tier = \"no\" }\ninstructions = \"A {{ vars.tier }} caller over {{ call.path }}.\"\ngreeting = \"Say hello.\"\n";
     let environment = vec![
         ("SWITCHBOARD__FEATURES__FAILOVER", "true".to_owned()),
         ("SWITCHBOARD__FAILOVER__ACCEPT_WITHIN", "10s".to_owned()),
@@ -283,7 +283,8 @@ async fn a_plugin_is_asked_once_in_a_call_that_is_moved_and_what_it_said_holds()
     assert_eq!(kept.call.session.as_deref(), Some("vip"));
     let notes = kept.events.iter().filter(|event| event.kind.starts_with("hook.")).count();
     assert_eq!(notes, 2, "its session and its instructions: {:?}", kinds(&kept));
-    let accept: serde_json::Value = serde_json::from_str(&played.provider.expect("a call").accepts[0]).expect("JSON");
+    let accept: serde_json::Value =
+        serde_json::from_str(&played.provider.expect("a call").accepts[0]).expect("JSON");
     let friend = |path: &str| format!("A gold caller over {path}.\n\nThe caller is a friend.");
     assert_eq!(accept["instructions"], friend("sip"));
     let bridged: Vec<String> =
@@ -291,8 +292,8 @@ async fn a_plugin_is_asked_once_in_a_call_that_is_moved_and_what_it_said_holds()
     assert_eq!(bridged, [friend("media-streams")]);
     let told = fake.told();
     assert_eq!(told.iter().filter(|what| what.starts_with("incoming")).count(), 1, "{told:?}");
-    let lines: Vec<&str> = told.iter().filter(|what| what.contains(": ")).map(String::as_str).collect();
-    assert_eq!(lines, ["Assistant: はい。", "Caller: もしもし", "Assistant: 失礼しました。"]);
+    let lines: Vec<&str> = told.iter().filter_map(|what| what.strip_prefix("Assistant: ")).collect();
+    assert_eq!(lines, ["はい。", "失礼しました。"]);
 }
 
 // === while it is up, and after ===
