@@ -1,5 +1,8 @@
 //! From one path to the other: what moves a call, what does not, and what the new path knows of the old.
 
+use std::time::Duration;
+
+use insta::assert_snapshot;
 use switchboard::call::Event;
 use switchboard::call::event::{AcceptAnswer, AttachFailure, CarrierEvent, Offer, TurnStatus};
 use switchboard::call::record::{EndedReason, LineStatus, Path, Stages, State};
@@ -180,6 +183,69 @@ fn again(event: &Event) -> Event {
         Event::Provider(event) => Event::Provider(event.clone()),
         other => unreachable!("{other:?}"),
     }
+}
+
+/// The carrier dials, and an offer is waited for so long.
+fn dialled() -> Story {
+    let mut story = Story::with_a_way_out();
+    story.call.expect_offer_within(Some(Duration::from_secs(3)));
+    story.tell([(150, leg("initiated", 0)), (400, leg("ringing", 1))]);
+    story
+}
+
+#[test]
+fn a_dial_of_which_no_offer_tells_is_ended_and_the_caller_goes_on() {
+    let mut story = dialled();
+    story.until(3_149);
+    assert_eq!(story.call.record.moved, None);
+    story.until(3_150);
+    assert_snapshot!(story.log(), @r#"
+    3.150 (deadline)
+          - note path.moved {"detail":"sip to media-streams, provider_silent: no webhook within 3s"}
+          - let go of nothing
+          - end the leg CA-leg
+    "#);
+    story.tell([
+        (3_300, Event::LegEnded(Ok(()))),
+        (3_350, leg("canceled", 2)),
+        (3_400, dial_ended("canceled", Some(487), false, "ringing")),
+        (3_500, stream_offered()),
+        (3_600, session()),
+        (3_700, attached()),
+    ]);
+    assert_eq!(story.call.record.state, State::Live);
+}
+
+#[test]
+fn a_dial_is_not_ended_where_an_offer_came_or_nobody_could_go_on() {
+    let mut offered = dialled();
+    offered.tell([(3_100, greeted()), (3_200, Event::AcceptAnswered(AcceptAnswer::Ok)), (3_300, attached())]);
+    offered.until(20_000);
+    assert_eq!((offered.call.record.state, &offered.call.record.moved), (State::Live, &None));
+    let mut without = dialled();
+    without.call.record.other_path = None;
+    let mut gone = dialled();
+    gone.tell([(3_000, caller_status("completed"))]);
+    for mut story in [without, gone] {
+        story.until(20_000);
+        assert!(story.call.record.moved.is_none());
+        assert!(!story.log().contains("end the leg"));
+    }
+}
+
+#[test]
+fn a_leg_that_could_not_be_ended_rings_until_the_carrier_goes_on() {
+    let mut story = dialled();
+    story.tell([(3_300, Event::LegEnded(Err("503".into())))]);
+    story.until(60_000);
+    assert_eq!(story.call.record.state, State::Dialing);
+    story.tell([
+        (60_100, dial_ended("no-answer", Some(487), false, "ringing")),
+        (60_200, stream_offered()),
+        (60_300, session()),
+        (60_400, attached()),
+    ]);
+    assert_eq!(story.call.record.state, State::Live);
 }
 
 #[test]
