@@ -73,6 +73,28 @@ pub fn apply(carrier: &mut Carrier, event: CarrierEvent) -> Meaning {
     }
 }
 
+/// Claims that a report is of the leg that was tried before the present one.
+pub fn is_of_left_leg(carrier: &Carrier, event: &CarrierEvent) -> bool {
+    let leg = match event {
+        CarrierEvent::Leg { sid, .. } => Some(sid),
+        CarrierEvent::DialEnded { leg_sid, .. } => leg_sid.as_ref(),
+        _ => None,
+    };
+    leg.is_some() && leg == carrier.left_leg.as_ref()
+}
+
+/// The provider is dialled once more, without encrypted sound: nothing is known of the new leg.
+pub fn dial_plainly(carrier: &mut Carrier) {
+    carrier.is_plain = true;
+    carrier.left_leg = carrier.leg_sid.take();
+    carrier.sip_call_id = None;
+    carrier.leg_status = None;
+    carrier.leg_sequence = None;
+    carrier.sip_code = None;
+    carrier.bridged = None;
+    carrier.leg_duration_s = None;
+}
+
 /// Claims that the caller's leg is over.
 pub fn caller_is_gone(carrier: &Carrier) -> bool {
     is_terminal(&carrier.status)
@@ -147,6 +169,8 @@ mod tests {
             sip_code: None,
             bridged: None,
             leg_duration_s: None,
+            is_plain: false,
+            left_leg: None,
             time_limit_s: None,
         }
     }

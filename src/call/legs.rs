@@ -8,12 +8,17 @@ use super::record::{Carrier, EndedReason, Path, State};
 use super::step::{Call, NO_STREAM};
 use crate::clock::Timestamp;
 
+/// SIP: not acceptable here; the answer to an INVITE whose sound cannot be agreed on.
+const NO_COMMON_MEDIA: u16 = 488;
 /// Carriers tell whole seconds, and nobody says which way they are rounded.
 const ROUNDED_BY: Duration = Duration::from_secs(1);
 
 impl Call {
     pub(super) fn on_carrier(&mut self, event: CarrierEvent, now: Timestamp) {
         let Some(carrier) = &mut self.record.carrier else { return };
+        if carrier::is_of_left_leg(carrier, &event) {
+            return;
+        }
         let before = carrier.clone();
         let meaning = carrier::apply(carrier, event);
         self.record_changed |= *carrier != before;
@@ -54,6 +59,7 @@ impl Call {
             (State::Dialing, Meaning::StreamOver) => {
                 self.fail(None, EndedReason::LegFailed, Some(NO_STREAM.to_owned()), now);
             }
+            (State::Dialing, Meaning::DialOver) if self.is_plain_wanted() => self.dial_plainly(now),
             (State::Dialing, _) => self.fail(None, EndedReason::ProviderSilent, self.sip_result(), now),
             // The stream is over: with it everything that we had of the caller.
             (State::Live, Meaning::StreamOver) => self.end_gone(now),
@@ -80,6 +86,27 @@ impl Call {
             _ => return false,
         };
         path != self.record.path
+    }
+
+    /// Where the operator takes sound that is not encrypted for better than none: a provider that cannot agree on
+    /// encrypted sound is dialled once more without.
+    pub fn may_dial_plainly(&mut self, may: bool) {
+        self.is_plain_taken = may;
+    }
+
+    fn is_plain_wanted(&self) -> bool {
+        let is_refused = |carrier: &Carrier| carrier.sip_code == Some(NO_COMMON_MEDIA) && !carrier.is_plain;
+        self.is_plain_taken && self.record.carrier.as_ref().is_some_and(is_refused)
+    }
+
+    fn dial_plainly(&mut self, now: Timestamp) {
+        if let Some(carrier) = &mut self.record.carrier {
+            carrier::dial_plainly(carrier);
+        }
+        self.record_changed = true;
+        self.leg_since = None;
+        self.caller_stayed = false;
+        self.note("leg.plain", Some("SIP 488: once more without encrypted sound"), now);
     }
 
     /// Claims that the carrier ended the leg because it was up for as long as it was to be. The carrier counts

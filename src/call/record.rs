@@ -268,6 +268,12 @@ pub struct Carrier {
     pub bridged: Option<bool>,
     /// Seconds that the leg was connected, as billed.
     pub leg_duration_s: Option<u32>,
+    /// The provider could not agree on encrypted sound, and was dialled once more without it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_plain: bool,
+    /// The leg that was tried before; what is told of it says nothing any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_leg: Option<CallSid>,
     /// So many seconds after its answer the carrier ends that leg, as it was told to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_limit_s: Option<u32>,

@@ -74,6 +74,8 @@ pub struct Call {
     pub(super) offer_within: Option<Duration>,
     /// Since when the carrier dials, as its first report tells.
     pub(super) leg_since: Option<Timestamp>,
+    /// A provider that refuses encrypted sound is dialled once more without it.
+    pub(super) is_plain_taken: bool,
     /// The leg of the path that was left could not be ended: the carrier goes on when it has rung long enough.
     pub(super) leg_rings_on: bool,
     pub(super) leg_over_at: Option<Timestamp>,
@@ -185,6 +187,7 @@ impl Call {
             offer_within: None,
             leg_since: None,
             leg_rings_on: false,
+            is_plain_taken: false,
             leg_over_at: None,
             caller_stayed: false,
             is_out_of_time: false,

@@ -9,7 +9,7 @@ use super::handing::target_of;
 use super::intake::DialPlan;
 use super::{CallControl, DeliverError};
 use crate::call::event::{CarrierEvent, Event};
-use crate::call::record::{CallRecord, EndedReason, HandedBy, Path};
+use crate::call::record::{CallRecord, EndedReason, HandedBy, Path, State};
 use crate::ids::CallId;
 use crate::routing::{Fallback, Target};
 
@@ -94,6 +94,12 @@ impl CallControl {
         }
         // Also when it is asked again and the other way is being gone, or is over by now.
         if record.moved.as_ref().is_some_and(|moved| moved.from == over) {
+            return Next::GoOn(self.provider_plan(record));
+        }
+        // The end of the first dial of two: the second is under way, or to be begun.
+        let is_dialled_again = record.carrier.as_ref().is_some_and(|carrier| carrier.is_plain);
+        if over == Path::Sip && is_dialled_again && record.state == State::Dialing {
+            tracing::warn!(call = %record.id, "the provider refuses encrypted sound (SIP 488): it is dialled once more without");
             return Next::GoOn(self.provider_plan(record));
         }
         // The provider's side ended before it handed the caller on.

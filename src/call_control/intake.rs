@@ -62,6 +62,8 @@ pub enum DialPlan {
         caller: Option<String>,
         /// How long to dial, in seconds; none: as long as for any call.
         timeout_s: Option<u32>,
+        /// Whether its sound is not to be encrypted, as the provider could not agree on that.
+        is_plain: bool,
         /// How the call is recorded; none: it is not.
         recording: Option<Recording>,
     },
@@ -234,6 +236,7 @@ impl CallControl {
             avoided: way.as_ref().and_then(|way| way.avoided),
         });
         call.expect_offer_within(self.webhook_within(&call.record));
+        call.may_dial_plainly(self.settings.is_plain_taken);
         if let Choice::Answer { route: Some(route), .. } = &choice {
             call.record.consent = self.routes.recording_of(route).map(Recording::consent);
         }
@@ -288,10 +291,11 @@ impl CallControl {
         let token = self.join_key.mint(record.id, attempt, since + self.settings.join_within);
         let route = record.route.as_deref().unwrap_or_default();
         let recording = record.consent.as_ref().and_then(|_| self.routes.recording_of(route).cloned());
-        // Who was moved has been told before.
-        let recording = match &record.moved {
-            None => recording,
-            Some(_) => recording.map(|_| Recording::default()),
+        // Who was moved, or is dialled for once more, has been told before.
+        let is_plain = record.carrier.as_ref().is_some_and(|carrier| carrier.is_plain);
+        let recording = match record.moved.is_some() || is_plain {
+            false => recording,
+            true => recording.map(|_| Recording::default()),
         };
         // Somebody who can still be brought to the model another way need not wait long for this one.
         let failover = self.paths.failover().filter(|_| record.other_path.is_some());
@@ -300,7 +304,7 @@ impl CallControl {
             Path::Sip | Path::None => {
                 let timeout_s = failover.map(|failover| failover.dial_timeout_s);
                 let caller = record.caller.clone();
-                DialPlan::Provider { call: record.id, token, caller, timeout_s, recording }
+                DialPlan::Provider { call: record.id, token, caller, timeout_s, is_plain, recording }
             }
         }
     }
@@ -601,6 +605,8 @@ fn carrier_of(asked: &Asked, time_limit_s: Option<u32>) -> Carrier {
         sip_code: None,
         bridged: None,
         leg_duration_s: None,
+        is_plain: false,
+        left_leg: None,
         time_limit_s,
     }
 }

@@ -82,6 +82,8 @@ pub struct Settings {
     pub default_country: CallingCode,
     /// How long a join token is good for.
     pub join_within: Duration,
+    /// A provider that cannot agree on encrypted sound is dialled once more without it.
+    pub is_plain_taken: bool,
     /// After so many seconds the carrier ends an answered leg to the provider; none: never.
     pub leg_limit_s: Option<u32>,
     /// A webhook event older than this is for a caller who is gone.

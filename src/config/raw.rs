@@ -102,7 +102,7 @@ tables! {
         time_limit: String,
         ring_tone: String,
         edge: String,
-        secure_media: Flag,
+        secure_media: Scalar,
     }
 
     Say {

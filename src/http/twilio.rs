@@ -197,8 +197,8 @@ fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 
 pub(super) fn twiml_for(doors: &Doors, settings: &Settings, plan: DialPlan) -> Result<Response, Refused> {
     let verbs = match plan {
-        DialPlan::Provider { call, token, caller, timeout_s, recording } => {
-            let how = How { timeout_s, recording };
+        DialPlan::Provider { call, token, caller, timeout_s, is_plain, recording } => {
+            let how = How { timeout_s, is_plain, recording };
             dial_provider(doors, settings, call, &token, caller, how)
         }
         DialPlan::Bridge { call, token, recording } => {
@@ -226,6 +226,7 @@ fn dialled(settings: &Settings, verbs: Result<Vec<Verb>, BadSipUri>) -> Result<R
 struct How {
     /// Seconds; none: as long as for any call.
     timeout_s: Option<u32>,
+    is_plain: bool,
     recording: Option<Recording>,
 }
 
@@ -241,7 +242,7 @@ fn dial_provider(
     let uri = SipUri::new(SipUriParts {
         user: &openai.project_id,
         host: &openai.sip_host,
-        secure_media: settings.dial.secure_media,
+        secure_media: settings.dial.secure_media && !how.is_plain,
         edge: settings.dial.edge.as_deref(),
         headers: &[(join_token::HEADER, token)],
     })?;

@@ -7,6 +7,7 @@
 //! the other was at that moment. Audio passes undecoded. Everything that waits here is bounded, and each bound says what is dropped.
 
 pub mod bridge;
+mod gaps;
 pub mod history;
 pub mod phone;
 pub mod playback;

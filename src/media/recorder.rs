@@ -1,7 +1,7 @@
 //! Writes down what was heard in a bridged call: the caller on the left, the model on the right, as played.
 //!
 //! The caller's audio is the clock: beside each of its samples stands what was played at that time, or
-//! silence ([`Track`]). For that the last two seconds wait for the carrier's marks. The file is a μ-law WAV
+//! silence ([`Track`]); where it does not come, silence takes its place ([`Gaps`]). For that the last two seconds wait for the carrier's marks. The file is a μ-law WAV
 //! that grows while the call lasts and says in its head how long it is, about every ten seconds and at the
 //! end; then it is synced. A disk that cannot follow, or is full for a while, costs sound, which is silence
 //! in the file and counted, and never the call.
@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::Instant;
 
+use super::gaps::{Gaps, Mend};
 use super::track::Track;
 use crate::call::recording::StoredFile;
 use crate::clock::Timestamp;
@@ -60,7 +62,10 @@ pub struct Made {
 /// A recording that is being made.
 pub struct Recorder {
     began: Timestamp,
+    /// The same moment, for spans of time.
+    since: Instant,
     model: Track,
+    gaps: Gaps,
     /// The caller's last samples.
     held: Vec<u8>,
     /// How many samples of the caller came.
@@ -83,18 +88,24 @@ impl Block {
     fn count(&self) -> u64 {
         self.samples.len() as u64 / wave::FRAME_BYTES
     }
+
+    fn is_silent(&self) -> bool {
+        self.samples.iter().all(|sample| *sample == g711::SILENCE)
+    }
 }
 
 impl Recorder {
     /// Begins a recording; its first sample is the next of the caller's.
-    pub fn start(tape: Tape, began: Timestamp) -> Recorder {
+    pub fn start(tape: Tape, began: Timestamp, since: Instant) -> Recorder {
         let (blocks, received) = mpsc::channel(BLOCKS_WAITING);
         let Tape { files, name, began: told } = tape;
         // Nobody wants to know where the gateway is coming down.
         let _ = told.send(began);
         Recorder {
             began,
+            since,
             model: Track::default(),
+            gaps: Gaps::default(),
             held: Vec::new(),
             samples: 0,
             owed: 0,
@@ -110,7 +121,9 @@ impl Recorder {
     }
 
     /// A mark came back.
-    pub fn marked(&mut self, mark: &str) {
+    pub fn marked(&mut self, mark: &str, now: Instant) {
+        let missing = self.gaps.at_mark(now.saturating_duration_since(self.since));
+        self.fill(missing);
         self.model.marked(self.samples, mark);
     }
 
@@ -119,17 +132,46 @@ impl Recorder {
         self.model.cleared(self.samples);
     }
 
-    /// The caller's microphone.
-    pub fn caller(&mut self, audio: &[u8]) {
+    /// The caller's microphone; the carrier says when it was, in milliseconds of its own.
+    pub fn caller(&mut self, at_ms: Option<u64>, audio: &[u8], now: Instant) {
+        let now = now.saturating_duration_since(self.since);
+        match self.gaps.at_piece(at_ms, self.samples, now) {
+            Mend::Add(silence) => self.fill(silence),
+            Mend::Remove(silence) => self.take_back(silence),
+        }
+        self.put(audio);
+    }
+
+    /// The caller was not heard for so long.
+    fn fill(&mut self, mut silence: u64) {
+        while silence > 0 && self.samples < SAMPLES_MAX {
+            let samples = silence.min(BLOCK_SAMPLES as u64);
+            self.put(&vec![g711::SILENCE; usize::try_from(samples).unwrap_or_default()]);
+            silence -= samples;
+        }
+    }
+
+    /// So much of the silence put in last was too much; what is on its way to the disk stays.
+    fn take_back(&mut self, silence: u64) {
+        let samples = self.held.len().min(usize::try_from(silence).unwrap_or(usize::MAX));
+        self.held.truncate(self.held.len() - samples);
+        self.samples -= samples as u64;
+    }
+
+    fn put(&mut self, audio: &[u8]) {
         let room = usize::try_from(SAMPLES_MAX - self.samples).unwrap_or(usize::MAX);
         let audio = &audio[..audio.len().min(room)];
         self.held.extend_from_slice(audio);
         self.samples += audio.len() as u64;
         while self.held.len() >= HELD_SAMPLES + BLOCK_SAMPLES {
             let block = self.block(BLOCK_SAMPLES);
-            let count = block.count();
-            let is_taken = self.blocks.try_send(block).is_ok();
-            self.handed_over(count, is_taken);
+            let (count, is_silent) = (block.count(), block.is_silent());
+            match self.blocks.try_send(block) {
+                Ok(()) => self.handed_over(count, true),
+                // Nothing is lost with it, and it is put in before the next block.
+                Err(_) if is_silent => self.owed += count,
+                Err(_) => self.handed_over(count, false),
+            }
         }
     }
 
@@ -312,14 +354,14 @@ mod tests {
     async fn the_caller_is_left_and_the_model_right_as_played() {
         let folder = tempfile::tempdir().unwrap();
         let (tape, told) = tape(folder.path(), 0);
-        let mut recorder = Recorder::start(tape, Timestamp::from_secs(9));
-        recorder.caller(&[1, 2]);
+        let mut recorder = Recorder::start(tape, Timestamp::from_secs(9), Instant::now());
+        recorder.caller(None, &[1, 2], Instant::now());
         recorder.sent("a", &[11, 12, 13, 14]);
-        recorder.caller(&[3, 4]);
+        recorder.caller(None, &[3, 4], Instant::now());
         recorder.cleared();
-        recorder.caller(&[5]);
+        recorder.caller(None, &[5], Instant::now());
         recorder.sent("b", &[15]);
-        recorder.caller(&[6, 7]);
+        recorder.caller(None, &[6, 7], Instant::now());
         let made = recorder.finish().await.unwrap();
         assert_eq!((told.await.unwrap(), made.lost), (made.began, Duration::ZERO));
         let bytes = std::fs::read(folder.path().join("recordings").join(NAME)).unwrap();
@@ -335,9 +377,9 @@ mod tests {
     async fn a_place_that_cannot_be_written_loses_the_sound_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let (tape, _told) = tape(folder.path(), u64::MAX);
-        let mut recorder = Recorder::start(tape, Timestamp::default());
+        let mut recorder = Recorder::start(tape, Timestamp::default(), Instant::now());
         for _ in 0..30 {
-            recorder.caller(&[0; 8_000]);
+            recorder.caller(None, &[0; 8_000], Instant::now());
         }
         let made = recorder.finish().await.unwrap();
         assert_eq!((made.duration, made.lost), (Duration::ZERO, Duration::from_secs(30)));
@@ -348,7 +390,7 @@ mod tests {
     async fn nobody_spoke_and_nothing_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let (tape, _told) = tape(folder.path(), 0);
-        assert!(Recorder::start(tape, Timestamp::default()).finish().await.is_none());
+        assert!(Recorder::start(tape, Timestamp::default(), Instant::now()).finish().await.is_none());
     }
 
     #[test]

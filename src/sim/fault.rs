@@ -22,6 +22,8 @@ pub struct ProviderFaults {
     pub webhook_other_family: bool,
     /// The INVITE gets this final answer at once, and no webhook is sent.
     pub leg_status: Option<u16>,
+    /// An INVITE for encrypted sound is answered 488, one for plain sound is taken.
+    pub srtp_refused: bool,
     /// The INVITE gets no answer at all: no TCP, no TLS, no name.
     pub leg_unreachable: bool,
     /// A call that was accepted gets this final answer in place of 200.
@@ -71,6 +73,7 @@ impl Default for ProviderFaults {
             webhook_forged: false,
             webhook_other_family: false,
             leg_status: None,
+            srtp_refused: false,
             leg_unreachable: false,
             leg_status_after_accept: None,
             leg_ends_after_ms: None,

@@ -45,6 +45,8 @@ pub struct Dial {
     pub edge: Option<String>,
     /// `secure=true`: SRTP for the media.
     pub secure_media: bool,
+    /// Whether a provider that cannot agree on that is dialled once more without.
+    pub is_plain_taken: bool,
 }
 
 /// Something spoken by the carrier's own voice.

@@ -435,6 +435,7 @@ mod tests {
                 ring_tone: None,
                 edge: None,
                 secure_media: true,
+                is_plain_taken: false,
             },
             apology: super::super::Say { text: "x".into(), language: "en-US".into(), voice: None },
         };

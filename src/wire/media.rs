@@ -71,6 +71,8 @@ pub struct Start {
 pub struct Media<'a> {
     /// Number of the piece, from 1.
     pub chunk: Option<u64>,
+    /// When it began, in milliseconds since the stream did.
+    pub at_ms: Option<u64>,
     /// Base64 of μ-law, checked, not decoded.
     pub payload: Cow<'a, str>,
     /// How many bytes the payload decodes to.
@@ -182,6 +184,8 @@ struct RawMedia<'a> {
     track: Option<Cow<'a, str>>,
     #[serde(default, deserialize_with = "number")]
     chunk: Option<u64>,
+    #[serde(default, rename = "timestamp", deserialize_with = "number")]
+    at_ms: Option<u64>,
     #[serde(borrow)]
     payload: Cow<'a, str>,
 }
@@ -257,7 +261,7 @@ fn media(raw: RawMedia<'_>) -> Result<Media<'_>, BadMessage> {
         return Err(BadMessage::TooLong);
     }
     let bytes = decoded_len(&raw.payload).ok_or(BadMessage::NotBase64)?;
-    Ok(Media { chunk: raw.chunk, payload: raw.payload, bytes })
+    Ok(Media { chunk: raw.chunk, at_ms: raw.at_ms, payload: raw.payload, bytes })
 }
 
 fn key(raw: &RawKey<'_>) -> Result<char, BadMessage> {

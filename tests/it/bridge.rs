@@ -9,6 +9,7 @@ use crate::harness::{House, Plan};
 mod hostile;
 mod recording;
 mod talking;
+mod time;
 
 /// A house whose calls go over media streams.
 pub async fn house(plan: Plan) -> House {

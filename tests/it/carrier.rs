@@ -234,8 +234,8 @@ async fn a_hostile_caller_id_stays_out_of_the_document() {
     let house = House::open().await;
     let hostile = [
         "<Hangup/>",
-        "\"/><Say>hi</Say><Dial x=\"",
-        "</Sip></Dial><Say>hi</Say>",
+        "\"/><Say>broken in</Say><Dial x=\"",
+        "</Sip></Dial><Say>broken in</Say>",
         "'&amp;&lt;&#0;]]>",
         "+8190\r\n1234\r\n5678\u{0}",
         "{{ 7*7 }}",
@@ -246,7 +246,7 @@ async fn a_hostile_caller_id_stays_out_of_the_document() {
         let dial = dial(&answer);
         assert!(matches!(dial.noun.target, Target::Sip(_)), "{from}: {dial:?}");
         let shown = dial.caller_id.is_none_or(|id| id == "+819012345678");
-        assert!(shown && !answer.text().contains("hi"), "{from}: {}", answer.text());
+        assert!(shown && !answer.text().contains("<Say>"), "{from}: {}", answer.text());
     }
     let calls = house.calls().await;
     assert_eq!(calls.len(), hostile.len());

@@ -2,16 +2,16 @@
 //! then, which path new calls take, and how an operator changes that.
 
 use futures_util::{StreamExt as _, stream};
-use reqwest::{Client, Method};
+use reqwest::Method;
 use switchboard::call::record::{CallDetail, EndedReason, Path};
 use switchboard::call_control::paths::Features;
 use switchboard::cli::failures::{self, Outcome};
-use switchboard::gateway::ADMIN_TOKEN_FILE;
 use switchboard::sim::fault::ProviderFaults;
 use switchboard::sim::twilio::{CallerSetup, CarrierFaults, Heard, Refusal, RequestKind};
 
 use crate::bridge::sound;
-use crate::harness::{CALLEE, CALLER, CONFIG, House, Plan, SHORT, eventually, script};
+use crate::harness::{CALLEE, CALLER, CONFIG, House, Operator, Plan, SHORT, eventually, script};
+use crate::recordings;
 
 /// Fast enough for a test, and slow enough that a carrier's ten seconds are some real ones.
 const SPEED: f64 = 2.0;
@@ -112,25 +112,23 @@ async fn the_same_question_has_the_same_answer_and_the_call_stays_one() {
     assert_eq!(house.metric(moves), 1.0);
 }
 
-/// Nothing is told of the calls, and that is noticed at once.
-async fn house_without_webhooks() -> House {
-    house_within_200_ms(ProviderFaults { webhook_never: true, ..ProviderFaults::default() }).await
-}
+/// Nothing is told of the calls.
+const SILENT: fn() -> ProviderFaults = || ProviderFaults { webhook_never: true, ..ProviderFaults::default() };
 
-/// A webhook is waited for 200 ms.
-async fn house_within_200_ms(faults: ProviderFaults) -> House {
+/// A house that soon notices when nothing is told of a call.
+async fn impatient(faults: ProviderFaults) -> House {
     let plain = CONFIG.split("[plugins").next().unwrap_or_default().to_owned();
     let environment = vec![
         ("SWITCHBOARD__FEATURES__FAILOVER", "true".to_owned()),
         ("SWITCHBOARD__FAILOVER__WEBHOOK_WITHIN", "200ms".to_owned()),
     ];
     // Life: the carrier's ten seconds are long beside that.
-    House::with(Plan { config: plain, faults, environment, speed: 1.0 }).await
+    House::with(Plan { config: plain, faults, environment, speed: 1.0, ..Plan::default() }).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leg_of_which_no_webhook_tells_is_ended_and_the_caller_goes_on() {
-    let house = house_without_webhooks().await;
+    let house = impatient(SILENT()).await;
     let played = house.call(SHORT).await;
     assert_eq!(played.carrier.problems, [""; 0], "{}", house.world.log.text());
     let kept = house.ended().await;
@@ -151,22 +149,19 @@ async fn a_leg_of_which_no_webhook_tells_is_ended_and_the_caller_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_carrier_that_does_not_end_the_leg_is_waited_for() {
-    let house = house_without_webhooks().await;
+    let house = impatient(SILENT()).await;
     house.world.carrier_rest.refuse([Refusal { status: 503, ..Refusal::default() }]);
     let played = house.call(SHORT).await;
     assert_eq!(played.carrier.problems, [""; 0], "{}", house.world.log.text());
     let kept = house.ended().await;
     assert!(has_event(&kept, "leg.not_ended"), "{:#?}", kept.events);
-    // The carrier and the provider both give it up after ten seconds: whichever is first.
-    let status = played.carrier.dials[0].status.as_str();
-    assert!(matches!(status, "no-answer" | "failed"), "{status}");
+    assert_ne!(played.carrier.dials[0].status, "canceled");
     assert!(kept.call.moved.is_some_and(|moved| moved.spoke_again.is_some()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_webhook_that_comes_after_all_is_turned_away_and_makes_no_second_call() {
-    let house =
-        house_within_200_ms(ProviderFaults { webhook_delay_ms: 1_500, ..ProviderFaults::default() }).await;
+    let house = impatient(ProviderFaults { webhook_delay_ms: 1_500, ..ProviderFaults::default() }).await;
     let played = house.call(SHORT).await;
     assert_eq!(played.carrier.problems, [""; 0], "{}", house.world.log.text());
     let kept = house.ended().await;
@@ -178,6 +173,29 @@ async fn a_webhook_that_comes_after_all_is_turned_away_and_makes_no_second_call(
     let leg = eventually("the webhook came", told).await;
     assert_eq!((leg.webhook_statuses.as_slice(), leg.accepts.len(), leg.attached), ([200].as_slice(), 0, 0));
     assert_eq!(house.calls().await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_encrypted_sound_is_only_preferred_the_provider_is_dialled_once_more_without() {
+    let faults = ProviderFaults { srtp_refused: true, ..ProviderFaults::default() };
+    let preferred = [("SWITCHBOARD__TWILIO__DIAL__SECURE_MEDIA", "preferred")];
+    let house = house(faults.clone(), &preferred).await;
+    let mut caller = CallerSetup::new(CALLER, CALLEE, script(SHORT));
+    caller.faults =
+        CarrierFaults { doubled: vec![RequestKind::DialResult], shuffled: true, ..CarrierFaults::default() };
+    let played = house.play(caller).await;
+    assert_eq!(played.carrier.problems, [""; 0], "{}", house.world.log.text());
+    let kept = house.ended().await;
+    assert_eq!((kept.call.path, reason(&kept)), (Path::Sip, EndedReason::CallerHangup));
+    assert!(has_event(&kept, "leg.plain") && kept.call.moved.is_none(), "{:#?}", kept.events);
+    let codes: Vec<_> = played.carrier.dials.iter().map(|dial| (dial.sip_code, dial.is_bridged)).collect();
+    assert_eq!(codes, [(Some(488), false), (Some(200), true)]);
+
+    // Who wants nothing else goes on over the bridge.
+    let strict = self::house(faults, &[]).await;
+    let played = strict.call(SHORT).await;
+    let kept = strict.ended().await;
+    assert_eq!((kept.call.path, played.carrier.dials.len()), (Path::MediaStreams, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -215,6 +233,38 @@ async fn without_failover_the_fallback_is_all_there_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_left_is_fetched_and_kept_like_any_recording() {
+    let plain = CONFIG.split("[plugins").next().unwrap_or_default().trim_end();
+    let config = format!("{plain}\nfallback = {{ voicemail = {{ text = \"Please leave a message.\" }} }}\n");
+    let faults = ProviderFaults { session_refused_times: u32::MAX, ..refused(u32::MAX) };
+    let house = with_config(config, faults, &[]).await;
+    let mut caller = CallerSetup::new(CALLER, CALLEE, script(SHORT));
+    // Asked for at once, it is not ready.
+    caller.faults.recording.not_ready = 1;
+    let played = house.play(caller).await;
+    assert_eq!(played.carrier.problems, [""; 0], "{}", house.world.log.text());
+    let [.., Heard::Said(words), Heard::Beep] = played.carrier.heard.as_slice() else {
+        panic!("{:?}", played.carrier.heard)
+    };
+    assert_eq!(words, "Please leave a message.");
+
+    let (detail, record) = recordings::recording(&house, recordings::kept).await;
+    assert_eq!((detail.call.consent.as_ref(), has_event(&detail, "voicemail.left")), (None, true));
+    let [sid] = played.carrier.recordings.as_slice() else { panic!("{:?}", played.carrier.recordings) };
+    let message = house.world.carrier_rest.sound(sid).expect("it is still at the carrier");
+    assert_eq!((record.id.as_str(), record.channels), (sid.as_str(), Some(1)));
+    assert_eq!(record.sha256, Some(recordings::sha256(&message)));
+    let name = record.file.expect("a file");
+    assert_eq!(std::fs::read(house.data.path().join("recordings").join(name)).expect("the file"), message);
+    let asked: Vec<u16> = house.world.carrier_rest.requests().iter().map(|asked| asked.status).collect();
+    assert!(asked.contains(&404) && asked.contains(&200), "{asked:?}");
+    let path = format!("/calls/{}/recording", detail.call.id);
+    let (status, _, body) = recordings::operator(&house, Method::GET, &path, &[]).await;
+    assert_eq!((status.as_u16(), body == message), (200, true));
+    recordings::is_metric(&house, r#"switchboard_recordings_total{outcome="kept"}"#, 1.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bridge_that_cannot_be_opened_is_left_for_sip_where_that_is_on() {
     let faults = ProviderFaults { session_refused_times: u32::MAX, ..ProviderFaults::default() };
     // Drawn at 60.7 %: not among the half that goes over SIP first, which is thereby on.
@@ -238,7 +288,7 @@ async fn a_path_that_fails_again_and_again_is_not_tried_by_new_calls() {
     let operator = Operator::of(&house);
     for _ in 0..2 {
         sound(&house, &house.call(SHORT).await);
-        assert_eq!(operator.features().await.openai_sip.value, "true");
+        assert_eq!(features(&operator).await.openai_sip.value, "true");
     }
     let open = r#"switchboard_path_breaker_open{path="sip"}"#;
     assert_eq!(house.metric(open), 1.0);
@@ -251,12 +301,12 @@ async fn a_path_that_fails_again_and_again_is_not_tried_by_new_calls() {
         (kept.call.path, kept.call.avoided, kept.call.moved),
         (Path::MediaStreams, Some(Path::Sip), None)
     );
-    let features = operator.features().await;
+    let features = features(&operator).await;
     assert_eq!(
         (features.breakers["sip"].as_str(), features.breakers["media-streams"].as_str()),
         ("open", "closed")
     );
-    let (status, words) = operator.ask(Method::GET, "/readyz", None).await;
+    let (status, words) = operator.get("/readyz").await;
     assert_eq!(status, 200, "calls are taken all the same");
     assert!(words.contains("the path sip failed too often"), "{words}");
 }
@@ -271,7 +321,7 @@ async fn a_path_that_works_again_is_taken_again() {
     let operator = Operator::of(&house);
     house.call(SHORT).await;
     eventually("the breaker lets a trial through", || async {
-        (operator.features().await.breakers["sip"] == "closed").then_some(())
+        (features(&operator).await.breakers["sip"] == "closed").then_some(())
     })
     .await;
     let played = house.call(SHORT).await;
@@ -304,33 +354,10 @@ async fn a_share_of_the_callers_goes_over_sip_and_a_route_has_its_own() {
 
 // === the operator ===
 
-struct Operator {
-    client: Client,
-    url: String,
-    token: String,
-}
-
-impl Operator {
-    fn of(house: &House) -> Operator {
-        let token = std::fs::read_to_string(house.data.path().join(ADMIN_TOKEN_FILE)).expect("a token");
-        let client = Client::builder().no_proxy().build().expect("a client");
-        Operator { client, url: format!("http://{}", house.gateway.admin), token: token.trim().to_owned() }
-    }
-
-    async fn ask(&self, method: Method, path: &str, body: Option<&str>) -> (u16, String) {
-        let mut request = self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.token);
-        if let Some(body) = body {
-            request = request.body(body.to_owned());
-        }
-        let answer = request.send().await.expect("an answer");
-        (answer.status().as_u16(), answer.text().await.expect("a text"))
-    }
-
-    async fn features(&self) -> Features {
-        let (status, text) = self.ask(Method::GET, "/api/v1/features", None).await;
-        assert_eq!(status, 200, "{text}");
-        serde_json::from_str(&text).expect("features")
-    }
+async fn features(operator: &Operator) -> Features {
+    let (status, text) = operator.get("/api/v1/features").await;
+    assert_eq!(status, 200, "{text}");
+    serde_json::from_str(&text).expect("features")
 }
 
 const SET: &str = "/api/v1/features/openai-sip";
@@ -348,7 +375,7 @@ async fn an_operator_moves_the_next_calls_and_none_that_runs() {
         (r#"{"value": "50%"}"#, "50%", Path::MediaStreams),
         (r#"{"value": true, "route": "all"}"#, "50%", Path::Sip),
     ] {
-        let (status, text) = operator.ask(Method::POST, SET, Some(body)).await;
+        let (status, text) = operator.ask(Method::POST, SET, body).await;
         assert_eq!(status, 200, "{text}");
         let features: Features = serde_json::from_str(&text).expect("features");
         assert_eq!(
@@ -359,16 +386,16 @@ async fn an_operator_moves_the_next_calls_and_none_that_runs() {
         assert_eq!(house.calls().await[0].path, path, "{body}");
     }
     assert_eq!(house.ask(&call_sid, CALLER).await, before, "it stays where it is");
-    assert_eq!(operator.features().await.routes["all"].value, "true");
-    let (status, _) = operator.ask(Method::DELETE, SET, None).await;
-    assert_eq!((status, operator.features().await.openai_sip.from.as_str()), (200, "file"));
+    assert_eq!(features(&operator).await.routes["all"].value, "true");
+    let (status, _) = operator.ask(Method::DELETE, SET, "").await;
+    assert_eq!((status, features(&operator).await.openai_sip.from.as_str()), (200, "file"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_share_or_no_route_changes_nothing() {
     let house = house(ProviderFaults::default(), &[]).await;
     let operator = Operator::of(&house);
-    let before = operator.features().await;
+    let before = features(&operator).await;
     for (body, status, words) in [
         ("", 400, "write {\"value\": \"25%\"}"),
         ("{}", 400, "missing field"),
@@ -378,15 +405,15 @@ async fn what_is_no_share_or_no_route_changes_nothing() {
         (r#"{"value": true, "rout": "all"}"#, 400, "rout"),
         (r#"{"value": true, "route": "none"}"#, 404, "no route `none`"),
     ] {
-        let (got, text) = operator.ask(Method::POST, SET, Some(body)).await;
+        let (got, text) = operator.ask(Method::POST, SET, body).await;
         assert_eq!(got, status, "{body}: {text}");
         assert!(text.contains(words), "{body}: {text}");
     }
     let long = format!(r#"{{"value": "{}"}}"#, "x".repeat(8 << 10));
-    assert_eq!(operator.ask(Method::POST, SET, Some(&long)).await.0, 400);
-    let stranger = Operator { token: "wrong".to_owned(), ..Operator::of(&house) };
+    assert_eq!(operator.ask(Method::POST, SET, &long).await.0, 400);
+    let stranger = Operator::of(&house).showing("wrong");
     for (method, path) in [(Method::POST, SET), (Method::DELETE, SET), (Method::GET, "/api/v1/features")] {
-        assert_eq!(stranger.ask(method, path, Some(r#"{"value": false}"#)).await.0, 401);
+        assert_eq!(stranger.ask(method, path, r#"{"value": false}"#).await.0, 401);
     }
-    assert_eq!(operator.features().await, before);
+    assert_eq!(features(&operator).await, before);
 }

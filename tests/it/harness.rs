@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::{Client, Method, RequestBuilder};
 use switchboard::call::record::{CallDetail, CallRecord};
-use switchboard::clock::{Entropy, SystemClock};
+use switchboard::clock::{Clock, Entropy, SystemClock};
 use switchboard::config::{self, Config, Environment};
-use switchboard::gateway::Gateway;
+use switchboard::gateway::{ADMIN_TOKEN_FILE, Gateway};
 use switchboard::http::{OPENAI_WEBHOOK, TWILIO_VOICE, detail};
 use switchboard::ids::CallId;
 use switchboard::sim::fault::ProviderFaults;
@@ -17,7 +18,7 @@ use switchboard::sim::openai::{CallReport, OpenAiSim};
 use switchboard::sim::script::Script;
 use switchboard::sim::sip::{Invite, SipLeg};
 use switchboard::sim::twilio::{Answer, CallerSetup, ExplicitRequest, Fields, Signing};
-use switchboard::sim::twiml::Method;
+use switchboard::sim::twiml;
 use switchboard::sim::world::{ConnectedWorld, Options, PROJECT_ID, Played, World};
 use switchboard::store::CallQuery;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -51,6 +52,8 @@ pub struct Plan {
     pub faults: ProviderFaults,
     pub speed: f64,
     pub environment: Vec<(&'static str, String)>,
+    /// The time for the gateway and the world around it.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Default for Plan {
@@ -60,6 +63,7 @@ impl Default for Plan {
             faults: ProviderFaults::default(),
             speed: SPEED,
             environment: Vec::new(),
+            clock: Arc::new(SystemClock),
         }
     }
 }
@@ -110,9 +114,9 @@ impl House {
 
     /// A house over a data directory that may hold calls already.
     pub async fn at(plan: Plan, data: tempfile::TempDir) -> House {
+        let clock = Arc::clone(&plan.clock);
         let (world, config) = prepare(plan, data.path()).await;
-        let entropy = Entropy::seeded(7);
-        let gateway = Gateway::start(config, Arc::new(SystemClock), entropy).await.expect("a gateway");
+        let gateway = Gateway::start(config, clock, Entropy::seeded(7)).await.expect("a gateway");
         let world = world.connect(&format!("http://{}", gateway.public), OPENAI_WEBHOOK).expect("a client");
         House { gateway, world, data }
     }
@@ -178,7 +182,7 @@ impl House {
 
     /// A request of the carrier.
     pub async fn request(&self, path: &str, fields: Fields, signing: Signing) -> Answer {
-        let request = ExplicitRequest { method: Method::Post, path: path.to_owned(), fields, signing };
+        let request = ExplicitRequest { method: twiml::Method::Post, path: path.to_owned(), fields, signing };
         self.world.twilio.request(request).await.expect("an answer")
     }
 
@@ -213,10 +217,65 @@ impl House {
     }
 }
 
+/// Somebody at the operators' door, with what stands in the token's file or something else.
+pub struct Operator {
+    pub token: String,
+    client: Client,
+    url: String,
+}
+
+impl Operator {
+    pub fn of(house: &House) -> Operator {
+        let token = std::fs::read_to_string(house.data.path().join(ADMIN_TOKEN_FILE)).expect("a token");
+        let client = Client::builder().no_proxy().build().expect("a client");
+        Operator { token: token.trim().to_owned(), client, url: format!("http://{}", house.gateway.admin) }
+    }
+
+    /// The same person with another token.
+    pub fn showing(self, token: &str) -> Operator {
+        Operator { token: token.to_owned(), ..self }
+    }
+
+    /// A request without any token.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.url))
+    }
+
+    /// The status and the body of an answer to a request with the token.
+    pub async fn ask(&self, method: Method, path: &str, body: &str) -> (u16, String) {
+        let request = self.request(method, path).bearer_auth(&self.token).body(body.to_owned());
+        Operator::answer(request).await
+    }
+
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        self.ask(Method::GET, path, "").await
+    }
+
+    /// The same with another `Authorization`, or none.
+    pub async fn ask_showing(
+        &self,
+        method: Method,
+        path: &str,
+        authorization: Option<&str>,
+    ) -> (u16, String) {
+        let request = self.request(method, path);
+        Operator::answer(match authorization {
+            Some(value) => request.header("authorization", value),
+            None => request,
+        })
+        .await
+    }
+
+    async fn answer(request: RequestBuilder) -> (u16, String) {
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a text"))
+    }
+}
+
 /// A world, and the configuration of a gateway in it over this data directory.
 pub async fn prepare(plan: Plan, data: &Path) -> (World, Config) {
-    let clock = Arc::new(SystemClock);
-    let mut options = Options::new(clock, WorldLog::new(Arc::new(SystemClock), None), plan.speed);
+    let log = WorldLog::new(Arc::clone(&plan.clock), None);
+    let mut options = Options::new(plan.clock, log, plan.speed);
     options.provider_faults = plan.faults;
     let world = World::start(options).await.expect("a world");
     let mut environment = world.environment();

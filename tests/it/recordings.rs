@@ -9,7 +9,6 @@ use sha2::{Digest as _, Sha256};
 use switchboard::call::record::{Announcer, CallDetail};
 use switchboard::call::recording::{CarrierCopy, DeletedBy, RecordingRecord, RecordingState};
 use switchboard::clock::{Clock as _, SystemClock};
-use switchboard::gateway::ADMIN_TOKEN_FILE;
 use switchboard::http::{TWILIO_RECORDING, detail};
 use switchboard::ids::CallId;
 use switchboard::secret::Secret;
@@ -18,7 +17,7 @@ use switchboard::store::Recordings;
 use switchboard::twilio::rest::{self, RestError};
 use tokio::net::TcpListener;
 
-use crate::harness::{CALLEE, CALLER, CONFIG, House, Plan, SHORT, eventually, script};
+use crate::harness::{CALLEE, CALLER, CONFIG, House, Operator, Plan, SHORT, eventually, script};
 
 const TALK: &str = r#"steps = [
     { model = { says = "はい、お電話ありがとうございます。" } },
@@ -78,11 +77,8 @@ pub async fn operator(
     path: &str,
     headers: &[(&str, &str)],
 ) -> (StatusCode, reqwest::header::HeaderMap, Vec<u8>) {
-    let token = std::fs::read_to_string(house.data.path().join(ADMIN_TOKEN_FILE)).expect("a token");
-    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-    let mut request = client
-        .request(method, format!("http://{}/api/v1{path}", house.gateway.admin))
-        .bearer_auth(token.trim());
+    let operator = Operator::of(house);
+    let mut request = operator.request(method, &format!("/api/v1{path}")).bearer_auth(&operator.token);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -606,6 +602,7 @@ fn rest_client(house: &House, base_url: &str, token: &str) -> rest::Client {
             ring_tone: None,
             edge: None,
             secure_media: true,
+            is_plain_taken: false,
         },
         apology: switchboard::twilio::Say { text: "x".into(), language: "en-US".into(), voice: None },
     };

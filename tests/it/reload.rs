@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::Method;
 use sha2::{Digest as _, Sha256};
-use switchboard::gateway::{ADMIN_TOKEN_FILE, PLUGIN_CACHE};
+use switchboard::gateway::PLUGIN_CACHE;
 use switchboard::http::{LimitsView, PluginList};
 use switchboard::sim::twilio::CallerSetup;
 use switchboard::sim::world::API_KEY;
 use switchboard::tool::Toolbox;
 
-use crate::harness::{CALLEE, CALLER, House, Plan, attach, eventually, script};
+use crate::harness::{CALLEE, CALLER, House, Operator, Plan, attach, eventually, script};
 
 /// A folder of plugin files, and a gateway that uses them.
 struct Bench {
@@ -76,11 +77,10 @@ impl Bench {
 
     /// An operator asks, with or without the token.
     async fn ask(&self, path: &str, has_token: bool) -> reqwest::Response {
-        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        let mut request = client.get(format!("http://{}{path}", self.house.gateway.admin));
+        let operator = Operator::of(&self.house);
+        let mut request = operator.request(Method::GET, path);
         if has_token {
-            let token = std::fs::read_to_string(self.house.data.path().join(ADMIN_TOKEN_FILE));
-            request = request.bearer_auth(token.expect("a token").trim());
+            request = request.bearer_auth(&operator.token);
         }
         request.send().await.expect("an answer")
     }

@@ -227,12 +227,16 @@ impl Checker<'_> {
             Some(edge) => self.word(&edge, &place.key("edge"), &EDGES.map(|name| (name, name))).map(Some),
             None => Some(None),
         };
+        let words = [("true", (true, false)), ("false", (false, false)), ("preferred", (true, true))];
+        let secure = raw.secure_media.and_then(|how| self.word(&how.0, &place.key("secure_media"), &words));
+        let (secure_media, is_plain_taken) = secure?;
         Some(twilio::Dial {
             timeout_s: u32::try_from(timeout?.as_secs()).ok()?,
             time_limit_s: u32::try_from(time_limit?.as_secs()).ok()?,
             ring_tone: ring_tone?,
             edge: edge?.map(str::to_owned),
-            secure_media: raw.secure_media?.0,
+            secure_media,
+            is_plain_taken,
         })
     }
 

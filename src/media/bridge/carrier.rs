@@ -60,7 +60,7 @@ impl Task {
             }
             self.last_chunk = chunk;
         }
-        self.listen(&media.payload);
+        self.listen(media);
         match &mut self.provider {
             Provider::Up(sideband) => {
                 self.sent += 1;
@@ -76,24 +76,24 @@ impl Task {
     }
 
     /// The few who must know the samples: is there any sound, and the recorder.
-    fn listen(&mut self, payload: &str) {
+    fn listen(&mut self, media: &Media<'_>) {
         let is_awaited = !self.check.caller && self.was_up;
         if !is_awaited && self.recorder.is_none() {
             return;
         }
-        let Ok(audio) = STANDARD.decode(payload) else { return };
+        let Ok(audio) = STANDARD.decode(media.payload.as_bytes()) else { return };
         if is_awaited && !g711::is_silent(&audio) {
             self.check.caller = true;
             self.tell_heard(false);
         }
         if let Some(recorder) = &mut self.recorder {
-            recorder.caller(&audio);
+            recorder.caller(media.at_ms, &audio, Instant::now());
         }
     }
 
     fn on_mark(&mut self, name: &str) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.marked(name);
+            recorder.marked(name, Instant::now());
         }
         if self.playback.marked(name, Instant::now()) {
             if !self.check.assistant {

@@ -117,7 +117,7 @@ impl Task {
         } else if !self.is_rotating {
             self.check.until = Some(Instant::now() + HEARD_WITHIN);
             let began = self.clock.now();
-            self.recorder = self.recording.take().map(|tape| Recorder::start(tape, began));
+            self.recorder = self.recording.take().map(|tape| Recorder::start(tape, began, Instant::now()));
         }
         self.is_rotating = false;
         let Provider::Up(sideband) = &mut self.provider else { return };

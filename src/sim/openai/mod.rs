@@ -143,9 +143,11 @@ impl OpenAiSim {
             calls.insert(call_id.clone(), entry);
             faults
         };
-        if faults.leg_unreachable || faults.leg_status.is_some() {
+        let is_refused = faults.srtp_refused && invite.request_uri.contains(";secure=true");
+        let status = faults.leg_status.or(is_refused.then_some(488));
+        if faults.leg_unreachable || status.is_some() {
             lock(&report).is_over = true;
-            if let Some(status) = faults.leg_status {
+            if let Some(status) = status {
                 let _ = events.send(SipEvent::Failed(status)).await;
             }
             return SipLeg { call_id, events: received, commands };

@@ -22,6 +22,8 @@ pub struct CarrierFaults {
     pub delayed_ms: u64,
     /// How the upgrade to a media stream is signed.
     pub stream_signing: Signing,
+    /// From and until when, in milliseconds of the stream, nothing at all is sent of the caller's microphone.
+    pub stream_muted_ms: Option<[u64; 2]>,
     /// A caller who leaves a media stream only closes it.
     pub stream_without_stop: bool,
     /// What goes wrong with recordings.

@@ -95,8 +95,8 @@ impl CallRun {
                 channels: 1,
                 is_absent: false,
                 is_garbled: false,
-                not_ready: 0,
-                cut: 0,
+                not_ready: self.caller.faults.recording.not_ready,
+                cut: self.caller.faults.recording.cut,
                 wav: wav(&id, seconds.min(SOUND_SECONDS_MAX), 1),
             });
         }

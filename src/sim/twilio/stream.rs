@@ -59,6 +59,9 @@ struct Running {
     ears: mpsc::Sender<Tag>,
     sequence: u64,
     chunk: u64,
+    /// How many frames of time have passed.
+    frames: u64,
+    muted: Option<[u64; 2]>,
     buffer: VecDeque<Entry>,
     buffered: usize,
     speaking: VecDeque<Tag>,
@@ -116,6 +119,8 @@ impl CallRun {
             ears,
             sequence: 0,
             chunk: 0,
+            frames: 0,
+            muted: self.caller.faults.stream_muted_ms,
             buffer: VecDeque::new(),
             buffered: 0,
             speaking: VecDeque::new(),
@@ -219,12 +224,18 @@ impl Running {
     }
 
     async fn microphone(&mut self) {
+        self.frames += 1;
+        let at_ms = self.frames * BLOCK_MS;
+        // What was to be said then is said afterwards.
+        if self.muted.is_some_and(|[from, until]| (from..until).contains(&at_ms)) {
+            return keep(&mut self.report.said, &[crate::wire::g711::SILENCE; BLOCK]);
+        }
         let block = match self.speaking.pop_front() {
             Some(tag) => sound::speech(tag),
             None => sound::silence(self.line),
         };
         self.chunk += 1;
-        let (chunk, at_ms) = (self.chunk.to_string(), (self.chunk * BLOCK_MS).to_string());
+        let (chunk, at_ms) = (self.chunk.to_string(), at_ms.to_string());
         let payload = STANDARD.encode(block);
         keep(&mut self.report.said, &block);
         let media = json!({ "track": "inbound", "chunk": chunk, "timestamp": at_ms, "payload": payload });

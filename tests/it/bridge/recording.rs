@@ -40,17 +40,22 @@ fn blocks(audio: &[u8]) -> BTreeMap<(u32, u32), usize> {
     places.collect()
 }
 
-/// The one recording that is kept: its left side is what the caller said, sample by sample; its right side is
-/// what the caller heard of the model at that time, to 20 ms. Gives how many blocks of the model's speech
-/// stand in it.
-pub async fn assert_aligned(house: &House, stream: &StreamReport) -> usize {
+/// Both sides of the one recording that is kept.
+async fn sides(house: &House) -> (Vec<u8>, Vec<u8>) {
     let (_, record) = kept(house).await;
     assert_eq!((record.channels, record.carrier_copy, record.lost_s), (Some(2), CarrierCopy::None, None));
     let bytes = on_disk(house, record.file.as_deref().expect("a file"));
     let samples = (record.duration_s.expect("a length") * 8_000.0).round() as usize;
     assert_eq!((&bytes[..4], bytes.len()), (&b"RIFF"[..], HEAD + samples * 2));
     assert_eq!(record.bytes, Some(bytes.len() as u64));
-    let (left, right): (Vec<u8>, Vec<u8>) = bytes[HEAD..].chunks(2).map(|pair| (pair[0], pair[1])).unzip();
+    bytes[HEAD..].chunks(2).map(|pair| (pair[0], pair[1])).unzip()
+}
+
+/// The one recording that is kept: its left side is what the caller said, sample by sample; its right side is
+/// what the caller heard of the model at that time, to 20 ms. Gives how many blocks of the model's speech
+/// stand in it.
+pub async fn assert_aligned(house: &House, stream: &StreamReport) -> usize {
+    let (left, right) = sides(house).await;
     let from = stream.said.windows(left.len()).position(|said| said == left);
     let from = from.expect("the left side is what the caller said");
     let (heard, written) = (blocks(&stream.heard[from..]), blocks(&right));
@@ -90,6 +95,48 @@ async fn the_caller_is_on_the_left_and_the_model_on_the_right_as_played() {
     assert_eq!(stream.clears, 1, "the second turn was cut off");
     // 0.8, 0.8 and 0.6 s: the turns are not empty.
     assert!(assert_aligned(&house, stream).await > 80);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_muted_caller_of_whom_nothing_is_sent_does_not_stop_the_recording() {
+    let house = plain(5.0, |config| format!("features.recordings = true\n{config}")).await;
+    let steps = r#"steps = [
+        { model = { says = "はい、山田商店でございます。", for_ms = 4000 } },
+        { caller = { says = "便箋はありますか。", for_ms = 2000 } },
+        { model = { says = "ございます。とても長いご案内をいたします。", for_ms = 25000 } },
+        { caller = { says = "ください。", for_ms = 2000 } },
+        { model = { says = "ありがとうございます。", for_ms = 10000 } },
+        { hang_up = "caller" },
+    ]"#;
+    let (from_ms, until_ms) = (2_000, 6_000);
+    let mut caller = CallerSetup::new(CALLER, CALLEE, script(steps));
+    caller.faults.stream_muted_ms = Some([from_ms, until_ms]);
+    let played = house.play(caller).await;
+    house.ended().await;
+    sound(&house, &played);
+    let stream = &played.carrier.streams[0];
+    let (left, right) = sides(&house).await;
+    let begins = stream.said.windows(left.len()).position(|said| said == left);
+    let begins = begins.expect("the left side is what the caller said, and as much silence as there was");
+    let (heard, written) = (blocks(&stream.heard[begins..]), blocks(&right));
+    let unmuted = until_ms as usize * 8 - begins;
+    let (mut meanwhile, mut after) = (0, 0);
+    for (block, at) in &heard {
+        let Some(written) = written.get(block) else { continue };
+        let off = at.abs_diff(*written);
+        // A second later every piece of the model was sent since then: the caller's audio is the clock again.
+        match *at > unmuted + 8_000 {
+            true => after += usize::from(off <= BLOCK),
+            false => meanwhile += usize::from(off <= 8_000),
+        }
+    }
+    let late = heard.values().filter(|at| **at > unmuted + 8_000).count();
+    assert!(late > 50 && after * 20 >= late * 19, "{after} of {late} stand where they were heard");
+    let early = heard.len() - late;
+    assert!(
+        early > 100 && meanwhile * 20 >= early * 19,
+        "{meanwhile} of {early} stand near where they were heard"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -249,6 +249,32 @@ fn a_leg_that_could_not_be_ended_rings_until_the_carrier_goes_on() {
 }
 
 #[test]
+fn a_provider_that_refuses_encrypted_sound_is_dialled_once_more_without_where_that_may_be() {
+    let refused = || dial_ended("failed", Some(488), false, "ringing");
+    let mut story = Story::with_a_way_out();
+    story.call.may_dial_plainly(true);
+    story.tell([(150, leg("initiated", 0)), (300, leg("failed", 1)), (350, refused())]);
+    let carrier = story.call.record.carrier.clone().expect("a carrier");
+    assert!(carrier.is_plain && carrier.leg_status.is_none(), "{carrier:?}");
+    assert_eq!((story.call.record.state, &story.call.record.moved), (State::Dialing, &None));
+    // What is told of the first leg again changes nothing.
+    story.tell([(400, refused()), (410, leg("failed", 1))]);
+    assert_eq!(story.call.record.carrier.as_ref(), Some(&carrier));
+    let mut second = story;
+    let mut of_another_leg = refused();
+    if let Event::Carrier(CarrierEvent::DialEnded { leg_sid, .. }) = &mut of_another_leg {
+        *leg_sid = Some("CA-other".into());
+    }
+    // Refused once more: there is no third time.
+    second.tell([(600, of_another_leg)]);
+    assert_eq!(second.call.record.path, Path::MediaStreams);
+
+    let mut strict = Story::with_a_way_out();
+    strict.tell([(350, refused())]);
+    assert_eq!(strict.call.record.path, Path::MediaStreams);
+}
+
+#[test]
 fn an_offer_that_comes_after_the_move_is_turned_away_and_the_other_path_goes_on() {
     let mut story = Story::with_a_way_out();
     story.tell([(8_000, dial_failed(400))]);

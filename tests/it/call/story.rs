@@ -184,6 +184,8 @@ fn carrier() -> Carrier {
         sip_code: None,
         bridged: None,
         leg_duration_s: None,
+        is_plain: false,
+        left_leg: None,
         time_limit_s: None,
     }
 }
