@@ -19,6 +19,7 @@ impl Call {
             }
             return;
         }
+        self.on_returned(now);
         // Of a call that was moved the first offer counts: since then the caller waits.
         self.record.stages.webhook_created.get_or_insert(offer.created);
         self.record.stages.webhook_received.get_or_insert(offer.received);

@@ -79,6 +79,34 @@ pub struct CallRecord {
     /// How the caller was moved from one path to the other, where that happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved: Option<Moved>,
+    /// That the process which carried the caller's audio went away in the middle of the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interrupted: Option<Interrupted>,
+}
+
+impl CallRecord {
+    /// When the caller lost the way to the model last, and was given another.
+    pub fn broken_off(&self) -> Option<Timestamp> {
+        let moved = self.moved.as_ref().map(|moved| moved.at);
+        moved.max(self.interrupted.map(|interrupted| interrupted.at))
+    }
+
+    /// Claims that a caller whose audio broke off with an earlier process is waited for.
+    pub fn awaits_return(&self) -> bool {
+        let is_missing = self.interrupted.is_some_and(|interrupted| interrupted.returned.is_none());
+        is_missing && self.state == State::Dialing
+    }
+}
+
+/// The process that carried the caller's audio went away, and another one waits for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interrupted {
+    /// When the next process found the call.
+    pub at: Timestamp,
+    /// How often that has happened to the call.
+    pub times: u32,
+    /// When the caller's audio was back; none: it is not.
+    pub returned: Option<Timestamp>,
 }
 
 /// A path failed, and the same caller went on over the other one.
@@ -381,6 +409,11 @@ pub enum EndedReason {
     Operator,
     /// The SIP leg failed before it was answered.
     LegFailed,
+    /// The gateway was being stopped when the call came: the caller got the route's fallback.
+    Stopping,
+    /// The gateway went away at the wrong moment: before the caller was answered, or while it carried the
+    /// audio, and the caller did not come back.
+    GatewayLost,
 }
 
 impl EndedReason {
@@ -393,6 +426,7 @@ impl EndedReason {
                 | EndedReason::AttachFailed
                 | EndedReason::ProviderDropped
                 | EndedReason::LegFailed
+                | EndedReason::GatewayLost
         )
     }
 
@@ -414,6 +448,8 @@ impl EndedReason {
             EndedReason::ProviderDropped => "provider_dropped",
             EndedReason::Operator => "operator",
             EndedReason::LegFailed => "leg_failed",
+            EndedReason::Stopping => "stopping",
+            EndedReason::GatewayLost => "gateway_lost",
         }
     }
 }
@@ -529,6 +565,12 @@ pub struct ToolCallRecord {
     pub outcome: Option<ToolOutcomeKind>,
     /// What was sent to the model.
     pub output: Option<String>,
+    /// The turn that asked for it; none in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<TurnId>,
+    /// The provider has said that the output is in the conversation.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub acknowledged: bool,
 }
 
 /// What came of a tool call; also the `outcome` label of `switchboard_tool_calls_total`.
@@ -555,6 +597,8 @@ pub enum ToolOutcomeKind {
     Failed,
     /// The call ended, or the session's number of tool calls was used up.
     Cancelled,
+    /// The gateway went away while it ran, and it may not run twice: whether it was done is not known.
+    Interrupted,
 }
 
 impl ToolOutcomeKind {
@@ -571,6 +615,7 @@ impl ToolOutcomeKind {
             ToolOutcomeKind::BadOutput => "bad_output",
             ToolOutcomeKind::Failed => "failed",
             ToolOutcomeKind::Cancelled => "cancelled",
+            ToolOutcomeKind::Interrupted => "interrupted",
         }
     }
 }

@@ -9,11 +9,12 @@ use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -38,6 +39,10 @@ use crate::store::{Committed, StoreError, Tx, Write};
 use crate::tool::Toolbox;
 use crate::tool::context::{CallContext, Wishes};
 use crate::tool::hooks::{CallEvent, Hook};
+
+mod resumed;
+
+pub(super) use resumed::Left;
 
 /// How long a call that is over is kept at hand for the carrier's last reports.
 const LINGER: Duration = Duration::from_secs(1);
@@ -77,6 +82,8 @@ pub(super) struct Runner {
     last_events: Option<TaskTracker>,
     history: History,
     commits: FuturesUnordered<Commit>,
+    /// The turn of a call that an earlier process left to open its sideband: others wait for theirs.
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 /// What a request to the provider came to.
@@ -104,6 +111,8 @@ enum Happened {
     Nothing,
     /// Everybody who could still have something to say has had the time to say it.
     Lingered,
+    /// The gateway stops, and the call goes on without it.
+    LeftAlone,
 }
 
 /// What one happening leads to, carried out together.
@@ -135,6 +144,7 @@ impl Runner {
             last_events: None,
             history: History::default(),
             commits: FuturesUnordered::new(),
+            turn: None,
         }
     }
 
@@ -150,7 +160,7 @@ impl Runner {
                 Happened::Attached(Err(failure)) => self.on_event(Event::AttachFailed(failure)).await,
                 Happened::Landed(landed) => self.on_landed(landed).await,
                 Happened::Nothing => {}
-                Happened::Lingered => break,
+                Happened::Lingered | Happened::LeftAlone => break,
             }
         }
         self.leave().await;
@@ -193,6 +203,7 @@ impl Runner {
                 }
             },
             Some(landed) = self.commits.next() => Happened::Landed(landed),
+            () = self.control.leaving.cancelled(), if !is_over => Happened::LeftAlone,
             () = tokio::time::sleep(pause) => match is_over {
                 true if is_settled => Happened::Lingered,
                 true => Happened::Nothing,
@@ -212,17 +223,21 @@ impl Runner {
 
     async fn on_message(&mut self, message: Message) {
         if let Some(plan) = message.plan {
-            if plan.toolbox.hooks().any_at(Hook::Event) {
-                let (id, tasks) = (self.call.record.id, &self.control.runners);
-                self.followers = Some(Followers::new(id, &plan.toolbox, tasks));
-            }
-            self.plan = Some(Arc::from(plan));
+            self.go_by(plan);
         }
         if message.caller.is_some() {
             self.caller = message.caller;
         }
         let work = Work { writes: message.writes, ..Work::default() };
         self.work(message.event, work, message.done).await;
+    }
+
+    fn go_by(&mut self, plan: Box<Plan>) {
+        if plan.toolbox.hooks().any_at(Hook::Event) {
+            let (id, tasks) = (self.call.record.id, &self.control.runners);
+            self.followers = Some(Followers::new(id, &plan.toolbox, tasks));
+        }
+        self.plan = Some(Arc::from(plan));
     }
 
     async fn on_event(&mut self, event: Event) {
@@ -291,9 +306,12 @@ impl Runner {
                 });
             }
             Action::Attach { after } => {
+                let turn = self.turn.take();
                 let attaching = self.request(move |control, call| async move {
                     tokio::time::sleep(after).await;
-                    Answer::Attached(control.sidebands.connect(&call).await.map(Box::new))
+                    let attached = control.sidebands.connect(&call).await.map(Box::new);
+                    drop(turn);
+                    Answer::Attached(attached)
                 });
                 if let Some(older) = std::mem::replace(&mut self.attaching, attaching) {
                     older.abort();
@@ -305,6 +323,7 @@ impl Runner {
                 });
             }
             Action::RedirectCarrier { target } => self.redirect_carrier(target),
+            Action::AskCarrier => self.ask_carrier(),
             Action::HangUp => {
                 self.request(|control, call| async move {
                     told(&call, "hang up", control.openai.hangup(&call).await)
@@ -376,7 +395,12 @@ impl Runner {
     fn open_bridge(&mut self) {
         let (Some(plan), Some(caller)) = (self.plan.clone(), self.caller.take()) else { return };
         if let Some((link, task)) = link::bridge(&self.control, &plan, *caller, &self.call.record) {
-            self.control.runners.spawn(task);
+            let control = Arc::clone(&self.control);
+            control.bridged.fetch_add(1, Ordering::Relaxed);
+            self.control.runners.spawn(async move {
+                task.await;
+                control.bridged.fetch_sub(1, Ordering::Relaxed);
+            });
             self.link = Some(link);
         }
     }
@@ -469,7 +493,8 @@ impl Runner {
             Keep::Record => Write::Call(Box::new(self.call.record.clone())),
             Keep::Line(line) => Write::Line(id, line),
             Keep::ToolCall(record) => {
-                if let Some(outcome) = record.outcome {
+                // What was acknowledged was counted when it was answered.
+                if let Some(outcome) = record.outcome.filter(|_| !record.acknowledged) {
                     let tool = self.label(&record.name);
                     self.control.metrics.tool_call(tool, outcome.as_str(), now.since(record.requested));
                 }
@@ -610,7 +635,8 @@ impl Runner {
             self.on_landed(landed).await;
         }
         self.control.metrics.call_left();
-        if let Some(plan) = self.plan.take().filter(|plan| plan.toolbox.hooks().any_at(Hook::Ended)) {
+        let plan = self.plan.take().filter(|_| self.call.is_over());
+        if let Some(plan) = plan.filter(|plan| plan.toolbox.hooks().any_at(Hook::Ended)) {
             let context = context_now(&plan.context, &self.call.record.vars, None, Wishes::default());
             let (toolbox, store) = (Arc::clone(&plan.toolbox), self.control.store.clone());
             let telling = tell_ended(toolbox, context, store, self.last_events.take());

@@ -13,13 +13,13 @@ fn offered_in_a_hurry() -> Event {
 }
 
 /// What a stream offers.
-fn stream_offered() -> Event {
+pub(super) fn stream_offered() -> Event {
     let mut terms = terms();
     terms.greeting = Greeting::ByInstructions;
     offer(Verdict::Answer(Box::new(terms)))
 }
 
-fn session() -> Event {
+pub(super) fn session() -> Event {
     Event::AcceptAnswered(AcceptAnswer::Session(Some("sess_1".into())))
 }
 
@@ -27,7 +27,7 @@ fn dial_failed(code: u16) -> Event {
     dial_ended("failed", Some(code), false, "ringing")
 }
 
-fn stream_over(caller_status: &str) -> Event {
+pub(super) fn stream_over(caller_status: &str) -> Event {
     Event::Carrier(CarrierEvent::StreamEnded { caller_status: caller_status.into() })
 }
 
