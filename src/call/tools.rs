@@ -195,7 +195,7 @@ impl Tools {
 
     /// The provider has put the answer into the conversation. Gives the record to keep, the first time.
     pub fn acknowledge(&mut self, id: &ToolCallId) -> Option<&ToolCallRecord> {
-        let pending = self.find(id)?;
+        let pending = self.find(id).filter(|pending| pending.record.finished.is_some())?;
         let is_news = !std::mem::replace(&mut pending.record.acknowledged, true);
         is_news.then_some(&pending.record)
     }

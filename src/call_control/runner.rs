@@ -413,20 +413,6 @@ impl Runner {
         });
     }
 
-    /// Asks the carrier to dial somebody else for the caller.
-    fn redirect_carrier(&mut self, target: String) {
-        let control = Arc::clone(&self.control);
-        let call = self.call.record.id;
-        let caller = self.call.record.carrier.as_ref().map(|carrier| carrier.call_sid.clone());
-        self.requests.spawn(async move {
-            let answer = match caller {
-                Some(caller) => control.dial_on(call, &caller, &target).await,
-                None => Err("the call has no carrier".to_owned()),
-            };
-            Answer::Event(Event::RedirectAnswered(answer))
-        });
-    }
-
     /// Starts a request to the provider about this call.
     fn request<F>(
         &mut self,

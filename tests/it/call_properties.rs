@@ -320,6 +320,8 @@ impl Witness {
                 assert!(is_next || self.lines.contains_key(&line.n), "{line:?} after {last:?}");
                 self.lines.insert(line.n, line.ended);
             }
+            // What is acknowledged is kept once more.
+            Keep::ToolCall(record) if record.acknowledged => {}
             Keep::ToolCall(record) if record.finished.is_some() => {
                 let id = record.tool_call_id.0.clone();
                 assert!(record.outcome.is_some());

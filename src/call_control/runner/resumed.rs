@@ -1,4 +1,4 @@
-//! A call that an earlier process left, in the hands of a task again; and what the carrier knows of its caller.
+//! A call that an earlier process left, in the hands of a task again; and what is asked of the carrier.
 
 use std::sync::Arc;
 
@@ -52,6 +52,20 @@ impl Runner {
                     Answer::Done
                 }
             }
+        });
+    }
+
+    /// Asks the carrier to dial somebody else for the caller.
+    pub(super) fn redirect_carrier(&mut self, target: String) {
+        let control = Arc::clone(&self.control);
+        let call = self.call.record.id;
+        let caller = self.call.record.carrier.as_ref().map(|carrier| carrier.call_sid.clone());
+        self.requests.spawn(async move {
+            let answer = match caller {
+                Some(caller) => control.dial_on(call, &caller, &target).await,
+                None => Err("the call has no carrier".to_owned()),
+            };
+            Answer::Event(Event::RedirectAnswered(answer))
         });
     }
 }

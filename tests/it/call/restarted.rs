@@ -62,7 +62,7 @@ fn a_talking_call_goes_on_where_it_was() {
     "#);
     assert_eq!(story.call.record.provider.as_ref().map(|provider| provider.reattached), Some(1));
     assert_snapshot!(story.transcript(), @r#"
-    Caller 2.300–2.800 Final もしもし
+    Caller 2.000–2.500 Final もしもし
     Assistant 3.600–5.500 Final はい、さくら商店です
     Caller 6.300–? Final 注文は
     Assistant 7.100–8.000 Final 発送済みです
@@ -282,7 +282,7 @@ fn a_bridged_caller_comes_back_into_the_same_call() {
     6.000 offered
           - note caller.returned
           - accept
-    6.100 accept answered: Session(None)
+    6.100 accept answered: Session(Some(sess_1))
           - attach
     6.200 attached
           - #1 tell as System: About the tool `pay`: whether it was done is not known: the connection broke while it ran. Say so, and ask the caller before doing it again.
