@@ -9,6 +9,7 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use switchboard::clock::Timestamp;
 use switchboard::ids::CallId;
+use switchboard::secret::Secret;
 use switchboard::tool::context::{CallContext, Wishes};
 use switchboard::tool::outbound::Pattern;
 use switchboard::tool::plugin::{Grants, Host, HostSettings, Limits, Plugin, Settings};
@@ -92,7 +93,7 @@ fn tool_calls(criterion: &mut Criterion) {
     let mut typescript = typescript();
     let wanted = [Pattern::parse("https://booking.example.com/v1/*").expect("a pattern")];
     typescript.grants.http = wanted.into();
-    typescript.grants.secrets = BTreeMap::new();
+    typescript.grants.secrets = BTreeMap::from([("BOOKING_TOKEN".to_owned(), Secret::new("unused"))]);
     let plugin = load(&runtime, &host, &typescript);
     group.bench_function("fresh_instance/typescript_refused_day", |bencher| {
         bencher.to_async(&runtime).iter(|| async {

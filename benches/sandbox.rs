@@ -1,6 +1,6 @@
 //! What plugins cost those beside them: the memory of a thousand plugins, and how long a neighbour's tool call
 //! takes while another plugin attacks. `cargo bench --bench sandbox`, or only one of them with `-- memory` or
-//! `-- neighbour`; the figures are in `docs/performance.md`.
+//! `-- neighbour` (`-- neighbour eat_memory`: beside one attack); the figures are in `docs/performance.md`.
 //!
 //! Both are measured, not asserted. Calm and attack alternate within one run, on one machine.
 
@@ -42,7 +42,7 @@ fn main() {
             memory();
         }
         if is_wanted("neighbour") {
-            neighbour();
+            neighbour(&arguments);
         }
     }
 }
@@ -135,7 +135,8 @@ impl Memory {
 
 // === a neighbour beside an attacker ===
 
-fn neighbour() {
+/// Beside every attack, or only beside those that are named.
+fn neighbour(named: &[String]) {
     let runtime = Runtime::new().expect("a runtime");
     let host = Host::new(&HostSettings::default()).expect("a machine for plugins");
     let load = |name: &str| {
@@ -151,7 +152,11 @@ fn neighbour() {
         "{:<14} {:>9} {:>9} {:>9} {:>9} {:>12} {:>12}",
         "attack", "p50 ms", "p99 ms", "max ms", "calls", "attacks", "memory KiB"
     );
+    let some_are_named = named.iter().any(|name| ATTACKS.contains(&name.as_str()));
     for attack in ATTACKS {
+        if some_are_named && !named.iter().any(|name| name == attack) {
+            continue;
+        }
         for attack in [None, Some(attack)] {
             runtime.block_on(beside(&good, &bad, attack));
         }

@@ -262,6 +262,7 @@ fn control_settings(config: &Config) -> call_control::Settings {
         called_number_headers: config.server.called_number_headers.clone(),
         default_country: country(config.server.default_country.as_deref()),
         join_within: Duration::from_secs(u64::from(dial_timeout_s)) + JOIN_GRACE,
+        leg_limit_s: config.twilio.as_ref().map(|twilio| twilio.dial.time_limit_s),
         stale_after: STALE_AFTER,
         handed_on_url: http::handed_on_url(&config.server.public_url),
     }

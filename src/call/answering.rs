@@ -13,6 +13,9 @@ const TOO_LATE: u16 = 480;
 
 impl Call {
     pub(super) fn on_offer(&mut self, offer: Offer, now: Timestamp) {
+        if offer.path != self.record.path {
+            return self.on_late_offer(offer, now);
+        }
         if self.record.provider.is_some() {
             if !self.is_over() {
                 self.note("offer.again", None, now);
@@ -20,9 +23,10 @@ impl Call {
             return;
         }
         self.on_returned(now);
-        // Of a call that was moved the first offer counts: since then the caller waits.
-        self.record.stages.webhook_created.get_or_insert(offer.created);
-        self.record.stages.webhook_received.get_or_insert(offer.received);
+        if self.record.interrupted.is_none() {
+            self.record.stages.webhook_created = Some(offer.created);
+            self.record.stages.webhook_received = Some(offer.received);
+        }
         self.record.provider = Some(Provider {
             name: offer.provider.to_owned(),
             call_id: offer.call_id,
@@ -59,6 +63,20 @@ impl Call {
                 self.end(reason, detail, now);
             }
         }
+    }
+
+    /// The call went on over another path before it was offered on this one. What plugins made of it holds.
+    fn on_late_offer(&mut self, offer: Offer, now: Timestamp) {
+        self.record.vars.extend(offer.hooks.vars);
+        for (kind, detail) in offer.hooks.notes {
+            self.note(kind, Some(&detail), now);
+        }
+        self.note("offer.late", Some(offer.path.as_str()), now);
+        if let Some(moved) = self.record.moved.as_mut().filter(|moved| moved.from == offer.path) {
+            moved.provider_call.get_or_insert(offer.call_id.clone());
+        }
+        self.record_changed = true;
+        self.actions.push(Action::TurnAway { path: offer.path, provider_call: offer.call_id });
     }
 
     fn answer(&mut self, terms: Terms) {

@@ -153,6 +153,7 @@ mod tests {
             sip_code: None,
             bridged: None,
             leg_duration_s: None,
+            time_limit_s: None,
         }
     }
 

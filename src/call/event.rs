@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::record::{EndedReason, JoinedBy, Usage};
+use super::record::{EndedReason, JoinedBy, Path, Usage};
 use super::terms::Terms;
 use crate::clock::Timestamp;
 use crate::ids::{CallSid, ItemId, ProviderCallId, SipCallId, ToolCallId, TurnId, WebhookId};
@@ -31,6 +31,8 @@ pub enum Event {
     ReferAnswered(Result<(), String>),
     /// The carrier answered a request to dial somebody else; the text says why it failed.
     RedirectAnswered(Result<(), String>),
+    /// The carrier answered a request to end its leg to the provider; the text says why it failed.
+    LegEnded(Result<(), String>),
     /// A tool has answered or failed.
     ToolFinished(ToolFinished),
     /// The carrier reported on one of its legs.
@@ -70,6 +72,8 @@ pub struct TakenUp {
 /// A call as the provider's webhook offers it, joined and routed.
 #[derive(Debug)]
 pub struct Offer {
+    /// The path it came on.
+    pub path: Path,
     /// The provider's name: `openai-realtime`.
     pub provider: &'static str,
     /// Its id of the call.
@@ -534,6 +538,11 @@ pub enum Action {
     },
     /// Ask the carrier, where it can be asked, for the status of the caller's leg.
     AskCarrier,
+    /// Ask the carrier to end its leg to the provider: it then asks what to do with the caller.
+    EndLeg {
+        /// The leg.
+        leg: CallSid,
+    },
     /// Ask the provider to end the call.
     HangUp,
     /// The path is given up, and the caller goes on over the other one: nothing that is under way on it
@@ -541,6 +550,14 @@ pub enum Action {
     LetGo {
         /// The provider's call, where it told of one.
         provider_call: Option<ProviderCallId>,
+    },
+    /// An offer came too late, on a path that the call has left: what the provider or the carrier holds for it
+    /// shall end. What is under way on the other path goes on.
+    TurnAway {
+        /// The path.
+        path: Path,
+        /// The provider's call.
+        provider_call: ProviderCallId,
     },
     /// Keep this with the call, durably.
     Keep(Keep),

@@ -5,6 +5,8 @@
 //! (the end of a dial, or of a stream), and is then told the new one; so whatever ends the old way at once
 //! makes this quick. A caller who is gone, or whom somebody wanted to leave, is not moved.
 
+use std::time::Duration;
+
 use super::carrier;
 use super::event::{Action, Keep};
 use super::fillers::Fillers;
@@ -45,7 +47,8 @@ impl Call {
         let has_caller = self.record.carrier.as_ref().is_some_and(|known| !carrier::caller_is_gone(known));
         // A bridged call that was up has its own ways back; there is no telling a new SIP call what was said.
         let was_served = self.record.path == Path::MediaStreams && self.record.state == State::Live;
-        let may_move = has_caller && !self.leave.is_under_way() && !was_served && !self.is_over();
+        let is_wanted = !self.leave.is_under_way() && !self.is_out_of_time;
+        let may_move = has_caller && is_wanted && !was_served && !self.is_over();
         self.record.other_path.filter(|_| may_move)
     }
 
@@ -54,6 +57,36 @@ impl Call {
         if self.way_out().is_some() {
             let why = "the provider did not answer the accept in time".to_owned();
             self.fail(None, EndedReason::AcceptFailed, Some(why), now);
+        }
+    }
+
+    /// Where there is another path and the carrier can be asked to end a leg: an offer that takes longer, from
+    /// when the carrier dials, is not waited for.
+    pub fn expect_offer_within(&mut self, within: Option<Duration>) {
+        self.offer_within = within;
+    }
+
+    pub(super) fn offer_late_at(&self) -> Option<Timestamp> {
+        let is_waiting = self.record.state == State::Dialing && self.record.path == Path::Sip;
+        Some(self.leg_since? + self.offer_within.filter(|_| is_waiting)?)
+    }
+
+    /// The carrier dials, and the provider has not told of it. A ringing caller cannot be taken from the dial,
+    /// but the dial can be ended: the carrier then asks what to do.
+    pub(super) fn on_offer_late(&mut self, now: Timestamp) {
+        let within = self.offer_within.take().unwrap_or_default();
+        let leg = self.record.carrier.as_ref().and_then(|carrier| carrier.leg_sid.clone());
+        let Some(leg) = leg.filter(|_| self.way_out().is_some()) else { return };
+        let why = format!("no webhook within {within:?}");
+        self.fail(None, EndedReason::ProviderSilent, Some(why), now);
+        self.act(Action::EndLeg { leg });
+    }
+
+    /// The carrier answered the request to end its leg to the provider.
+    pub(super) fn on_leg_ended(&mut self, answer: Result<(), String>, now: Timestamp) {
+        if let Err(why) = answer {
+            self.leg_rings_on = true;
+            self.note("leg.not_ended", Some(&why), now);
         }
     }
 
@@ -102,11 +135,11 @@ impl Call {
         // A session on a bridge ends with its socket: there is no call to speak of.
         let to_end = provider_call.clone().filter(|_| from == Path::Sip);
         self.actions.push(Action::LetGo { provider_call: to_end });
-        self.record.moved = Some(Moved { from, at: now, reason, detail, provider_call, spoke_again: None });
+        let stages = self.record.stages.begin_again();
+        self.record.moved =
+            Some(Moved { from, at: now, reason, detail, provider_call, spoke_again: None, stages });
         self.record.other_path = None;
         self.record.state = State::Dialing;
-        self.record.stages.accepted = None;
-        self.record.stages.attached = None;
         self.record_has_changed();
         self.forget_the_session(now);
     }

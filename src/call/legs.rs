@@ -1,10 +1,15 @@
 //! What the carrier's reports mean for the life of the call.
 
+use std::time::Duration;
+
 use super::carrier::{self, Meaning};
 use super::event::{Action, CarrierEvent};
-use super::record::{EndedReason, Path, State};
+use super::record::{Carrier, EndedReason, Path, State};
 use super::step::{Call, NO_STREAM};
 use crate::clock::Timestamp;
+
+/// Carriers tell whole seconds, and nobody says which way they are rounded.
+const ROUNDED_BY: Duration = Duration::from_secs(1);
 
 impl Call {
     pub(super) fn on_carrier(&mut self, event: CarrierEvent, now: Timestamp) {
@@ -16,9 +21,14 @@ impl Call {
             meaning => meaning,
         };
         self.record_changed |= *carrier != before;
+        if carrier.leg_sid.is_some() {
+            self.leg_since.get_or_insert(now);
+        }
         match meaning {
             Meaning::LegAnswered => {
-                self.record.stages.leg_answered.get_or_insert(now);
+                let moved = self.record.moved.as_mut().filter(|moved| moved.from == Path::Sip);
+                let stages = moved.map_or(&mut self.record.stages, |moved| &mut moved.stages);
+                stages.leg_answered.get_or_insert(now);
             }
             Meaning::LegOver
             | Meaning::DialOver
@@ -43,6 +53,8 @@ impl Call {
             return;
         }
         self.caller_stayed |= matches!(meaning, Meaning::DialOver | Meaning::StreamOver);
+        self.is_out_of_time |=
+            matches!(meaning, Meaning::LegOver | Meaning::DialOver) && self.leg_reached_its_limit(now);
         match (self.record.state, &meaning) {
             // Only the leg: the result of the dial follows and says more.
             (State::Dialing, Meaning::LegOver) => {}
@@ -83,11 +95,26 @@ impl Call {
         path != self.record.path
     }
 
+    /// Claims that the carrier ended the leg because it was up for as long as it was to be. The carrier counts
+    /// best itself; where it does not say how long the leg was up, the report of the answer tells.
+    fn leg_reached_its_limit(&self, now: Timestamp) -> bool {
+        let lasted = |carrier: &Carrier| match carrier.leg_duration_s {
+            Some(seconds) => Some(Duration::from_secs(seconds.into())),
+            None => Some(now.since(self.record.stages.leg_answered?)),
+        };
+        let reached = |carrier: &Carrier| {
+            let limit = Duration::from_secs(carrier.time_limit_s?.into());
+            Some(lasted(carrier)? + ROUNDED_BY >= limit)
+        };
+        self.record.carrier.as_ref().and_then(reached).unwrap_or(false)
+    }
+
     /// The leg ended before the sideband was up.
     pub(super) fn end_early(&mut self, now: Timestamp) {
         let carrier = self.record.carrier.as_ref();
         let reason = match carrier.and_then(|carrier| carrier.leg_status.as_deref()) {
             _ if carrier.is_some_and(carrier::caller_is_gone) => EndedReason::CallerGone,
+            _ if self.is_out_of_time => EndedReason::MaxDuration,
             Some("completed") if self.caller_stayed => EndedReason::ProviderDropped,
             Some("busy" | "failed" | "no-answer") => EndedReason::LegFailed,
             _ if self.caller_stayed => EndedReason::LegFailed,
@@ -115,6 +142,7 @@ impl Call {
         let is_bridged = self.record.path == Path::MediaStreams;
         let Some(ended) = self.record.ended.as_mut().filter(|_| self.caller_stayed) else { return };
         ended.reason = match ended.reason {
+            EndedReason::CallerHangup if self.is_out_of_time => EndedReason::MaxDuration,
             EndedReason::CallerHangup => EndedReason::ProviderDropped,
             EndedReason::CallerGone if is_bridged => EndedReason::LegFailed,
             _ => return,

@@ -44,7 +44,7 @@ pub struct CallRecord {
     pub carrier: Option<Carrier>,
     /// What the provider told; none until its webhook came.
     pub provider: Option<Provider>,
-    /// When each stage was reached.
+    /// When each stage was reached: of a call that was moved, on the path it was moved to.
     #[serde(default)]
     pub stages: Stages,
     /// Why and when the call ended; none while it has not.
@@ -81,32 +81,22 @@ pub struct CallRecord {
     pub moved: Option<Moved>,
     /// That the process which carried the caller's audio went away in the middle of the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interrupted: Option<Interrupted>,
+    pub interrupted: Option<super::resume::Interrupted>,
 }
 
 impl CallRecord {
-    /// When the caller lost the way to the model last, and was given another.
-    pub fn broken_off(&self) -> Option<Timestamp> {
-        let moved = self.moved.as_ref().map(|moved| moved.at);
-        moved.max(self.interrupted.map(|interrupted| interrupted.at))
+    /// The stages that were reached on this path; none where the call did not take it.
+    pub fn stages_on(&self, path: Path) -> Option<&Stages> {
+        if self.path == path {
+            return Some(&self.stages);
+        }
+        self.moved.as_ref().filter(|moved| moved.from == path).map(|moved| &moved.stages)
     }
 
-    /// Claims that a caller whose audio broke off with an earlier process is waited for.
-    pub fn awaits_return(&self) -> bool {
-        let is_missing = self.interrupted.is_some_and(|interrupted| interrupted.returned.is_none());
-        is_missing && self.state == State::Dialing
+    /// Claims that the call left this path before anybody offered it there.
+    pub fn is_left_unoffered(&self, path: Path) -> bool {
+        self.moved.as_ref().is_some_and(|moved| moved.from == path && moved.provider_call.is_none())
     }
-}
-
-/// The process that carried the caller's audio went away, and another one waits for the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Interrupted {
-    /// When the next process found the call.
-    pub at: Timestamp,
-    /// How often that has happened to the call.
-    pub times: u32,
-    /// When the caller's audio was back; none: it is not.
-    pub returned: Option<Timestamp>,
 }
 
 /// A path failed, and the same caller went on over the other one.
@@ -124,6 +114,9 @@ pub struct Moved {
     pub provider_call: Option<ProviderCallId>,
     /// When the caller could first hear the assistant afterwards.
     pub spoke_again: Option<Timestamp>,
+    /// Which stages it had reached on that path, and when.
+    #[serde(default)]
+    pub stages: Stages,
 }
 
 /// The carrier was seen to hand a caller on.
@@ -278,6 +271,9 @@ pub struct Carrier {
     pub bridged: Option<bool>,
     /// Seconds that the leg was connected, as billed.
     pub leg_duration_s: Option<u32>,
+    /// So many seconds after its answer the carrier ends that leg, as it was told to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_limit_s: Option<u32>,
 }
 
 impl Carrier {
@@ -325,13 +321,13 @@ pub enum JoinedBy {
 }
 
 /// When each stage was reached, on this machine's clock except where said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stages {
     /// The carrier asked for TwiML.
     pub carrier_asked: Option<Timestamp>,
-    /// The provider made the webhook event (its clock, whole seconds).
+    /// The provider made the webhook event (its clock, whole seconds); over media streams as below.
     pub webhook_created: Option<Timestamp>,
-    /// The webhook was read and its signature found good.
+    /// The webhook was read and its signature found good; over media streams: the stream was let in.
     pub webhook_received: Option<Timestamp>,
     /// The accept request was handed to the connection.
     pub accept_sent: Option<Timestamp>,
@@ -351,6 +347,12 @@ impl Stages {
     /// When the call began for us: the first thing we heard of it.
     pub fn began(&self) -> Option<Timestamp> {
         self.carrier_asked.or(self.webhook_received)
+    }
+
+    /// The call begins again on another path: what was reached on the one that is left is given back.
+    pub(super) fn begin_again(&mut self) -> Stages {
+        let fresh = Stages { carrier_asked: self.carrier_asked, ..Stages::default() };
+        std::mem::replace(self, fresh)
     }
 
     /// From the provider's webhook to the first word the caller could hear.

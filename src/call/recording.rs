@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{Announcer, CallRecord, Consent, FORMAT};
+use super::record::{Announcer, CallRecord, Consent, FORMAT, Path};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, RecordingId};
 
@@ -332,7 +332,7 @@ impl RecordingRecord {
         if self.source == Source::Bridge {
             return Some(started);
         }
-        let answered = call.stages.leg_answered.unwrap_or(started);
+        let answered = call.stages_on(Path::Sip).and_then(|stages| stages.leg_answered).unwrap_or(started);
         Some(answered.clamp(started, started + SECOND))
     }
 }
@@ -443,7 +443,7 @@ mod tests {
 
     #[test]
     fn the_report_of_the_answer_is_believed_within_the_carriers_second() {
-        use crate::call::record::{Path, Stages};
+        use crate::call::record::Stages;
         let beginning = crate::call::Beginning {
             id: new().call,
             path: Path::Sip,

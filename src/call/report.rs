@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::record::{CallRecord, EndedReason, Path, State};
+use super::record::{CallRecord, EndedReason, Moved, Path, State};
 use crate::clock::Timestamp;
 
 /// A path counts as proven after this long ("a week of stable SIP").
@@ -88,7 +88,7 @@ impl Report {
                 sip_first = Some(sip_first.map_or(began, |first| first.min(began)));
             }
             if let Some(moved) = &call.moved {
-                paths.entry(moved.from.as_str()).or_default().add_moved(moved.reason);
+                paths.entry(moved.from.as_str()).or_default().add_moved(moved);
             }
             paths.entry(call.path.as_str()).or_default().add(&call);
         }
@@ -151,10 +151,12 @@ impl Fared {
     }
 
     /// A call failed on this path, and its caller went on over the other one.
-    fn add_moved(&mut self, reason: EndedReason) {
+    fn add_moved(&mut self, moved: &Moved) {
         self.calls += 1;
         self.moved += 1;
-        match reason {
+        self.answered += u64::from(moved.stages.attached.is_some());
+        self.first_words.extend(moved.stages.first_word_after());
+        match moved.reason {
             EndedReason::ProviderDropped => self.dropped += 1,
             reason => *self.failed.entry(reason.as_str()).or_default() += 1,
         }
@@ -181,7 +183,7 @@ fn percentile(sorted: &[Duration], share: f64) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::call::record::{Ended, Moved};
+    use crate::call::record::{Ended, Stages};
     use crate::call::{Beginning, Call};
     use crate::ids::CallId;
 
@@ -253,7 +255,18 @@ mod tests {
             detail: None,
             provider_call: None,
             spoke_again: None,
+            stages: Stages::default(),
         });
+        let mut in_the_middle = moved.clone();
+        let first = in_the_middle.moved.as_mut().unwrap();
+        first.reason = EndedReason::ProviderDropped;
+        first.stages.webhook_received = Some(MONDAY);
+        first.stages.attached = Some(MONDAY);
+        first.stages.first_audio = Some(MONDAY + Duration::from_millis(300));
+        let report = Report::of([in_the_middle], MONDAY, MONDAY + DAY);
+        let (sip, bridge) = (&report.paths["sip"], &report.paths["media-streams"]);
+        assert_eq!((sip.moved, sip.answered, sip.dropped), (1, 1, 1));
+        assert_eq!((sip.first_word_p95_ms, bridge.first_word_p95_ms), (Some(300.0), Some(900.0)));
         let report = Report::of([moved], MONDAY, MONDAY + DAY);
         let (sip, bridge) = (&report.paths["sip"], &report.paths["media-streams"]);
         assert_eq!((sip.calls, sip.moved, sip.answered), (1, 1, 0));

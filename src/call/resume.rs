@@ -9,14 +9,14 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::carrier;
 use super::conversation::{HANG_UP_TOOL, TRANSFER_TOOL};
 use super::event::{Action, ContextRole, Keep, ProviderCommand, TakenUp, ToolCall, ToolFinished};
 use super::leave::{Exit, Leave};
 use super::listening::Listening;
-use super::record::{
-    CallRecord, EndedReason, Interrupted, Line, Path, Speaker, State, ToolCallRecord, ToolOutcomeKind,
-};
+use super::record::{CallRecord, EndedReason, Line, Path, Speaker, State, ToolCallRecord, ToolOutcomeKind};
 use super::sideband::Sideband;
 use super::step::{Call, Quiet};
 use super::terms::Terms;
@@ -30,6 +30,31 @@ pub(super) const RETURNS_WITHIN: Duration = Duration::from_secs(60);
 
 const IN_DOUBT: &str = "whether it was done is not known: the connection broke while it ran. \
      Say so, and ask the caller before doing it again";
+
+/// The process that carried the caller's audio went away, and another one waits for the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interrupted {
+    /// When the next process found the call.
+    pub at: Timestamp,
+    /// How often that has happened to the call.
+    pub times: u32,
+    /// When the caller's audio was back; none: it is not.
+    pub returned: Option<Timestamp>,
+}
+
+impl CallRecord {
+    /// When the caller lost the way to the model last, and was given another.
+    pub fn broken_off(&self) -> Option<Timestamp> {
+        let moved = self.moved.as_ref().map(|moved| moved.at);
+        moved.max(self.interrupted.map(|interrupted| interrupted.at))
+    }
+
+    /// Claims that a caller whose audio broke off with an earlier process is waited for.
+    pub fn awaits_return(&self) -> bool {
+        let is_missing = self.interrupted.is_some_and(|interrupted| interrupted.returned.is_none());
+        is_missing && self.state == State::Dialing
+    }
+}
 
 /// What is kept of a call, from which it is restored.
 #[derive(Debug)]

@@ -71,9 +71,17 @@ pub struct Call {
     pub(super) forward_to: Option<String>,
     /// When the accept is waited for no longer, because there is another path.
     pub(super) accept_until: Option<Timestamp>,
+    /// How long after the carrier began to dial the offer is waited for, because there is another path.
+    pub(super) offer_within: Option<Duration>,
+    /// Since when the carrier dials, as its first report tells.
+    pub(super) leg_since: Option<Timestamp>,
+    /// The leg of the path that was left could not be ended: the carrier goes on when it has rung long enough.
+    pub(super) leg_rings_on: bool,
     pub(super) leg_over_at: Option<Timestamp>,
     /// The carrier said that the dial was over and the caller was not.
     pub(super) caller_stayed: bool,
+    /// The carrier ended the leg to the provider because its time was up.
+    pub(super) is_out_of_time: bool,
     /// A transfer that the carrier has not been seen to follow.
     pub(super) handover: Option<Handover>,
     /// The carrier was asked itself to hand the caller on.
@@ -179,8 +187,12 @@ impl Call {
             waiting_wishes: Vec::new(),
             forward_to: None,
             accept_until: None,
+            offer_within: None,
+            leg_since: None,
+            leg_rings_on: false,
             leg_over_at: None,
             caller_stayed: false,
+            is_out_of_time: false,
             handover: None,
             is_redirected: false,
             in_doubt: Vec::new(),
@@ -220,7 +232,8 @@ impl Call {
         let leg = self.leg_over_at.map(|at| at + LEG_OVER_GRACE);
         let is_live = self.record.state == State::Live;
         let conversation = if is_live { self.conversation_deadline() } else { None };
-        [outer, leg, conversation, self.accept_until, self.handover_deadline()].into_iter().flatten().min()
+        let answers = [self.accept_until, self.offer_late_at(), self.handover_deadline()];
+        [outer, leg, conversation].into_iter().chain(answers).flatten().min()
     }
 
     /// Something happened `now`: says what to do, in this order.
@@ -230,6 +243,7 @@ impl Call {
             Event::Offered(offer) => self.on_offer(*offer, now),
             Event::Noted { kind, detail } => self.note(kind, Some(&detail), now),
             Event::RedirectAnswered(answer) => self.on_redirect_answer(answer, now),
+            Event::LegEnded(answer) => self.on_leg_ended(answer, now),
             Event::Stream(event) => self.on_stream(event, now),
             Event::CarrierAnswered(status) => self.on_carrier_answer(status, now),
             _ if self.is_over() => {}
@@ -285,7 +299,7 @@ impl Call {
             return Some(self.record.broken_off()? + RETURNS_WITHIN);
         }
         if let Some(moved) = &self.record.moved {
-            return Some(moved.at + within);
+            return Some(moved.at + if self.leg_rings_on { OFFERED_WITHIN } else { within });
         }
         let announced = self.record.consent.as_ref().map_or(Duration::ZERO, Consent::spoken_within);
         Some(self.record.stages.carrier_asked? + announced + within)
@@ -298,6 +312,9 @@ impl Call {
         }
         if self.accept_until.take_if(|until| *until <= now).is_some() && self.record.state == State::Offered {
             return self.on_accept_late(now);
+        }
+        if is_due(self.offer_late_at()) {
+            return self.on_offer_late(now);
         }
         if self.on_handover_deadline(now) {
             return;
@@ -330,6 +347,7 @@ impl Call {
     pub(super) fn end_gone(&mut self, now: Timestamp) {
         let reason = match self.leave.asked() {
             Some(exit) => reason_of(exit),
+            None if self.caller_stayed && self.is_out_of_time => EndedReason::MaxDuration,
             None if self.caller_stayed => EndedReason::ProviderDropped,
             None => EndedReason::CallerHangup,
         };

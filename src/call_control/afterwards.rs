@@ -145,7 +145,9 @@ impl CallControl {
             Some(EndedReason::Transferred | EndedReason::Forwarded) if over == Path::MediaStreams => {
                 target_of(record).map_or_else(|| Next::Fallback(self.fallback(record)), Next::Forward)
             }
-            Some(EndedReason::Apology | EndedReason::Busy | EndedReason::Stopping) => Next::Fallback(self.fallback(record)),
+            Some(EndedReason::Apology | EndedReason::Busy | EndedReason::Stopping) => {
+                Next::Fallback(self.fallback(record))
+            }
             Some(reason) if reason.is_failure() => Next::Fallback(self.fallback(record)),
             // A way that is over while the call is not: nothing is known that could be waited for.
             None if over == Path::MediaStreams => Next::Fallback(self.fallback(record)),

@@ -1,4 +1,5 @@
-//! Callers who are handed on: whom the carrier is to dial for them, and what came of it.
+//! What the carrier is asked to do with its legs: callers who are handed on (whom it is to dial for them, and
+//! what came of it), and a leg to the provider that nobody waits for any more.
 //!
 //! Whom is what the call asked for, as its record has it: no number that a request names is ever dialled.
 
@@ -51,6 +52,12 @@ impl CallControl {
         let told = format!("{}{call}", self.settings.handed_on_url);
         let document = carrier.forward(&target, self.settings.default_country, told)?;
         carrier.redirect_call(caller, &document.to_xml()).await.map_err(|error| error.to_string())
+    }
+
+    /// Has the carrier end its leg to the provider, answered or not.
+    pub(super) async fn end_leg(&self, leg: &CallSid) -> Result<(), String> {
+        let carrier = self.archive.carrier().ok_or("there is no carrier to ask")?;
+        carrier.hang_up(leg).await.map_err(|error| error.to_string())
     }
 }
 

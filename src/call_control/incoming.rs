@@ -1,7 +1,7 @@
 //! What plugins make of a call before it is accepted.
 //!
 //! Their `incoming` hooks are asked after the route was chosen and before the provider gets its verdict,
-//! all at the same time. In the order of their names the first that rejects or forwards decides; of
+//! all at the same time, and once in a call, whatever paths it takes. In the order of their names the first that rejects or forwards decides; of
 //! sessions and variables the later wins; changes of the instructions follow each other. An answer that
 //! is late, failed or makes no sense is left out, said in the log and noted with the call.
 
@@ -20,6 +20,7 @@ use crate::tool::context::{CallContext, Wishes};
 use crate::tool::hooks::{Decision, Hook, IncomingAnswer, Instructions};
 
 /// With what a call begins: the tools of the moment, and what plugins made of it.
+#[derive(Clone)]
 pub(super) struct Beginnings {
     /// The tools it keeps to its end.
     pub toolbox: Arc<Toolbox>,
@@ -58,6 +59,28 @@ impl Beginnings {
     }
 }
 
+/// What was decided about a call when it was offered first, kept for as long as somebody looks after it.
+pub(super) struct Decided {
+    choice: Choice,
+    beginnings: Beginnings,
+}
+
+impl Decided {
+    /// The same for an offer that comes after the first one, of a call that was moved to another path as a rule.
+    fn again(&self, record: &CallRecord, choice: &mut Choice) -> Beginnings {
+        *choice = self.choice.clone();
+        let mut beginnings = self.beginnings.clone();
+        if record.moved.is_some() {
+            // They stand in the record, with what was set since then.
+            beginnings.hooks = FromHooks::default();
+            if let Choice::Answer { vars, .. } = choice {
+                vars.extend(record.vars.clone());
+            }
+        }
+        beginnings
+    }
+}
+
 /// What a tool or a hook may know about a call.
 pub(super) fn context_of(
     record: &CallRecord,
@@ -78,8 +101,29 @@ pub(super) fn context_of(
 }
 
 impl CallControl {
+    /// What plugins make of an offered call, and what becomes of the choice. They are asked once: what they said
+    /// holds on whatever path the call goes on.
+    pub(super) async fn ask(
+        &self,
+        record: &CallRecord,
+        choice: &mut Result<Choice, String>,
+        headers: &[(String, String)],
+    ) -> Beginnings {
+        let Ok(choice) = choice else { return Beginnings::new(self.tools.current()) };
+        let decided = self.registry.find(record.id).map(|handle| handle.decided);
+        if let Some(decided) = decided.as_ref().and_then(|decided| decided.get()) {
+            return decided.again(record, choice);
+        }
+        let beginnings = self.ask_hooks(record, choice, headers).await;
+        if let Some(decided) = decided.filter(|_| record.other_path.is_some()) {
+            // Offers of one call are decided one after the other: nobody else has set it.
+            let _ = decided.set(Decided { choice: choice.clone(), beginnings: beginnings.clone() });
+        }
+        beginnings
+    }
+
     /// Asks the plugins about a call that would be answered, and changes the choice as they say.
-    pub(super) async fn ask_hooks(
+    async fn ask_hooks(
         &self,
         record: &CallRecord,
         choice: &mut Choice,

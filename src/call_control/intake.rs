@@ -178,6 +178,7 @@ impl Drop for Claim<'_> {
 }
 
 /// What is to be done with a call, before it is put into a carrier's or a provider's words.
+#[derive(Clone)]
 pub(super) enum Choice {
     Answer { route: Option<String>, session: Arc<Session>, vars: BTreeMap<String, String> },
     Forward { route: Option<String>, target: Target },
@@ -234,12 +235,13 @@ impl CallControl {
             caller,
             callee,
             route: choice.route().cloned(),
-            carrier: Some(carrier_of(asked)),
+            carrier: Some(carrier_of(asked, self.settings.leg_limit_s)),
             carrier_asked: Some(now),
             vars: choice.vars(),
             other_path: way.as_ref().and_then(|way| way.other),
             avoided: way.as_ref().and_then(|way| way.avoided),
         });
+        call.expect_offer_within(self.webhook_within(&call.record));
         if let Choice::Answer { route: Some(route), .. } = &choice {
             call.record.consent = self.routes.recording_of(route).map(Recording::consent);
         }
@@ -347,6 +349,9 @@ impl CallControl {
                 // Two INVITEs may show the same token at the same time.
                 _joining = self.deliveries.claim_call(call).await;
                 match self.waiting(call)? {
+                    Ok(record) if record.path != Path::Sip => {
+                        (call, self.offer_late(&record, delivery, joined_by, now))
+                    }
                     Ok(record) => {
                         let mut choice = self.choose_again(&record);
                         let headers = delivery.sip_headers.as_slice();
@@ -399,16 +404,16 @@ impl CallControl {
         (id, message)
     }
 
-    pub(super) async fn ask(
+    /// The offer of a call that went on over another path meanwhile: nobody need be asked what to do with it.
+    fn offer_late(
         &self,
         record: &CallRecord,
-        choice: &mut Result<Choice, String>,
-        headers: &[(String, String)],
-    ) -> Beginnings {
-        match choice {
-            Ok(choice) => self.ask_hooks(record, choice, headers).await,
-            Err(_) => Beginnings::new(self.tools.current()),
-        }
+        delivery: Delivery,
+        joined_by: JoinedBy,
+        now: Timestamp,
+    ) -> (Message, super::registry::Done) {
+        let beginnings = Beginnings::new(self.tools.current());
+        self.offer(record, delivery, joined_by, Err("it comes too late".to_owned()), beginnings, now)
     }
 
     /// Puts what was decided into the words of the call.
@@ -427,6 +432,7 @@ impl CallControl {
             Write::Webhook { id: delivery.webhook_id.clone(), seen: delivery.received },
         ];
         let offer = Offer {
+            path: Path::Sip,
             provider: delivery.provider,
             call_id: delivery.call_id,
             webhook_id: delivery.webhook_id,
@@ -468,10 +474,12 @@ impl CallControl {
         Ok(Join::Refused("no join token, and `server.direct_sip` is off".to_owned()))
     }
 
-    /// The carrier's call, if it waits for the provider's; else why it does not.
+    /// The carrier's call, if it waits for the provider's, or did until it went on over another path; else why
+    /// it does not.
     fn waiting(&self, id: CallId) -> Result<Result<CallRecord, &'static str>, StoreError> {
         Ok(match self.store.call(id)? {
             None => Err("the join token names a call that is not known"),
+            Some(record) if record.is_left_unoffered(Path::Sip) => Ok(record),
             Some(record) if record.path != Path::Sip => Err("the call does not go over SIP"),
             Some(record) if record.state == State::Dialing => Ok(record),
             Some(_) => Err("the call was joined before, or is over"),
@@ -531,6 +539,14 @@ impl CallControl {
     pub(super) fn accept_within(&self, record: &CallRecord) -> Option<Duration> {
         let failover = self.paths.failover().filter(|_| record.path == Path::Sip)?;
         record.other_path.map(|_| failover.accept_within)
+    }
+
+    /// How long the provider's webhook may take, where a caller can be brought to the model another way and there
+    /// is a way to end the leg that nobody offers.
+    fn webhook_within(&self, record: &CallRecord) -> Option<Duration> {
+        let failover = self.paths.failover().filter(|_| record.path == Path::Sip)?;
+        self.archive.carrier().and(record.other_path)?;
+        Some(failover.webhook_within)
     }
 
     /// Takes the place that an answered call needs; without one the caller hears that we are busy. A gateway that is
@@ -593,7 +609,7 @@ impl Choice {
     }
 }
 
-fn carrier_of(asked: &Asked) -> Carrier {
+fn carrier_of(asked: &Asked, time_limit_s: Option<u32>) -> Carrier {
     Carrier {
         name: asked.carrier.to_owned(),
         call_sid: asked.call_sid.clone(),
@@ -606,6 +622,7 @@ fn carrier_of(asked: &Asked) -> Carrier {
         sip_code: None,
         bridged: None,
         leg_duration_s: None,
+        time_limit_s,
     }
 }
 

@@ -86,6 +86,8 @@ pub struct Settings {
     pub default_country: CallingCode,
     /// How long a join token is good for.
     pub join_within: Duration,
+    /// After so many seconds the carrier ends an answered leg to the provider; none: never.
+    pub leg_limit_s: Option<u32>,
     /// A webhook event older than this is for a caller who is gone.
     pub stale_after: Duration,
     /// Where the carrier tells how the dial to whom a caller was handed on went; the call's id is appended.

@@ -22,6 +22,9 @@ use crate::routing::{Rollout, Routes};
 pub struct Failover {
     /// How long the provider may take to answer an accept before the other path is taken.
     pub accept_within: Duration,
+    /// How long the provider's webhook may take once the carrier dials, before the leg is ended and the other
+    /// path is taken.
+    pub webhook_within: Duration,
     /// `timeout` of a dial towards the provider while there is another path, in seconds.
     pub dial_timeout_s: u32,
     /// When a path is left alone; none: never.
@@ -277,8 +280,13 @@ mod tests {
 
     fn paths(rollout: Rollout) -> Paths {
         let breaker = breaker::Settings { failures: 2, window: None, open_for: Duration::from_secs(30) };
-        let failover =
-            Failover { accept_within: Duration::from_secs(1), dial_timeout_s: 5, breaker: Some(breaker) };
+        let second = Duration::from_secs(1);
+        let failover = Failover {
+            accept_within: second,
+            webhook_within: second,
+            dial_timeout_s: 5,
+            breaker: Some(breaker),
+        };
         Paths::new(rollout, Some(failover), Arc::new(Metrics::new()))
     }
 

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::incoming::Decided;
 use super::runner::Plan;
 use crate::call::Event;
 use crate::call::record::Speaker;
@@ -62,6 +63,8 @@ impl Message {
 pub(super) struct Handle {
     mailbox: mpsc::Sender<Message>,
     gone: CancellationToken,
+    /// What was decided about the call when it was offered first, where it may be offered once more.
+    pub decided: Arc<OnceLock<Decided>>,
 }
 
 impl Handle {
@@ -121,7 +124,7 @@ impl Registry {
             Entry::Vacant(entry) => {
                 let (mailbox, messages) = mpsc::channel(MAILBOX_PLACES);
                 let gone = CancellationToken::new();
-                let handle = Handle { mailbox, gone: gone.clone() };
+                let handle = Handle { mailbox, gone: gone.clone(), decided: Arc::default() };
                 entry.insert(handle.clone());
                 self.count.fetch_add(1, Ordering::Relaxed);
                 let registry = Arc::clone(self);

@@ -172,7 +172,8 @@ impl CallControl {
 
     /// The offer is on disk, and perhaps nobody was told to accept it: it is decided as it was then.
     async fn ways_of_an_offer(&self, record: &CallRecord, now: Timestamp) -> Ways {
-        let headers = record.provider.as_ref().map(|provider| provider.sip_headers.clone()).unwrap_or_default();
+        let headers =
+            record.provider.as_ref().map(|provider| provider.sip_headers.clone()).unwrap_or_default();
         let mut choice = match record.carrier {
             Some(_) => self.choose_again(record),
             None => Ok(self.choose_alone(record)),

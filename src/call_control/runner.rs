@@ -233,7 +233,7 @@ impl Runner {
     }
 
     fn go_by(&mut self, plan: Box<Plan>) {
-        if plan.toolbox.hooks().any_at(Hook::Event) {
+        if self.followers.is_none() && plan.toolbox.hooks().any_at(Hook::Event) {
             let (id, tasks) = (self.call.record.id, &self.control.runners);
             self.followers = Some(Followers::new(id, &plan.toolbox, tasks));
         }
@@ -324,6 +324,7 @@ impl Runner {
             }
             Action::RedirectCarrier { target } => self.redirect_carrier(target),
             Action::AskCarrier => self.ask_carrier(),
+            Action::EndLeg { leg } => self.end_leg(leg),
             Action::HangUp => {
                 self.request(|control, call| async move {
                     told(&call, "hang up", control.openai.hangup(&call).await)
@@ -337,6 +338,8 @@ impl Runner {
             Action::RunTool { call } if self.may_repeat(&call) => self.run_tool(call),
             Action::RunTool { call } => work.tools.push(call),
             Action::LetGo { provider_call } => self.let_go(provider_call),
+            Action::TurnAway { path: Path::MediaStreams, .. } => self.turn_away(),
+            Action::TurnAway { provider_call, .. } => self.end_at_provider(provider_call),
             Action::Keep(keep) => self.keep(keep, work, now),
         }
     }
@@ -350,7 +353,13 @@ impl Runner {
         if let Some(attaching) = self.attaching.take() {
             attaching.abort();
         }
-        let Some(call) = provider_call else { return };
+        if let Some(call) = provider_call {
+            self.end_at_provider(call);
+        }
+    }
+
+    /// Ends what the provider has of a call that is not answered there any more.
+    fn end_at_provider(&self, call: ProviderCallId) {
         let control = Arc::clone(&self.control);
         self.control.runners.spawn(async move {
             // The first where no accept has come to it, the second where one has.

@@ -82,6 +82,7 @@ impl CallControl {
         let beginnings = self.ask(&record, &mut choice, &[]).await;
         let (verdict, plan) = self.verdict(&record, choice, &beginnings, now);
         let offer = Offer {
+            path: Path::MediaStreams,
             provider: PROVIDER,
             // Until the provider names its session.
             call_id: ProviderCallId::from(stream.sid.as_str()),

@@ -16,7 +16,7 @@ use crate::http::{OPENAI_WEBHOOK, detail};
 use crate::sim::fault::ProviderFaults;
 use crate::sim::log::WorldLog;
 use crate::sim::script::Script;
-use crate::sim::twilio::{CallerSetup, CarrierReport};
+use crate::sim::twilio::{CallerSetup, CarrierReport, Refusal};
 use crate::sim::world::{Options, World};
 use crate::store::CallQuery;
 
@@ -26,6 +26,9 @@ use super::scratch::Scratch;
 const CALL_WITHIN: Duration = Duration::from_secs(60);
 /// How long the gateway may take to close a call that the carrier has seen the end of.
 const CLOSED_WITHIN: Duration = Duration::from_secs(10);
+
+/// `failover.webhook_within`: what is the default in life.
+const WEBHOOK_WITHIN: Duration = Duration::from_secs(3);
 
 const CONFIG: &str = r#"
 [sessions.shop]
@@ -66,6 +69,8 @@ pub struct Failure {
     pending_ttl: Duration,
     /// What the route says besides.
     fallback: &'static str,
+    /// Whether the carrier does what its API is asked to do.
+    has_api: bool,
 }
 
 /// What came of it.
@@ -93,7 +98,7 @@ pub struct Outcome {
 
 const fn failure(name: &'static str, sip: &'static str, faults: fn(&mut ProviderFaults)) -> Failure {
     let pending_ttl = Duration::from_secs(30);
-    Failure { name, sip, faults, steps: SHORT, pending_ttl, fallback: "" }
+    Failure { name, sip, faults, steps: SHORT, pending_ttl, fallback: "", has_api: true }
 }
 
 /// All of them.
@@ -108,11 +113,20 @@ pub const ALL: &[Failure] = &[
     failure("a timeout inside", "504", |faults| faults.leg_status = Some(504)),
     failure("declined", "603", |faults| faults.leg_status = Some(603)),
     failure("no TCP, TLS or name", "none", |faults| faults.leg_unreachable = true),
+    failure("no webhook", "487", |faults| faults.webhook_never = true),
     Failure {
+        has_api: false,
         pending_ttl: Duration::from_secs(5),
-        ..failure("no webhook, the provider gives up after 5 s", "400", |faults| faults.webhook_never = true)
+        ..failure("no webhook, no carrier's API, the provider gives up after 5 s", "400", |faults| {
+            faults.webhook_never = true;
+        })
     },
-    failure("no webhook, the carrier's timeout", "487", |faults| faults.webhook_never = true),
+    Failure {
+        has_api: false,
+        ..failure("no webhook, no carrier's API, the carrier's timeout", "487", |faults| {
+            faults.webhook_never = true;
+        })
+    },
     failure("the accept is refused (429)", "503", |faults| faults.accept_status = Some(429)),
     failure("the accept is refused (500)", "503", |faults| faults.accept_status = Some(500)),
     failure("the accept is not answered, but works", "200", |faults| faults.accept_silent = true),
@@ -162,7 +176,9 @@ impl Failure {
         let pending_ttl = self.pending_ttl.div_f64(speed);
         let world = World::start(Options { provider_faults, pending_ttl, ..options }).await?;
         let mut environment = world.environment();
+        let webhook_within = WEBHOOK_WITHIN.div_f64(speed);
         for (name, value) in [
+            ("SWITCHBOARD__FAILOVER__WEBHOOK_WITHIN", format!("{}ms", webhook_within.as_millis())),
             ("SWITCHBOARD__SERVER__LISTEN", "127.0.0.1:0".to_owned()),
             ("SWITCHBOARD__ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
             ("SWITCHBOARD__STORE__PATH", scratch.path().join("data").display().to_string()),
@@ -176,6 +192,9 @@ impl Failure {
         config.store.free_bytes_min = 0;
         let gateway = Gateway::start(config, clock, Entropy::System).await?;
         let world = world.connect(&format!("http://{}", gateway.public), OPENAI_WEBHOOK)?;
+        if !self.has_api {
+            world.carrier_rest.refuse([Refusal { status: 503, ..Refusal::default() }]);
+        }
         let script: Script = toml::from_str(self.steps)?;
         let playing = world.play(CallerSetup::new("+819012345678", "+815012345678", script));
         let played = tokio::time::timeout(CALL_WITHIN, playing).await.context("the call does not end")?;

@@ -68,8 +68,10 @@ steps = [
 const SPEED: f64 = 5.0;
 /// How long the shop takes for an order.
 const ORDER_TAKES: Duration = Duration::from_millis(400);
-/// Within this all callers dial in, so that they are at different places of their talk when the plug is pulled.
+/// So long a few callers take to dial in, so that they are at different places of their talk when the plug is pulled.
 const CALLERS_WITHIN: Duration = Duration::from_millis(1_500);
+/// Many take longer: so far apart are they at least, that the simulated carrier's timeouts are not at fault.
+const CALLERS_APART: Duration = Duration::from_millis(15);
 /// How long all callers may take until they have ordered, and until they are done.
 const PLAYED_WITHIN: Duration = Duration::from_secs(180);
 /// How often it is looked how far things are.
@@ -108,15 +110,16 @@ impl Shop {
         let acceptor = PromptAcceptor::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         let url = format!("http://{}", acceptor.address());
         let shop = self.clone();
-        let endpoint = poem::endpoint::make::<_, _, Response, poem::Result<Response>>(move |request: Request| {
-            let shop = shop.clone();
-            async move {
-                // Placed when it comes; the answer takes its time.
-                *shop.orders().entry(request.uri().path().to_owned()).or_default() += 1;
-                tokio::time::sleep(ORDER_TAKES).await;
-                Ok(Response::builder().content_type("application/json").body(r#"{"placed":true}"#))
-            }
-        });
+        let endpoint =
+            poem::endpoint::make::<_, _, Response, poem::Result<Response>>(move |request: Request| {
+                let shop = shop.clone();
+                async move {
+                    // Placed when it comes; the answer takes its time.
+                    *shop.orders().entry(request.uri().path().to_owned()).or_default() += 1;
+                    tokio::time::sleep(ORDER_TAKES).await;
+                    Ok(Response::builder().content_type("application/json").body(r#"{"placed":true}"#))
+                }
+            });
         tokio::spawn(Server::new_with_acceptor(acceptor).run(endpoint.map_to_response()));
         Ok(url)
     }
@@ -180,7 +183,7 @@ async fn ring(world: &ConnectedWorld, calls: u32) -> anyhow::Result<Vec<JoinHand
             CallerSetup::new(&format!("+{}", FIRST_CALLER + u64::from(n)), "+815012345678", script.clone());
         let world = world.clone();
         callers.push(tokio::spawn(async move { world.play(setup).await }));
-        tokio::time::sleep(CALLERS_WITHIN / calls).await;
+        tokio::time::sleep(CALLERS_APART.max(CALLERS_WITHIN / calls)).await;
     }
     Ok(callers)
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 
-use crate::call::record::{CallDetail, CallRecord, Line, LineStatus, Speaker, Stages, State, ToolCallRecord};
+use crate::call::record::{
+    CallDetail, CallRecord, Line, LineStatus, Path, Speaker, Stages, State, ToolCallRecord,
+};
 use crate::call::recording::RecordingRecord;
 use crate::clock::Timestamp;
 use crate::tool::{Origin, ToolView};
@@ -111,7 +113,13 @@ pub fn detail(detail: &CallDetail) -> String {
     );
     write_sides(&mut text, call);
     write_path(&mut text, call);
-    write_stages(&mut text, &call.stages);
+    if let Some(moved) = &call.moved {
+        write_stages(&mut text, "before", moved.from, &moved.stages);
+    }
+    write_stages(&mut text, "stages", call.path, &call.stages);
+    if let Some(after) = call.stages.first_word_after() {
+        let _ = writeln!(text, "  first word after {}", millis(after));
+    }
     write_recordings(&mut text, detail);
     write_conversation(&mut text, detail);
     write_usage(&mut text, detail);
@@ -178,8 +186,10 @@ fn write_path(text: &mut String, call: &CallRecord) {
     }
 }
 
-fn write_stages(text: &mut String, stages: &Stages) {
+/// The stages on one path; nothing where the model was not offered the call on it.
+fn write_stages(text: &mut String, title: &str, path: Path, stages: &Stages) {
     let Some(received) = stages.webhook_received else { return };
+    let offer = if path == Path::MediaStreams { "stream" } else { "webhook" };
     let named = [
         ("accept sent", stages.accept_sent),
         ("accepted", stages.accepted),
@@ -190,10 +200,7 @@ fn write_stages(text: &mut String, stages: &Stages) {
         .into_iter()
         .filter_map(|(name, at)| Some(format!("{name} {}", millis(at?.since(received)))))
         .collect();
-    let _ = writeln!(text, "  stages     webhook → {}", steps.join(" → "));
-    if let Some(after) = stages.first_word_after() {
-        let _ = writeln!(text, "  first word after {}", millis(after));
-    }
+    let _ = writeln!(text, "  {title:<10} {offer} → {}", steps.join(" → "));
 }
 
 /// Each recording, and where its first moment lies on the time line of the transcript.

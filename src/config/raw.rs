@@ -119,6 +119,7 @@ tables! {
 
     Failover {
         accept_within: String,
+        webhook_within: String,
         dial_timeout: String,
         breaker: WordOr<Breaker>,
     }

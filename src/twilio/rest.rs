@@ -264,7 +264,7 @@ impl Client {
         Ok(excerpt(&body.status, EXCERPT_CHARS_MAX))
     }
 
-    /// Ends a live call.
+    /// Ends a live call, or one leg of it; also one that rings.
     ///
     /// # Errors
     ///

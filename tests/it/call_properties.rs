@@ -94,7 +94,8 @@ fn event(happening: &Happening) -> Event {
     let command = u64::from(other % 12);
     match kind {
         0 if other % 2 == 0 => story::in_a_hurry(story::offered(|_| {})),
-        0 => story::offered(|_| {}),
+        0 if other % 3 == 0 => story::offered(|_| {}),
+        0 => story::on_stream(story::offered(|_| {})),
         1 => Event::AcceptAnswered(accept_answer(*other)),
         2 => Event::AttachFailed(attach_failure(*other)),
         3 | 4 => story::attached_until((other % 3 == 0).then(|| story::at(u64::from(*other) * 2_000))),
@@ -366,7 +367,10 @@ impl Examined {
             let is_quiet = |action: &Action| match action {
                 Action::Keep(Keep::Record) => true,
                 // What becomes of a caller who was handed on is known later.
-                Action::Keep(Keep::Event(event)) => event.kind.starts_with("transfer."),
+                Action::Keep(Keep::Event(event)) => {
+                    event.kind.starts_with("transfer.") || event.kind == "offer.late"
+                }
+                Action::TurnAway { .. } => true,
                 Action::Reject { .. } => !was_offered,
                 _ => false,
             };

@@ -97,6 +97,17 @@ fn a_binary_without_a_repository_plays_the_demo_too() {
 }
 
 #[test]
+fn a_call_that_was_moved_is_shown_with_the_stages_of_each_path() {
+    let words = ["demo", "--speed", "4", "--scenario", "examples/scenarios/failover.toml"];
+    let output = switchboard(&words, root());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let story = text(&output.stdout);
+    for words in ["before     webhook → accept sent", "stages     stream → accept sent"] {
+        assert!(story.contains(words), "`{words}` is missing in\n{story}");
+    }
+}
+
+#[test]
 fn a_call_that_does_not_go_as_told_fails_the_demo() {
     let folder = tempfile::tempdir().expect("a folder");
     let scenario =

@@ -8,7 +8,7 @@ use switchboard::call_control::paths::Features;
 use switchboard::cli::failures::{self, Outcome};
 use switchboard::gateway::ADMIN_TOKEN_FILE;
 use switchboard::sim::fault::ProviderFaults;
-use switchboard::sim::twilio::{CallerSetup, CarrierFaults, Heard, RequestKind};
+use switchboard::sim::twilio::{CallerSetup, CarrierFaults, Heard, Refusal, RequestKind};
 
 use crate::bridge::sound;
 use crate::harness::{CALLEE, CALLER, CONFIG, House, Plan, SHORT, eventually, script};
@@ -112,6 +112,74 @@ async fn the_same_question_has_the_same_answer_and_the_call_stays_one() {
     assert_eq!(house.metric(moves), 1.0);
 }
 
+/// Nothing is told of the calls, and that is noticed at once.
+async fn house_without_webhooks() -> House {
+    house_within_200_ms(ProviderFaults { webhook_never: true, ..ProviderFaults::default() }).await
+}
+
+/// A webhook is waited for 200 ms.
+async fn house_within_200_ms(faults: ProviderFaults) -> House {
+    let plain = CONFIG.split("[plugins").next().unwrap_or_default().to_owned();
+    let environment = vec![
+        ("SWITCHBOARD__FEATURES__FAILOVER", "true".to_owned()),
+        ("SWITCHBOARD__FAILOVER__WEBHOOK_WITHIN", "200ms".to_owned()),
+    ];
+    // Life: the carrier's ten seconds are long beside that.
+    House::with(Plan { config: plain, faults, environment, speed: 1.0 }).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leg_of_which_no_webhook_tells_is_ended_and_the_caller_goes_on() {
+    let house = house_without_webhooks().await;
+    let played = house.call(SHORT).await;
+    assert_eq!(played.carrier.problems, [""; 0], "{}", house.world.log.text());
+    let kept = house.ended().await;
+    let moved = kept.call.moved.clone().expect("moved");
+    assert_eq!(
+        (moved.reason, moved.detail.as_deref()),
+        (EndedReason::ProviderSilent, Some("no webhook within 200ms"))
+    );
+    assert!(moved.spoke_again.is_some() && !has_event(&kept, "leg.not_ended"), "{:#?}", kept.events);
+    let [dial] = played.carrier.dials.as_slice() else { panic!("{:?}", played.carrier.dials) };
+    assert_eq!((dial.status.as_str(), dial.is_bridged), ("canceled", false));
+    let asked = house.world.carrier_rest.requests();
+    let [ended] = asked.as_slice() else { panic!("{asked:?}") };
+    assert_eq!((ended.method.as_str(), ended.status), ("POST", 200));
+    assert!(ended.path.ends_with(&format!("/Calls/{}.json", dial.call_sid)), "{}", ended.path);
+    assert_eq!((&played.carrier.heard[0], played.carrier.streams.len()), (&Heard::Ringing, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_carrier_that_does_not_end_the_leg_is_waited_for() {
+    let house = house_without_webhooks().await;
+    house.world.carrier_rest.refuse([Refusal { status: 503, ..Refusal::default() }]);
+    let played = house.call(SHORT).await;
+    assert_eq!(played.carrier.problems, [""; 0], "{}", house.world.log.text());
+    let kept = house.ended().await;
+    assert!(has_event(&kept, "leg.not_ended"), "{:#?}", kept.events);
+    // The carrier and the provider both give it up after ten seconds: whichever is first.
+    let status = played.carrier.dials[0].status.as_str();
+    assert!(matches!(status, "no-answer" | "failed"), "{status}");
+    assert!(kept.call.moved.is_some_and(|moved| moved.spoke_again.is_some()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_comes_after_all_is_turned_away_and_makes_no_second_call() {
+    let house =
+        house_within_200_ms(ProviderFaults { webhook_delay_ms: 1_500, ..ProviderFaults::default() }).await;
+    let played = house.call(SHORT).await;
+    assert_eq!(played.carrier.problems, [""; 0], "{}", house.world.log.text());
+    let kept = house.ended().await;
+    assert_eq!(kept.call.moved.map(|moved| moved.reason), Some(EndedReason::ProviderSilent));
+    let told = || async {
+        let report = house.world.openai.calls().into_iter().find(|call| !call.webhook_statuses.is_empty())?;
+        report.is_over.then_some(report)
+    };
+    let leg = eventually("the webhook came", told).await;
+    assert_eq!((leg.webhook_statuses.as_slice(), leg.accepts.len(), leg.attached), ([200].as_slice(), 0, 0));
+    assert_eq!(house.calls().await.len(), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_who_leaves_while_it_rings_is_not_moved() {
     let faults = ProviderFaults { webhook_never: true, ..ProviderFaults::default() };
@@ -122,6 +190,18 @@ async fn a_caller_who_leaves_while_it_rings_is_not_moved() {
     let kept = house.ended().await;
     assert_eq!((reason(&kept), kept.call.moved), (EndedReason::CallerGone, None));
     assert!(played.carrier.streams.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leg_that_the_carrier_cuts_for_its_time_is_the_end_of_the_call() {
+    let house = house(ProviderFaults::default(), &[("SWITCHBOARD__TWILIO__DIAL__TIME_LIMIT", "200s")]).await;
+    let played = house
+        .call(r#"steps = [{ model = { says = "とても長いご案内をいたします。", for_ms = 400000 } }, { hang_up = "caller" }]"#)
+        .await;
+    assert_eq!(played.carrier.problems, [""; 0], "{}", house.world.log.text());
+    let kept = house.ended().await;
+    assert_eq!((reason(&kept), kept.call.moved.is_some()), (EndedReason::MaxDuration, false));
+    assert!(played.carrier.streams.is_empty() && !has_event(&kept, "fallback"), "{:#?}", kept.events);
 }
 
 #[tokio::test(flavor = "multi_thread")]

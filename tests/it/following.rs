@@ -247,6 +247,55 @@ async fn a_late_or_failing_hook_costs_a_call_nothing_but_its_time() {
     assert!(notes[1].contains("late: its `incoming` hook took longer than the 500 ms"), "{notes:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_is_asked_once_in_a_call_that_is_moved_and_what_it_said_holds() {
+    let answer = IncomingAnswer {
+        session: Some("vip".into()),
+        vars: vec![("tier".into(), "gold".into())],
+        instructions: Some(Instructions::Append("The caller is a friend.".into())),
+        ..IncomingAnswer::default()
+    };
+    let hooks = vec![Hook::Incoming, Hook::Event];
+    let fake = Arc::new(Fake { name: "friends", hooks, answer: Some(Ok(answer)), ..Fake::default() });
+    let shop = CONFIG.split("[plugins").next().unwrap_or_default();
+    let vip = "[sessions.vip]\ninstructions = \"A {{ vars.tier }} caller over {{ call.path }}.\"\ngreeting = \"Say hello.\"\nvars = { tier = \"plain\" }\n";
+    let environment = vec![
+        ("SWITCHBOARD__FEATURES__FAILOVER", "true".to_owned()),
+        ("SWITCHBOARD__FAILOVER__ACCEPT_WITHIN", "10s".to_owned()),
+    ];
+    // As slow as in `failover.rs`: a carrier's ten seconds must be some real ones.
+    let plan = Plan { config: format!("{vip}{shop}"), speed: 4.0, environment, ..Plan::default() };
+    let house = House::with(plan).await;
+    follow(&house, &[&fake]);
+    let steps = r#"steps = [
+        { model = { says = "はい。" } },
+        { caller = { says = "もしもし" } },
+        { provider_drops_after_ms = 4000 },
+        { model = { says = "失礼しました。" } },
+        { hang_up = "caller" },
+    ]"#;
+    let played = house.call(steps).await;
+    is_sound(&played);
+    let kept = house.ended().await;
+    house.gateway.control().drained().await;
+    assert!(kept.call.moved.is_some(), "{:?}", kinds(&kept));
+    assert_eq!(kept.call.vars, BTreeMap::from([("tier".to_owned(), "gold".to_owned())]));
+    assert_eq!(kept.call.session.as_deref(), Some("vip"));
+    let notes = kept.events.iter().filter(|event| event.kind.starts_with("hook.")).count();
+    assert_eq!(notes, 2, "its session and its instructions: {:?}", kinds(&kept));
+    let accept: serde_json::Value =
+        serde_json::from_str(&played.provider.expect("a call").accepts[0]).expect("JSON");
+    let friend = |path: &str| format!("A gold caller over {path}.\n\nThe caller is a friend.");
+    assert_eq!(accept["instructions"], friend("sip"));
+    let bridged: Vec<String> =
+        house.world.openai.calls().into_iter().flat_map(|call| call.instructions).collect();
+    assert_eq!(bridged, [friend("media-streams")]);
+    let told = fake.told();
+    assert_eq!(told.iter().filter(|what| what.starts_with("incoming")).count(), 1, "{told:?}");
+    let lines: Vec<&str> = told.iter().filter(|what| what.contains(": ")).map(String::as_str).collect();
+    assert_eq!(lines, ["Assistant: はい。", "Caller: もしもし", "Assistant: 失礼しました。"]);
+}
+
 // === while it is up, and after ===
 
 #[tokio::test(flavor = "multi_thread")]

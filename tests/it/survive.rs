@@ -103,7 +103,8 @@ impl Town {
 
     /// A town whose gateway finds what was prepared in its store.
     async fn at(plan: Plan, data: tempfile::TempDir, before: impl AsyncFnOnce(&Prepared<'_>)) -> Town {
-        let mut options = Options::new(Arc::new(SystemClock), WorldLog::new(Arc::new(SystemClock), None), plan.speed);
+        let mut options =
+            Options::new(Arc::new(SystemClock), WorldLog::new(Arc::new(SystemClock), None), plan.speed);
         options.provider_faults = plan.faults;
         let world = World::start(options).await.expect("a world");
         // Its next process must listen where this one did.
@@ -393,7 +394,10 @@ async fn a_fresh_webhook_is_accepted_and_a_stale_one_is_not() {
         match is_fresh {
             true => {
                 whole(&report);
-                assert_eq!((texts(&kept), reason(&kept)), (vec!["はい、さくら商店です。"], EndedReason::CallerHangup));
+                assert_eq!(
+                    (texts(&kept), reason(&kept)),
+                    (vec!["はい、さくら商店です。"], EndedReason::CallerHangup)
+                );
             }
             false => {
                 assert_eq!((report.accepts.len(), report.attached), (0, 0), "{report:#?}");

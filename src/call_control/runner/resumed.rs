@@ -7,6 +7,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::{Answer, Plan, Runner};
 use crate::call::event::{Event, TakenUp};
 use crate::call::record::Line;
+use crate::ids::CallSid;
 
 /// What an earlier process left, beside the call itself.
 pub(in crate::call_control) struct Left {
@@ -67,5 +68,11 @@ impl Runner {
             };
             Answer::Event(Event::RedirectAnswered(answer))
         });
+    }
+
+    /// Asks the carrier to end its leg to the provider.
+    pub(super) fn end_leg(&mut self, leg: CallSid) {
+        let control = Arc::clone(&self.control);
+        self.requests.spawn(async move { Answer::Event(Event::LegEnded(control.end_leg(&leg).await)) });
     }
 }

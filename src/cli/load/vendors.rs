@@ -18,7 +18,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::{WebSocketStream, accept_async, connect_async};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, accept_async_with_config, connect_async_with_config};
 use tokio_util::sync::CancellationToken;
 
 use super::histogram::Histogram;
@@ -42,6 +43,8 @@ const STAMP_CHARS: usize = 16;
 const SOUND: u8 = 0x20;
 /// How many frames the model says in one turn: five seconds.
 const TURN_FRAMES: u32 = 250;
+/// Some frames' worth.
+const READ_BUFFER_BYTES: usize = 4 << 10;
 /// How long a handshake, or the answer to a request, may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
@@ -157,6 +160,12 @@ fn ticks() -> Interval {
     ticks
 }
 
+/// A socket for small frames: the buffer is zeroed before each read, which for 128 KiB would take more time than
+/// everything else that is done here.
+fn lean() -> WebSocketConfig {
+    WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES)
+}
+
 // === the carrier ===
 
 /// One caller, from the question what to do to hanging up.
@@ -165,8 +174,9 @@ pub(super) async fn call(shared: Arc<Shared>, twilio: TwilioSim, gateway: String
     let token = timeout(ANSWER_WITHIN, ask(&twilio, &call_sid)).await.context("no answer in time")??;
     let mut request = format!("ws://{gateway}{TWILIO_MEDIA}").into_client_request()?;
     request.headers_mut().insert("x-twilio-signature", upgrade_signature()?.parse()?);
-    let (mut socket, _) =
-        timeout(ANSWER_WITHIN, connect_async(request)).await.context("no stream in time")??;
+    let (mut socket, _) = timeout(ANSWER_WITHIN, connect_async_with_config(request, Some(lean()), true))
+        .await
+        .context("no stream in time")??;
     let stream = format!("MZ{}", &call_sid[2..]);
     let start = json!({ "event": "start", "sequenceNumber": "1", "streamSid": stream, "start": {
         "accountSid": ACCOUNT_SID, "streamSid": stream, "callSid": call_sid, "tracks": ["inbound"],
@@ -249,7 +259,7 @@ pub(super) async fn serve(
 /// A session whose model talks all the time.
 async fn session(shared: &Shared, stream: TcpStream) -> anyhow::Result<End> {
     stream.set_nodelay(true)?;
-    let mut socket = accept_async(stream).await?;
+    let mut socket = accept_async_with_config(stream, Some(lean())).await?;
     confirm(&mut socket).await?;
     let (mut end, mut ticks) = (End::default(), ticks());
     let (mut turn, mut frames, mut wanted) = (0u32, 0u32, Value::Null);

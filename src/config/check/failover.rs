@@ -34,11 +34,14 @@ impl Checker<'_> {
         let place = Place::of(&["failover"]);
         let (least, most) = (Duration::from_millis(200), Duration::from_secs(10));
         let accept_within = self.span(raw.accept_within, &place.key("accept_within"), least..=most);
+        let most = Duration::from_secs(60);
+        let webhook_within = self.span(raw.webhook_within, &place.key("webhook_within"), least..=most);
         let (least, most) = (Duration::from_secs(5), Duration::from_secs(600));
         let dial_timeout = self.span(raw.dial_timeout, &place.key("dial_timeout"), least..=most);
         let breaker = self.breaker(raw.breaker, &place.key("breaker"));
         Some(Failover {
             accept_within: accept_within?,
+            webhook_within: webhook_within?,
             dial_timeout_s: u32::try_from(dial_timeout?.as_secs()).ok()?,
             breaker: breaker?.map(|breaker| crate::breaker::Settings { window: Some(WINDOW), ..breaker }),
         })

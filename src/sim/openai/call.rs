@@ -509,6 +509,8 @@ impl SimCall {
         let Some(session) = &mut self.session else { return };
         match session.update(given) {
             Ok(()) => {
+                let instructions = given["instructions"].as_str().map(str::to_owned);
+                lock(&self.report).instructions.extend(instructions);
                 let session = session.echo(self.world.options.speed);
                 self.emit(json!({ "type": "session.updated", "session": session }));
             }

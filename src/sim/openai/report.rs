@@ -47,6 +47,8 @@ pub struct CallReport {
     pub truncations: Vec<Truncated>,
     /// What a new session was told of the conversation before it.
     pub told_again: Vec<String>,
+    /// The instructions of a session on a socket of its own, as often as they were set.
+    pub instructions: Vec<String>,
     /// Whether the script was played to its end.
     pub script_done: bool,
     /// Whether the call is over.
@@ -93,6 +95,7 @@ impl CallReport {
         self.protocol_errors.extend_from_slice(&session.protocol_errors);
         self.injected.extend_from_slice(&session.injected);
         self.told_again.extend_from_slice(&session.told_again);
+        self.instructions.extend_from_slice(&session.instructions);
         self.is_over = false;
     }
 }

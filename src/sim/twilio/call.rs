@@ -114,8 +114,11 @@ impl CallRun {
     async fn fallback(&mut self) -> Option<Errand> {
         let within = Duration::from_millis(self.caller.faults.fallback_within_ms);
         let until = Instant::now() + within;
-        let is_unanswered =
-            self.report.deliveries.last().is_some_and(|delivery| delivery.answer.is_err() && delivery.attempts > 0);
+        let is_unanswered = self
+            .report
+            .deliveries
+            .last()
+            .is_some_and(|delivery| delivery.answer.is_err() && delivery.attempts > 0);
         if within.is_zero() || !is_unanswered || self.is_caller_gone() {
             return None;
         }

@@ -51,6 +51,7 @@ impl CallRun {
             Step::Over(end) => (end, None, None),
             Step::GoOn => return Flow::End,
         };
+        leg.orders.call_is_over();
         self.end_recording(dial, &mut leg);
         leg.progress(self, LegEvent::Completed, Some(end)).await;
         self.report.dials.push(dial_report(&leg, &far_end, end));
@@ -90,6 +91,12 @@ impl CallRun {
                     let _ = self.give_up(leg, far_end);
                     Step::Ordered(order)
                 }
+                order = leg.orders.next() => {
+                    if matches!(order, Order::CarryOut(_)) {
+                        self.problem("a document for the leg of a dial: it knows none".to_owned());
+                    }
+                    Step::Over(self.cancel(leg, far_end))
+                }
                 () = tokio::time::sleep_until(leaves_at) => {
                     self.time_is_up();
                     Step::Over(self.give_up(leg, far_end))
@@ -119,6 +126,7 @@ impl CallRun {
             }
             Some(SipEvent::Answered) => {
                 leg.answered = Some(Instant::now());
+                leg.orders.call_is_answered();
                 self.answer();
                 self.report.heard.push(Heard::Connected(leg.address().to_owned()));
                 self.begin_recording(dial, leg).await;
@@ -154,6 +162,12 @@ impl CallRun {
             log.say(Party::Twilio, Party::OpenAi, || format!("{request}  {}", short(&leg.sid)));
         }
         end
+    }
+
+    /// The REST API wants the leg to end.
+    fn cancel(&self, leg: &Leg, far_end: &FarEnd) -> LegEnd {
+        let end = self.give_up(leg, far_end);
+        if leg.answered.is_some() { end } else { LegEnd { status: "canceled", ..end } }
     }
 
     /// Asks what to do after the leg; without an action the next verb follows.

@@ -6,6 +6,7 @@ use super::call::{CallRun, short, whole_seconds};
 use super::form::{Fields, pairs, rfc_2822};
 use super::recording::Recorded;
 use super::report::RequestKind;
+use super::rest::Orders;
 use super::web::sid;
 use crate::sim::sip::Invite;
 use crate::sim::twiml::{Dial, LegEvent, Noun, SipUri, Target};
@@ -18,6 +19,8 @@ pub(super) struct Leg {
     pub answered: Option<Instant>,
     /// What is being recorded.
     pub recording: Option<Recorded>,
+    /// What the REST API wants of it.
+    pub orders: Orders,
     noun: Noun,
     caller_id: String,
     sequence: u32,
@@ -36,8 +39,10 @@ impl Leg {
     pub fn new(call: &CallRun, dial: &Dial) -> Leg {
         let sip_call_id = matches!(dial.noun.target, Target::Sip(_))
             .then(|| format!("{}@0.0.0.0", &sid("", &call.entropy)[..10]));
+        let sid = sid("CA", &call.entropy);
         Leg {
-            sid: sid("CA", &call.entropy),
+            orders: Orders::of_call(call.shared.rest.as_ref(), &sid),
+            sid,
             sip_call_id,
             answered: None,
             recording: None,

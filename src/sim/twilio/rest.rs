@@ -86,7 +86,7 @@ pub(super) struct Orders {
     rest: Option<CarrierRest>,
 }
 
-/// A live call as the API knows it.
+/// A live call, or a leg of one, as the API knows it.
 struct LiveCall {
     is_answered: bool,
     orders: mpsc::Sender<Order>,
@@ -316,7 +316,9 @@ impl Shared {
         let Ok(form) = Form::parse(body) else { return error(400, 20_001, "Unreadable form") };
         let mut calls = lock(&self.calls);
         let Some(call) = calls.get_mut(sid) else { return not_found() };
-        if !call.is_answered {
+        // A leg that rings can be ended, and nothing else.
+        let is_end = matches!(form.first("Status"), Some("completed" | "canceled"));
+        if !call.is_answered && !is_end {
             return error(400, 21_220, "Call is not in-progress. Cannot redirect.");
         }
         let order = match (form.first("Twiml"), form.first("Status")) {
@@ -331,6 +333,7 @@ impl Shared {
                 }
             },
             (None, Some("completed")) => Order::HangUp,
+            (None, Some("canceled")) if !call.is_answered => Order::HangUp,
             _ => return error(400, 21_205, "Neither Twiml nor a known Status"),
         };
         if call.orders.try_send(order).is_err() {

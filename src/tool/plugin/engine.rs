@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::cache::{Cache, CacheError};
 use crate::metrics::Metrics;
@@ -29,6 +29,12 @@ const INSTANCE_BYTES_MAX: usize = 2 << 20;
 const TABLE_ELEMENTS_MAX: usize = 200_000;
 /// The largest memory that the pool can hold for one instance; `limits.memory` is at most this.
 const MEMORY_BYTES_MAX: usize = 1 << 30;
+
+/// How much of a memory, and of a table, a slot keeps for the plugin that used it last. Up to here the pages that were
+/// written are put back by hand; beyond, they are given back to the system, which holds the lock of the process's
+/// memory the longer the more there is, so that all who need it wait.
+const MEMORY_BYTES_KEPT: usize = 1 << 20;
+const TABLE_BYTES_KEPT: usize = 64 << 10;
 
 /// How large the machine is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,6 +120,9 @@ fn config(settings: &HostSettings) -> Config {
         .total_tables(count.saturating_mul(TABLES_EACH))
         .total_stacks(count)
         .max_memory_size(MEMORY_BYTES_MAX)
+        .linear_memory_keep_resident(MEMORY_BYTES_KEPT)
+        .table_keep_resident(TABLE_BYTES_KEPT)
+        .pagemap_scan(Enabled::Auto)
         .table_elements(TABLE_ELEMENTS_MAX)
         .max_component_instance_size(INSTANCE_BYTES_MAX)
         .max_core_instance_size(INSTANCE_BYTES_MAX)

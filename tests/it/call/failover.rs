@@ -1,22 +1,24 @@
 //! From one path to the other: what moves a call, what does not, and what the new path knows of the old.
 
 use switchboard::call::Event;
-use switchboard::call::event::{AcceptAnswer, AttachFailure, CarrierEvent, TurnStatus, Verdict};
-use switchboard::call::record::{EndedReason, LineStatus, Path, State};
+use switchboard::call::event::{AcceptAnswer, AttachFailure, CarrierEvent, Offer, TurnStatus};
+use switchboard::call::record::{EndedReason, LineStatus, Path, Stages, State};
 use switchboard::call::terms::Greeting;
 
 use super::story::*;
 
 /// What the provider offers, to be accepted within 1.5 s.
 fn offered_in_a_hurry() -> Event {
-    in_a_hurry(stream_offered())
+    in_a_hurry(greeted())
+}
+
+fn greeted() -> Event {
+    offered(|terms| terms.greeting = Greeting::ByInstructions)
 }
 
 /// What a stream offers.
 pub(super) fn stream_offered() -> Event {
-    let mut terms = terms();
-    terms.greeting = Greeting::ByInstructions;
-    offer(Verdict::Answer(Box::new(terms)))
+    on_stream(greeted())
 }
 
 pub(super) fn session() -> Event {
@@ -181,6 +183,29 @@ fn again(event: &Event) -> Event {
 }
 
 #[test]
+fn an_offer_that_comes_after_the_move_is_turned_away_and_the_other_path_goes_on() {
+    let mut story = Story::with_a_way_out();
+    story.tell([(8_000, dial_failed(400))]);
+    story.skip();
+    // Before the other path is there, while it is up, and once the call is over.
+    story.tell([
+        (8_100, offered_in_a_hurry()),
+        (8_200, stream_offered()),
+        (8_300, session()),
+        (8_400, attached()),
+    ]);
+    story.tell([(8_500, offered_in_a_hurry()), (9_000, caller_status("completed"))]);
+    story.until(13_000);
+    story.tell([(13_100, offered_in_a_hurry())]);
+    let log = story.log();
+    assert_eq!(log.matches("turn away rtc_1 on sip").count(), 3, "{log}");
+    assert_eq!(log.matches("- accept").count(), 1, "{log}");
+    let moved = story.call.record.moved.as_ref().and_then(|moved| moved.provider_call.clone());
+    assert_eq!(moved, Some("rtc_1".into()));
+    assert_eq!(story.reason(), Some(EndedReason::CallerHangup), "{log}");
+}
+
+#[test]
 fn a_conversation_goes_on_with_an_apology_and_keeps_its_lines_and_tools() {
     let mut story = Story::with_a_way_out();
     story.tell([
@@ -221,6 +246,118 @@ fn a_conversation_goes_on_with_an_apology_and_keeps_its_lines_and_tools() {
     let lines: Vec<_> = story.lines.values().map(|line| (line.text.as_str(), line.status)).collect();
     assert_eq!(lines, [("はい", LineStatus::Final), ("すみません", LineStatus::Final)]);
     assert_eq!(story.tools.keys().copied().collect::<Vec<_>>(), [0, 1], "numbers go on");
+}
+
+#[test]
+fn a_leg_that_the_carrier_cut_for_its_time_ends_the_call() {
+    // The carrier's own count of seconds; none: only the report of the answer is there.
+    for (duration_s, over_ms, reason, is_moved) in [
+        (Some(60), 61_000, EndedReason::MaxDuration, false),
+        (Some(59), 61_000, EndedReason::MaxDuration, false),
+        (None, 60_300, EndedReason::MaxDuration, false),
+        (Some(40), 61_000, EndedReason::ProviderDropped, true),
+        (None, 50_000, EndedReason::ProviderDropped, true),
+    ] {
+        for is_told_by_socket in [false, true] {
+            let mut story = Story::with_a_way_out();
+            story.call.record.carrier.as_mut().expect("a carrier").time_limit_s = Some(60);
+            story.tell([
+                (100, offered_in_a_hurry()),
+                (200, Event::AcceptAnswered(AcceptAnswer::Ok)),
+                (250, leg("in-progress", 2)),
+                (300, attached()),
+                (400, begins_as("t1", 1)),
+                (600, plays("t1")),
+            ]);
+            if is_told_by_socket {
+                story.tell([(over_ms - 20, lost())]);
+            }
+            let over = dial_ended("completed", Some(200), true, "in-progress");
+            let Event::Carrier(CarrierEvent::DialEnded {
+                status,
+                bridged,
+                leg_sid,
+                sip_code,
+                sip_call_id,
+                caller_status,
+                ..
+            }) = over
+            else {
+                unreachable!()
+            };
+            let over = CarrierEvent::DialEnded {
+                status,
+                bridged,
+                leg_sid,
+                sip_code,
+                sip_call_id,
+                duration_s,
+                caller_status,
+            };
+            story.tell([(over_ms, Event::Carrier(over))]);
+            if !is_moved {
+                story.until(over_ms + 5_000);
+            }
+            let record = &story.call.record;
+            let moved = record.moved.as_ref().map(|moved| moved.reason);
+            let ended = record.ended.as_ref().map(|ended| ended.reason);
+            let expected = if is_moved { (Some(reason), None) } else { (None, Some(reason)) };
+            assert_eq!((moved, ended), expected, "{duration_s:?} at {over_ms}: {}", story.log());
+        }
+    }
+}
+
+#[test]
+fn the_stages_of_a_call_are_those_of_the_path_it_ended_on() {
+    let mut story = Story::with_a_way_out();
+    story.tell([
+        (100, offered_in_a_hurry()),
+        (110, Event::AcceptSent),
+        (200, Event::AcceptAnswered(AcceptAnswer::Ok)),
+        (250, leg("in-progress", 2)),
+        (300, attached()),
+        (400, begins_as("t1", 1)),
+        (600, plays("t1")),
+        (1_700, dial_ended("completed", Some(200), true, "in-progress")),
+        (2_000, offered_at(stream_offered(), 1_990)),
+        (2_010, Event::AcceptSent),
+        (2_100, session()),
+        (2_200, attached()),
+        (2_300, begins_as("t2", 2)),
+        (2_500, plays("t2")),
+    ]);
+    let asked = Some(at(0));
+    let record = &story.call.record;
+    let before = Stages {
+        carrier_asked: asked,
+        webhook_created: Some(at(0)),
+        webhook_received: Some(at(90)),
+        accept_sent: Some(at(110)),
+        accepted: Some(at(200)),
+        attached: Some(at(300)),
+        leg_answered: Some(at(250)),
+        first_audio: Some(at(600)),
+        ended: None,
+    };
+    assert_eq!(record.stages_on(Path::Sip), Some(&before));
+    let after = Stages {
+        carrier_asked: asked,
+        webhook_created: Some(at(1_990)),
+        webhook_received: Some(at(1_990)),
+        accept_sent: Some(at(2_010)),
+        accepted: Some(at(2_100)),
+        attached: Some(at(2_200)),
+        leg_answered: None,
+        first_audio: Some(at(2_500)),
+        ended: None,
+    };
+    assert_eq!(record.stages, after);
+}
+
+/// The same offer, read at another moment.
+fn offered_at(event: Event, millis: u64) -> Event {
+    let Event::Offered(offer) = event else { unreachable!("{event:?}") };
+    Event::Offered(Box::new(Offer { created: at(millis), received: at(millis), ..*offer }))
 }
 
 #[test]

@@ -198,6 +198,7 @@ fn carrier() -> Carrier {
         sip_code: None,
         bridged: None,
         leg_duration_s: None,
+        time_limit_s: None,
     }
 }
 
@@ -226,6 +227,7 @@ pub fn terms() -> Terms {
 
 pub fn offer(verdict: Verdict) -> Event {
     Event::Offered(Box::new(Offer {
+        path: Path::Sip,
         provider: "openai-realtime",
         call_id: "rtc_1".into(),
         webhook_id: "wh_1".into(),
@@ -252,6 +254,14 @@ pub fn in_a_hurry(event: Event) -> Event {
             let accept_within = Some(Duration::from_millis(1_500));
             Event::Offered(Box::new(Offer { accept_within, ..*offer }))
         }
+        other => other,
+    }
+}
+
+/// The same offer, as a media stream makes it.
+pub fn on_stream(event: Event) -> Event {
+    match event {
+        Event::Offered(offer) => Event::Offered(Box::new(Offer { path: Path::MediaStreams, ..*offer })),
         other => other,
     }
 }
@@ -462,6 +472,7 @@ fn describe_event(event: &Event) -> String {
         Event::ReferAnswered(Err(why)) => format!("refer refused: {why}"),
         Event::RedirectAnswered(Ok(())) => "redirect taken".into(),
         Event::RedirectAnswered(Err(why)) => format!("redirect refused: {why}"),
+        Event::LegEnded(answer) => format!("the carrier ends its leg: {answer:?}"),
         Event::Noted { kind, detail } => format!("({kind} {detail})"),
         Event::ToolFinished(finished) => format!("tool {} answers", finished.tool_call),
         Event::Carrier(event) => describe_carrier_event(event),
@@ -517,6 +528,7 @@ fn describe_carrier_event(event: &CarrierEvent) -> String {
 fn describe_action(action: &Action) -> Option<String> {
     Some(match action {
         Action::Accept => "accept".into(),
+        Action::TurnAway { path, provider_call } => format!("turn away {provider_call} on {}", path.as_str()),
         Action::LetGo { provider_call: None } => "let go of nothing".into(),
         Action::LetGo { provider_call: Some(call) } => format!("let go of {call}"),
         Action::Reject { sip_code } => format!("reject {sip_code}"),
@@ -526,6 +538,7 @@ fn describe_action(action: &Action) -> Option<String> {
         Action::RunTool { call } => format!("run {} {} {}", call.id, call.name, call.arguments),
         Action::Refer { target } => format!("refer to {target}"),
         Action::RedirectCarrier { target } => format!("redirect to {target}"),
+        Action::EndLeg { leg } => format!("end the leg {leg}"),
         Action::HangUp => "hang up".into(),
         Action::AskCarrier => "ask the carrier".into(),
         Action::Keep(Keep::Record) => return None,
