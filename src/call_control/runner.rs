@@ -17,6 +17,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::TaskTracker;
 
 use super::answering::UNAVAILABLE;
@@ -29,7 +30,7 @@ use crate::call::Call;
 use crate::call::event::{
     Action, AttachFailure, Event, Keep, ProviderEvent, StreamEvent, ToolCall, ToolFinished,
 };
-use crate::call::record::{CallRecord, EndedReason, Line, Path, State, ToolOutcomeKind};
+use crate::call::record::{EndedReason, Line, Path, State};
 use crate::clock::Timestamp;
 use crate::ids::ProviderCallId;
 use crate::media::reception::NORMAL;
@@ -41,8 +42,10 @@ use crate::tool::context::{CallContext, Wishes};
 use crate::tool::hooks::{CallEvent, Hook};
 
 mod resumed;
+mod words;
 
 pub(super) use resumed::Left;
+use words::{failed, log_ended, unavailable};
 
 /// How long a call that is over is kept at hand for the carrier's last reports.
 const LINGER: Duration = Duration::from_secs(1);
@@ -84,6 +87,8 @@ pub(super) struct Runner {
     commits: FuturesUnordered<Commit>,
     /// The turn of a call that an earlier process left to open its sideband: others wait for theirs.
     turn: Option<OwnedSemaphorePermit>,
+    /// Resolves when the gateway leaves its calls. Its own, so that calls do not wait for each other here.
+    leaving: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 /// What a request to the provider came to.
@@ -128,6 +133,7 @@ impl Runner {
     pub fn new(control: Arc<CallControl>, call: Call, mailbox: Mailbox, held: Held) -> Runner {
         control.metrics.call_began();
         Runner {
+            leaving: Box::pin(control.leaving.child_token().cancelled_owned()),
             control,
             call,
             mailbox,
@@ -203,7 +209,7 @@ impl Runner {
                 }
             },
             Some(landed) = self.commits.next() => Happened::Landed(landed),
-            () = self.control.leaving.cancelled(), if !is_over => Happened::LeftAlone,
+            () = &mut self.leaving, if !is_over => Happened::LeftAlone,
             () = tokio::time::sleep(pause) => match is_over {
                 true if is_settled => Happened::Lingered,
                 true => Happened::Nothing,
@@ -661,36 +667,4 @@ fn without_overwritten(writes: Vec<Write>) -> Vec<Write> {
     let keep =
         |(at, write): (usize, Write)| (!matches!(write, Write::Call(_)) || Some(at) == last).then_some(write);
     writes.into_iter().enumerate().filter_map(keep).collect()
-}
-
-fn failed(call: &ToolCall) -> ToolFinished {
-    let output = r#"{"error":"failed","message":"it failed inside","retryable":false}"#.to_owned();
-    ToolFinished { tool_call: call.id.clone(), kind: ToolOutcomeKind::Failed, output }
-}
-
-fn unavailable(call: &ToolCall) -> ToolFinished {
-    let output =
-        r#"{"error":"unavailable","message":"it cannot be done at the moment","retryable":false}"#.to_owned();
-    ToolFinished { tool_call: call.id.clone(), kind: ToolOutcomeKind::Unavailable, output }
-}
-
-/// One wide line per call; no number and no word of the caller.
-fn log_ended(record: &CallRecord, outcome: &str) {
-    let millis = |span: Option<Duration>| span.map(|span| span.as_secs_f64() * 1_000.0);
-    let lasted = record.stages.ended.zip(record.stages.began()).map(|(ended, began)| ended.since(began));
-    tracing::info!(
-        call = %record.id,
-        outcome,
-        route = record.route.as_deref(),
-        session = record.session.as_deref(),
-        provider_call = record.provider.as_ref().map(|provider| provider.call_id.as_str()),
-        duration_s = lasted.map(|span| span.as_secs_f64()),
-        webhook_to_accept_ms = millis(record.stages.webhook_to_accept()),
-        first_word_ms = millis(record.stages.first_word_after()),
-        lines = record.counts.lines,
-        tool_calls = record.counts.tool_calls,
-        cost_usd = record.cost_usd,
-        detail = record.ended.as_ref().and_then(|ended| ended.detail.as_deref()),
-        "call ended"
-    );
 }
