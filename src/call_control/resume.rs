@@ -97,7 +97,10 @@ impl CallControl {
                 // One that was let in stays in, also where fewer are let in now.
                 let place = Arc::clone(&self.places).try_acquire_owned().ok();
                 let held = Held { place, trial: None };
-                Runner::new(Arc::clone(&self), call, mailbox, held).resume(left).await;
+                let mut runner = Runner::new(Arc::clone(&self), call, mailbox, held);
+                // On the heap and soon gone: what is kept for the life of the call is the task of any call.
+                Box::pin(runner.take_up(left)).await;
+                self.runners.spawn(runner.run());
             }
             Ok(None) => {}
             Err(error) => {

@@ -22,8 +22,8 @@ pub(in crate::call_control) struct Left {
 }
 
 impl Runner {
-    /// Goes on with a call that an earlier process left.
-    pub async fn resume(mut self, left: Left) {
+    /// Takes up a call that an earlier process left; it is looked after as any other from then on.
+    pub async fn take_up(&mut self, left: Left) {
         if let Some(plan) = left.plan {
             if plan.toolbox.any_wants_history() {
                 left.lines.iter().for_each(|line| self.history.put(line));
@@ -34,7 +34,6 @@ impl Runner {
         self.on_event(Event::TakenUp(left.how)).await;
         // Whoever opens no sideband lets the next one go on.
         self.turn = None;
-        self.run().await;
     }
 
     /// Asks the carrier how it stands with the caller. Without an answer the call goes by what it knows.
