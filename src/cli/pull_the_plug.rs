@@ -195,7 +195,7 @@ async fn wait(
     otherwise: &'static str,
 ) -> anyhow::Result<()> {
     let all = async {
-        while world.openai.calls().iter().filter(|report| is_so(report)).count() < calls as usize {
+        while world.openai.count(&is_so) < calls as usize {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     };
