@@ -51,6 +51,8 @@ url = "${SHOP_URL}/orders/{{ args.order }}"
 private_hosts = ["127.0.0.1"]
 "#;
 
+/// The pause, four real seconds: callers do not all speak in the second in which their sidebands come back, so that
+/// what is measured is the coming back.
 const SCRIPT: &str = r#"
 steps = [
     { model = { says = "Sakura Shop, good morning." } },
@@ -58,6 +60,7 @@ steps = [
     { model = { calls = [{ name = "place_order", arguments = { order = "{caller}-tea" } }] } },
     { model = { says = "Thank you. Anything else?" } },
     { await_sidebands = 2 },
+    { pause_ms = 20000 },
     { caller = { says = "And one cup, please." } },
     { model = { calls = [{ name = "place_order", arguments = { order = "{caller}-cup" } }] } },
     { model = { says = "Thank you for your order.", calls = [{ name = "hangup" }] } },
