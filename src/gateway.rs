@@ -1,9 +1,9 @@
 //! Wiring: a checked configuration becomes a running gateway, and comes to rest again.
 //!
 //! [`Gateway::start`] opens the store, loads the plugins, listens, and only then answers anybody.
-//! [`Gateway::stop`] takes no new requests, lets running calls end until the drain timeout, and closes
+//! [`Gateway::stop`] lets no new calls in, lets running ones end until the drain timeout, and closes
 //! the store. On the SIP path a call that is still running then goes on between caller and provider:
-//! its audio never passed through here.
+//! its audio never passed through here. The next start takes it up again.
 
 mod plugins;
 mod reload;
@@ -49,6 +49,8 @@ const JOIN_KEY: &str = "join_key";
 const JOIN_GRACE: Duration = Duration::from_secs(60);
 /// A call's webhook event older than this is for a caller who is gone.
 const STALE_AFTER: Duration = Duration::from_secs(60);
+/// How long reports that came last may take to be kept.
+const LAST_WORDS_WITHIN: Duration = Duration::from_secs(5);
 /// How long requests that were being answered may take once the gateway stops.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -173,6 +175,11 @@ impl Gateway {
             recordings: config.recordings.clone(),
             carrier,
         });
+        // Before anybody is let in: what arrives for such a call waits until it has been taken up.
+        match control.take_up().await? {
+            0 => {}
+            calls => tracing::info!(calls, "calls of an earlier run are looked after again"),
+        }
         let doors = Doors::new(doors_settings, Arc::clone(&control), Arc::clone(&clock));
         let stopping = CancellationToken::new();
         let archivist_stops = CancellationToken::new();
@@ -211,9 +218,16 @@ impl Gateway {
         self.look_again.notify_one();
     }
 
-    /// Takes no new requests, lets running calls end until the drain timeout, and closes the store.
-    /// Gives how many calls were still running.
+    /// Lets no new calls in, lets running ones end until the drain timeout, leaves the rest to the next process,
+    /// and closes the store. Carrier and provider are answered until the last call is over or left. Gives how many
+    /// calls were left.
     pub async fn stop(self) -> usize {
+        self.control.refuse_calls();
+        let is_drained = tokio::time::timeout(self.drain_timeout, self.control.drained()).await.is_ok();
+        let left = if is_drained { 0 } else { self.control.active() };
+        if left > 0 {
+            self.control.leave_calls().await;
+        }
         self.stopping.cancel();
         for listener in self.listeners {
             if let Ok(Err(error)) = listener.await {
@@ -228,8 +242,9 @@ impl Gateway {
         if let Err(error) = self.reloader.await {
             tracing::warn!(%error, "the watch over the plugins did not end well");
         }
-        let is_drained = tokio::time::timeout(self.drain_timeout, self.control.drained()).await.is_ok();
-        let left = if is_drained { 0 } else { self.control.active() };
+        if tokio::time::timeout(LAST_WORDS_WITHIN, self.control.drained()).await.is_err() {
+            tracing::warn!("the last reports on calls were not all taken in");
+        }
         if let Err(error) = self.control.store().clone().close().await {
             tracing::error!(%error, "the store was not closed in order; it repairs itself at the next start");
         }

@@ -38,6 +38,7 @@ pub struct Metrics {
     first_word_seconds: Histogram,
     provider_events_unknown: Counter,
     sideband_losses: Counter,
+    taken_up: Family<PathName, Counter>,
     store_failures: Counter,
     cost_usd: Counter<f64, std::sync::atomic::AtomicU64>,
     transfers: Family<TransferLabels, Counter>,
@@ -148,6 +149,7 @@ impl Metrics {
             first_word_seconds: seconds(),
             provider_events_unknown: Counter::default(),
             sideband_losses: Counter::default(),
+            taken_up: Family::default(),
             store_failures: Counter::default(),
             cost_usd: Counter::default(),
             transfers: Family::default(),
@@ -198,6 +200,11 @@ impl Metrics {
             self.sideband_losses.clone(),
         );
         registry.register(
+            "calls_taken_up",
+            "Calls that an earlier process left and this one looks after again, by path",
+            self.taken_up.clone(),
+        );
+        registry.register(
             "store_failures",
             "Commits that the store refused or failed",
             self.store_failures.clone(),
@@ -231,6 +238,11 @@ impl Metrics {
             "Recordings that are yet to be fetched or deleted",
             self.recordings_backlog.clone(),
         );
+    }
+
+    /// A call that an earlier process left is looked after again.
+    pub fn call_taken_up(&self, path: crate::call::record::Path) {
+        self.taken_up.get_or_create(&PathName { path: path.as_str() }).inc();
     }
 
     /// The dial to whom a caller was handed on is over.

@@ -22,8 +22,11 @@ impl Call {
             }
             return;
         }
-        self.record.stages.webhook_created = Some(offer.created);
-        self.record.stages.webhook_received = Some(offer.received);
+        self.on_returned(now);
+        if self.record.interrupted.is_none() {
+            self.record.stages.webhook_created = Some(offer.created);
+            self.record.stages.webhook_received = Some(offer.received);
+        }
         self.record.provider = Some(Provider {
             name: offer.provider.to_owned(),
             call_id: offer.call_id,

@@ -22,6 +22,8 @@ pub enum Meaning {
     DialOver,
     /// The caller's media stream is over; the caller is still there.
     StreamOver,
+    /// Whatever connected the caller is over; the caller is still there.
+    WayOver,
     /// The caller is gone.
     CallerGone,
     /// The provider has handed the caller on.
@@ -68,6 +70,10 @@ pub fn apply(carrier: &mut Carrier, event: CarrierEvent) -> Meaning {
         CarrierEvent::StreamEnded { caller_status } => {
             apply_caller_status(carrier, caller_status);
             if caller_is_gone(carrier) { Meaning::CallerGone } else { Meaning::StreamOver }
+        }
+        CarrierEvent::AsksAgain { caller_status } => {
+            apply_caller_status(carrier, caller_status);
+            if caller_is_gone(carrier) { Meaning::CallerGone } else { Meaning::WayOver }
         }
         CarrierEvent::Caller { status } => apply_caller_status(carrier, status),
     }

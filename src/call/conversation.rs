@@ -77,7 +77,11 @@ impl Call {
                 self.on_turn_ended(turn, status, reason, usage, now);
             }
             ProviderEvent::ToolCallRequested { turn, call } => self.on_tool_request(turn, call, now),
-            ProviderEvent::ToolResultAcknowledged { tool_call } => self.tools.acknowledge(&tool_call),
+            ProviderEvent::ToolResultAcknowledged { tool_call } => {
+                if let Some(record) = self.tools.acknowledge(&tool_call).cloned() {
+                    self.act(Action::Keep(Keep::ToolCall(record)));
+                }
+            }
             ProviderEvent::PlaybackStarted { turn } => self.on_playback_started(turn, now),
             ProviderEvent::PlaybackDrained { turn } => {
                 self.on_playback_ended(&turn, LineStatus::Final, now);
@@ -313,21 +317,14 @@ impl Call {
     }
 
     fn on_transfer_tool(&mut self, turn: TurnId, call: &ToolCall, now: Timestamp) {
-        let targets = self.terms().map(|terms| &terms.transfer_targets);
-        let wanted = serde_json::from_str::<serde_json::Value>(&call.arguments).ok();
-        let wanted = wanted.as_ref().and_then(|arguments| arguments.get("to")?.as_str());
-        let target = targets.and_then(|targets| match wanted {
-            Some(name) => targets.get(name),
-            None if targets.len() == 1 => targets.values().next(),
-            None => None,
-        });
-        match target.cloned() {
+        match self.terms().and_then(|terms| terms.transfer_target(&call.arguments)) {
             Some(target) => {
                 self.leave.want_after(turn, Exit::Transfer(target), now);
                 self.tools.needs_no_turn(&call.id);
                 self.answer_tool(&call.id, ToolOutcomeKind::Ok, r#"{"ok":true}"#.to_owned(), now);
             }
             None => {
+                let targets = self.terms().map(|terms| &terms.transfer_targets);
                 let names = targets.map(|targets| targets.keys().cloned().collect::<Vec<_>>().join(", "));
                 let text = format!("`to` must be one of: {}", names.unwrap_or_default());
                 self.refuse_tool(&call.id, ToolOutcomeKind::InvalidArguments, &text, now);

@@ -50,8 +50,23 @@ pub enum Event {
         /// More of it.
         detail: String,
     },
+    /// An earlier process left the call in the middle of something, and this one goes on with it.
+    TakenUp(TakenUp),
+    /// The carrier was asked for the status of the caller's leg, and gave this one in its own words.
+    CarrierAnswered(String),
     /// The moment that `Call::deadline` named has come.
     Deadline,
+}
+
+/// How a call is gone on with that an earlier process left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TakenUp {
+    /// The provider's webhook is fresh enough for an accept.
+    pub is_fresh: bool,
+    /// How long the accept may take before the other path is taken; none: there is none.
+    pub accept_within: Option<Duration>,
+    /// The tools that do no harm when they run twice.
+    pub repeatable: std::collections::BTreeSet<String>,
 }
 
 /// A call as the provider's webhook offers it, joined and routed.
@@ -200,6 +215,11 @@ pub enum CarrierEvent {
     },
     /// The media stream of a bridged call is over, and the carrier asks what to do with the caller.
     StreamEnded {
+        /// Status of the caller's own leg.
+        caller_status: String,
+    },
+    /// The carrier asks again what to do with a caller who was connected: whatever it did is over.
+    AsksAgain {
         /// Status of the caller's own leg.
         caller_status: String,
     },
@@ -516,6 +536,8 @@ pub enum Action {
         /// `tel:` or `sip:` URI.
         target: String,
     },
+    /// Ask the carrier, where it can be asked, for the status of the caller's leg.
+    AskCarrier,
     /// Ask the carrier to end its leg to the provider: it then asks what to do with the caller.
     EndLeg {
         /// The leg.

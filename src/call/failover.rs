@@ -116,13 +116,14 @@ impl Call {
     /// The conversation goes on: the model was told what was said before.
     pub(super) fn take_up_again(&mut self, now: Timestamp) {
         self.set_turn_detection();
+        self.tell_doubts();
         self.turns.want(Prompt::new(PromptKind::Notice, Some(SORRY_FOR_THE_BREAK.to_owned())));
         self.go_on(now);
     }
 
-    /// Claims that the call was moved after something had been said.
+    /// Claims that the call was moved, or broke off, after something had been said.
     pub(super) fn is_taken_up_again(&self) -> bool {
-        self.record.moved.is_some() && self.record.heard.is_anybody()
+        self.record.broken_off().is_some() && self.record.heard.is_anybody()
     }
 
     fn move_to(&mut self, path: Path, reason: EndedReason, detail: Option<String>, now: Timestamp) {

@@ -94,6 +94,20 @@ pub enum Do {
 }
 
 impl Leave {
+    /// The model had asked to leave with this turn, and an earlier process did not live to see its end.
+    pub fn with_last_words(turn: TurnId, exit: Exit, now: Timestamp) -> Leave {
+        let mut leave = Leave::default();
+        leave.set(exit, Stage::LastWords(turn), now + SOUND_BEGINS_WITHIN);
+        leave
+    }
+
+    /// The provider was asked by an earlier process.
+    pub fn already_asked(exit: Exit, now: Timestamp) -> Leave {
+        let mut leave = Leave::default();
+        leave.ask(exit, now);
+        leave
+    }
+
     /// Claims that the call is being left.
     pub fn is_under_way(&self) -> bool {
         self.0.is_some()

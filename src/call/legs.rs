@@ -20,7 +20,11 @@ impl Call {
             return;
         }
         let before = carrier.clone();
-        let meaning = carrier::apply(carrier, event);
+        let meaning = match carrier::apply(carrier, event) {
+            Meaning::WayOver if self.record.path == Path::MediaStreams => Meaning::StreamOver,
+            Meaning::WayOver => Meaning::DialOver,
+            meaning => meaning,
+        };
         self.record_changed |= *carrier != before;
         if carrier.leg_sid.is_some() {
             self.leg_since.get_or_insert(now);
@@ -31,7 +35,11 @@ impl Call {
                 let stages = moved.map_or(&mut self.record.stages, |moved| &mut moved.stages);
                 stages.leg_answered.get_or_insert(now);
             }
-            Meaning::LegOver | Meaning::DialOver | Meaning::StreamOver | Meaning::CallerGone => {
+            Meaning::LegOver
+            | Meaning::DialOver
+            | Meaning::StreamOver
+            | Meaning::WayOver
+            | Meaning::CallerGone => {
                 let is_asked = matches!(meaning, Meaning::DialOver | Meaning::StreamOver)
                     && !self.is_of_the_path_that_was_left(&meaning);
                 self.on_leg_over(meaning, now);
@@ -55,6 +63,11 @@ impl Call {
         match (self.record.state, &meaning) {
             // Only the leg: the result of the dial follows and says more.
             (State::Dialing, Meaning::LegOver) => {}
+            // The end of the stream that broke off: what comes next is another one.
+            (State::Dialing, Meaning::StreamOver) if self.record.awaits_return() => {}
+            (State::Dialing, Meaning::CallerGone) if self.record.awaits_return() => {
+                self.end_lost("the caller was gone", now);
+            }
             (State::Dialing, Meaning::CallerGone) => self.end(EndedReason::CallerGone, None, now),
             (State::Dialing, Meaning::StreamOver) => {
                 self.fail(None, EndedReason::LegFailed, Some(NO_STREAM.to_owned()), now);
@@ -139,6 +152,16 @@ impl Call {
             return self.end(reason, None, now);
         }
         self.fail(Some(Action::HangUp), reason, self.sip_result(), now);
+    }
+
+    /// The carrier said, being asked, how it stands with the caller.
+    pub(super) fn on_carrier_answer(&mut self, status: String, now: Timestamp) {
+        self.on_carrier(CarrierEvent::Caller { status }, now);
+        let is_there = self.record.carrier.as_ref().is_some_and(|known| !carrier::caller_is_gone(known));
+        if self.is_over() && is_there {
+            self.caller_stayed = true;
+            self.correct_reason();
+        }
     }
 
     /// The socket and the leg ended, and later the carrier says that the caller is still there.

@@ -38,6 +38,11 @@ impl Listening {
         Listening { set: if is_off { Mode::Off } else { Mode::Usual }, ..Listening::default() }
     }
 
+    /// An earlier process may have told the provider anything.
+    pub fn unknown() -> Listening {
+        Listening { is_doubtful: true, ..Listening::default() }
+    }
+
     /// Claims that turn detection waits for the greeting's end.
     pub fn is_off(&self) -> bool {
         self.set == Mode::Off

@@ -6,8 +6,8 @@
 //! nothing does; `wishes` what tools and hooks want of the call. All lean on small machines that know one thing each: `transcript` (who said what,
 //! when), `turns` (when the assistant may be asked to speak), `tools` (run once, answer all, go on once),
 //! `leave` (last words are heard), `handover` (a transfer is proven), `listening` (when the caller's words
-//! are a turn), `fillers` (what is said while a tool runs), `carrier` (reports in any order). [`recording`]
-//! is what is known of the recordings of a call, which outlive it.
+//! are a turn), `fillers` (what is said while a tool runs), `carrier` (reports in any order). [`resume`]
+//! goes on with a call that an earlier process left; [`recording`] is what is known of the recordings of a call, which outlive it.
 
 mod answering;
 mod audio_clock;
@@ -24,6 +24,7 @@ mod listening;
 pub mod record;
 pub mod recording;
 pub mod report;
+pub mod resume;
 mod sideband;
 mod step;
 mod stream;

@@ -79,6 +79,9 @@ pub struct CallRecord {
     /// How the caller was moved from one path to the other, where that happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moved: Option<Moved>,
+    /// That the process which carried the caller's audio went away in the middle of the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interrupted: Option<super::resume::Interrupted>,
 }
 
 impl CallRecord {
@@ -414,6 +417,11 @@ pub enum EndedReason {
     Operator,
     /// The SIP leg failed before it was answered.
     LegFailed,
+    /// The gateway was being stopped when the call came: the caller got the route's fallback.
+    Stopping,
+    /// The gateway went away at the wrong moment: before the caller was answered, or while it carried the
+    /// audio, and the caller did not come back.
+    GatewayLost,
 }
 
 impl EndedReason {
@@ -426,6 +434,7 @@ impl EndedReason {
                 | EndedReason::AttachFailed
                 | EndedReason::ProviderDropped
                 | EndedReason::LegFailed
+                | EndedReason::GatewayLost
         )
     }
 
@@ -447,6 +456,8 @@ impl EndedReason {
             EndedReason::ProviderDropped => "provider_dropped",
             EndedReason::Operator => "operator",
             EndedReason::LegFailed => "leg_failed",
+            EndedReason::Stopping => "stopping",
+            EndedReason::GatewayLost => "gateway_lost",
         }
     }
 }
@@ -562,6 +573,12 @@ pub struct ToolCallRecord {
     pub outcome: Option<ToolOutcomeKind>,
     /// What was sent to the model.
     pub output: Option<String>,
+    /// The turn that asked for it; none in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<TurnId>,
+    /// The provider has said that the output is in the conversation.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub acknowledged: bool,
 }
 
 /// What came of a tool call; also the `outcome` label of `switchboard_tool_calls_total`.
@@ -588,6 +605,8 @@ pub enum ToolOutcomeKind {
     Failed,
     /// The call ended, or the session's number of tool calls was used up.
     Cancelled,
+    /// The gateway went away while it ran, and it may not run twice: whether it was done is not known.
+    Interrupted,
 }
 
 impl ToolOutcomeKind {
@@ -604,6 +623,7 @@ impl ToolOutcomeKind {
             ToolOutcomeKind::BadOutput => "bad_output",
             ToolOutcomeKind::Failed => "failed",
             ToolOutcomeKind::Cancelled => "cancelled",
+            ToolOutcomeKind::Interrupted => "interrupted",
         }
     }
 }

@@ -78,6 +78,8 @@ impl Call {
         }
         self.record_changed = true;
         match std::mem::replace(&mut self.sideband, Sideband::Up) {
+            // Opened before, by a process that did not live to see it confirmed.
+            Sideband::Lost { .. } if self.record.state != State::Live => self.on_up(now),
             Sideband::Lost { since, .. } => self.on_found_again(since, now),
             Sideband::Opening { .. } => self.on_up(now),
             Sideband::Up | Sideband::Down => {}
@@ -86,6 +88,7 @@ impl Call {
 
     fn on_up(&mut self, now: Timestamp) {
         self.record.state = State::Live;
+        self.record.stages.accepted.get_or_insert(now);
         self.record.stages.attached = Some(now);
         self.quiet.since = Some(now);
         match self.forward_to.take() {
@@ -125,9 +128,32 @@ impl Call {
                     self.cannot_serve(describe(&failure), now);
                 }
             }
-            Sideband::Lost { .. } if failure == AttachFailure::NotFound => self.gone_at_provider(now),
+            Sideband::Lost { .. } if failure == AttachFailure::NotFound => self.on_not_found(now),
             Sideband::Lost { since, tries, .. } => self.reattach(since, tries, describe(&failure), now),
             Sideband::Down | Sideband::Up => {}
+        }
+    }
+
+    /// The sideband went with an earlier process.
+    pub(super) fn find_again(&mut self, now: Timestamp) {
+        self.sideband = Sideband::Lost { since: now, tries: 0, until: now + ATTACH_WITHIN + CONFIRM_WITHIN };
+        self.actions.push(Action::Attach { after: Duration::ZERO });
+    }
+
+    /// The provider does not know the call whose sideband is looked for.
+    fn on_not_found(&mut self, now: Timestamp) {
+        let is_taken_up = matches!(self.sideband, Sideband::Lost { tries: 0, .. });
+        let accepted = self.record.stages.accepted;
+        match self.record.state {
+            // It takes a moment to exist.
+            State::Accepted if accepted.is_some_and(|at| now.since(at) < ATTACH_WITHIN) => {
+                return self.actions.push(Action::Attach { after: ATTACH_RETRY });
+            }
+            State::Live => self.gone_at_provider(now),
+            _ => self.fail_lost("the provider does not know the call any more", now),
+        }
+        if is_taken_up {
+            self.over_unseen();
         }
     }
 

@@ -20,6 +20,7 @@ use super::record::{
     CallRecord, Carrier, Consent, Counts, Ended, EndedReason, EventRecord, FORMAT, Heard, Path, Stages,
     State, Usage,
 };
+use super::resume::RETURNS_WITHIN;
 use super::sideband::Sideband;
 use super::terms::Terms;
 use super::tools::Tools;
@@ -87,6 +88,8 @@ pub struct Call {
     pub(super) handover: Option<Handover>,
     /// The carrier was asked itself to hand the caller on.
     pub(super) is_redirected: bool,
+    /// Tools of which it is not known whether they were done, to be told to the next session.
+    pub(super) in_doubt: Vec<String>,
     next_command: u64,
     pub(super) actions: Vec<Action>,
     pub(super) record_changed: bool,
@@ -160,10 +163,12 @@ impl Call {
             other_path: beginning.other_path,
             avoided: beginning.avoided,
             moved: None,
+            interrupted: None,
         })
     }
 
-    /// A call as it was kept: one that has not been offered yet, or that is over.
+    /// A call as it was kept: one that has not been offered yet, or that is over. One that was in the middle of
+    /// something is restored, see [`Remembered`](super::resume::Remembered).
     pub fn from_record(record: CallRecord) -> Call {
         Call {
             record,
@@ -193,6 +198,7 @@ impl Call {
             is_out_of_time: false,
             handover: None,
             is_redirected: false,
+            in_doubt: Vec::new(),
             next_command: 1,
             actions: Vec::new(),
             record_changed: false,
@@ -242,7 +248,9 @@ impl Call {
             Event::RedirectAnswered(answer) => self.on_redirect_answer(answer, now),
             Event::LegEnded(answer) => self.on_leg_ended(answer, now),
             Event::Stream(event) => self.on_stream(event, now),
+            Event::CarrierAnswered(status) => self.on_carrier_answer(status, now),
             _ if self.is_over() => {}
+            Event::TakenUp(taken_up) => self.on_taken_up(&taken_up, now),
             Event::AcceptSent => self.on_accept_sent(now),
             Event::AcceptAnswered(answer) => self.on_accept_answer(answer, now),
             Event::AttachFailed(failure) => self.on_attach_failure(failure, now),
@@ -290,6 +298,9 @@ impl Call {
 
     fn offered_by(&self) -> Option<Timestamp> {
         let within = if self.record.path == Path::MediaStreams { STREAM_WITHIN } else { OFFERED_WITHIN };
+        if self.record.awaits_return() {
+            return Some(self.record.broken_off()? + RETURNS_WITHIN);
+        }
         if let Some(moved) = &self.record.moved {
             return Some(moved.at + if self.leg_rings_on { OFFERED_WITHIN } else { within });
         }
@@ -319,6 +330,9 @@ impl Call {
                 self.end_gone(now);
             }
             State::Live => self.on_conversation_deadline(now),
+            State::Dialing if is_due(self.offered_by()) && self.record.awaits_return() => {
+                self.end_lost("the caller did not come back", now);
+            }
             State::Dialing if is_due(self.offered_by()) => {
                 let (reason, why) = match self.record.path {
                     Path::MediaStreams => (EndedReason::LegFailed, NO_STREAM),

@@ -35,6 +35,20 @@ pub struct Terms {
     pub prices: Arc<Prices>,
 }
 
+impl Terms {
+    /// The URI that the arguments of the built-in `transfer` tool name, or the only one there is.
+    pub fn transfer_target(&self, arguments: &str) -> Option<String> {
+        let wanted = serde_json::from_str::<serde_json::Value>(arguments).ok();
+        let wanted = wanted.as_ref().and_then(|arguments| arguments.get("to")?.as_str());
+        let target = match wanted {
+            Some(name) => self.transfer_targets.get(name),
+            None if self.transfer_targets.len() == 1 => self.transfer_targets.values().next(),
+            None => None,
+        };
+        target.cloned()
+    }
+}
+
 /// How the provider notices that it is the model's turn: the dialect's own JSON, prepared with the session.
 #[derive(Clone, Debug)]
 pub struct TurnDetection {

@@ -4,7 +4,7 @@
 //! finish. When all of a finished turn are answered, and no turn has begun that saw the answers, the
 //! model is asked to go on exactly once.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::event::{CommandId, ToolCall, ToolFinished};
@@ -38,8 +38,6 @@ struct Pending {
     record: ToolCallRecord,
     turn: TurnId,
     turn_is_over: bool,
-    /// The provider has put the answer into the conversation.
-    is_acknowledged: bool,
     next_turn: NextTurn,
     /// What the caller hears when it takes a while; none once something was heard.
     phrase: Option<String>,
@@ -68,6 +66,48 @@ pub enum Admission {
 }
 
 impl Tools {
+    /// The tool calls of a phone call that an earlier process looked after. Those whose answer the provider is
+    /// not known to have are waited for; `from` tells since when there is this session.
+    pub fn restored(
+        records: &[ToolCallRecord],
+        from: Option<Timestamp>,
+        terms: &BTreeMap<String, ToolTerms>,
+        is_exit: impl Fn(&str) -> bool,
+    ) -> Tools {
+        let is_open = |record: &ToolCallRecord| {
+            let is_of_session = from.is_none_or(|from| record.requested >= from);
+            let is_unanswered = record.finished.is_none();
+            // Earlier versions did not keep what was acknowledged; theirs have no turn.
+            let is_unsent = !record.acknowledged && record.turn.is_some() && record.output.is_some();
+            is_of_session && (is_unanswered || is_unsent)
+        };
+        let pending = |record: &ToolCallRecord| Pending {
+            turn: record.turn.clone().unwrap_or_else(|| TurnId(String::new())),
+            turn_is_over: true,
+            next_turn: match record.outcome {
+                Some(ToolOutcomeKind::Ok) if is_exit(&record.name) => NextTurn::NotNeeded,
+                _ => NextTurn::Due,
+            },
+            phrase: None,
+            is_undisturbed: terms.get(&record.name).is_some_and(|terms| !terms.interruptible),
+            record: record.clone(),
+        };
+        Tools {
+            known: records.iter().map(|record| record.tool_call_id.clone()).collect(),
+            pending: records.iter().filter(|record| is_open(record)).map(pending).collect(),
+        }
+    }
+
+    /// The tool calls that have no answer.
+    pub fn unanswered(&self) -> Vec<ToolCall> {
+        let call = |pending: &Pending| ToolCall {
+            id: pending.record.tool_call_id.clone(),
+            name: pending.record.name.clone(),
+            arguments: pending.record.arguments.clone(),
+        };
+        self.running().map(call).collect()
+    }
+
     /// How many tool calls this phone call has made.
     pub fn count(&self) -> u32 {
         u32::try_from(self.known.len()).unwrap_or(u32::MAX)
@@ -122,10 +162,11 @@ impl Tools {
                 finished: None,
                 outcome: None,
                 output: None,
+                turn: Some(turn.clone()),
+                acknowledged: false,
             },
             turn,
             turn_is_over: false,
-            is_acknowledged: false,
             next_turn: NextTurn::Due,
             phrase: terms.and_then(|terms| terms.say_first.clone()),
             is_undisturbed: terms.is_some_and(|terms| !terms.interruptible),
@@ -152,18 +193,18 @@ impl Tools {
         }
     }
 
-    /// The provider has put the answer into the conversation.
-    pub fn acknowledge(&mut self, id: &ToolCallId) {
-        if let Some(pending) = self.find(id) {
-            pending.is_acknowledged = true;
-        }
+    /// The provider has put the answer into the conversation. Gives the record to keep, the first time.
+    pub fn acknowledge(&mut self, id: &ToolCallId) -> Option<&ToolCallRecord> {
+        let pending = self.find(id).filter(|pending| pending.record.finished.is_some())?;
+        let is_news = !std::mem::replace(&mut pending.record.acknowledged, true);
+        is_news.then_some(&pending.record)
     }
 
     /// A turn began: it sees every answer that is in the conversation, unless it has words of its own.
     pub fn turn_started(&mut self, is_aside: bool) {
         // Somebody speaks: nobody has to be put off any more.
         self.pending.iter_mut().for_each(|pending| pending.phrase = None);
-        let is_seen = |pending: &Pending| pending.is_acknowledged && pending.record.finished.is_some();
+        let is_seen = |pending: &Pending| pending.record.acknowledged && pending.record.finished.is_some();
         self.pending.retain(|pending| is_aside || !is_seen(pending));
     }
 
@@ -225,7 +266,7 @@ impl Tools {
 
     /// Answers that were sent, but of which the provider has not said that it has them.
     pub fn unacknowledged(&self) -> Vec<(ToolCallId, String)> {
-        let sent = self.pending.iter().filter(|pending| !pending.is_acknowledged);
+        let sent = self.pending.iter().filter(|pending| !pending.record.acknowledged);
         sent.filter_map(|pending| Some((pending.record.tool_call_id.clone(), pending.record.output.clone()?)))
             .collect()
     }

@@ -20,6 +20,9 @@ const TEXT_BYTES_MAX: usize = 64 << 10;
 const OPEN_MAX: usize = 32;
 /// How many finished utterances and turns are remembered, so that late words make no second line.
 const CLOSED_MAX: usize = 32;
+/// How many of a call's last lines may be open when it is taken up again: one is heard, one waits behind it, and
+/// the caller may have spoken in between.
+const REOPENED_MAX: usize = 4;
 /// How many items one turn's words may come in; the words of more are dropped.
 const PARTS_MAX: usize = 32;
 
@@ -77,6 +80,23 @@ struct Speech {
 }
 
 impl Transcript {
+    /// The transcript of a call that an earlier process looked after: its lines, in the order of speech. What the
+    /// assistant said last may have had no end yet; it still can.
+    pub fn restored(lines: &[Line], hears_playback: bool) -> Transcript {
+        let next = lines.iter().map(|line| line.n + 1).max().unwrap_or(0);
+        let mut transcript = Transcript { hears_playback, next, ..Transcript::default() };
+        let open_from = lines.len().saturating_sub(REOPENED_MAX);
+        for (at, line) in lines.iter().enumerate() {
+            match (Speech::restored(line).filter(|_| at >= open_from), &line.turn, &line.item) {
+                (Some(speech), ..) => transcript.assistant.push_back(speech),
+                (None, Some(turn), _) => transcript.closed_turns.push(turn.clone()),
+                (None, None, Some(item)) => transcript.closed_items.push(item.clone()),
+                (None, None, None) => {}
+            }
+        }
+        transcript
+    }
+
     /// No sound of the call can be older than this.
     pub fn set_earliest(&mut self, earliest: Timestamp) {
         self.audio_clock.earliest = earliest;
@@ -371,6 +391,23 @@ impl Transcript {
 }
 
 impl Speech {
+    /// A turn whose line has no end.
+    fn restored(line: &Line) -> Option<Speech> {
+        let (turn, item) = (line.turn.clone()?, line.item.clone()?);
+        let is_open = line.ended.is_none() && line.status != LineStatus::Interrupted;
+        let is_whole = line.status == LineStatus::Final;
+        is_open.then(|| Speech {
+            turn,
+            n: Some(line.n),
+            parts: vec![(item, line.text.clone())],
+            started: line.started,
+            is_begun: is_whole,
+            is_audible: false,
+            played: None,
+            status: is_whole.then_some(TurnStatus::Completed),
+        })
+    }
+
     fn has_words(&self) -> bool {
         self.parts.iter().any(|(_, words)| !words.is_empty())
     }

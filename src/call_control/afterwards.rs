@@ -4,14 +4,18 @@
 //! kept once the question itself is: so the same question has the same answer, however often it comes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::handing::target_of;
 use super::intake::DialPlan;
 use super::{CallControl, DeliverError};
 use crate::call::event::{CarrierEvent, Event};
 use crate::call::record::{CallRecord, EndedReason, HandedBy, Path, State};
-use crate::ids::CallId;
+use crate::ids::{CallId, CallSid};
 use crate::routing::{Fallback, Target};
+
+/// The status of a caller's leg that was answered (Twilio, "Call resource: call status values").
+const ANSWERED: &str = "in-progress";
 
 /// What the carrier shall do with a caller whose dial or stream is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +28,8 @@ pub enum Next {
     GoOn(DialPlan),
     /// No way to a model is left.
     Fallback(Fallback),
+    /// The same question a little later, when the next process is there to answer it.
+    AskLater,
 }
 
 impl CallControl {
@@ -50,7 +56,37 @@ impl CallControl {
         call: CallId,
         caller_status: String,
     ) -> Result<Next, DeliverError> {
+        if self.leaving.is_cancelled() {
+            // We closed it ourselves, and the call is the next process' by now.
+            self.sent_on.fetch_add(1, Ordering::Relaxed);
+            return Ok(Next::AskLater);
+        }
         self.next(call, CarrierEvent::StreamEnded { caller_status }, Path::MediaStreams).await
+    }
+
+    /// The carrier asks what to do with a caller, as for a new call; gives what becomes of one who was connected
+    /// before. This is how somebody comes back whose dial or stream ended while nobody was here to be asked: by
+    /// the number's fallback URL. None: the caller is new, or is still waiting for the first connection.
+    ///
+    /// # Errors
+    ///
+    /// [`DeliverError`].
+    pub async fn came_back(
+        self: &Arc<Self>,
+        call_sid: &CallSid,
+        caller_status: &str,
+    ) -> Result<Option<(CallId, Next)>, DeliverError> {
+        if caller_status != ANSWERED {
+            return Ok(None);
+        }
+        let Some(call) = self.call_of_carrier(call_sid)? else { return Ok(None) };
+        let Some(record) = self.store.call(call)? else { return Ok(None) };
+        let was_connected = record.state != State::Dialing || record.awaits_return();
+        if record.path == Path::None || !was_connected {
+            return Ok(None);
+        }
+        let event = CarrierEvent::AsksAgain { caller_status: caller_status.to_owned() };
+        Ok(Some((call, self.next(call, event, record.path).await?)))
     }
 
     /// A caller has left a message; durable when this returns.
@@ -102,6 +138,10 @@ impl CallControl {
             tracing::warn!(call = %record.id, "the provider refuses encrypted sound (SIP 488): it is dialled once more without");
             return Next::GoOn(self.provider_plan(record));
         }
+        // The stream broke off with an earlier process: another one is opened.
+        if record.awaits_return() {
+            return Next::GoOn(self.provider_plan(record));
+        }
         // The provider's side ended before it handed the caller on.
         let is_told_now = record.handed.as_ref().is_some_and(|handed| handed.by == HandedBy::DialOver);
         if let Some(target) = target_of(record).filter(|_| over == Path::Sip && is_told_now) {
@@ -111,7 +151,9 @@ impl CallControl {
             Some(EndedReason::Transferred | EndedReason::Forwarded) if over == Path::MediaStreams => {
                 target_of(record).map_or_else(|| Next::Fallback(self.fallback(record)), Next::Forward)
             }
-            Some(EndedReason::Apology | EndedReason::Busy) => Next::Fallback(self.fallback(record)),
+            Some(EndedReason::Apology | EndedReason::Busy | EndedReason::Stopping) => {
+                Next::Fallback(self.fallback(record))
+            }
             Some(reason) if reason.is_failure() => Next::Fallback(self.fallback(record)),
             // A way that is over while the call is not: nothing is known that could be waited for.
             None if over == Path::MediaStreams => Next::Fallback(self.fallback(record)),
@@ -119,7 +161,7 @@ impl CallControl {
         }
     }
 
-    fn fallback(&self, record: &CallRecord) -> Fallback {
+    pub(super) fn fallback(&self, record: &CallRecord) -> Fallback {
         let route = record.route.as_deref().and_then(|name| self.routes.named(name));
         route.map(|route| route.fallback.clone()).unwrap_or_default()
     }

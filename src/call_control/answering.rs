@@ -39,6 +39,7 @@ impl CallControl {
             Err(why) => refuse(DECLINED, EndedReason::Rejected, Some(why)),
             Ok(Choice::Busy) => refuse(BUSY, EndedReason::Busy, None),
             Ok(Choice::Reject { code, .. }) => refuse(code.get(), EndedReason::Rejected, None),
+            Ok(Choice::Stopping { .. }) => refuse(UNAVAILABLE, EndedReason::Stopping, None),
             Ok(Choice::Apology { .. }) => refuse(UNAVAILABLE, EndedReason::Apology, None),
             Ok(Choice::Forward { target, .. }) => self.forward(record, &target, beginnings, now),
             Ok(Choice::Answer { session, vars, .. }) => {
@@ -79,7 +80,7 @@ impl CallControl {
         }
     }
 
-    fn answer(
+    pub(super) fn answer(
         &self,
         record: &CallRecord,
         session: &Arc<Session>,

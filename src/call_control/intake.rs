@@ -24,7 +24,7 @@ use crate::call::{Beginning, Call};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, CallSid, ProviderCallId, SipCallId, WebhookId};
 use crate::phone::{CallingCode, PartyNumber, SipHeaders};
-use crate::routing::{self, Action, Recording, RejectCode, RejectReason, Target};
+use crate::routing::{self, Action, Fallback, Recording, RejectCode, RejectReason, Target};
 use crate::session::Session;
 use crate::store::{Alias, Expect, Health, StoreError, Tx, Write};
 use crate::wire::join_token;
@@ -87,6 +87,13 @@ pub enum DialPlan {
     Reject(RejectReason),
     /// Tell the caller that nobody can answer.
     Apology,
+    /// What the route does where no model is to be had.
+    Fallback {
+        /// Our id of the call, for the callbacks.
+        call: CallId,
+        /// What it does.
+        fallback: Fallback,
+    },
 }
 
 /// The provider offers a call: a verified webhook.
@@ -179,6 +186,7 @@ pub(super) enum Choice {
     Forward { route: Option<String>, target: Target },
     Reject { route: Option<String>, code: RejectCode },
     Apology { route: Option<String> },
+    Stopping { route: Option<String> },
     Busy,
 }
 
@@ -259,8 +267,10 @@ impl CallControl {
         if record.path != Path::None {
             return self.provider_plan(record);
         }
-        if record.ended.as_ref().is_some_and(|ended| ended.reason == EndedReason::Busy) {
-            return DialPlan::Reject(RejectReason::Busy);
+        match record.ended.as_ref().map(|ended| ended.reason) {
+            Some(EndedReason::Busy) => return DialPlan::Reject(RejectReason::Busy),
+            Some(EndedReason::Stopping) => return self.fallback_plan(record),
+            _ => {}
         }
         let then = record.stages.carrier_asked.unwrap_or_default();
         let mut choice = self.choose(record.caller.as_deref(), record.callee.as_deref(), &[], then);
@@ -277,23 +287,29 @@ impl CallControl {
             Choice::Forward { target, .. } => DialPlan::Forward { call: record.id, target },
             Choice::Reject { code, .. } => DialPlan::Reject(code.reason()),
             Choice::Apology { .. } => DialPlan::Apology,
+            Choice::Stopping { .. } => self.fallback_plan(record),
             Choice::Busy => DialPlan::Reject(RejectReason::Busy),
         }
+    }
+
+    fn fallback_plan(&self, record: &CallRecord) -> DialPlan {
+        DialPlan::Fallback { call: record.id, fallback: self.fallback(record) }
     }
 
     /// The way to the model that the call goes now.
     pub(super) fn provider_plan(&self, record: &CallRecord) -> DialPlan {
         let announced = record.consent.as_ref().map_or(Duration::ZERO, Consent::spoken_within);
-        let (attempt, since) = match &record.moved {
+        let broken_off = record.broken_off();
+        let (attempt, since) = match broken_off {
             None => (1, record.stages.carrier_asked.unwrap_or_default() + announced),
-            Some(moved) => (2, moved.at),
+            Some(at) => (2, at),
         };
         let token = self.join_key.mint(record.id, attempt, since + self.settings.join_within);
         let route = record.route.as_deref().unwrap_or_default();
         let recording = record.consent.as_ref().and_then(|_| self.routes.recording_of(route).cloned());
-        // Who was moved, or is dialled for once more, has been told before.
+        // Who had a way before, or is dialled for once more, has been told then.
         let is_plain = record.carrier.as_ref().is_some_and(|carrier| carrier.is_plain);
-        let recording = match record.moved.is_some() || is_plain {
+        let recording = match broken_off.is_some() || is_plain {
             false => recording,
             true => recording.map(|_| Recording::default()),
         };
@@ -476,7 +492,7 @@ impl CallControl {
 
     // === choosing ===
 
-    fn choose(
+    pub(super) fn choose(
         &self,
         caller: Option<&str>,
         callee: Option<&str>,
@@ -531,15 +547,18 @@ impl CallControl {
 
     /// How long the provider's webhook may take, where a caller can be brought to the model another way and there
     /// is a way to end the leg that nobody offers.
-    fn webhook_within(&self, record: &CallRecord) -> Option<Duration> {
+    pub(super) fn webhook_within(&self, record: &CallRecord) -> Option<Duration> {
         let failover = self.paths.failover().filter(|_| record.path == Path::Sip)?;
         self.archive.carrier().and(record.other_path)?;
         Some(failover.webhook_within)
     }
 
-    /// Takes the place that an answered call needs; without one the caller hears that we are busy.
+    /// Takes the place that an answered call needs; without one the caller hears that we are busy. A gateway that is
+    /// being stopped has none.
     fn take_place(&self, choice: &mut Choice) -> Option<Place> {
-        if !matches!(choice, Choice::Answer { .. }) {
+        let Choice::Answer { route, .. } = choice else { return None };
+        if self.closing.is_cancelled() {
+            *choice = Choice::Stopping { route: route.take() };
             return None;
         }
         let place = Arc::clone(&self.places).try_acquire_owned().ok();
@@ -568,7 +587,8 @@ impl Choice {
             Choice::Answer { route, .. }
             | Choice::Forward { route, .. }
             | Choice::Reject { route, .. }
-            | Choice::Apology { route } => route.as_ref(),
+            | Choice::Apology { route }
+            | Choice::Stopping { route } => route.as_ref(),
             Choice::Busy => None,
         }
     }
@@ -587,6 +607,7 @@ impl Choice {
             Choice::Forward { .. } => Some((EndedReason::Forwarded, None)),
             Choice::Reject { code, .. } => Some((EndedReason::Rejected, Some(format!("SIP {}", code.get())))),
             Choice::Apology { .. } => Some((EndedReason::Apology, None)),
+            Choice::Stopping { .. } => Some((EndedReason::Stopping, None)),
             Choice::Busy => Some((EndedReason::Busy, None)),
         }
     }

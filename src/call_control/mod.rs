@@ -4,13 +4,14 @@
 //! task that owns a call and does what [`crate::call::Call::step`] says, over a `link` to the provider;
 //! `streams` lets the audio of bridged calls in; [`paths`] says which way a call goes, and `afterwards` what
 //! becomes of a caller when that is over; `registry` finds the runner
-//! of a call; `incoming` asks plugins before a call is accepted, `following` tells them what happens in
+//! of a call; `resume` goes on with the calls that an earlier process left, `draining` leaves them to the next; `incoming` asks plugins before a call is accepted, `following` tells them what happens in
 //! it. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
 //! that nobody looks after any more is read back from the store when something late arrives for it.
 //! [`recordings`] looks after what outlives the call.
 
 mod afterwards;
 mod answering;
+mod draining;
 mod following;
 mod handing;
 mod incoming;
@@ -19,15 +20,18 @@ mod link;
 pub mod paths;
 pub mod recordings;
 mod registry;
+mod resume;
 mod runner;
 mod streams;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::call::Call;
@@ -113,6 +117,17 @@ pub struct CallControl {
     archive: recordings::Archive,
     /// A place for every call that may be answered at once; a call holds its own until it is over.
     places: Arc<Semaphore>,
+    /// Whose turn it is to take up a call that an earlier process left.
+    resuming: Arc<Semaphore>,
+    /// No new calls are let in: the gateway is being stopped.
+    closing: CancellationToken,
+    /// How many calls have their audio carried here.
+    bridged: AtomicUsize,
+    /// Callers whose stream was closed because the gateway stops, and whom the carrier was told to keep for the
+    /// next process.
+    sent_on: AtomicUsize,
+    /// Calls that are not over are left as they are: the next process goes on with them.
+    leaving: CancellationToken,
 }
 
 /// What a gateway's call control is made of.
@@ -187,6 +202,11 @@ impl CallControl {
             registry: Arc::default(),
             deliveries: intake::Deliveries::default(),
             runners: TaskTracker::new(),
+            resuming: Arc::new(Semaphore::new(resume::AT_ONCE)),
+            closing: CancellationToken::new(),
+            bridged: AtomicUsize::new(0),
+            sent_on: AtomicUsize::new(0),
+            leaving: CancellationToken::new(),
         })
     }
 
@@ -328,6 +348,7 @@ fn aliases_of(call: CallId, event: &CarrierEvent) -> Vec<Write> {
         CarrierEvent::Caller { .. }
         | CarrierEvent::Referred
         | CarrierEvent::HandedOn { .. }
+        | CarrierEvent::AsksAgain { .. }
         | CarrierEvent::StreamEnded { .. } => (None, None),
     };
     let leg = sid.map(|sid| Write::Alias(Alias::CarrierLeg(sid.clone()), call));

@@ -9,13 +9,15 @@ use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::TaskTracker;
 
 use super::answering::UNAVAILABLE;
@@ -28,9 +30,9 @@ use crate::call::Call;
 use crate::call::event::{
     Action, AttachFailure, Event, Keep, ProviderEvent, StreamEvent, ToolCall, ToolFinished,
 };
-use crate::call::record::{CallRecord, EndedReason, Line, Path, State, ToolOutcomeKind};
+use crate::call::record::{EndedReason, Line, Path, State};
 use crate::clock::Timestamp;
-use crate::ids::{CallSid, ProviderCallId};
+use crate::ids::ProviderCallId;
 use crate::media::reception::NORMAL;
 use crate::openai::sideband::Sideband;
 use crate::session::Session;
@@ -38,6 +40,12 @@ use crate::store::{Committed, StoreError, Tx, Write};
 use crate::tool::Toolbox;
 use crate::tool::context::{CallContext, Wishes};
 use crate::tool::hooks::{CallEvent, Hook};
+
+mod resumed;
+mod words;
+
+pub(super) use resumed::Left;
+use words::{failed, log_ended, unavailable};
 
 /// How long a call that is over is kept at hand for the carrier's last reports.
 const LINGER: Duration = Duration::from_secs(1);
@@ -77,6 +85,10 @@ pub(super) struct Runner {
     last_events: Option<TaskTracker>,
     history: History,
     commits: FuturesUnordered<Commit>,
+    /// The turn of a call that an earlier process left to open its sideband: others wait for theirs.
+    turn: Option<OwnedSemaphorePermit>,
+    /// Resolves when the gateway leaves its calls. Its own, so that calls do not wait for each other here.
+    leaving: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 /// What a request to the provider came to.
@@ -104,6 +116,8 @@ enum Happened {
     Nothing,
     /// Everybody who could still have something to say has had the time to say it.
     Lingered,
+    /// The gateway stops, and the call goes on without it.
+    LeftAlone,
 }
 
 /// What one happening leads to, carried out together.
@@ -119,6 +133,7 @@ impl Runner {
     pub fn new(control: Arc<CallControl>, call: Call, mailbox: Mailbox, held: Held) -> Runner {
         control.metrics.call_began();
         Runner {
+            leaving: Box::pin(control.leaving.child_token().cancelled_owned()),
             control,
             call,
             mailbox,
@@ -135,6 +150,7 @@ impl Runner {
             last_events: None,
             history: History::default(),
             commits: FuturesUnordered::new(),
+            turn: None,
         }
     }
 
@@ -150,7 +166,7 @@ impl Runner {
                 Happened::Attached(Err(failure)) => self.on_event(Event::AttachFailed(failure)).await,
                 Happened::Landed(landed) => self.on_landed(landed).await,
                 Happened::Nothing => {}
-                Happened::Lingered => break,
+                Happened::Lingered | Happened::LeftAlone => break,
             }
         }
         self.leave().await;
@@ -193,6 +209,7 @@ impl Runner {
                 }
             },
             Some(landed) = self.commits.next() => Happened::Landed(landed),
+            () = &mut self.leaving, if !is_over => Happened::LeftAlone,
             () = tokio::time::sleep(pause) => match is_over {
                 true if is_settled => Happened::Lingered,
                 true => Happened::Nothing,
@@ -212,17 +229,21 @@ impl Runner {
 
     async fn on_message(&mut self, message: Message) {
         if let Some(plan) = message.plan {
-            if self.followers.is_none() && plan.toolbox.hooks().any_at(Hook::Event) {
-                let (id, tasks) = (self.call.record.id, &self.control.runners);
-                self.followers = Some(Followers::new(id, &plan.toolbox, tasks));
-            }
-            self.plan = Some(Arc::from(plan));
+            self.go_by(plan);
         }
         if message.caller.is_some() {
             self.caller = message.caller;
         }
         let work = Work { writes: message.writes, ..Work::default() };
         self.work(message.event, work, message.done).await;
+    }
+
+    fn go_by(&mut self, plan: Box<Plan>) {
+        if self.followers.is_none() && plan.toolbox.hooks().any_at(Hook::Event) {
+            let (id, tasks) = (self.call.record.id, &self.control.runners);
+            self.followers = Some(Followers::new(id, &plan.toolbox, tasks));
+        }
+        self.plan = Some(Arc::from(plan));
     }
 
     async fn on_event(&mut self, event: Event) {
@@ -291,9 +312,12 @@ impl Runner {
                 });
             }
             Action::Attach { after } => {
+                let turn = self.turn.take();
                 let attaching = self.request(move |control, call| async move {
                     tokio::time::sleep(after).await;
-                    Answer::Attached(control.sidebands.connect(&call).await.map(Box::new))
+                    let attached = control.sidebands.connect(&call).await.map(Box::new);
+                    drop(turn);
+                    Answer::Attached(attached)
                 });
                 if let Some(older) = std::mem::replace(&mut self.attaching, attaching) {
                     older.abort();
@@ -305,6 +329,7 @@ impl Runner {
                 });
             }
             Action::RedirectCarrier { target } => self.redirect_carrier(target),
+            Action::AskCarrier => self.ask_carrier(),
             Action::EndLeg { leg } => self.end_leg(leg),
             Action::HangUp => {
                 self.request(|control, call| async move {
@@ -385,7 +410,12 @@ impl Runner {
     fn open_bridge(&mut self) {
         let (Some(plan), Some(caller)) = (self.plan.clone(), self.caller.take()) else { return };
         if let Some((link, task)) = link::bridge(&self.control, &plan, *caller, &self.call.record) {
-            self.control.runners.spawn(task);
+            let control = Arc::clone(&self.control);
+            control.bridged.fetch_add(1, Ordering::Relaxed);
+            self.control.runners.spawn(async move {
+                task.await;
+                control.bridged.fetch_sub(1, Ordering::Relaxed);
+            });
             self.link = Some(link);
         }
     }
@@ -396,25 +426,6 @@ impl Runner {
             let answer = control.openai.accept(&call, plan.body.clone()).await;
             Answer::Event(Event::AcceptAnswered(answer))
         });
-    }
-
-    /// Asks the carrier to dial somebody else for the caller.
-    fn redirect_carrier(&mut self, target: String) {
-        let control = Arc::clone(&self.control);
-        let call = self.call.record.id;
-        let caller = self.call.record.carrier.as_ref().map(|carrier| carrier.call_sid.clone());
-        self.requests.spawn(async move {
-            let answer = match caller {
-                Some(caller) => control.dial_on(call, &caller, &target).await,
-                None => Err("the call has no carrier".to_owned()),
-            };
-            Answer::Event(Event::RedirectAnswered(answer))
-        });
-    }
-
-    fn end_leg(&mut self, leg: CallSid) {
-        let control = Arc::clone(&self.control);
-        self.requests.spawn(async move { Answer::Event(Event::LegEnded(control.end_leg(&leg).await)) });
     }
 
     /// Starts a request to the provider about this call.
@@ -483,7 +494,8 @@ impl Runner {
             Keep::Record => Write::Call(Box::new(self.call.record.clone())),
             Keep::Line(line) => Write::Line(id, line),
             Keep::ToolCall(record) => {
-                if let Some(outcome) = record.outcome {
+                // What was acknowledged was counted when it was answered.
+                if let Some(outcome) = record.outcome.filter(|_| !record.acknowledged) {
                     let tool = self.label(&record.name);
                     self.control.metrics.tool_call(tool, outcome.as_str(), now.since(record.requested));
                 }
@@ -624,7 +636,8 @@ impl Runner {
             self.on_landed(landed).await;
         }
         self.control.metrics.call_left();
-        if let Some(plan) = self.plan.take().filter(|plan| plan.toolbox.hooks().any_at(Hook::Ended)) {
+        let plan = self.plan.take().filter(|_| self.call.is_over());
+        if let Some(plan) = plan.filter(|plan| plan.toolbox.hooks().any_at(Hook::Ended)) {
             let context = context_now(&plan.context, &self.call.record.vars, None, Wishes::default());
             let (toolbox, store) = (Arc::clone(&plan.toolbox), self.control.store.clone());
             let telling = tell_ended(toolbox, context, store, self.last_events.take());
@@ -654,36 +667,4 @@ fn without_overwritten(writes: Vec<Write>) -> Vec<Write> {
     let keep =
         |(at, write): (usize, Write)| (!matches!(write, Write::Call(_)) || Some(at) == last).then_some(write);
     writes.into_iter().enumerate().filter_map(keep).collect()
-}
-
-fn failed(call: &ToolCall) -> ToolFinished {
-    let output = r#"{"error":"failed","message":"it failed inside","retryable":false}"#.to_owned();
-    ToolFinished { tool_call: call.id.clone(), kind: ToolOutcomeKind::Failed, output }
-}
-
-fn unavailable(call: &ToolCall) -> ToolFinished {
-    let output =
-        r#"{"error":"unavailable","message":"it cannot be done at the moment","retryable":false}"#.to_owned();
-    ToolFinished { tool_call: call.id.clone(), kind: ToolOutcomeKind::Unavailable, output }
-}
-
-/// One wide line per call; no number and no word of the caller.
-fn log_ended(record: &CallRecord, outcome: &str) {
-    let millis = |span: Option<Duration>| span.map(|span| span.as_secs_f64() * 1_000.0);
-    let lasted = record.stages.ended.zip(record.stages.began()).map(|(ended, began)| ended.since(began));
-    tracing::info!(
-        call = %record.id,
-        outcome,
-        route = record.route.as_deref(),
-        session = record.session.as_deref(),
-        provider_call = record.provider.as_ref().map(|provider| provider.call_id.as_str()),
-        duration_s = lasted.map(|span| span.as_secs_f64()),
-        webhook_to_accept_ms = millis(record.stages.webhook_to_accept()),
-        first_word_ms = millis(record.stages.first_word_after()),
-        lines = record.counts.lines,
-        tool_calls = record.counts.tool_calls,
-        cost_usd = record.cost_usd,
-        detail = record.ended.as_ref().and_then(|ended| ended.detail.as_deref()),
-        "call ended"
-    );
 }

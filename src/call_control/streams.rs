@@ -102,9 +102,9 @@ impl CallControl {
         Ok(self.deliver(joined, (message, done)).await?)
     }
 
-    /// What was said before the call was moved here; all of it is on disk, for the carrier was answered after.
+    /// What was said before the call was moved here, or broke off; all of it is on disk, for the carrier was answered after.
     async fn said_before(&self, record: &CallRecord) -> Result<Vec<(Speaker, String)>, DeliverError> {
-        if record.moved.is_none() || !record.heard.is_anybody() {
+        if record.broken_off().is_none() || !record.heard.is_anybody() {
             return Ok(Vec::new());
         }
         let detail = self.store.detail(record.id).await?;

@@ -13,7 +13,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::scratch::Scratch;
-use super::{Failure, failures, print, view};
+use super::{Failure, failures, print, pull_the_plug, view};
 use crate::call::record::CallDetail;
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{self, Config, Environment};
@@ -47,6 +47,12 @@ pub(super) struct Arguments {
     /// Play every failure of the SIP leg instead, and print what the caller was left with.
     #[arg(long, conflicts_with_all = ["scenario", "path", "json"])]
     failures: bool,
+    /// Kill the gateway in the middle of live calls instead, start it again, and print what was lost.
+    #[arg(long, conflicts_with_all = ["scenario", "path", "json", "failures", "speed", "keep"])]
+    pull_the_plug: bool,
+    /// With `--pull-the-plug`: how many calls.
+    #[arg(long, default_value_t = 20, requires = "pull_the_plug", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    calls: u32,
     /// Keep the data directory here instead of throwing it away; it must not exist yet.
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
@@ -74,6 +80,9 @@ impl Way {
 }
 
 pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure> {
+    if arguments.pull_the_plug {
+        return pull_the_plug::run(arguments.calls).await;
+    }
     if arguments.failures {
         return play_failures(arguments.speed.unwrap_or(1.0)).await;
     }

@@ -7,7 +7,7 @@
 
 mod bridged;
 mod histogram;
-mod serve;
+pub(super) mod serve;
 mod vendors;
 
 use std::path::PathBuf;

@@ -11,6 +11,7 @@ mod features;
 mod load;
 mod logging;
 pub mod plugin;
+mod pull_the_plug;
 mod report;
 mod recordings;
 mod scratch;

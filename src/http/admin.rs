@@ -57,6 +57,10 @@ pub(super) async fn live(_: Arc<Doors>, _: Request) -> Response {
 /// `GET /readyz`.
 pub(super) async fn ready(doors: Arc<Doors>, _: Request) -> Response {
     match doors.control.store().health() {
+        _ if doors.control.is_refusing() => {
+            let words = "stopping: no new calls, running ones may end\n";
+            answer::text(StatusCode::SERVICE_UNAVAILABLE, words)
+        }
         Health::Ok => {
             // Calls are taken all the same, over the other path.
             let resting = doors.control.resting_paths().into_iter().map(|path| {

@@ -9,7 +9,7 @@ use super::twilio::{
     Refused, apology, call_of, counted, document, forward, hand_on, not_kept, recording_named, twiml_for,
     unreadable, verify,
 };
-use super::{Doors, TWILIO_AFTER_VOICEMAIL};
+use super::{Doors, TWILIO_AFTER_STREAM, TWILIO_AFTER_VOICEMAIL};
 use crate::call::event::CarrierEvent;
 use crate::call_control::{DeliverError, Next};
 use crate::ids::CallId;
@@ -18,6 +18,9 @@ use crate::twilio::{Say, Settings};
 use crate::wire::twilio::{DialResult, MessageLeft, StatusCallback};
 use crate::wire::twiml::{self, Verb};
 
+/// How long a caller waits for the next process, in seconds; it is there within one. A carrier that finds nobody
+/// tries again by itself.
+const LATER_S: u32 = 2;
 /// How long a silence ends a message, in seconds.
 const SILENCE_S: u32 = 5;
 
@@ -80,7 +83,7 @@ async fn answer_after_voicemail(doors: &Arc<Doors>, mut request: Request) -> Res
     }
 }
 
-fn answer(
+pub(super) fn answer(
     doors: &Doors,
     settings: &Settings,
     call: CallId,
@@ -88,6 +91,10 @@ fn answer(
 ) -> Result<Response, Refused> {
     match next {
         Ok(Next::HangUp) => Ok(document(vec![Verb::Hangup])),
+        Ok(Next::AskLater) => {
+            let url = format!("{}{TWILIO_AFTER_STREAM}?call={call}", doors.settings.public_url);
+            Ok(document(vec![Verb::Pause { length_s: LATER_S }, Verb::Redirect { url }]))
+        }
         Ok(Next::GoOn(plan)) => twiml_for(doors, settings, plan),
         Ok(Next::Forward(target)) => hand_on(doors, settings, call, &target),
         Ok(Next::Fallback(Fallback::Forward(target))) => {

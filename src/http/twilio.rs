@@ -8,9 +8,9 @@ use std::sync::Arc;
 use poem::http::StatusCode;
 use poem::{Request, Response};
 
-use super::{Doors, TWILIO_DIAL_RESULT, TWILIO_REFER, TWILIO_STATUS, answer, media};
+use super::{Doors, TWILIO_DIAL_RESULT, TWILIO_REFER, TWILIO_STATUS, afterwards, answer, media};
 use crate::call::event::CarrierEvent;
-use crate::call_control::{Asked, DeliverError, DialPlan};
+use crate::call_control::{Asked, DeliverError, DialPlan, Next};
 use crate::ids::CallId;
 use crate::phone::E164;
 use crate::routing::{Recording, RejectReason, Target};
@@ -64,13 +64,18 @@ pub(super) fn counted(doors: &Doors, answer: Result<Response, Refused>) -> Respo
 async fn answer_voice(doors: &Arc<Doors>, mut request: Request) -> Result<Response, Refused> {
     let Verified { settings, form } = verify(doors, &mut request).await?;
     let voice = VoiceRequest::read(&form, doors.settings.default_country).map_err(unreadable)?;
+    let status = voice.call_status.as_str();
+    let back = doors.control.came_back(&voice.call_sid, status).await.map_err(not_kept)?;
+    if let Some((call, next)) = back {
+        return afterwards::answer(doors, settings, call, Ok(next));
+    }
     let asked = Asked {
         carrier: SOURCE,
         call_sid: voice.call_sid,
         account_sid: voice.account_sid,
         from: voice.from,
         to: voice.to,
-        status: voice.call_status.as_str().to_owned(),
+        status: status.to_owned(),
     };
     let plan = doors.control.carrier_asked(asked).await.map_err(|error| {
         tracing::error!(%error, "a call could not be kept");
@@ -197,6 +202,9 @@ fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 
 pub(super) fn twiml_for(doors: &Doors, settings: &Settings, plan: DialPlan) -> Result<Response, Refused> {
     let verbs = match plan {
+        DialPlan::Fallback { call, fallback } => {
+            return afterwards::answer(doors, settings, call, Ok(Next::Fallback(fallback)));
+        }
         DialPlan::Provider { call, token, caller, timeout_s, is_plain, recording } => {
             let how = How { timeout_s, is_plain, recording };
             dial_provider(doors, settings, call, &token, caller, how)

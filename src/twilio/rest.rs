@@ -246,6 +246,24 @@ impl Client {
         verbs.map(twiml::Response::from).map_err(|error| error.to_string())
     }
 
+    /// The status of a leg, in the carrier's words: `in-progress`, `completed` …
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`].
+    pub async fn call_status(&self, call: &CallSid) -> Result<String, RestError> {
+        #[derive(Deserialize)]
+        struct Body {
+            status: String,
+        }
+        let url = self.url(&["Calls", &format!("{}.json", call.as_str())]);
+        let response = self.send(self.request(Method::GET, url)).await?;
+        let body = self.body(response).await?;
+        let body: Body = serde_json::from_slice(&body)
+            .map_err(|error| RestError::Passing(format!("its answer cannot be read: {error}")))?;
+        Ok(excerpt(&body.status, EXCERPT_CHARS_MAX))
+    }
+
     /// Ends a live call, or one leg of it; also one that rings.
     ///
     /// # Errors

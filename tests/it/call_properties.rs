@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use switchboard::call::event::*;
-use switchboard::call::record::{Ended, EndedReason, Path, State, Usage};
+use switchboard::call::record::{Ended, EndedReason, Line, Path, State, ToolCallRecord, Usage};
+use switchboard::call::resume::Remembered;
 use switchboard::call::terms::{Greeting, Terms, ToolTerms};
 use switchboard::call::{Action, Beginning, Call, Event};
 use switchboard::clock::Timestamp;
@@ -237,6 +238,7 @@ struct Witness {
     usage: Usage,
     commands: BTreeSet<CommandId>,
     moves: usize,
+    restarts: usize,
     ended: Option<Timestamp>,
 }
 
@@ -291,7 +293,7 @@ impl Witness {
             assert_eq!((call.record.state, call.record.other_path), (State::Dialing, None));
             assert!(self.runs.is_subset(&self.finished), "{:?} {:?}", self.runs, self.finished);
         }
-        assert!(self.accepts <= 1 + self.moves, "accepted twice");
+        assert!(self.accepts <= 1 + self.moves + self.restarts, "accepted twice");
         self.usage_only_grows(&call.record.usage);
         if call.is_over() && self.ended.is_none() {
             self.ended = Some(now);
@@ -321,6 +323,8 @@ impl Witness {
                 assert!(is_next || self.lines.contains_key(&line.n), "{line:?} after {last:?}");
                 self.lines.insert(line.n, line.ended);
             }
+            // What is acknowledged is kept once more.
+            Keep::ToolCall(record) if record.acknowledged => {}
             Keep::ToolCall(record) if record.finished.is_some() => {
                 let id = record.tool_call_id.0.clone();
                 assert!(record.outcome.is_some());
@@ -343,13 +347,43 @@ struct Examined {
     call: Call,
     witness: Witness,
     now: Timestamp,
+    /// What is on disk.
+    lines: BTreeMap<u32, Line>,
+    tools: BTreeMap<u32, ToolCallRecord>,
 }
 
 impl Examined {
     fn new(shape: u8) -> Examined {
         let other_path = (shape & 64 != 0).then_some(Path::MediaStreams);
         let beginning = Beginning { other_path, ..story::beginning() };
-        Examined { call: Call::begin(beginning), witness: Witness::default(), now: story::at(0) }
+        Examined {
+            call: Call::begin(beginning),
+            witness: Witness::default(),
+            now: story::at(0),
+            lines: BTreeMap::new(),
+            tools: BTreeMap::new(),
+        }
+    }
+
+    /// The process dies, and another one goes on; no tool may run twice.
+    fn restart(&mut self, shape: u8) {
+        if self.call.is_over() {
+            return;
+        }
+        let record = self.call.record.clone();
+        let mut terms = story::terms();
+        change_terms(shape, &mut terms);
+        let terms = (record.state != State::Dialing).then_some(terms);
+        let mut lines: Vec<Line> = self.lines.values().cloned().collect();
+        lines.sort_by_key(|line| (line.started, line.n));
+        let tool_calls = self.tools.values().cloned().collect();
+        let remembered = Remembered { record, lines, tool_calls, terms, forward_to: None };
+        self.call = Call::restore(remembered, self.now);
+        let witness = &mut self.witness;
+        (witness.is_attached, witness.active, witness.requested) = (false, None, None);
+        witness.commands.clear();
+        witness.restarts += 1;
+        self.step(Event::TakenUp(TakenUp { is_fresh: true, ..TakenUp::default() }));
     }
 
     fn step(&mut self, event: Event) {
@@ -360,6 +394,13 @@ impl Examined {
         let what = format!("{event:?}");
         let actions = self.call.step(event, self.now);
         self.witness.after(&self.call, &actions, self.now);
+        for action in &actions {
+            match action {
+                Action::Keep(Keep::Line(line)) => drop(self.lines.insert(line.n, line.clone())),
+                Action::Keep(Keep::ToolCall(tool)) => drop(self.tools.insert(tool.n, tool.clone())),
+                _ => {}
+            }
+        }
         if was_over {
             assert!(self.call.is_over(), "alive again after {what}");
             let is_quiet = |action: &Action| match action {
@@ -375,8 +416,11 @@ impl Examined {
             assert!(actions.iter().all(is_quiet), "{what} after the end: {actions:?}");
             let reason = |ended: Option<Ended>| ended.map(|ended| ended.reason);
             let (before, after) = (reason(ended), reason(self.call.record.ended.clone()));
-            let is_corrected =
-                (before, after) == (Some(EndedReason::CallerHangup), Some(EndedReason::ProviderDropped));
+            let is_corrected = matches!(
+                (before, after),
+                (Some(EndedReason::CallerHangup), Some(EndedReason::ProviderDropped))
+                    | (Some(EndedReason::CallerGone), Some(EndedReason::LegFailed))
+            );
             assert!(before == after || is_corrected, "{before:?} became {after:?}");
         }
     }
@@ -514,6 +558,28 @@ proptest! {
         happenings in happenings(),
     ) {
         examine(depth, shape, &happenings);
+    }
+
+    #[test]
+    fn a_call_whose_process_dies_goes_on_or_ends_and_no_tool_runs_twice(
+        depth in prop_oneof![1 => 0..4_u8, 6 => Just(4_u8)],
+        shape in 0..128_u8,
+        before in happenings(),
+        after in happenings(),
+        again in happenings(),
+    ) {
+        let mut examined = examine(depth, shape, &before);
+        for happenings in [&after, &again] {
+            examined.restart(shape);
+            for happening in happenings {
+                examined.until(examined.now + Duration::from_millis(happening.gap_ms));
+                examined.step(event(happening));
+            }
+        }
+        examined.step(story::caller_status("completed"));
+        examined.step(story::lost());
+        examined.until(examined.now + Duration::from_secs(700));
+        prop_assert!(examined.call.is_over(), "{:?}", examined.call);
     }
 
     #[test]

@@ -71,6 +71,7 @@ fn every_metric_is_listed_and_every_listed_metric_exists() {
     metrics.plugin_cached("hit");
     metrics.call_moved("sip", "media-streams", "accept_failed");
     metrics.path_breaker("sip", true);
+    metrics.call_taken_up(switchboard::call::record::Path::Sip);
     metrics.plugin_hook_late("plugin");
     let text = metrics.text();
     let page = read("docs/operations.md");
@@ -106,6 +107,8 @@ fn every_reason_for_an_end_is_explained() {
         ProviderDropped,
         Operator,
         LegFailed,
+        Stopping,
+        GatewayLost,
     ] {
         assert!(page.contains(&format!("`{}`", reason.as_str())), "{} is not explained", reason.as_str());
     }

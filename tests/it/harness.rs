@@ -281,11 +281,15 @@ pub async fn prepare(plan: Plan, data: &Path) -> (World, Config) {
     let mut environment = world.environment();
     environment.extend(place(data));
     environment.extend(plan.environment.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    (world, configure(&plan.config, environment))
+}
+
+/// The configuration that a text makes in this environment.
+pub fn configure(text: &str, environment: Vec<(String, String)>) -> Config {
     let environment: Environment = environment.into_iter().collect();
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let config = config::parse("test.toml", plan.config.as_bytes(), &root, &environment)
-        .unwrap_or_else(|problems| panic!("{}", problems.render(false)));
-    (world, config)
+    config::parse("test.toml", text.as_bytes(), &root, &environment)
+        .unwrap_or_else(|problems| panic!("{}", problems.render(false)))
 }
 
 /// Waits until something is so, and gives it; panics after half a minute.
@@ -347,7 +351,7 @@ pub fn script(steps: &str) -> Script {
 
 /// Listeners on any free port, and a data directory of its own. Most tests look at one path; whether a call
 /// goes on over the other one is looked at in `failover.rs`.
-fn place(data: &Path) -> Vec<(String, String)> {
+pub fn place(data: &Path) -> Vec<(String, String)> {
     [
         ("SWITCHBOARD__SERVER__LISTEN", "127.0.0.1:0".to_owned()),
         ("SWITCHBOARD__ADMIN__LISTEN", "127.0.0.1:0".to_owned()),

@@ -31,6 +31,7 @@ mod sim_openai;
 mod sim_twilio;
 mod store;
 mod store_crash;
+mod survive;
 mod tidy;
 mod transfer;
 mod webhooks;

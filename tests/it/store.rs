@@ -96,6 +96,7 @@ fn call(number: u8, state: State) -> CallRecord {
         other_path: None,
         avoided: None,
         moved: None,
+        interrupted: None,
     }
 }
 
@@ -124,6 +125,8 @@ fn tool_call(n: u32, output: &str) -> ToolCallRecord {
         finished: None,
         outcome: None,
         output: Some(output.to_owned()),
+        turn: None,
+        acknowledged: false,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::http::Page;
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// `switchboard serve` in a process of its own.
-pub(super) struct Serve {
+pub(in crate::cli) struct Serve {
     child: Child,
     /// Where its public listener is.
     pub public: String,
@@ -28,8 +28,7 @@ impl Serve {
     pub async fn start(environment: Vec<(String, String)>, data: &Path) -> anyhow::Result<Serve> {
         let program = std::env::current_exe().context("this program cannot be found")?;
         let mut command = Command::new(program);
-        command.arg("serve").envs(environment);
-        command.env("SWITCHBOARD__SERVER__LISTEN", "127.0.0.1:0");
+        command.arg("serve").env("SWITCHBOARD__SERVER__LISTEN", "127.0.0.1:0").envs(environment);
         command.env("SWITCHBOARD__SERVER__MAX_CALLS", "100000");
         command.env("SWITCHBOARD__ADMIN__LISTEN", "127.0.0.1:0");
         command.env("SWITCHBOARD__STORE__PATH", data);
@@ -62,27 +61,38 @@ impl Serve {
 
     /// The newest records, once that many are closed.
     pub async fn records(&self, count: u32) -> anyhow::Result<Vec<CallRecord>> {
-        let client = reqwest::Client::builder().no_proxy().build()?;
         for _ in 0..100 {
-            let mut records: Vec<CallRecord> = Vec::new();
-            let mut after = String::new();
-            while records.len() < count as usize {
-                let url = format!("http://{}/api/v1/calls?limit=200{after}", self.admin);
-                let page: Page =
-                    client.get(url).bearer_auth(&self.token).send().await?.error_for_status()?.json().await?;
-                records.extend(page.calls);
-                match page.next {
-                    Some(next) => after = format!("&after={next}"),
-                    None => break,
-                }
-            }
-            records.truncate(count as usize);
+            let records = self.newest(count).await?;
             if records.iter().all(|record| record.ended.is_some()) {
                 return Ok(records);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         bail!("not all calls were closed")
+    }
+
+    /// The newest records as they are, at most that many.
+    pub async fn newest(&self, count: u32) -> anyhow::Result<Vec<CallRecord>> {
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let mut records: Vec<CallRecord> = Vec::new();
+        let mut after = String::new();
+        while records.len() < count as usize {
+            let url = format!("http://{}/api/v1/calls?limit=200{after}", self.admin);
+            let page: Page =
+                client.get(url).bearer_auth(&self.token).send().await?.error_for_status()?.json().await?;
+            records.extend(page.calls);
+            match page.next {
+                Some(next) => after = format!("&after={next}"),
+                None => break,
+            }
+        }
+        records.truncate(count as usize);
+        Ok(records)
+    }
+
+    /// Ends it at once, without a word.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill().await.context("`serve` cannot be killed")
     }
 
     /// CPU time of the child so far, user and system (proc(5), fields 14 and 15 of `stat`).

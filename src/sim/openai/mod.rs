@@ -177,6 +177,11 @@ impl OpenAiSim {
         self.call(&call_id)
     }
 
+    /// Of how many calls something is so.
+    pub fn count(&self, is_so: impl Fn(&CallReport) -> bool) -> usize {
+        lock(&self.world.calls).values().filter(|entry| is_so(&lock(&entry.report))).count()
+    }
+
     /// What happened to all calls, in the order in which they began.
     pub fn calls(&self) -> Vec<CallReport> {
         let mut entries: Vec<_> = lock(&self.world.calls).values().cloned().collect();

@@ -21,6 +21,8 @@ const DOCUMENTS_MAX: usize = 50;
 const RING_DELAY: Duration = Duration::from_millis(60);
 /// From the end of a call to the status callback.
 const STATUS_DELAY: Duration = Duration::from_millis(40);
+/// How often it is looked whether the gateway listens again.
+const LISTENS_AGAIN: Duration = Duration::from_millis(20);
 /// How long the carrier's voice takes for one character.
 const SPEECH_PER_CHARACTER: Duration = Duration::from_millis(130);
 
@@ -93,7 +95,11 @@ impl CallRun {
                 Flow::Continue | Flow::End => return,
             };
             let Some(document) = document else {
-                return self.application_error();
+                match self.fallback().await {
+                    Some(errand) => next = Flow::Fetch(errand),
+                    None => return self.application_error(),
+                }
+                continue;
             };
             if self.is_caller_gone() {
                 return;
@@ -102,6 +108,30 @@ impl CallRun {
         }
         self.problem(format!("more than {DOCUMENTS_MAX} documents in one call"));
         self.application_error();
+    }
+
+    /// What is asked instead, once somebody listens again; none when the number has no fallback, or nobody does.
+    async fn fallback(&mut self) -> Option<Errand> {
+        let within = Duration::from_millis(self.caller.faults.fallback_within_ms);
+        let until = Instant::now() + within;
+        let is_unanswered = self
+            .report
+            .deliveries
+            .last()
+            .is_some_and(|delivery| delivery.answer.is_err() && delivery.attempts > 0);
+        if within.is_zero() || !is_unanswered || self.is_caller_gone() {
+            return None;
+        }
+        while !self.shared.web.is_listening().await {
+            if Instant::now() >= until {
+                return None;
+            }
+            tokio::time::sleep(LISTENS_AGAIN).await;
+        }
+        let mut fields = self.parent_fields();
+        fields.extend(pairs(&[("ErrorCode", "11200"), ("ErrorUrl", &self.document_url)]));
+        let url = self.shared.web.public(VOICE_PATH);
+        Some(Errand::post(RequestKind::Fallback, url, fields, short(&self.sid)))
     }
 
     /// Asks for a document; none when there is none that could be carried out.

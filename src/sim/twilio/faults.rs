@@ -20,6 +20,9 @@ pub struct CarrierFaults {
     pub shuffled: bool,
     /// Each callback waits this long before it is sent, in milliseconds.
     pub delayed_ms: u64,
+    /// The number has a fallback URL: the gateway's own voice path. Where a document cannot be had because nobody
+    /// listens, it is asked as soon as somebody does, at most so many (real) milliseconds later; 0: it has none.
+    pub fallback_within_ms: u64,
     /// How the upgrade to a media stream is signed.
     pub stream_signing: Signing,
     /// From and until when, in milliseconds of the stream, nothing at all is sent of the caller's microphone.

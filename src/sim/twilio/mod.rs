@@ -5,8 +5,8 @@
 //! callbacks and the outcomes of a `<Dial>`; SIP legs are handed to a [`SipPeer`]. It holds the
 //! gateway to the letter: whatever Twilio's debugger would complain about stands in
 //! [`CarrierReport::problems`]. Media streams carry real audio over real sockets. With [`CarrierRest`] it
-//! records dials and serves, deletes and redirects as its REST API would. Not imitated: fallback URLs,
-//! redirects of HTTP, cookies.
+//! records dials and serves, deletes and redirects as its REST API would. A fallback URL is
+//! imitated where [`CarrierFaults`] say that the number has one. Not imitated: redirects of HTTP, cookies.
 //!
 //! Automatic mode is [`TwilioSim::call`], explicit mode [`TwilioSim::request`].
 

@@ -55,6 +55,8 @@ pub enum RequestKind {
     Voice,
     /// `<Redirect>`: go on with another document.
     Redirect,
+    /// The number's fallback URL: what to do where nobody answered.
+    Fallback,
     /// `<Dial action>`: the dial has ended.
     DialResult,
     /// `<Record action>`: a message was left.

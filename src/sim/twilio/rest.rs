@@ -2,7 +2,7 @@
 //!
 //! Facts: Twilio, "Recordings resource", "Call resource", "Error and Warning Dictionary".
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -106,6 +106,8 @@ struct Shared {
     credentials: String,
     tapes: Mutex<HashMap<String, Tape>>,
     calls: Mutex<HashMap<String, LiveCall>>,
+    /// Calls that are over.
+    over: Mutex<HashSet<String>>,
     requests: Mutex<Vec<RestRequest>>,
     refusals: Mutex<VecDeque<Refusal>>,
 }
@@ -126,6 +128,7 @@ impl CarrierRest {
             credentials: format!("Basic {}", STANDARD.encode(format!("{account_sid}:{auth_token}"))),
             tapes: Mutex::default(),
             calls: Mutex::default(),
+            over: Mutex::default(),
             requests: Mutex::default(),
             refusals: Mutex::default(),
         });
@@ -189,6 +192,7 @@ impl Orders {
     pub fn call_is_over(&self) {
         if let Some(rest) = &self.rest {
             lock(&rest.shared.calls).remove(&self.sid);
+            lock(&rest.shared.over).insert(self.sid.clone());
         }
     }
 }
@@ -254,9 +258,21 @@ impl Shared {
                     None => not_found(),
                 }
             }
+            ("GET", ["Calls", file]) => self.call(file.trim_end_matches(".json")),
             ("POST", ["Calls", file]) => self.update(file.trim_end_matches(".json"), body),
             _ => not_found(),
         }
+    }
+
+    fn call(&self, sid: &str) -> Response {
+        let status = match lock(&self.calls).get(sid) {
+            Some(call) if call.is_answered => "in-progress",
+            Some(_) => "ringing",
+            None if lock(&self.over).contains(sid) => "completed",
+            None => return not_found(),
+        };
+        let body = json!({ "sid": sid, "account_sid": self.account_sid, "status": status });
+        Response::builder().content_type("application/json").body(body.to_string())
     }
 
     fn metadata(&self, sid: &str) -> Response {

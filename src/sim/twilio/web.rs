@@ -155,6 +155,12 @@ impl Web {
         Ok(address.replacen("http", "ws", 1))
     }
 
+    /// Claims that the gateway takes connections.
+    pub async fn is_listening(&self) -> bool {
+        let address = self.gateway_url.trim_start_matches("http://");
+        tokio::net::TcpStream::connect(address).await.is_ok()
+    }
+
     /// Where to connect for a public URL.
     fn address(&self, url: &str) -> Result<String, String> {
         for base in [&self.public_url, &self.gateway_url] {

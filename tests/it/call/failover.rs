@@ -20,11 +20,11 @@ fn greeted() -> Event {
 }
 
 /// What a stream offers.
-fn stream_offered() -> Event {
+pub(super) fn stream_offered() -> Event {
     on_stream(greeted())
 }
 
-fn session() -> Event {
+pub(super) fn session() -> Event {
     Event::AcceptAnswered(AcceptAnswer::Session(Some("sess_1".into())))
 }
 
@@ -32,7 +32,7 @@ fn dial_failed(code: u16) -> Event {
     dial_ended("failed", Some(code), false, "ringing")
 }
 
-fn stream_over(caller_status: &str) -> Event {
+pub(super) fn stream_over(caller_status: &str) -> Event {
     Event::Carrier(CarrierEvent::StreamEnded { caller_status: caller_status.into() })
 }
 

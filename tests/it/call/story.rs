@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use switchboard::call::event::*;
 use switchboard::call::record::*;
+use switchboard::call::resume::Remembered;
 use switchboard::call::terms::{Greeting, Terms, TurnDetection};
 use switchboard::call::usage::{Price, Prices, TokenPrice};
 use switchboard::call::{Action, Beginning, Call, Event};
@@ -77,6 +78,19 @@ impl Story {
     pub fn live(change: impl FnOnce(&mut Terms)) -> Story {
         let mut story = Story::accepted(change);
         story.tell([(1_000, attached())]);
+        story
+    }
+
+    /// The process dies, and another one takes the call up at `millis`, by what was kept and on these terms.
+    pub fn restarted(self, millis: u64, terms: Option<Terms>, how: TakenUp) -> Story {
+        let mut lines: Vec<Line> = self.lines.values().cloned().collect();
+        lines.sort_by_key(|line| (line.started, line.n));
+        let tool_calls = self.tools.values().cloned().collect();
+        let record = self.call.record.clone();
+        let call =
+            Call::restore(Remembered { record, lines, tool_calls, terms, forward_to: None }, at(millis));
+        let mut story = Story { call, now: at(millis), log: String::new(), ..self };
+        story.feed(Event::TakenUp(how));
         story
     }
 
@@ -467,6 +481,8 @@ fn describe_event(event: &Event) -> String {
         Event::Stream(event) => format!("the stream tells: {event:?}"),
         Event::Command(Command::HangUp) => "the operator hangs up".into(),
         Event::Wished(wished) => format!("({} wants {:?})", wished.by, wished.wish),
+        Event::TakenUp(_) => "another process".into(),
+        Event::CarrierAnswered(status) => format!("the carrier says {status}"),
         Event::Deadline => "(deadline)".into(),
     }
 }
@@ -506,6 +522,7 @@ fn describe_carrier_event(event: &CarrierEvent) -> String {
         CarrierEvent::Referred => "the carrier asks about the refer".into(),
         CarrierEvent::HandedOn { status, .. } => format!("dial to somebody else ended {status}"),
         CarrierEvent::StreamEnded { caller_status } => format!("stream ended, caller {caller_status}"),
+        CarrierEvent::AsksAgain { caller_status } => format!("asked again, caller {caller_status}"),
         CarrierEvent::Caller { status } => format!("caller's leg {status}"),
     }
 }
@@ -525,7 +542,10 @@ fn describe_action(action: &Action) -> Option<String> {
         Action::RedirectCarrier { target } => format!("redirect to {target}"),
         Action::EndLeg { leg } => format!("end the leg {leg}"),
         Action::HangUp => "hang up".into(),
+        Action::AskCarrier => "ask the carrier".into(),
         Action::Keep(Keep::Record) => return None,
+        // It says no more than the event that it follows.
+        Action::Keep(Keep::ToolCall(record)) if record.acknowledged => return None,
         Action::Keep(Keep::Line(line)) => format!("line {}", describe_line(line)),
         Action::Keep(Keep::ToolCall(record)) => {
             format!("tool {} {}", record.tool_call_id, record.outcome.map_or("running", |kind| kind.as_str()))

@@ -1,0 +1,48 @@
+//! A gateway that is being stopped: no new calls, time for those that run, and what is left goes to the next process.
+//!
+//! Over SIP nothing has to be done for that: the caller hears nothing of it. The stream of a bridged call is
+//! closed, and the carrier, which then asks what comes next, is told to ask once more a little later.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::CallControl;
+
+/// How long the tasks of calls may take to write down what they know and go.
+const LEFT_WITHIN: Duration = Duration::from_secs(5);
+/// How long the carrier may take to ask about streams that we closed.
+const ASKED_WITHIN: Duration = Duration::from_secs(3);
+/// How often it is looked whether it did.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+impl CallControl {
+    /// Lets no new calls in from here on: the carrier is told what the route does where no model is to be had.
+    pub fn refuse_calls(&self) {
+        self.closing.cancel();
+    }
+
+    /// Claims that new calls are not let in any more.
+    pub fn is_refusing(&self) -> bool {
+        self.closing.is_cancelled()
+    }
+
+    /// Leaves the calls that still run as they are: the next process goes on with them. The doors must still be
+    /// open, for the carrier asks about bridged calls.
+    pub async fn leave_calls(&self) {
+        let bridged = self.bridged.load(Ordering::Relaxed);
+        self.leaving.cancel();
+        if timeout(LEFT_WITHIN, self.drained()).await.is_err() {
+            tracing::warn!(calls = self.active(), "calls could not be left in order");
+        }
+        let asked = async {
+            while self.sent_on.load(Ordering::Relaxed) < bridged {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        if timeout(ASKED_WITHIN, asked).await.is_err() {
+            tracing::warn!(calls = bridged, "the carrier did not ask about every stream that was closed");
+        }
+    }
+}
