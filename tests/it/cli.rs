@@ -81,12 +81,17 @@ examples! {
 #[test]
 fn a_binary_without_a_repository_plays_the_demo_too() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = switchboard(&["demo", "--speed", "20"], folder.path());
+    let output = switchboard(&["demo", "--speed", "4"], folder.path());
     assert!(output.status.success(), "{}", text(&output.stderr));
     let story = text(&output.stdout);
-    for words in
-        ["POST /twilio/voice", "realtime.call.incoming", "tool call lookup_customer", "first word after"]
-    {
+    for words in [
+        "POST /twilio/voice",
+        "realtime.call.incoming",
+        "tool call lookup_customer",
+        "first word after",
+        "ended assistant_hangup over media-streams",
+        "path       sip → media-streams: provider_dropped",
+    ] {
         assert!(story.contains(words), "`{words}` is missing in\n{story}");
     }
     let left: Vec<PathBuf> = std::fs::read_dir(folder.path())
