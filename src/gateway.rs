@@ -22,12 +22,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::usage::{Price, Prices, TokenPrice};
-use crate::call_control::{self, CallControl, Parts};
+use crate::call_control::pulse::Pulse;
+use crate::call_control::{self, CallControl, Parts, admission};
 use crate::clock::{Clock, Entropy};
 use crate::config::{self, Config};
 use crate::http::{self, Doors};
 use crate::metrics::Metrics;
-use crate::net::PromptAcceptor;
+use crate::net::{Guards, PromptAcceptor};
 use crate::openai::{self, Deadlines, rest, sideband};
 use crate::phone::CallingCode;
 use crate::secret::Secret;
@@ -51,6 +52,12 @@ const JOIN_GRACE: Duration = Duration::from_secs(60);
 const STALE_AFTER: Duration = Duration::from_secs(60);
 /// How long reports that came last may take to be kept.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(5);
+/// How long a connection's first request may take until it is answered; a body alone has ten seconds.
+const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(20);
+/// The same for the next one: longer than the 60 s for which proxies keep connections open.
+const NEXT_REQUEST_WITHIN: Duration = Duration::from_secs(90);
+/// Operators, their dashboards and scrapers.
+const ADMIN_CONNECTIONS_MAX: usize = 64;
 /// How long requests that were being answered may take once the gateway stops.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -131,7 +138,9 @@ impl Gateway {
         entropy: Entropy,
     ) -> Result<Gateway, StartError> {
         let public = listen(config.server.listen, "server.listen").await?;
+        let public = public.guarded(guards(config.server.max_connections));
         let admin = listen(config.admin.listen, "admin.listen").await?;
+        let admin = admin.guarded(guards(ADMIN_CONNECTIONS_MAX));
         let config = Arc::new(config);
         let store = open_store(&config, &clock).await?;
         let metrics = Arc::new(Metrics::new());
@@ -159,6 +168,7 @@ impl Gateway {
             carrier.map(|twilio| twilio::rest::Client::new(twilio, twilio::rest::Deadlines::default()));
         let carrier = carrier.transpose()?;
         let drain_timeout = config.server.drain_timeout;
+        let pulse = Pulse::new(config.admission.max_lag);
         let control = CallControl::new(Parts {
             settings: control_settings(&config),
             routes: config.routes.clone(),
@@ -172,6 +182,7 @@ impl Gateway {
             clock: Arc::clone(&clock),
             entropy,
             join_key,
+            pulse: Arc::clone(&pulse),
             recordings: config.recordings.clone(),
             carrier,
         });
@@ -182,6 +193,7 @@ impl Gateway {
         }
         let doors = Doors::new(doors_settings, Arc::clone(&control), Arc::clone(&clock));
         let stopping = CancellationToken::new();
+        tokio::spawn(pulse.feel(control.store().clone(), Arc::clone(&metrics), stopping.clone()));
         let archivist_stops = CancellationToken::new();
         let archivist = Arc::clone(&control).work_on_recordings(archivist_stops.clone());
         let archivist = tokio::spawn(archivist);
@@ -255,7 +267,11 @@ impl Gateway {
 fn control_settings(config: &Config) -> call_control::Settings {
     let dial_timeout_s = config.twilio.as_ref().map_or(0, |twilio| twilio.dial.timeout_s);
     call_control::Settings {
-        calls_max: config.server.max_calls,
+        admission: admission::Settings {
+            calls_max: config.server.max_calls,
+            overflow: config.admission.overflow,
+            per_caller: config.admission.per_caller,
+        },
         openai_sip: config.features.openai_sip,
         failover: config.features.failover.then(|| config.failover.clone()),
         direct_sip: config.server.direct_sip,
@@ -290,6 +306,10 @@ fn prices(table: &[(String, config::Price)]) -> Prices {
         (model.clone(), price)
     });
     Prices(priced.collect())
+}
+
+fn guards(connections_max: usize) -> Guards {
+    Guards { connections_max, first_within: FIRST_REQUEST_WITHIN, next_within: NEXT_REQUEST_WITHIN }
 }
 
 async fn listen(address: SocketAddr, key: &'static str) -> Result<PromptAcceptor, StartError> {

@@ -61,6 +61,7 @@ fn every_metric_is_listed_and_every_listed_metric_exists() {
     metrics.webhook("openai", "taken");
     metrics.call_ended(Some("route"), "caller_hangup", None);
     metrics.tool_call("tool", "ok", std::time::Duration::ZERO);
+    metrics.call_refused("max_calls");
     metrics.transfer("answered");
     metrics.recording("kept");
     metrics.recording_delayed("full");

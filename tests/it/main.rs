@@ -20,6 +20,7 @@ mod http_tools;
 mod joining;
 mod openai;
 mod outbound;
+mod overload;
 mod plugin;
 mod provider_faults;
 mod recordings;
