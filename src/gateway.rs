@@ -9,7 +9,7 @@ mod plugins;
 mod reload;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use poem::Server;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -26,9 +26,9 @@ use crate::call_control::pulse::Pulse;
 use crate::call_control::{self, CallControl, Parts, admission};
 use crate::clock::{Clock, Entropy};
 use crate::config::{self, Config};
-use crate::http::{self, Doors};
+use crate::http::{self, Doors, HandoverAsked};
 use crate::metrics::Metrics;
-use crate::net::{Guards, PromptAcceptor};
+use crate::net::{self, Guards, PromptAcceptor};
 use crate::openai::{self, Deadlines, rest, sideband};
 use crate::phone::CallingCode;
 use crate::secret::Secret;
@@ -75,6 +75,17 @@ pub struct Gateway {
     look_again: Arc<Notify>,
     reloader: JoinHandle<()>,
     drain_timeout: Duration,
+    handovers: mpsc::Receiver<HandoverAsked>,
+    sockets: Sockets,
+}
+
+/// What a gateway listens on, for the program that takes its place: connections wait in them meanwhile.
+#[derive(Debug)]
+pub struct Sockets {
+    /// For carrier and provider.
+    pub public: TcpListener,
+    /// For operators.
+    pub admin: TcpListener,
 }
 
 /// Why a gateway does not start. Each says what to do.
@@ -137,9 +148,27 @@ impl Gateway {
         clock: Arc<dyn Clock>,
         entropy: Entropy,
     ) -> Result<Gateway, StartError> {
-        let public = listen(config.server.listen, "server.listen").await?;
+        let sockets = Sockets {
+            public: listen(config.server.listen, "server.listen")?,
+            admin: listen(config.admin.listen, "admin.listen")?,
+        };
+        Gateway::start_on(sockets, config, clock, entropy).await
+    }
+
+    /// The same on sockets that are open already.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`].
+    pub async fn start_on(
+        sockets: Sockets,
+        config: Config,
+        clock: Arc<dyn Clock>,
+        entropy: Entropy,
+    ) -> Result<Gateway, StartError> {
+        let public = acceptor(&sockets.public, config.server.listen, "server.listen")?;
         let public = public.guarded(guards(config.server.max_connections));
-        let admin = listen(config.admin.listen, "admin.listen").await?;
+        let admin = acceptor(&sockets.admin, config.admin.listen, "admin.listen")?;
         let admin = admin.guarded(guards(ADMIN_CONNECTIONS_MAX));
         let config = Arc::new(config);
         let store = open_store(&config, &clock).await?;
@@ -191,7 +220,7 @@ impl Gateway {
             0 => {}
             calls => tracing::info!(calls, "calls of an earlier run are looked after again"),
         }
-        let doors = Doors::new(doors_settings, Arc::clone(&control), Arc::clone(&clock));
+        let (doors, handovers) = Doors::new(doors_settings, Arc::clone(&control), Arc::clone(&clock));
         let stopping = CancellationToken::new();
         tokio::spawn(pulse.feel(control.store().clone(), Arc::clone(&metrics), stopping.clone()));
         let archivist_stops = CancellationToken::new();
@@ -216,6 +245,8 @@ impl Gateway {
             look_again,
             reloader,
             drain_timeout,
+            handovers,
+            sockets,
         })
     }
 
@@ -238,14 +269,38 @@ impl Gateway {
         let is_drained = tokio::time::timeout(self.drain_timeout, self.control.drained()).await.is_ok();
         let left = if is_drained { 0 } else { self.control.active() };
         if left > 0 {
-            self.control.leave_calls().await;
+            self.control.leave_streams().await;
         }
+        self.end().await;
+        left
+    }
+
+    /// Waits until somebody asks to hand over; they want to be told.
+    pub async fn handover_asked(&mut self) -> HandoverAsked {
+        match self.handovers.recv().await {
+            Some(asked) => asked,
+            // The doors live as long as this does.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Leaves all calls to the program that takes this one's place, and closes the store. Bridged callers go first, while
+    /// they can be answered; whoever connects from then on waits in the sockets. A sideband is down from the moment in
+    /// which nothing else is left to be done.
+    pub async fn hand_over(self) -> Sockets {
+        self.control.leave_streams().await;
+        self.end().await
+    }
+
+    async fn end(self) -> Sockets {
         self.stopping.cancel();
         for listener in self.listeners {
             if let Ok(Err(error)) = listener.await {
                 tracing::warn!(%error, "a listener did not end well");
             }
         }
+        // Nothing is left by now, where the gateway is stopped; all that is live, where it is handed over.
+        self.control.leave_calls().await;
         // Its last changes go through the calls' own tasks, which are waited for below.
         self.archivist_stops.cancel();
         if let Err(error) = self.archivist.await {
@@ -260,7 +315,7 @@ impl Gateway {
         if let Err(error) = self.control.store().clone().close().await {
             tracing::error!(%error, "the store was not closed in order; it repairs itself at the next start");
         }
-        left
+        self.sockets
     }
 }
 
@@ -312,8 +367,17 @@ fn guards(connections_max: usize) -> Guards {
     Guards { connections_max, first_within: FIRST_REQUEST_WITHIN, next_within: NEXT_REQUEST_WITHIN }
 }
 
-async fn listen(address: SocketAddr, key: &'static str) -> Result<PromptAcceptor, StartError> {
-    PromptAcceptor::bind(address).await.map_err(|source| StartError::Listen { address, key, source })
+fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {
+    net::listen(address).map_err(|source| StartError::Listen { address, key, source })
+}
+
+fn acceptor(
+    socket: &TcpListener,
+    address: SocketAddr,
+    key: &'static str,
+) -> Result<PromptAcceptor, StartError> {
+    let acceptor = socket.try_clone().and_then(PromptAcceptor::on);
+    acceptor.map_err(|source| StartError::Listen { address, key, source })
 }
 
 async fn serve(

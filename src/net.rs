@@ -22,7 +22,7 @@ use poem::http::uri::Scheme;
 use poem::listener::Acceptor;
 use poem::web::{LocalAddr, RemoteAddr};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -30,6 +30,8 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 /// After an error that is not a connection's own, such as too few file descriptors, it is tried again after this
 /// long: the connection still waits, and asking again at once would only burn the processor.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// So many connections wait at most until they are accepted.
+const BACKLOG: u32 = 1024;
 /// How an answer begins after which a connection is no longer HTTP.
 const SWITCHED: &[u8] = b"HTTP/1.1 101 ";
 /// How HTTP/2 begins on a connection without TLS (RFC 9113, section 3.4).
@@ -76,7 +78,16 @@ impl PromptAcceptor {
     ///
     /// The operating system's: the address is in use, not ours, or not allowed.
     pub async fn bind(address: SocketAddr) -> io::Result<PromptAcceptor> {
-        let listener = TcpListener::bind(address).await?;
+        PromptAcceptor::on(listen(address)?)
+    }
+
+    /// Accepts on a socket that listens already; only within a runtime.
+    ///
+    /// # Errors
+    ///
+    /// The operating system's: it is no such socket.
+    pub fn on(socket: std::net::TcpListener) -> io::Result<PromptAcceptor> {
+        let listener = TcpListener::from_std(socket)?;
         let address = listener.local_addr()?;
         Ok(PromptAcceptor { listener, address, guards: None })
     }
@@ -105,6 +116,19 @@ impl PromptAcceptor {
             }
         }
     }
+}
+
+/// A socket that listens on `address`, for [`PromptAcceptor::on`]; only within a runtime.
+///
+/// # Errors
+///
+/// The operating system's: the address is in use, not ours, or not allowed.
+pub fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // An address can be used again at once after a restart.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
 }
 
 fn is_of_the_connection(error: &io::Error) -> bool {

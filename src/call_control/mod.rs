@@ -128,6 +128,8 @@ pub struct CallControl {
     sent_on: AtomicUsize,
     /// Calls that are not over are left as they are: the next process goes on with them.
     leaving: CancellationToken,
+    /// The same for bridged calls, which are left first.
+    leaving_streams: CancellationToken,
 }
 
 /// What a gateway's call control is made of.
@@ -209,6 +211,7 @@ impl CallControl {
             bridged: AtomicUsize::new(0),
             sent_on: AtomicUsize::new(0),
             leaving: CancellationToken::new(),
+            leaving_streams: CancellationToken::new(),
         })
     }
 

@@ -89,6 +89,7 @@ pub(super) struct Runner {
     turn: Option<OwnedSemaphorePermit>,
     /// Resolves when the gateway leaves its calls. Its own, so that calls do not wait for each other here.
     leaving: Pin<Box<WaitForCancellationFutureOwned>>,
+    leaving_streams: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 /// What a request to the provider came to.
@@ -134,6 +135,7 @@ impl Runner {
         control.metrics.call_began();
         Runner {
             leaving: Box::pin(control.leaving.child_token().cancelled_owned()),
+            leaving_streams: Box::pin(control.leaving_streams.child_token().cancelled_owned()),
             control,
             call,
             mailbox,
@@ -174,6 +176,7 @@ impl Runner {
 
     async fn next(&mut self) -> Happened {
         let is_over = self.call.is_over();
+        let is_bridged = self.call.record.path == Path::MediaStreams;
         let is_settled =
             is_over && self.link.is_none() && self.requests.is_empty() && self.commits.is_empty();
         let pause = self.pause(is_settled);
@@ -210,6 +213,7 @@ impl Runner {
             },
             Some(landed) = self.commits.next() => Happened::Landed(landed),
             () = &mut self.leaving, if !is_over => Happened::LeftAlone,
+            () = &mut self.leaving_streams, if !is_over && is_bridged => Happened::LeftAlone,
             () = tokio::time::sleep(pause) => match is_over {
                 true if is_settled => Happened::Lingered,
                 true => Happened::Nothing,

@@ -57,6 +57,9 @@ pub(super) struct Arguments {
     /// With `--pull-the-plug`: how many calls.
     #[arg(long, default_value_t = 20, requires = "pull_the_plug", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     calls: u32,
+    /// With `--pull-the-plug`: hand over to a new program in an orderly way instead of killing the old one.
+    #[arg(long, requires = "pull_the_plug")]
+    handover: bool,
     /// Keep the data directory here instead of throwing it away; it must not exist yet.
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
@@ -85,7 +88,7 @@ impl Way {
 
 pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure> {
     if arguments.pull_the_plug {
-        return pull_the_plug::run(arguments.calls).await;
+        return pull_the_plug::run(arguments.calls, arguments.handover).await;
     }
     if arguments.failures {
         return play_failures(arguments.speed.unwrap_or(1.0)).await;
