@@ -31,7 +31,7 @@ use crate::call::event::{
     Action, AttachFailure, Event, Keep, ProviderEvent, StreamEvent, ToolCall, ToolFinished,
 };
 use crate::call::record::{EndedReason, Line, Path, State};
-use crate::clock::Timestamp;
+use crate::clock::{Clock as _, Steady, Timestamp};
 use crate::ids::ProviderCallId;
 use crate::media::reception::NORMAL;
 use crate::openai::sideband::Sideband;
@@ -88,6 +88,8 @@ pub(super) struct Runner {
     /// The turn of a call that an earlier process left to open its sideband: others wait for theirs.
     turn: Option<OwnedSemaphorePermit>,
     /// Resolves when the gateway leaves its calls. Its own, so that calls do not wait for each other here.
+    /// The call's own time.
+    time: Steady,
     leaving: Pin<Box<WaitForCancellationFutureOwned>>,
     leaving_streams: Pin<Box<WaitForCancellationFutureOwned>>,
 }
@@ -134,6 +136,7 @@ impl Runner {
     pub fn new(control: Arc<CallControl>, call: Call, mailbox: Mailbox, held: Held) -> Runner {
         control.metrics.call_began();
         Runner {
+            time: Steady::new(&control.clock),
             leaving: Box::pin(control.leaving.child_token().cancelled_owned()),
             leaving_streams: Box::pin(control.leaving_streams.child_token().cancelled_owned()),
             control,
@@ -227,7 +230,7 @@ impl Runner {
         if is_settled {
             return LINGER;
         }
-        let now = self.control.clock.now();
+        let now = self.time.now();
         self.call.deadline().map_or(LOOK_AGAIN, |deadline| deadline.since(now))
     }
 
@@ -270,7 +273,7 @@ impl Runner {
         work.events.push_back(event);
         while let Some(event) = work.events.pop_front() {
             self.count(&event);
-            let now = self.control.clock.now();
+            let now = self.time.now();
             for action in self.call.step(event, now) {
                 self.perform(action, &mut work, now).await;
             }

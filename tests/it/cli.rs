@@ -166,13 +166,13 @@ fn calls_are_read_without_a_running_gateway() {
 // === a gateway that makes place for the next program ===
 
 /// `serve` in a folder of its own; killed when a test fails.
-struct Served {
+pub struct Served {
     child: Child,
     folder: tempfile::TempDir,
     log: std::io::Lines<BufReader<ChildStderr>>,
 }
 
-const SERVED: &str = r#"
+pub const SERVED: &str = r#"
 [server]
 listen = "127.0.0.1:0"
 public_url = "https://voice.example.com"
@@ -206,15 +206,19 @@ impl Served {
         std::fs::write(folder.path().join("gateway.toml"), served).expect("a file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
         command.arg("serve").current_dir(folder.path()).env_clear().env("HOME", folder.path());
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("a process");
-        let log = BufReader::new(child.stderr.take().expect("a log")).lines();
-        let mut served = Served { child, folder, log };
+        let mut served = Served::of(command, folder);
         served.says("ready");
         served
     }
 
+    pub fn of(mut command: Command, folder: tempfile::TempDir) -> Served {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("a process");
+        let log = BufReader::new(child.stderr.take().expect("a log")).lines();
+        Served { child, folder, log }
+    }
+
     /// Reads the log up to a line with this message.
-    fn says(&mut self, message: &str) -> serde_json::Value {
+    pub fn says(&mut self, message: &str) -> serde_json::Value {
         for line in self.log.by_ref() {
             let line = line.expect("a line");
             let line: serde_json::Value = serde_json::from_str(&line).expect("JSON in the log");

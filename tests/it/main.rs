@@ -14,6 +14,7 @@ mod config;
 mod conversation;
 mod docs;
 mod failover;
+mod faults;
 mod following;
 mod harness;
 mod http_tools;
