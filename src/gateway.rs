@@ -220,7 +220,8 @@ impl Gateway {
             0 => {}
             calls => tracing::info!(calls, "calls of an earlier run are looked after again"),
         }
-        let (doors, handovers) = Doors::new(doors_settings, Arc::clone(&control), Arc::clone(&clock));
+        let (doors, handovers) =
+            Doors::new(doors_settings, Arc::clone(&control), Arc::clone(&clock), public.served());
         let stopping = CancellationToken::new();
         tokio::spawn(pulse.feel(control.store().clone(), Arc::clone(&metrics), stopping.clone()));
         let archivist_stops = CancellationToken::new();

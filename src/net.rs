@@ -5,10 +5,10 @@
 //!
 //! A listener for strangers has [`Guards`]: so many connections at once, each of which must have sent its whole
 //! request within some seconds and must not be idle for long. Where one more comes than there is room for, the
-//! connection that has kept us waiting longest for a request makes room: whoever says what it wants is served, also in a flood of
-//! those who do not. HTTP/2 is not spoken: one connection could ask for any number of things at once.
+//! connection that has kept us waiting longest for a request makes room: whoever says what it wants is served, also in a
+//! flood of those who do not, and whose request is being answered is left alone ([`Served`]). HTTP/2 is not spoken: one connection could ask for any number of things at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future as _;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -24,12 +24,14 @@ use poem::web::{LocalAddr, RemoteAddr};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout_at};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 /// After an error that is not a connection's own, such as too few file descriptors, it is tried again after this
 /// long: the connection still waits, and asking again at once would only burn the processor.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(100);
+/// Nobody is closed who has had less time than this to say something: in a rush their words may be here already.
+const WAITED_FOR: Duration = Duration::from_secs(1);
 /// So many connections wait at most until they are accepted.
 const BACKLOG: u32 = 1024;
 /// How an answer begins after which a connection is no longer HTTP.
@@ -67,8 +69,37 @@ struct Room {
 /// Connections of which a request is awaited, by a number that grows: the first has kept us waiting longest.
 #[derive(Debug, Default)]
 struct Waiting {
-    by_turn: BTreeMap<u64, CancellationToken>,
+    by_turn: BTreeMap<u64, (Instant, CancellationToken)>,
+    turn_of: HashMap<SocketAddr, u64>,
     turns: u64,
+}
+
+impl Waiting {
+    fn enter(&mut self, peer: SocketAddr, token: &CancellationToken) {
+        self.leave(peer);
+        self.turns += 1;
+        self.by_turn.insert(self.turns, (Instant::now(), token.clone()));
+        self.turn_of.insert(peer, self.turns);
+    }
+
+    fn leave(&mut self, peer: SocketAddr) {
+        if let Some(turn) = self.turn_of.remove(&peer) {
+            self.by_turn.remove(&turn);
+        }
+    }
+}
+
+/// Says of connections that they have sent what was awaited of them.
+#[derive(Clone, Debug, Default)]
+pub struct Served(Option<Arc<Room>>);
+
+impl Served {
+    /// The whole request of this peer is here: its connection makes room for nobody until it is answered.
+    pub fn is_read(&self, peer: &RemoteAddr) {
+        if let (Some(room), Addr::SocketAddr(peer)) = (&self.0, &peer.0) {
+            room.waiting().leave(*peer);
+        }
+    }
 }
 
 impl PromptAcceptor {
@@ -102,6 +133,11 @@ impl PromptAcceptor {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Whoever reads requests tells here that they have.
+    pub fn served(&self) -> Served {
+        Served(self.guards.clone())
     }
 
     async fn next(&self) -> (TcpStream, SocketAddr) {
@@ -148,7 +184,7 @@ impl Acceptor for PromptAcceptor {
         // Without it the connection works all the same, only slower.
         let _ = stream.set_nodelay(true);
         let guard = match &self.guards {
-            Some(room) => Some(Guard::new(room, room.place().await)),
+            Some(room) => Some(Guard::new(room, peer, room.place().await)),
             None => None,
         };
         let local = LocalAddr(Addr::SocketAddr(self.address));
@@ -160,26 +196,33 @@ impl Acceptor for PromptAcceptor {
 impl Room {
     /// A place for one more connection, if need be that of the one that has kept us waiting longest.
     async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            return Some(place);
+        loop {
+            if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+                return Some(place);
+            }
+            let next = self.make_room(Instant::now());
+            let free = Arc::clone(&self.places).acquire_owned();
+            // Else somebody has waited long enough by now.
+            if let Ok(place) = timeout_at(next, free).await {
+                return place.ok();
+            }
         }
-        if let Some((_, longest)) = self.waiting().by_turn.pop_first() {
-            longest.cancel();
+    }
+
+    /// Closes the connection that has kept us waiting longest, if that is long; gives when to look again.
+    fn make_room(&self, now: Instant) -> Instant {
+        let mut waiting = self.waiting();
+        let Some(longest) = waiting.by_turn.first_entry() else { return now + WAITED_FOR };
+        let since = longest.get().0;
+        if now.saturating_duration_since(since) < WAITED_FOR {
+            return since + WAITED_FOR;
         }
-        Arc::clone(&self.places).acquire_owned().await.ok()
+        longest.remove().1.cancel();
+        now + WAITED_FOR
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The connection awaits its turn (again).
-    fn enter(&self, token: &CancellationToken) -> u64 {
-        let mut waiting = self.waiting();
-        waiting.turns += 1;
-        let turn = waiting.turns;
-        waiting.by_turn.insert(turn, token.clone());
-        turn
     }
 }
 
@@ -194,8 +237,8 @@ pub struct Connection {
 struct Guard {
     room: Arc<Room>,
     _place: Option<OwnedSemaphorePermit>,
+    peer: SocketAddr,
     token: CancellationToken,
-    turn: u64,
     until: Pin<Box<Sleep>>,
     evicted: Pin<Box<WaitForCancellationFutureOwned>>,
     /// So many of the first bytes are those of [`HTTP_2`]; none: others came.
@@ -205,10 +248,11 @@ struct Guard {
 }
 
 impl Guard {
-    fn new(room: &Arc<Room>, place: Option<OwnedSemaphorePermit>) -> Guard {
+    fn new(room: &Arc<Room>, peer: SocketAddr, place: Option<OwnedSemaphorePermit>) -> Guard {
         let token = CancellationToken::new();
+        room.waiting().enter(peer, &token);
         Guard {
-            turn: room.enter(&token),
+            peer,
             _place: place,
             until: Box::pin(sleep_until(Instant::now() + room.guards.first_within)),
             evicted: Box::pin(token.clone().cancelled_owned()),
@@ -245,15 +289,14 @@ impl Guard {
             return false;
         }
         self.is_answering = true;
-        self.room.waiting().by_turn.remove(&self.turn);
-        self.turn = self.room.enter(&self.token);
+        self.room.waiting().enter(self.peer, &self.token);
         true
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.room.waiting().by_turn.remove(&self.turn);
+        self.room.waiting().leave(self.peer);
     }
 }
 

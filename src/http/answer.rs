@@ -26,7 +26,10 @@ pub(super) async fn body(doors: &Doors, request: &mut Request) -> Result<Vec<u8>
     }
     let read = request.take_body().into_bytes_limit(limit);
     match tokio::time::timeout(BODY_WITHIN, read).await {
-        Ok(Ok(bytes)) => Ok(bytes.to_vec()),
+        Ok(Ok(bytes)) => {
+            doors.served.is_read(request.remote_addr());
+            Ok(bytes.to_vec())
+        }
         Ok(Err(poem::error::ReadBodyError::PayloadTooLarge)) => Err(too_large()),
         Ok(Err(_)) => Err(Unread { verdict: "truncated", response: status(StatusCode::BAD_REQUEST) }),
         Err(_) => Err(Unread { verdict: "slow", response: status(StatusCode::REQUEST_TIMEOUT) }),

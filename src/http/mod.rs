@@ -26,6 +26,7 @@ use tokio::sync::mpsc;
 
 use crate::call_control::CallControl;
 use crate::clock::{Clock, Timestamp};
+use crate::net::Served;
 use crate::phone::CallingCode;
 use crate::secret::Secret;
 
@@ -88,19 +89,21 @@ pub struct Doors {
     /// Since when they have been open.
     since: Timestamp,
     handovers: mpsc::Sender<HandoverAsked>,
+    served: Served,
 }
 
 impl Doors {
-    /// Doors to this call control. Gives also where it arrives that somebody asks to hand over.
+    /// Doors to this call control; `served` is of the public listener. Gives also where it arrives that somebody asks to hand over.
     pub fn new(
         settings: Settings,
         control: Arc<CallControl>,
         clock: Arc<dyn Clock>,
+        served: Served,
     ) -> (Arc<Doors>, mpsc::Receiver<HandoverAsked>) {
         // One at a time.
         let (handovers, asked) = mpsc::channel(1);
         let (since, waiting_streams) = (clock.now(), media::Waiting::default());
-        (Arc::new(Doors { settings, control, clock, waiting_streams, since, handovers }), asked)
+        (Arc::new(Doors { settings, control, clock, waiting_streams, since, handovers, served }), asked)
     }
 }
 

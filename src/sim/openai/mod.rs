@@ -75,6 +75,8 @@ struct Provider {
     /// The last session of each of them.
     sessions: Mutex<HashMap<u32, String>>,
     session_tries: std::sync::atomic::AtomicU32,
+    /// What went wrong from some moment on.
+    faults_now: Mutex<Option<ProviderFaults>>,
     stopping: CancellationToken,
 }
 
@@ -107,6 +109,7 @@ impl OpenAiSim {
             lines: Mutex::default(),
             sessions: Mutex::default(),
             session_tries: std::sync::atomic::AtomicU32::new(0),
+            faults_now: Mutex::default(),
             stopping: stopping.clone(),
         });
         tokio::spawn(server::serve(acceptor, Arc::clone(&world)));
@@ -121,6 +124,11 @@ impl OpenAiSim {
     /// Where webhooks go.
     pub fn set_webhook_url(&self, url: impl Into<String>) {
         *lock(&self.world.webhook_url) = url.into();
+    }
+
+    /// From now on calls have these faults instead of those of the options; none: those again.
+    pub fn set_faults(&self, faults: Option<ProviderFaults>) {
+        *lock(&self.world.faults_now) = faults;
     }
 
     /// A carrier offers a call.
@@ -227,6 +235,9 @@ impl Provider {
 
     /// What befalls the call that comes after this many.
     fn faults_after(&self, calls: usize) -> ProviderFaults {
+        if let Some(faults) = lock(&self.faults_now).clone() {
+            return faults;
+        }
         let is_troubled = calls < usize::try_from(self.options.faults.calls).unwrap_or(usize::MAX);
         if is_troubled { self.options.faults.clone() } else { ProviderFaults::default() }
     }
