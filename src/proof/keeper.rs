@@ -13,7 +13,8 @@ use super::law::Owed;
 use super::provider::session_of;
 use super::world::World;
 use crate::call::event::{
-    AcceptAnswer, Action, AttachFailure, Event, ProviderEvent, StreamEvent, ToolCall, ToolFinished,
+    AcceptAnswer, Action, AttachFailure, CommandId, Event, ProviderCommand, ProviderEvent, StreamEvent, ToolCall,
+    ToolFinished,
 };
 use crate::call::record::{Path, ToolOutcomeKind};
 use crate::call::{Beginning, Call};
@@ -480,11 +481,14 @@ impl World {
 
     /// The call just ended: nothing of it goes on.
     fn on_over(&mut self, id: CallId) {
-        let is_alive = self.broken == Some(Broken::AliveAfterEnd);
-        let Some(keeper) = self.keeper(id) else { return };
-        if !is_alive {
-            keeper.tools += 1;
+        if self.broken == Some(Broken::AliveAfterEnd)
+            && let Some((socket, session)) = self.keeper(id).and_then(|keeper| keeper.link)
+        {
+            let what = ProviderCommand::PromptTurn { instructions: None, may_call_tools: true };
+            self.send(socket, session, CommandId(u64::MAX), what);
         }
+        let Some(keeper) = self.keeper(id) else { return };
+        keeper.tools += 1;
         keeper.attaching += 1;
         let caller = keeper.caller;
         let is_bridged = keeper.call.as_ref().is_some_and(|call| call.record.path == Path::MediaStreams);

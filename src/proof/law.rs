@@ -241,12 +241,6 @@ impl World {
 
     /// The call has just ended, as far as the process knows.
     pub(super) fn law_over(&mut self, id: CallId, caller: u32) {
-        if self.broken == Some(super::Broken::AliveAfterEnd)
-            && let Some((socket, session)) = self.keeper(id).and_then(|keeper| keeper.link)
-        {
-            let what = crate::call::event::ProviderCommand::PromptTurn { instructions: None, may_call_tools: true };
-            self.send(socket, session, crate::call::event::CommandId(u64::MAX), what);
-        }
         let asked = self.law.cases.get(&id).is_some_and(|case| case.asked_to_leave);
         let session = self.law.cases.get(&id).and_then(|case| case.session);
         let is_alive = session

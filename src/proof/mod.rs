@@ -46,6 +46,6 @@ pub enum Broken {
     DiskLies,
     /// What the provider reports at the end of a turn is taken in twice.
     UsageTwice,
-    /// A call that is over goes on with its tools and its commands.
+    /// A call that is over still asks the model for a turn.
     AliveAfterEnd,
 }

@@ -67,7 +67,8 @@ impl World {
             return self.say(id, Duration::ZERO, ProviderEvent::Key { digit, model_knows: false });
         }
         let item = self.item(id);
-        let at = self.audio_ms(id);
+        // What the detector heard before it was sure is a part of the speech.
+        let at = self.audio_ms(id).map(|at| at.saturating_sub(300));
         let caller = self.sessions[&id].caller;
         self.law.spoke(caller, item.clone(), self.now);
         self.say(id, Duration::ZERO, ProviderEvent::CallerSpeechStarted { item: item.clone(), at_ms: at });

@@ -21,6 +21,7 @@ mod joining;
 mod openai;
 mod outbound;
 mod plugin;
+mod proof;
 mod provider_faults;
 mod recordings;
 mod reload;
