@@ -18,6 +18,7 @@ mod scratch;
 mod serve;
 mod source;
 mod tools;
+mod torture;
 mod view;
 
 use std::io::Write as _;

@@ -54,6 +54,7 @@ pub(super) struct Keeper {
     pub waiting: Vec<Message>,
     pub caller: u32,
     pub has_plan: bool,
+    is_leaving: bool,
     /// The stream of a bridged caller who waits for the session.
     stream: Option<u32>,
     /// The socket to the provider, and the session at its other end.
@@ -468,6 +469,9 @@ impl World {
     fn on_landed(&mut self, id: CallId, tools: Vec<ToolCall>, is_kept: bool) {
         let Some(keeper) = self.keeper(id) else { return };
         keeper.commits = keeper.commits.saturating_sub(1);
+        if keeper.is_leaving {
+            return self.leave(id);
+        }
         for tool in tools {
             let Some(call) = self.keeper(id).and_then(|keeper| keeper.call.as_ref()) else { return };
             match Waited::for_commit(call, &tool.id, is_kept) {
@@ -477,6 +481,28 @@ impl World {
             }
         }
         self.set_timer(id);
+    }
+
+    /// The call is left to the next process. Whoever has something for it waits until everything is written, and then
+    /// has it read back.
+    pub(super) fn leave(&mut self, id: CallId) {
+        let Some(keeper) = self.keeper(id) else { return };
+        let was_never_taken_up = keeper.call.is_none() && !keeper.is_leaving;
+        keeper.is_leaving = true;
+        keeper.call = None;
+        if keeper.commits > 0 {
+            return;
+        }
+        let waiting = std::mem::take(&mut keeper.waiting);
+        if let Some(process) = &mut self.process {
+            process.keepers.remove(&id);
+        }
+        for message in waiting {
+            match message.done {
+                Some(done) if was_never_taken_up => done(self, false),
+                _ => self.deliver(id, message),
+            }
+        }
     }
 
     /// The call just ended: nothing of it goes on.

@@ -163,9 +163,12 @@ impl World {
     fn leave_calls(&mut self) {
         let Some(process) = &mut self.process else { return };
         process.is_leaving = true;
-        // What they wrote is queued; their streams are closed, and their sockets go with them.
-        let left = std::mem::take(&mut process.keepers);
+        let left: Vec<CallId> = process.keepers.keys().copied().collect();
         self.tell(0, || format!("the gateway leaves {} calls to the next process", left.len()));
+        for id in left {
+            self.leave(id);
+        }
+        // Their streams are closed, and their sockets go with them.
         self.sockets_broke();
         self.exit_when_synced();
     }
