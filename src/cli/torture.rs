@@ -44,7 +44,7 @@ steps = [
 /// Simulated seconds per second.
 const SPEED: f64 = 5.0;
 /// So many people call at the same time; each calls again when the last call is over.
-const AT_ONCE: u32 = 6;
+const AT_ONCE: u32 = 12;
 /// A caller whose model waits for an answer that was lost on its way puts the phone down after this, simulated.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// The gateway lives so long after it is ready, in milliseconds.
@@ -109,8 +109,9 @@ pub(super) async fn run(rounds: u32, seed: u64) -> Result<(), Failure> {
     let mut environment = world.environment();
     environment.push(("SHOP_URL".to_owned(), shop.open().await?));
     environment.push(("SWITCHBOARD_CONFIG".to_owned(), config.display().to_string()));
+    let chance = Entropy::seeded(seed);
+    environment.push(("SWITCHBOARD__SERVER__LISTEN".to_owned(), free_address(&chance)?));
     let first = Serve::start(environment.clone(), &data).await?;
-    environment.push(("SWITCHBOARD__SERVER__LISTEN".to_owned(), first.public.clone()));
     let world = world.connect(&format!("http://{}", first.public), OPENAI_WEBHOOK)?;
     let town = Arc::new(Town { world, is_over: AtomicBool::new(false), next: AtomicU32::new(0) });
     let script: Script = toml::from_str(SCRIPT)?;
@@ -118,7 +119,6 @@ pub(super) async fn run(rounds: u32, seed: u64) -> Result<(), Failure> {
         (0..AT_ONCE).map(|_| tokio::spawn(Arc::clone(&town).keep_calling(script.clone()))).collect();
 
     let mut seen = Seen::default();
-    let chance = Entropy::seeded(seed);
     let mut gateway = first;
     for _ in 0..rounds {
         seen.let_die(&mut gateway, &chance).await?;
@@ -154,6 +154,18 @@ async fn read(data: &std::path::Path, clock: Arc<dyn Clock>) -> anyhow::Result<V
     }
     store.close().await?;
     Ok(kept)
+}
+
+/// An address that stays free while the gateway is away: the operating system gives ports above 32,767 to whoever
+/// connects somewhere.
+fn free_address(chance: &Entropy) -> anyhow::Result<String> {
+    for _ in 0..100 {
+        let address = format!("127.0.0.1:{}", 20_000 + below(chance, 10_000));
+        if std::net::TcpListener::bind(&address).is_ok() {
+            return Ok(address);
+        }
+    }
+    Err(anyhow!("no port between 20,000 and 30,000 is free"))
 }
 
 fn below(chance: &Entropy, bound: u64) -> u64 {
@@ -248,9 +260,15 @@ impl Seen {
             let taken: Vec<&Delivery> = call.carrier.deliveries.iter().filter(is_taken).collect();
             self.callbacks += taken.len();
             let sid = call.carrier.call_sid.as_str();
+            // The end of a call that nobody ever answered is nothing to be kept.
+            let mut kinds = taken.iter().map(|delivery| delivery.kind);
+            let is_unknown = kinds.all(|kind| kind == RequestKind::Status);
             let problem = match known.get(sid).map(Vec::as_slice) {
-                None | Some([]) if taken.is_empty() => continue,
-                None | Some([]) => "was answered and is not on disk".to_owned(),
+                None | Some([]) if is_unknown => continue,
+                None | Some([]) => {
+                    let kinds: Vec<RequestKind> = taken.iter().map(|delivery| delivery.kind).collect();
+                    format!("was answered ({kinds:?}) and is not on disk")
+                }
                 Some([record]) => {
                     let told_end = taken.iter().any(|delivery| delivery.kind == RequestKind::Status);
                     let knows_end = record.carrier.as_ref().is_some_and(|carrier| carrier.is_over());

@@ -192,7 +192,8 @@ impl World {
         self.post(
             move |world, request| world.stream_started(request, caller, token, stream),
             move |world, answer| {
-                if !matches!(answer, Answer::Ok) {
+                // A socket knows no lost answers: it is open until somebody closes it.
+                if matches!(answer, Answer::Failed) {
                     world.stream_closed(stream);
                 }
             },

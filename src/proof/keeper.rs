@@ -601,7 +601,7 @@ impl Keeper {
     /// What must stand in the transcript in the end, once what comes of this event is on disk.
     fn owes(&mut self, event: &Event) -> Option<Owed> {
         let Event::Provider(event) = event else { return None };
-        if !self.is_confirmed {
+        if !self.is_confirmed || self.call.as_ref().is_none_or(Call::is_over) {
             return None;
         }
         use crate::call::event::TextMode::Final;

@@ -155,3 +155,12 @@ fn calls_are_read_without_a_running_gateway() {
     let page: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(page["calls"], serde_json::json!([]));
 }
+
+#[test]
+fn everything_acknowledged_outlives_kills_at_random_moments() {
+    let seed = format!("{}", std::process::id());
+    let output = switchboard(&["demo", "--pull-the-plug", "--rounds", "4", "--seed", &seed], root());
+    let (told, complaints) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "seed {seed}\n{told}\n{complaints}");
+    assert!(told.contains("everything that was acknowledged is there"), "{told}");
+}
