@@ -5,9 +5,9 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use serde::{Deserialize, Serialize};
@@ -91,8 +91,38 @@ impl fmt::Display for Timestamp {
 
 /// Tells the time.
 pub trait Clock: Send + Sync + 'static {
-    /// The present moment.
+    /// The present moment, as far as the machine knows it: somebody may set it, forward or back.
     fn now(&self) -> Timestamp;
+
+    /// How much time has passed since some moment that stays the same; nobody can set that.
+    fn elapsed(&self) -> Duration {
+        self.now().since(Timestamp::default())
+    }
+}
+
+/// The time of something that lasts, such as a call: it begins when the clock says so, and from then on goes as
+/// fast as time does, also when the clock is set meanwhile.
+pub struct Steady {
+    clock: Arc<dyn Clock>,
+    began: Timestamp,
+    elapsed: Duration,
+}
+
+impl Steady {
+    /// Begins now.
+    pub fn new(clock: &Arc<dyn Clock>) -> Steady {
+        Steady { clock: Arc::clone(clock), began: clock.now(), elapsed: clock.elapsed() }
+    }
+}
+
+impl Clock for Steady {
+    fn now(&self) -> Timestamp {
+        self.began + self.elapsed()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.clock.elapsed().saturating_sub(self.elapsed)
+    }
 }
 
 /// The machine's clock.
@@ -105,6 +135,11 @@ impl Clock for SystemClock {
         // A clock before 1970 reads as 1970: every comparison with it then says "long ago".
         let span = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp(u64::try_from(span.as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn elapsed(&self) -> Duration {
+        static BEGAN: OnceLock<Instant> = OnceLock::new();
+        BEGAN.get_or_init(Instant::now).elapsed()
     }
 }
 

@@ -9,7 +9,7 @@ mod plugins;
 mod reload;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,17 +17,18 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use poem::Server;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::usage::{Price, Prices, TokenPrice};
-use crate::call_control::{self, CallControl, Parts};
+use crate::call_control::pulse::Pulse;
+use crate::call_control::{self, CallControl, Parts, admission};
 use crate::clock::{Clock, Entropy};
 use crate::config::{self, Config};
-use crate::http::{self, Doors};
+use crate::http::{self, Doors, HandoverAsked};
 use crate::metrics::Metrics;
-use crate::net::PromptAcceptor;
+use crate::net::{self, Guards, PromptAcceptor};
 use crate::openai::{self, Deadlines, rest, sideband};
 use crate::phone::CallingCode;
 use crate::secret::Secret;
@@ -51,6 +52,12 @@ const JOIN_GRACE: Duration = Duration::from_secs(60);
 const STALE_AFTER: Duration = Duration::from_secs(60);
 /// How long reports that came last may take to be kept.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(5);
+/// How long a connection's first request may take until it is answered; a body alone has ten seconds.
+const FIRST_REQUEST_WITHIN: Duration = Duration::from_secs(20);
+/// The same for the next one: longer than the 60 s for which proxies keep connections open.
+const NEXT_REQUEST_WITHIN: Duration = Duration::from_secs(90);
+/// Operators, their dashboards and scrapers.
+const ADMIN_CONNECTIONS_MAX: usize = 64;
 /// How long requests that were being answered may take once the gateway stops.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -68,6 +75,17 @@ pub struct Gateway {
     look_again: Arc<Notify>,
     reloader: JoinHandle<()>,
     drain_timeout: Duration,
+    handovers: mpsc::Receiver<HandoverAsked>,
+    sockets: Sockets,
+}
+
+/// What a gateway listens on, for the program that takes its place: connections wait in them meanwhile.
+#[derive(Debug)]
+pub struct Sockets {
+    /// For carrier and provider.
+    pub public: TcpListener,
+    /// For operators.
+    pub admin: TcpListener,
 }
 
 /// Why a gateway does not start. Each says what to do.
@@ -130,8 +148,28 @@ impl Gateway {
         clock: Arc<dyn Clock>,
         entropy: Entropy,
     ) -> Result<Gateway, StartError> {
-        let public = listen(config.server.listen, "server.listen").await?;
-        let admin = listen(config.admin.listen, "admin.listen").await?;
+        let sockets = Sockets {
+            public: listen(config.server.listen, "server.listen")?,
+            admin: listen(config.admin.listen, "admin.listen")?,
+        };
+        Gateway::start_on(sockets, config, clock, entropy).await
+    }
+
+    /// The same on sockets that are open already.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`].
+    pub async fn start_on(
+        sockets: Sockets,
+        config: Config,
+        clock: Arc<dyn Clock>,
+        entropy: Entropy,
+    ) -> Result<Gateway, StartError> {
+        let public = acceptor(&sockets.public, config.server.listen, "server.listen")?;
+        let public = public.guarded(guards(config.server.max_connections));
+        let admin = acceptor(&sockets.admin, config.admin.listen, "admin.listen")?;
+        let admin = admin.guarded(guards(ADMIN_CONNECTIONS_MAX));
         let config = Arc::new(config);
         let store = open_store(&config, &clock).await?;
         let metrics = Arc::new(Metrics::new());
@@ -159,6 +197,7 @@ impl Gateway {
             carrier.map(|twilio| twilio::rest::Client::new(twilio, twilio::rest::Deadlines::default()));
         let carrier = carrier.transpose()?;
         let drain_timeout = config.server.drain_timeout;
+        let pulse = Pulse::new(config.admission.max_lag);
         let control = CallControl::new(Parts {
             settings: control_settings(&config),
             routes: config.routes.clone(),
@@ -172,6 +211,7 @@ impl Gateway {
             clock: Arc::clone(&clock),
             entropy,
             join_key,
+            pulse: Arc::clone(&pulse),
             recordings: config.recordings.clone(),
             carrier,
         });
@@ -180,8 +220,9 @@ impl Gateway {
             0 => {}
             calls => tracing::info!(calls, "calls of an earlier run are looked after again"),
         }
-        let doors = Doors::new(doors_settings, Arc::clone(&control), Arc::clone(&clock));
+        let (doors, handovers) = Doors::new(doors_settings, Arc::clone(&control), Arc::clone(&clock));
         let stopping = CancellationToken::new();
+        tokio::spawn(pulse.feel(control.store().clone(), Arc::clone(&metrics), stopping.clone()));
         let archivist_stops = CancellationToken::new();
         let archivist = Arc::clone(&control).work_on_recordings(archivist_stops.clone());
         let archivist = tokio::spawn(archivist);
@@ -204,6 +245,8 @@ impl Gateway {
             look_again,
             reloader,
             drain_timeout,
+            handovers,
+            sockets,
         })
     }
 
@@ -226,14 +269,38 @@ impl Gateway {
         let is_drained = tokio::time::timeout(self.drain_timeout, self.control.drained()).await.is_ok();
         let left = if is_drained { 0 } else { self.control.active() };
         if left > 0 {
-            self.control.leave_calls().await;
+            self.control.leave_streams().await;
         }
+        self.end().await;
+        left
+    }
+
+    /// Waits until somebody asks to hand over; they want to be told.
+    pub async fn handover_asked(&mut self) -> HandoverAsked {
+        match self.handovers.recv().await {
+            Some(asked) => asked,
+            // The doors live as long as this does.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Leaves all calls to the program that takes this one's place, and closes the store. Bridged callers go first, while
+    /// they can be answered; whoever connects from then on waits in the sockets. A sideband is down from the moment in
+    /// which nothing else is left to be done.
+    pub async fn hand_over(self) -> Sockets {
+        self.control.leave_streams().await;
+        self.end().await
+    }
+
+    async fn end(self) -> Sockets {
         self.stopping.cancel();
         for listener in self.listeners {
             if let Ok(Err(error)) = listener.await {
                 tracing::warn!(%error, "a listener did not end well");
             }
         }
+        // Nothing is left by now, where the gateway is stopped; all that is live, where it is handed over.
+        self.control.leave_calls().await;
         // Its last changes go through the calls' own tasks, which are waited for below.
         self.archivist_stops.cancel();
         if let Err(error) = self.archivist.await {
@@ -248,14 +315,18 @@ impl Gateway {
         if let Err(error) = self.control.store().clone().close().await {
             tracing::error!(%error, "the store was not closed in order; it repairs itself at the next start");
         }
-        left
+        self.sockets
     }
 }
 
 fn control_settings(config: &Config) -> call_control::Settings {
     let dial_timeout_s = config.twilio.as_ref().map_or(0, |twilio| twilio.dial.timeout_s);
     call_control::Settings {
-        calls_max: config.server.max_calls,
+        admission: admission::Settings {
+            calls_max: config.server.max_calls,
+            overflow: config.admission.overflow,
+            per_caller: config.admission.per_caller,
+        },
         openai_sip: config.features.openai_sip,
         failover: config.features.failover.then(|| config.failover.clone()),
         direct_sip: config.server.direct_sip,
@@ -292,8 +363,21 @@ fn prices(table: &[(String, config::Price)]) -> Prices {
     Prices(priced.collect())
 }
 
-async fn listen(address: SocketAddr, key: &'static str) -> Result<PromptAcceptor, StartError> {
-    PromptAcceptor::bind(address).await.map_err(|source| StartError::Listen { address, key, source })
+fn guards(connections_max: usize) -> Guards {
+    Guards { connections_max, first_within: FIRST_REQUEST_WITHIN, next_within: NEXT_REQUEST_WITHIN }
+}
+
+fn listen(address: SocketAddr, key: &'static str) -> Result<TcpListener, StartError> {
+    net::listen(address).map_err(|source| StartError::Listen { address, key, source })
+}
+
+fn acceptor(
+    socket: &TcpListener,
+    address: SocketAddr,
+    key: &'static str,
+) -> Result<PromptAcceptor, StartError> {
+    let acceptor = socket.try_clone().and_then(PromptAcceptor::on);
+    acceptor.map_err(|source| StartError::Listen { address, key, source })
 }
 
 async fn serve(

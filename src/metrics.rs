@@ -23,6 +23,8 @@ pub struct Metrics {
     registry: Registry,
     calls: Family<CallLabels, Counter>,
     calls_active: Gauge,
+    calls_refused: Family<RefusedLabels, Counter>,
+    lag_seconds: Gauge<f64, std::sync::atomic::AtomicU64>,
     webhooks: Family<WebhookLabels, Counter>,
     tool_calls: Family<ToolLabels, Counter>,
     tool_seconds: Family<ToolName, Histogram>,
@@ -61,6 +63,11 @@ struct RecordingLabels {
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct DelayLabels {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RefusedLabels {
     reason: &'static str,
 }
 
@@ -134,6 +141,8 @@ impl Metrics {
             registry: Registry::with_prefix("switchboard"),
             calls: Family::default(),
             calls_active: Gauge::default(),
+            calls_refused: Family::default(),
+            lag_seconds: Gauge::default(),
             webhooks: Family::default(),
             tool_calls: Family::default(),
             tool_seconds: Family::new_with_constructor(seconds),
@@ -168,6 +177,16 @@ impl Metrics {
         let registry = &mut self.registry;
         registry.register("calls", "Calls that ended, by route and outcome", self.calls.clone());
         registry.register("calls_active", "Calls in progress", self.calls_active.clone());
+        registry.register(
+            "calls_refused",
+            "Callers who were one too many, by what there was too much of",
+            self.calls_refused.clone(),
+        );
+        registry.register(
+            "lag_seconds",
+            "How late a timer fired that fires ten times a second",
+            self.lag_seconds.clone(),
+        );
         registry.register(
             "webhooks",
             "Requests of carrier and provider, by source and verdict",
@@ -324,6 +343,16 @@ impl Metrics {
         let route = route.unwrap_or("none").to_owned();
         self.calls.get_or_create(&CallLabels { route, outcome }).inc();
         self.cost_usd.inc_by(cost_usd.unwrap_or(0.0));
+    }
+
+    /// A caller was one too many.
+    pub fn call_refused(&self, reason: &'static str) {
+        self.calls_refused.get_or_create(&RefusedLabels { reason }).inc();
+    }
+
+    /// How late the machine is.
+    pub fn set_lag(&self, lag: Duration) {
+        self.lag_seconds.set(lag.as_secs_f64());
     }
 
     /// A request came from the carrier or the provider.

@@ -53,7 +53,7 @@ impl CallControl {
         call: CallId,
         caller_status: String,
     ) -> Result<Next, DeliverError> {
-        if self.leaving.is_cancelled() {
+        if self.leaving_streams.is_cancelled() {
             // We closed it ourselves, and the call is the next process' by now.
             self.sent_on.fetch_add(1, Ordering::Relaxed);
             return Ok(Next::AskLater);

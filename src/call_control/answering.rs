@@ -37,7 +37,7 @@ impl CallControl {
         let refuse = |sip_code, reason, detail| (Verdict::Refuse { sip_code, reason, detail }, None);
         match choice {
             Err(why) => refuse(DECLINED, EndedReason::Rejected, Some(why)),
-            Ok(Choice::Busy) => refuse(BUSY, EndedReason::Busy, None),
+            Ok(Choice::TooMany { why, .. }) => refuse(BUSY, EndedReason::Busy, Some(why.to_string())),
             Ok(Choice::Reject { code, .. }) => refuse(code.get(), EndedReason::Rejected, None),
             Ok(Choice::Stopping { .. }) => refuse(UNAVAILABLE, EndedReason::Stopping, None),
             Ok(Choice::Apology { .. }) => refuse(UNAVAILABLE, EndedReason::Apology, None),

@@ -28,14 +28,19 @@ impl CallControl {
         self.closing.is_cancelled()
     }
 
-    /// Leaves the calls that still run as they are: the next process goes on with them. The doors must still be
-    /// open, for the carrier asks about bridged calls.
+    /// Leaves all calls that still run as they are: the next process goes on with them.
     pub async fn leave_calls(&self) {
-        let bridged = self.bridged.load(Ordering::Relaxed);
         self.leaving.cancel();
         if timeout(LEFT_WITHIN, self.drained()).await.is_err() {
             tracing::warn!(calls = self.active(), "calls could not be left in order");
         }
+    }
+
+    /// Leaves the bridged calls, whose callers notice: the sooner they are with the next process the better. The doors
+    /// must still be open, for the carrier asks about each of them.
+    pub async fn leave_streams(&self) {
+        let bridged = self.bridged.load(Ordering::Relaxed);
+        self.leaving_streams.cancel();
         let asked = async {
             while self.sent_on.load(Ordering::Relaxed) < bridged {
                 tokio::time::sleep(LOOK_EVERY).await;

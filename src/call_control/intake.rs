@@ -11,14 +11,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
+use super::admission::{Overflow, Place, TooMany};
 use super::answering::UNAVAILABLE;
 use super::incoming::Beginnings;
 use super::order;
 use super::paths::Way;
 use super::registry::Message;
-use super::{CallControl, DeliverError, Held, Place};
+use super::{CallControl, DeliverError, Held};
 use crate::call::event::{Event, Offer};
 use crate::call::record::{CallRecord, Carrier, Consent, EndedReason, JoinedBy, Path};
 use crate::call::{Beginning, Call};
@@ -32,6 +33,9 @@ use crate::wire::join_token;
 
 /// The header in which Twilio names its own leg (observed; Twilio, "TwiML Voice: Sip", on custom headers).
 const TWILIO_LEG_HEADER: &str = "X-Twilio-CallSid";
+
+/// Who is refused because the machine is late waits this long for the disk at most.
+const REFUSED_WITHIN: Duration = Duration::from_secs(1);
 
 /// The carrier asks what to do with a caller.
 #[derive(Clone, Debug)]
@@ -188,7 +192,7 @@ pub(super) enum Choice {
     Reject { route: Option<String>, code: RejectCode },
     Apology { route: Option<String> },
     Stopping { route: Option<String> },
-    Busy,
+    TooMany { route: Option<String>, why: TooMany },
 }
 
 /// The carrier's call that an offer belongs to.
@@ -230,7 +234,7 @@ impl CallControl {
         // A caller without a number is drawn anew with every call.
         let drawn = caller.as_deref().unwrap_or(asked.call_sid.as_str());
         let way = self.way(&mut choice, drawn, true);
-        let place = self.take_place(&mut choice);
+        let place = self.take_place(&mut choice, caller.as_deref());
         let way = way.filter(|_| matches!(choice, Choice::Answer { .. }));
         let mut call = Call::begin(Beginning {
             id: CallId::new(now, self.entropy.bytes()),
@@ -255,7 +259,15 @@ impl CallControl {
         }
         let id = call.record.id;
         let writes = vec![Write::Call(Box::new(call.record.clone())), Write::Alias(alias.clone(), id)];
-        self.store.commit(Tx { expect: vec![Expect::AliasFree(alias.clone())], writes }).await?;
+        let kept = self.store.commit(Tx { expect: vec![Expect::AliasFree(alias.clone())], writes });
+        match &choice {
+            // Perhaps it is the disk that is late: then this is written when it can be, and answered now.
+            Choice::TooMany { why: TooMany::Behind(_), .. } => match timeout(REFUSED_WITHIN, kept).await {
+                Ok(kept) => kept?,
+                Err(_) => return Ok(DialPlan::Reject(RejectReason::Busy)),
+            },
+            _ => kept.await?,
+        };
         let plan = self.dial_plan(&call.record, choice);
         if !call.is_over() {
             self.look_after(call, Held { place, trial: way.and_then(|way| way.trial) });
@@ -269,7 +281,7 @@ impl CallControl {
             return self.provider_plan(record);
         }
         match record.ended.as_ref().map(|ended| ended.reason) {
-            Some(EndedReason::Busy) => return DialPlan::Reject(RejectReason::Busy),
+            Some(EndedReason::Busy) => return self.overflow_plan(record),
             Some(EndedReason::Stopping) => return self.fallback_plan(record),
             _ => {}
         }
@@ -289,7 +301,15 @@ impl CallControl {
             Choice::Reject { code, .. } => DialPlan::Reject(code.reason()),
             Choice::Apology { .. } => DialPlan::Apology,
             Choice::Stopping { .. } => self.fallback_plan(record),
-            Choice::Busy => DialPlan::Reject(RejectReason::Busy),
+            Choice::TooMany { .. } => self.overflow_plan(record),
+        }
+    }
+
+    /// What those get who are one too many.
+    fn overflow_plan(&self, record: &CallRecord) -> DialPlan {
+        match self.admission.overflow() {
+            Overflow::Busy => DialPlan::Reject(RejectReason::Busy),
+            Overflow::Fallback => self.fallback_plan(record),
         }
     }
 
@@ -385,7 +405,7 @@ impl CallControl {
         if let Ok(choice) = &mut choice {
             self.way(choice, caller.as_deref().unwrap_or(delivery.call_id.as_str()), false);
         }
-        let place = choice.as_mut().ok().and_then(|choice| self.take_place(choice));
+        let place = choice.as_mut().ok().and_then(|choice| self.take_place(choice, caller.as_deref()));
         let call = Call::begin(Beginning {
             id: CallId::new(now, self.entropy.bytes()),
             path: Path::Sip,
@@ -544,19 +564,22 @@ impl CallControl {
         Some(failover.webhook_within)
     }
 
-    /// Takes the place that an answered call needs; without one the caller hears that we are busy. A gateway that is
-    /// being stopped has none.
-    fn take_place(&self, choice: &mut Choice) -> Option<Place> {
+    /// Takes the place that an answered call needs; who gets none is one too many. A gateway that is being stopped
+    /// has none.
+    fn take_place(&self, choice: &mut Choice, caller: Option<&str>) -> Option<Place> {
         let Choice::Answer { route, .. } = choice else { return None };
         if self.closing.is_cancelled() {
             *choice = Choice::Stopping { route: route.take() };
             return None;
         }
-        let place = Arc::clone(&self.places).try_acquire_owned().ok();
-        if place.is_none() {
-            *choice = Choice::Busy;
+        match self.admission.admit(route.as_deref(), caller) {
+            Ok(place) => Some(place),
+            Err(why) => {
+                self.metrics.call_refused(why.as_str());
+                *choice = Choice::TooMany { route: route.take(), why };
+                None
+            }
         }
-        place
     }
 
     fn refuse_when_full(&self) -> Result<(), StoreError> {
@@ -579,8 +602,8 @@ impl Choice {
             | Choice::Forward { route, .. }
             | Choice::Reject { route, .. }
             | Choice::Apology { route }
-            | Choice::Stopping { route } => route.as_ref(),
-            Choice::Busy => None,
+            | Choice::Stopping { route }
+            | Choice::TooMany { route, .. } => route.as_ref(),
         }
     }
 
@@ -599,7 +622,7 @@ impl Choice {
             Choice::Reject { code, .. } => Some((EndedReason::Rejected, Some(format!("SIP {}", code.get())))),
             Choice::Apology { .. } => Some((EndedReason::Apology, None)),
             Choice::Stopping { .. } => Some((EndedReason::Stopping, None)),
-            Choice::Busy => Some((EndedReason::Busy, None)),
+            Choice::TooMany { why, .. } => Some((EndedReason::Busy, Some(why.to_string()))),
         }
     }
 }

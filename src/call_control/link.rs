@@ -10,6 +10,7 @@ use super::registry::Caller;
 use super::runner::Plan;
 use crate::call::event::{CommandId, Event, ProviderCommand};
 use crate::call::record::CallRecord;
+use crate::clock::Steady;
 use crate::media::bridge::{Bridge, Parts};
 use crate::openai::dialect;
 use crate::openai::sideband::{Sideband, SidebandItem};
@@ -79,7 +80,7 @@ pub(super) fn bridge(
         model: plan.session.model.clone(),
         session,
         recording: tape,
-        clock: Arc::clone(&control.clock),
+        clock: Arc::new(Steady::new(&control.clock)),
     });
     let task = async move {
         match making {

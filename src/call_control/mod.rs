@@ -1,6 +1,6 @@
 //! Where calls live: who is let in, who looks after each call, and how many there are.
 //!
-//! [`CallControl`] is what the doors talk to. `intake` decides about new calls, `answering` how they are answered; `runner` is the one
+//! [`CallControl`] is what the doors talk to. `intake` decides about new calls, [`admission`] whether there is room for one more, [`pulse`] whether the machine keeps up, `answering` how they are answered; `runner` is the one
 //! task that owns a call and does what [`crate::call::Call::step`] says, over a `link` to the provider;
 //! `streams` lets the audio of bridged calls in; [`paths`] says which way a call goes, and `afterwards` what
 //! becomes of a caller when that is over; `registry` finds the runner
@@ -9,6 +9,7 @@
 //! that nobody looks after any more is read back from the store when something late arrives for it.
 //! [`recordings`] looks after what outlives the call. What of all this is a function of data is in [`order`].
 
+pub mod admission;
 mod afterwards;
 mod answering;
 mod draining;
@@ -19,6 +20,7 @@ mod intake;
 mod link;
 pub mod order;
 pub mod paths;
+pub mod pulse;
 pub mod recordings;
 mod registry;
 mod resume;
@@ -30,7 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -51,15 +53,14 @@ use crate::tool::generation::Generations;
 use crate::twilio;
 use crate::wire::join_token::JoinKey;
 
+use admission::{Admission, Place};
 pub use afterwards::Next;
 pub use intake::{Asked, Delivery, DialPlan, Offered};
 use paths::{Failover, Features, NoSuchRoute, Paths, Trial};
+use pulse::Pulse;
 use registry::{Done, Handle, Mailbox, Message, Registry};
 use runner::Runner;
 pub use streams::{Stream, StreamRefusal};
-
-/// The right of a call to be answered: one of `server.max_calls`.
-type Place = OwnedSemaphorePermit;
 
 /// What a call holds while it is looked after.
 #[derive(Default)]
@@ -72,8 +73,8 @@ struct Held {
 /// What call control needs to know.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// More calls at once are turned away as busy.
-    pub calls_max: usize,
+    /// How many are let in.
+    pub admission: admission::Settings,
     /// Which calls are answered over SIP (`features.openai_sip`), where their route does not say otherwise; the
     /// others go over a media stream, where the carrier has such.
     pub openai_sip: Rollout,
@@ -116,8 +117,7 @@ pub struct CallControl {
     runners: TaskTracker,
     paths: Paths,
     archive: recordings::Archive,
-    /// A place for every call that may be answered at once; a call holds its own until it is over.
-    places: Arc<Semaphore>,
+    admission: Admission,
     /// Whose turn it is to take up a call that an earlier process left.
     resuming: Arc<Semaphore>,
     /// No new calls are let in: the gateway is being stopped.
@@ -129,6 +129,8 @@ pub struct CallControl {
     sent_on: AtomicUsize,
     /// Calls that are not over are left as they are: the next process goes on with them.
     leaving: CancellationToken,
+    /// The same for bridged calls, which are left first.
+    leaving_streams: CancellationToken,
 }
 
 /// What a gateway's call control is made of.
@@ -157,6 +159,8 @@ pub struct Parts {
     pub entropy: Entropy,
     /// Signs the tokens that join the provider's call to the carrier's.
     pub join_key: JoinKey,
+    /// Whether the machine keeps up.
+    pub pulse: Arc<Pulse>,
     /// What is to become of recordings.
     pub recordings: recordings::Settings,
     /// The carrier's REST; none: no such carrier.
@@ -181,7 +185,7 @@ impl CallControl {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Arc<CallControl> {
         Arc::new(CallControl {
-            places: Arc::new(Semaphore::new(parts.settings.calls_max.min(Semaphore::MAX_PERMITS))),
+            admission: Admission::new(parts.settings.admission.clone(), &parts.routes, parts.pulse),
             paths: Paths::new(
                 parts.settings.openai_sip,
                 parts.settings.failover.clone(),
@@ -208,6 +212,7 @@ impl CallControl {
             bridged: AtomicUsize::new(0),
             sent_on: AtomicUsize::new(0),
             leaving: CancellationToken::new(),
+            leaving_streams: CancellationToken::new(),
         })
     }
 
@@ -229,6 +234,11 @@ impl CallControl {
     /// How calls are sent over the paths now.
     pub fn features(&self) -> Features {
         self.paths.features(&self.routes, Instant::now())
+    }
+
+    /// How late the machine is, where that is too late to let anybody in.
+    pub fn behind(&self) -> Option<Duration> {
+        self.admission.behind()
     }
 
     /// The paths that are left alone now because they failed too often.

@@ -272,6 +272,8 @@ mod tests {
             when: Conditions::default(),
             action: Action::Answer { session: "s".to_owned(), vars: BTreeMap::new() },
             openai_sip,
+            calls_max: None,
+            rate: None,
             fallback: Fallback::default(),
             recording: None,
         };

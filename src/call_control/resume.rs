@@ -95,8 +95,8 @@ impl CallControl {
             Ok(Some((call, left))) => {
                 self.metrics.call_taken_up(call.record.path);
                 // One that was let in stays in, also where fewer are let in now.
-                let place = Arc::clone(&self.places).try_acquire_owned().ok();
-                let held = Held { place, trial: None };
+                let place = self.admission.readmit(call.record.route.as_deref());
+                let held = Held { place: Some(place), trial: None };
                 let mut runner = Runner::new(Arc::clone(&self), call, mailbox, held);
                 // On the heap and soon gone: what is kept for the life of the call is the task of any call.
                 Box::pin(runner.take_up(left)).await;

@@ -32,7 +32,7 @@ use crate::call::event::{
     Action, AttachFailure, Event, Keep, ProviderEvent, StreamEvent, ToolCall, ToolFinished,
 };
 use crate::call::record::{EndedReason, Line, Path, State};
-use crate::clock::Timestamp;
+use crate::clock::{Clock as _, Steady, Timestamp};
 use crate::ids::ProviderCallId;
 use crate::media::reception::NORMAL;
 use crate::openai::sideband::Sideband;
@@ -89,7 +89,10 @@ pub(super) struct Runner {
     /// The turn of a call that an earlier process left to open its sideband: others wait for theirs.
     turn: Option<OwnedSemaphorePermit>,
     /// Resolves when the gateway leaves its calls. Its own, so that calls do not wait for each other here.
+    /// The call's own time.
+    time: Steady,
     leaving: Pin<Box<WaitForCancellationFutureOwned>>,
+    leaving_streams: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 /// What a request to the provider came to.
@@ -134,7 +137,9 @@ impl Runner {
     pub fn new(control: Arc<CallControl>, call: Call, mailbox: Mailbox, held: Held) -> Runner {
         control.metrics.call_began();
         Runner {
+            time: Steady::new(&control.clock),
             leaving: Box::pin(control.leaving.child_token().cancelled_owned()),
+            leaving_streams: Box::pin(control.leaving_streams.child_token().cancelled_owned()),
             control,
             call,
             mailbox,
@@ -175,6 +180,7 @@ impl Runner {
 
     async fn next(&mut self) -> Happened {
         let is_over = self.call.is_over();
+        let is_bridged = self.call.record.path == Path::MediaStreams;
         let is_settled =
             is_over && self.link.is_none() && self.requests.is_empty() && self.commits.is_empty();
         let pause = self.pause(is_settled);
@@ -211,6 +217,7 @@ impl Runner {
             },
             Some(landed) = self.commits.next() => Happened::Landed(landed),
             () = &mut self.leaving, if !is_over => Happened::LeftAlone,
+            () = &mut self.leaving_streams, if !is_over && is_bridged => Happened::LeftAlone,
             () = tokio::time::sleep(pause) => match is_over {
                 true if is_settled => Happened::Lingered,
                 true => Happened::Nothing,
@@ -224,7 +231,7 @@ impl Runner {
         if is_settled {
             return LINGER;
         }
-        let now = self.control.clock.now();
+        let now = self.time.now();
         self.call.deadline().map_or(LOOK_AGAIN, |deadline| deadline.since(now))
     }
 
@@ -267,7 +274,7 @@ impl Runner {
         work.events.push_back(event);
         while let Some(event) = work.events.pop_front() {
             self.count(&event);
-            let now = self.control.clock.now();
+            let now = self.time.now();
             for action in self.call.step(event, now) {
                 self.perform(action, &mut work, now).await;
             }

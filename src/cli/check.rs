@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Failure;
 use crate::config::{Config, Problems};
-use crate::gateway::http_tools;
+use crate::gateway::{PLUGIN_CACHE, http_tools};
 use crate::store::Quota;
 use crate::tool::Toolbox;
 use crate::tool::plugin::{Host, KeyValueStore, NothingKept};
@@ -17,11 +17,15 @@ pub(super) struct Arguments {
     /// Fail on warnings too.
     #[arg(long)]
     deny_warnings: bool,
+    /// Keep the compiled plugins where the gateway looks for them at its start.
+    #[arg(long)]
+    keep_compiled: bool,
 }
 
 pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure> {
     let config = super::load_config(path)?;
-    let (tools, unused) = toolbox(&config, &nothing_kept).await?;
+    let cache = arguments.keep_compiled.then(|| config.store.path.join(PLUGIN_CACHE));
+    let (tools, unused) = toolbox(&config, &nothing_kept, cache.as_deref()).await?;
     for warnings in [&config.warnings, &unused] {
         if !warnings.is_empty() {
             eprint!("{}", warnings.render(super::anstream_color()));
@@ -49,9 +53,16 @@ pub(super) fn nothing_kept(_: &str, _: Quota) -> Arc<dyn KeyValueStore> {
     Arc::new(NothingKept)
 }
 
-/// Loads every plugin and puts all tools together. Gives the warnings too.
-pub(super) async fn toolbox(config: &Config, keeping: &Keeping<'_>) -> Result<(Toolbox, Problems), Failure> {
-    let host = Host::new(&config.sandbox)?;
+/// Loads every plugin, from the cache where there is one, and puts all tools together. Gives the warnings too.
+pub(super) async fn toolbox(
+    config: &Config,
+    keeping: &Keeping<'_>,
+    cache: Option<&Path>,
+) -> Result<(Toolbox, Problems), Failure> {
+    let mut host = Host::new(&config.sandbox)?;
+    if let Some(cache) = cache {
+        host.open_cache(cache).map_err(anyhow::Error::from)?;
+    }
     let mut plugins = Vec::new();
     let mut failures = Vec::new();
     for settings in &config.plugins {

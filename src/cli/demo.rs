@@ -1,5 +1,8 @@
 //! `switchboard demo`: a whole gateway answers a simulated call, over real sockets, without an account.
 //!
+//! Without a scenario of one's own two more calls follow in short: the same caller over the rollback path, and one
+//! whose SIP leg breaks off in the middle.
+//!
 //! The configuration is the `gateway.toml` in this folder, so that newcomers hear their own change, or
 //! else the copy inside the binary. Only what must differ is overridden: the vendors' addresses and
 //! secrets, the listeners, and a data directory of its own that is thrown away.
@@ -29,6 +32,7 @@ use crate::store::CallQuery;
 const GATEWAY_TOML: &str = include_str!("../../gateway.toml");
 const CUSTOMER_LOOKUP: &[u8] = include_bytes!("../../plugins/customer-lookup/customer-lookup.wasm");
 const SCENARIO: &str = include_str!("../../examples/scenarios/japanese-customer-lookup.toml");
+const FAILOVER: &str = include_str!("../../examples/scenarios/failover.toml");
 
 /// How long the gateway may take to close a call that the carrier has seen the end of.
 const CLOSED_WITHIN: Duration = Duration::from_secs(10);
@@ -54,11 +58,14 @@ pub(super) struct Arguments {
     #[arg(long, default_value_t = 20, requires = "pull_the_plug", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     calls: u32,
     /// With `--pull-the-plug`: instead of once, so often, at random moments and also while it starts.
-    #[arg(long, value_name = "ROUNDS", requires = "pull_the_plug", conflicts_with = "calls", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "ROUNDS", requires = "pull_the_plug", conflicts_with_all = ["calls", "handover"], value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rounds: Option<u32>,
     /// With `--rounds`: what the moments and the callers come from.
     #[arg(long, default_value_t = 1, requires = "rounds")]
     seed: u64,
+    /// With `--pull-the-plug`: hand over to a new program in an orderly way instead of killing the old one.
+    #[arg(long, requires = "pull_the_plug")]
+    handover: bool,
     /// Keep the data directory here instead of throwing it away; it must not exist yet.
     #[arg(long, value_name = "FOLDER")]
     keep: Option<PathBuf>,
@@ -89,70 +96,116 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
     if arguments.pull_the_plug {
         return match arguments.rounds {
             Some(rounds) => torture::run(rounds, arguments.seed).await,
-            None => pull_the_plug::run(arguments.calls).await,
+            None => pull_the_plug::run(arguments.calls, arguments.handover).await,
         };
     }
     if arguments.failures {
         return play_failures(arguments.speed.unwrap_or(1.0)).await;
     }
-    let mut scenario = match &arguments.scenario {
+    let scenario = match &arguments.scenario {
         Some(path) => Scenario::load(path)?,
         None => Scenario::parse(SCENARIO, "japanese-customer-lookup.toml")?,
     };
-    let own = match scenario.path {
-        FirstPath::Sip => Way::Sip,
-        FirstPath::MediaStreams => Way::MediaStreams,
-    };
-    let way = arguments.path.unwrap_or(own);
-    if way != own {
-        scenario.expect = scenario.expect.over(way.name());
-    }
-    let scratch = Scratch::new().context("a temporary folder cannot be made")?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let is_tour = arguments.scenario.is_none() && arguments.path.is_none() && !arguments.json;
     let listener: Option<Listener> =
         if arguments.json { None } else { Some(Box::new(|line| println!("{line}"))) };
-    let log = WorldLog::new(Arc::clone(&clock), listener);
-    let speed = arguments.speed.unwrap_or(scenario.speed);
-    let world = World::start(Options {
-        seed: scenario.seed,
-        provider_faults: scenario.provider_faults.clone(),
-        backend: scenario.backend.clone(),
-        ..Options::new(Arc::clone(&clock), log.clone(), speed)
-    })
-    .await
-    .context("the simulated provider cannot listen")?;
-    let own = scenario.config.as_ref().map(|config| beside(arguments.scenario.as_deref(), config));
-    let data = match &arguments.keep {
-        Some(folder) if folder.exists() => {
-            return Err(anyhow!("{} exists already: name a new folder", folder.display()).into());
-        }
-        Some(folder) => std::path::absolute(folder)?,
-        None => scratch.path().join("data"),
-    };
-    let mut config = load(own.as_deref().unwrap_or(path), &world, scratch.path(), &data)?;
-    config.features.openai_sip = Rollout::from(way == Way::Sip);
-    // One call of a few kilobytes is no danger to any disk.
-    config.store.free_bytes_min = 0;
-    config.recordings.keep_free_bytes = 0;
+    let stage = Stage { config: path, arguments: &arguments };
     if !arguments.json {
         println!("{}: {}\n", scenario.name, scenario.description);
     }
-    let gateway = Gateway::start(config, clock, Entropy::System).await?;
-    let world = world.connect(&format!("http://{}", gateway.public), OPENAI_WEBHOOK)?;
-    let played = world.play(scenario.caller_setup()).await;
-    let kept = closed_call(&gateway).await;
-    gateway.stop().await;
-    let kept = kept?;
-    let mismatches = scenario.expect.grade(&seen(&played, &kept));
+    let told = Box::pin(stage.play(scenario, arguments.path, listener, arguments.keep.as_deref())).await?;
     if arguments.json {
-        print_json(&scenario, &log, &kept, &mismatches);
+        told.print_json();
     } else {
-        println!("\n{}", view::detail(&kept));
+        println!("\n{}", view::detail(&told.kept));
     }
-    if arguments.keep.is_some() {
-        eprintln!("what the gateway keeps is in {}", data.display());
+    if let Some(folder) = &arguments.keep {
+        eprintln!("what the gateway keeps is in {}", folder.display());
     }
-    verdict(&scenario, &mismatches)
+    if is_tour {
+        println!("two more callers, in short, in a moment …\n");
+        // Beside each other: newcomers have waited long enough.
+        let bridged = Scenario::parse(SCENARIO, "japanese-customer-lookup.toml")?;
+        let broken = Scenario::parse(FAILOVER, "failover.toml")?;
+        let (bridged, broken) = tokio::try_join!(
+            Box::pin(stage.play(bridged, Some(Way::MediaStreams), None, None)),
+            Box::pin(stage.play(broken, None, None, None)),
+        )?;
+        println!("the same caller over the rollback path, USE_OPENAI_SIP=false:\n{}", bridged.in_short());
+        println!("a caller whose SIP leg breaks off in the middle:\n{}", broken.in_short());
+        bridged.verdict()?;
+        broken.verdict()?;
+    }
+    told.verdict()
+}
+
+/// Where calls are played.
+struct Stage<'a> {
+    /// The configuration's file.
+    config: &'a Path,
+    arguments: &'a Arguments,
+}
+
+/// A call that was played.
+struct Told {
+    scenario: Scenario,
+    log: WorldLog,
+    kept: CallDetail,
+    mismatches: Vec<Mismatch>,
+}
+
+impl Stage<'_> {
+    /// Plays one call with a world and a gateway of its own.
+    async fn play(
+        &self,
+        mut scenario: Scenario,
+        way: Option<Way>,
+        listener: Option<Listener>,
+        keep: Option<&Path>,
+    ) -> Result<Told, Failure> {
+        let own = match scenario.path {
+            FirstPath::Sip => Way::Sip,
+            FirstPath::MediaStreams => Way::MediaStreams,
+        };
+        let way = way.unwrap_or(own);
+        if way != own {
+            scenario.expect = scenario.expect.over(way.name());
+        }
+        let scratch = Scratch::new().context("a temporary folder cannot be made")?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let log = WorldLog::new(Arc::clone(&clock), listener);
+        let speed = self.arguments.speed.unwrap_or(scenario.speed);
+        let world = World::start(Options {
+            seed: scenario.seed,
+            provider_faults: scenario.provider_faults.clone(),
+            backend: scenario.backend.clone(),
+            ..Options::new(Arc::clone(&clock), log.clone(), speed)
+        })
+        .await
+        .context("the simulated provider cannot listen")?;
+        let data = match keep {
+            Some(folder) if folder.exists() => {
+                return Err(anyhow!("{} exists already: name a new folder", folder.display()).into());
+            }
+            Some(folder) => std::path::absolute(folder)?,
+            None => scratch.path().join("data"),
+        };
+        let config = scenario.config.as_ref().map(|path| beside(self.arguments.scenario.as_deref(), path));
+        let config = config.as_deref().unwrap_or(self.config);
+        let mut config = load(config, &world, scratch.path(), &data)?;
+        config.features.openai_sip = Rollout::from(way == Way::Sip);
+        // One call of a few kilobytes is no danger to any disk.
+        config.store.free_bytes_min = 0;
+        config.recordings.keep_free_bytes = 0;
+        let gateway = Gateway::start(config, clock, Entropy::System).await?;
+        let world = world.connect(&format!("http://{}", gateway.public), OPENAI_WEBHOOK)?;
+        let played = world.play(scenario.caller_setup()).await;
+        let kept = closed_call(&gateway).await;
+        gateway.stop().await;
+        let kept = kept?;
+        let mismatches = scenario.expect.grade(&seen(&played, &kept));
+        Ok(Told { scenario, log, kept, mismatches })
+    }
 }
 
 /// One after the other: each takes as long as its caller waits.
@@ -263,20 +316,28 @@ fn seen(played: &Played, kept: &CallDetail) -> Seen {
     }
 }
 
-fn print_json(scenario: &Scenario, log: &WorldLog, kept: &CallDetail, mismatches: &[Mismatch]) {
-    let lines: Vec<String> = log.text().lines().map(str::to_owned).collect();
-    let mismatches: Vec<String> = mismatches.iter().map(ToString::to_string).collect();
-    let page = json!({ "scenario": scenario.name, "log": lines, "call": kept, "mismatches": mismatches });
-    println!("{page:#}");
-}
+impl Told {
+    fn print_json(&self) {
+        let lines: Vec<String> = self.log.text().lines().map(str::to_owned).collect();
+        let mismatches: Vec<String> = self.mismatches.iter().map(ToString::to_string).collect();
+        let name = &self.scenario.name;
+        let page = json!({ "scenario": name, "log": lines, "call": self.kept, "mismatches": mismatches });
+        println!("{page:#}");
+    }
 
-fn verdict(scenario: &Scenario, mismatches: &[Mismatch]) -> Result<(), Failure> {
-    if mismatches.is_empty() {
-        eprintln!("the call went as `{}` says", scenario.name);
-        return Ok(());
+    fn in_short(&self) -> String {
+        view::in_short(&self.kept)
     }
-    for mismatch in mismatches {
-        eprintln!("{mismatch}");
+
+    fn verdict(&self) -> Result<(), Failure> {
+        let name = &self.scenario.name;
+        if self.mismatches.is_empty() {
+            eprintln!("the call over {} went as `{name}` says", self.kept.call.path.as_str());
+            return Ok(());
+        }
+        for mismatch in &self.mismatches {
+            eprintln!("{mismatch}");
+        }
+        Err(anyhow!("the call did not go as `{name}` says").into())
     }
-    Err(anyhow!("the call did not go as `{}` says", scenario.name).into())
 }

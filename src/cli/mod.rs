@@ -8,6 +8,7 @@ mod check;
 mod demo;
 pub mod failures;
 mod features;
+mod handover;
 mod load;
 mod logging;
 pub mod plugin;
@@ -44,6 +45,8 @@ struct Cli {
 enum Command {
     /// Answer calls until told to stop.
     Serve,
+    /// Have the running gateway make place for the program that is at its path now, calls and all.
+    Handover,
     /// Play a simulated call against a whole gateway; needs no account.
     Demo(demo::Arguments),
     /// Say everything that is wrong with the configuration.
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
     let ended = runtime.block_on(async {
         match cli.command {
             Command::Serve => serve::run(&cli.config).await,
+            Command::Handover => handover::run(&cli.config).await,
             Command::Demo(arguments) => demo::run(&cli.config, arguments).await,
             Command::Load(arguments) => load::run(arguments).await,
             Command::Check(arguments) => check::run(&cli.config, arguments).await,

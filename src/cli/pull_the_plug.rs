@@ -91,6 +91,7 @@ struct Seen {
     ready_after: Duration,
     attached: usize,
     attached_after: Duration,
+    alone_longest: Duration,
     lines_lost: u32,
     lines_after: u32,
     orders: usize,
@@ -134,7 +135,7 @@ impl Shop {
 }
 
 /// Plays it with so many calls.
-pub(super) async fn run(calls: u32) -> Result<(), Failure> {
+pub(super) async fn run(calls: u32, is_handover: bool) -> Result<(), Failure> {
     let scratch = Scratch::new().context("a temporary folder cannot be made")?;
     let data = scratch.path().join("data");
     let config = scratch.path().join("gateway.toml");
@@ -157,14 +158,24 @@ pub(super) async fn run(calls: u32) -> Result<(), Failure> {
     let before = first.newest(calls).await?;
     seen.lines_before = before.iter().map(|call| (call.id.to_string(), call.counts.lines)).collect();
     seen.live = before.iter().filter(|call| call.ended.is_none()).count();
-    first.kill().await?;
+    if !is_handover {
+        first.kill().await?;
+    }
     let reports = world.openai.calls();
     seen.orders_at_work = reports.iter().filter(|report| report.tool_outputs.is_empty()).count();
     say(&format!("{} calls are live, {} orders are on their way", seen.live, seen.orders_at_work))?;
-    say("kill -9: the gateway is gone, and the callers keep hearing the model")?;
-
+    say(match is_handover {
+        true => "handover: a new program takes the gateway's place, and the callers keep hearing the model",
+        false => "kill -9: the gateway is gone, and the callers keep hearing the model",
+    })?;
     let began = Instant::now();
-    let mut second = Serve::start(environment, &data).await?;
+    let mut second = match is_handover {
+        true => {
+            first.hand_over().await?;
+            first
+        }
+        false => Serve::start(environment, &data).await?,
+    };
     seen.ready_after = began.elapsed();
     let is_back = |report: &CallReport| report.attached > 1 || report.is_over;
     wait(&world, calls, is_back, "not every sideband came back").await?;
@@ -215,6 +226,7 @@ impl Seen {
     fn look_back(&mut self, world: &ConnectedWorld, shop: &Shop, records: &[CallRecord]) {
         for report in world.openai.calls() {
             self.attached += usize::from(report.attached > 1);
+            self.alone_longest = self.alone_longest.max(report.alone_longest);
             self.asked += report.tool_calls;
             self.answered += report.tool_outputs.len();
             let interrupted = format!("\"error\":\"{}\"", ToolOutcomeKind::Interrupted.as_str());
@@ -244,9 +256,10 @@ impl Seen {
         let seconds = |span: Duration| format!("{:.2} s", span.as_secs_f64());
         say(&format!("started again: ready after {}\n", seconds(self.ready_after)))?;
         say(&format!(
-            "sidebands    {} of {all} attached again, the last {} after the start",
+            "sidebands    {} of {all} attached again, the last {} after the start; down for {} at most",
             self.attached,
-            seconds(self.attached_after)
+            seconds(self.attached_after),
+            seconds(self.alone_longest)
         ))?;
         say(&format!(
             "transcripts  {before} lines were kept before, {} of them lost; {} in the end",

@@ -65,7 +65,7 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
     let config = super::load_config(path)?;
     match arguments.command {
         Command::Ls => {
-            let tools: Vec<ToolView> = toolbox(&config, &nothing_kept).await?.0.tools().collect();
+            let tools: Vec<ToolView> = toolbox(&config, &nothing_kept, None).await?.0.tools().collect();
             if tools.is_empty() {
                 eprintln!("there are no tools but the built-in ones ({})", BUILT_IN.join(", "));
                 return Ok(());
@@ -86,7 +86,7 @@ fn offering(config: &Config, tool: &str) -> Vec<String> {
 }
 
 async fn run_tool(config: &Config, arguments: CallArguments) -> Result<(), Failure> {
-    let (looked_at, _) = toolbox(config, &nothing_kept).await?;
+    let (looked_at, _) = toolbox(config, &nothing_kept, None).await?;
     let tool = looked_at.tools().find(|tool| tool.definition.name == arguments.name);
     let tool = tool.ok_or_else(|| unknown(&looked_at, &arguments.name))?;
     let session = session(config, &arguments)?;
@@ -95,7 +95,7 @@ async fn run_tool(config: &Config, arguments: CallArguments) -> Result<(), Failu
         Some(_) => {
             let store = open(config, &tool).await?;
             let keeping = |namespace: &str, quota: Quota| Arc::new(store.kv(namespace).within(quota)) as _;
-            (toolbox(config, &keeping).await?.0, Some(store))
+            (toolbox(config, &keeping, None).await?.0, Some(store))
         }
     };
     let call = ToolCall {

@@ -126,6 +126,18 @@ pub fn detail(detail: &CallDetail) -> String {
     text
 }
 
+/// The same in a few lines: how it went, and what was said.
+pub fn in_short(detail: &CallDetail) -> String {
+    let call = &detail.call;
+    let mut text = String::new();
+    let lasted = lasted(&call.stages).map(seconds).unwrap_or_else(|| "0 s".to_owned());
+    let _ = writeln!(text, "  {} over {} · {lasted}", state(call), call.path.as_str());
+    write_path(&mut text, call);
+    write_stages(&mut text, "stages", call.path, &call.stages);
+    write_conversation(&mut text, detail);
+    text
+}
+
 fn state(call: &CallRecord) -> String {
     match (&call.state, &call.ended) {
         (State::Ended, Some(ended)) => format!("ended {}", ended.reason.as_str()),

@@ -127,6 +127,9 @@ codes! {
     Error FALLBACK = "E0215", "not something to fall back on",
         "When all paths to a model have failed, a caller hears an apology (`\"apology\"`, or words of the route's own), is \
          sent to a number, or leaves a message. A route's `fallback` says exactly one of these.";
+    Error RATE = "E0216", "not a rate of calls",
+        "How many calls may begin within a span of time is written as a number and a span of a second to a day: \
+         `\"20/10m\"`.";
     Error EXTENDS_ITSELF = "E0301", "a session extends itself",
         "`extends` names a session whose values are used where this one has none. Following `extends` must come to \
          an end.";

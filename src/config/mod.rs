@@ -14,10 +14,11 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::call_control::admission::Overflow;
 use crate::call_control::paths::Failover;
 use crate::call_control::recordings;
 use crate::openai;
-use crate::routing::{Rollout, Routes, Wildcard};
+use crate::routing::{Rate, Rollout, Routes, Wildcard};
 use crate::session::Session;
 use crate::store;
 use crate::text::chain;
@@ -56,6 +57,8 @@ pub struct Config {
     pub server: ServerSettings,
     /// The operators' listener.
     pub admin: AdminSettings,
+    /// `[admission]`.
+    pub admission: AdmissionSettings,
     /// The voice provider.
     pub openai: openai::Settings,
     /// The carrier; none where calls come over a bare SIP trunk only.
@@ -102,6 +105,8 @@ pub struct ServerSettings {
     pub public_url: String,
     /// Calls at once; more are turned away as busy.
     pub max_calls: usize,
+    /// Connections of the public listener at once; media streams do not count.
+    pub max_connections: usize,
     /// How long running calls may finish when the process is asked to stop.
     pub drain_timeout: Duration,
     /// The longest request body, in bytes.
@@ -119,6 +124,17 @@ pub struct ServerSettings {
 pub struct AdminSettings {
     /// Where operators are heard.
     pub listen: SocketAddr,
+}
+
+/// `[admission]`.
+#[derive(Clone, Debug)]
+pub struct AdmissionSettings {
+    /// What those get who are one too many.
+    pub overflow: Overflow,
+    /// How often one number may call; none: as often as it likes.
+    pub per_caller: Option<Rate>,
+    /// So late the machine may be before nobody is let in.
+    pub max_lag: Duration,
 }
 
 /// `[features]`.

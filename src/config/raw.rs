@@ -33,6 +33,7 @@ macro_rules! tables {
 pub(super) struct Raw {
     pub(super) server: Server,
     pub(super) admin: Admin,
+    pub(super) admission: Admission,
     pub(super) openai: OpenAi,
     pub(super) twilio: Twilio,
     pub(super) features: Features,
@@ -54,6 +55,7 @@ tables! {
         listen: String,
         public_url: String,
         max_calls: Count,
+        max_connections: Count,
         drain_timeout: String,
         body_max: String,
         called_number_headers: Vec<String>,
@@ -63,6 +65,12 @@ tables! {
 
     Admin {
         listen: String,
+    }
+
+    Admission {
+        answer: String,
+        per_caller: String,
+        max_lag: String,
     }
 
     OpenAi {
@@ -262,6 +270,8 @@ tables! {
         recording: Flag,
         announcement: Announcement,
         openai_sip: Scalar,
+        max_calls: Count,
+        rate: String,
         fallback: WordOr<Fallback>,
     }
 

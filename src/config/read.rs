@@ -52,6 +52,9 @@ pub(super) fn dotenv(directory: &Path, problems: &mut Problems) -> Environment {
     environment
 }
 
+/// How the parser names a bracket that is never closed, which makes an error of every line after it: one is told.
+const UNCLOSED: &str = "unclosed";
+
 /// Parses the text; none when it is not TOML.
 pub(super) fn parse<'i>(name: &str, bytes: &'i [u8], problems: &mut Problems) -> Option<Document<'i>> {
     let text = match std::str::from_utf8(bytes) {
@@ -73,7 +76,15 @@ pub(super) fn parse<'i>(name: &str, bytes: &'i [u8], problems: &mut Problems) ->
     for error in &errors {
         let span = error.span().unwrap_or_default();
         let location = Location::Text(source.clone(), span);
-        problems.push(Problem::new(&codes::SYNTAX, location, error.message()));
+        let mut problem = Problem::new(&codes::SYNTAX, location, error.message());
+        let is_all = errors.len() > 1 && errors.iter().any(|error| error.message().starts_with(UNCLOSED));
+        if is_all {
+            problem.help("a bracket or brace that was opened before this place is not closed; what follows is read once it is");
+        }
+        problems.push(problem);
+        if is_all {
+            break;
+        }
     }
     errors.is_empty().then(|| Document::new(source, table))
 }

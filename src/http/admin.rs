@@ -61,6 +61,10 @@ pub(super) async fn ready(doors: Arc<Doors>, _: Request) -> Response {
             let words = "stopping: no new calls, running ones may end\n";
             answer::text(StatusCode::SERVICE_UNAVAILABLE, words)
         }
+        Health::Ok if let Some(lag) = doors.control.behind() => {
+            let words = format!("the machine is {} ms late: new calls are refused\n", lag.as_millis());
+            answer::text(StatusCode::SERVICE_UNAVAILABLE, words)
+        }
         Health::Ok => {
             // Calls are taken all the same, over the other path.
             let resting = doors.control.resting_paths().into_iter().map(|path| {

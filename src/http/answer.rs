@@ -49,8 +49,13 @@ pub(super) fn text(status: StatusCode, text: impl Into<String>) -> Response {
 
 /// An answer in JSON.
 pub(super) fn json(value: &impl serde::Serialize) -> Response {
+    json_with(StatusCode::OK, value)
+}
+
+/// An answer in JSON with another status.
+pub(super) fn json_with(code: StatusCode, value: &impl serde::Serialize) -> Response {
     match serde_json::to_string(value) {
-        Ok(json) => Response::builder().header(CONTENT_TYPE, "application/json").body(json),
+        Ok(json) => Response::builder().status(code).header(CONTENT_TYPE, "application/json").body(json),
         Err(error) => {
             tracing::error!(%error, "an answer could not be written");
             status(StatusCode::INTERNAL_SERVER_ERROR)

@@ -4,6 +4,7 @@
 //! is bounded, read whole, verified, and only then understood. The admin listener serves operators and
 //! wants a token for everything that tells of calls.
 
+mod about;
 mod admin;
 mod afterwards;
 mod answer;
@@ -21,11 +22,14 @@ use std::time::Duration;
 use poem::endpoint::make;
 use poem::{Endpoint, EndpointExt, Request, Response, Route, get, post};
 
+use tokio::sync::mpsc;
+
 use crate::call_control::CallControl;
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::phone::CallingCode;
 use crate::secret::Secret;
 
+pub use about::{About, HandoverAsked};
 pub use admin::{Page, detail};
 pub use features::{SetOpenAiSip, Value};
 pub use plugins::{ChangeView, GrantsView, LimitsView, PluginList, PluginView};
@@ -81,12 +85,22 @@ pub struct Doors {
     control: Arc<CallControl>,
     clock: Arc<dyn Clock>,
     waiting_streams: media::Waiting,
+    /// Since when they have been open.
+    since: Timestamp,
+    handovers: mpsc::Sender<HandoverAsked>,
 }
 
 impl Doors {
-    /// Doors to this call control.
-    pub fn new(settings: Settings, control: Arc<CallControl>, clock: Arc<dyn Clock>) -> Arc<Doors> {
-        Arc::new(Doors { settings, control, clock, waiting_streams: media::Waiting::default() })
+    /// Doors to this call control. Gives also where it arrives that somebody asks to hand over.
+    pub fn new(
+        settings: Settings,
+        control: Arc<CallControl>,
+        clock: Arc<dyn Clock>,
+    ) -> (Arc<Doors>, mpsc::Receiver<HandoverAsked>) {
+        // One at a time.
+        let (handovers, asked) = mpsc::channel(1);
+        let (since, waiting_streams) = (clock.now(), media::Waiting::default());
+        (Arc::new(Doors { settings, control, clock, waiting_streams, since, handovers }), asked)
     }
 }
 
@@ -112,6 +126,8 @@ pub fn admin(doors: &Arc<Doors>) -> impl Endpoint + use<> {
         .at("/healthz", get(door(doors, admin::live)))
         .at("/readyz", get(door(doors, admin::ready)))
         .at("/metrics", get(door(doors, admin::metrics)))
+        .at("/api/v1/about", get(door(doors, about::about)))
+        .at("/api/v1/handover", post(door(doors, about::hand_over)))
         .at("/api/v1/calls", get(door(doors, admin::calls)))
         .at("/api/v1/calls/:id", get(door(doors, admin::call)))
         .at("/api/v1/calls/:id/hangup", post(door(doors, admin::hang_up)))

@@ -13,6 +13,7 @@ mod action;
 mod fallback;
 mod hours;
 mod pattern;
+mod rate;
 mod recording;
 mod rollout;
 
@@ -20,6 +21,7 @@ pub use action::{Action, BadTarget, RejectCode, RejectReason, Target};
 pub use fallback::{Fallback, Voicemail, Words};
 pub use hours::{BadHours, Days, Hours, Span, local_time};
 pub use pattern::{BadPattern, CallerPattern, NumberPattern, Wildcard};
+pub use rate::{BadRate, Rate};
 pub use recording::{Announcement, Recording};
 pub use rollout::{BadRollout, Rollout};
 
@@ -63,6 +65,10 @@ pub struct Route {
     pub action: Action,
     /// Which of its callers go over SIP; none: as for all routes.
     pub openai_sip: Option<Rollout>,
+    /// So many of its calls may be answered at once; none: as many as there is room for.
+    pub calls_max: Option<usize>,
+    /// So many of its calls may begin within a span; none: as many as come.
+    pub rate: Option<Rate>,
     /// What its callers get when all paths have failed.
     pub fallback: Fallback,
     /// How a call that is answered is recorded; none: it is not.

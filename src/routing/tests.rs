@@ -14,6 +14,8 @@ fn route(name: &str, when: Conditions) -> Route {
         when,
         action: answer(name),
         openai_sip: None,
+        calls_max: None,
+        rate: None,
         fallback: Fallback::default(),
         recording: None,
     }

@@ -1,7 +1,9 @@
 //! The command as a person runs it: what it prints, where, and with which exit code.
 
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -81,12 +83,17 @@ examples! {
 #[test]
 fn a_binary_without_a_repository_plays_the_demo_too() {
     let folder = tempfile::tempdir().expect("a folder");
-    let output = switchboard(&["demo", "--speed", "20"], folder.path());
+    let output = switchboard(&["demo", "--speed", "4"], folder.path());
     assert!(output.status.success(), "{}", text(&output.stderr));
     let story = text(&output.stdout);
-    for words in
-        ["POST /twilio/voice", "realtime.call.incoming", "tool call lookup_customer", "first word after"]
-    {
+    for words in [
+        "POST /twilio/voice",
+        "realtime.call.incoming",
+        "tool call lookup_customer",
+        "first word after",
+        "ended assistant_hangup over media-streams",
+        "path       sip → media-streams: provider_dropped",
+    ] {
         assert!(story.contains(words), "`{words}` is missing in\n{story}");
     }
     let left: Vec<PathBuf> = std::fs::read_dir(folder.path())
@@ -163,4 +170,111 @@ fn everything_acknowledged_outlives_kills_at_random_moments() {
     let (told, complaints) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "seed {seed}\n{told}\n{complaints}");
     assert!(told.contains("everything that was acknowledged is there"), "{told}");
+}
+
+// === a gateway that makes place for the next program ===
+
+/// `serve` in a folder of its own; killed when a test fails.
+pub struct Served {
+    child: Child,
+    folder: tempfile::TempDir,
+    log: std::io::Lines<BufReader<ChildStderr>>,
+}
+
+pub const SERVED: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+public_url = "https://voice.example.com"
+
+[openai]
+api_key = "sk-check"
+project_id = "proj_check"
+webhook_secrets = "whsec_Y2hlY2s="
+base_url = "http://127.0.0.1:9/v1"
+
+[telemetry.log]
+format = "json"
+
+[sessions.shop]
+instructions = "Be kind."
+"#;
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Served {
+    fn start() -> Served {
+        let folder = tempfile::tempdir().expect("a folder");
+        // A port that nobody else is likely to take: the command must know it before the gateway runs.
+        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+        let served = format!("{SERVED}\n[admin]\nlisten = \"127.0.0.1:{port}\"\n");
+        std::fs::write(folder.path().join("gateway.toml"), served).expect("a file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+        command.arg("serve").current_dir(folder.path()).env_clear().env("HOME", folder.path());
+        let mut served = Served::of(command, folder);
+        served.says("ready");
+        served
+    }
+
+    pub fn of(mut command: Command, folder: tempfile::TempDir) -> Served {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("a process");
+        let log = BufReader::new(child.stderr.take().expect("a log")).lines();
+        Served { child, folder, log }
+    }
+
+    /// Reads the log up to a line with this message.
+    pub fn says(&mut self, message: &str) -> serde_json::Value {
+        for line in self.log.by_ref() {
+            let line = line.expect("a line");
+            let line: serde_json::Value = serde_json::from_str(&line).expect("JSON in the log");
+            if line["message"] == message {
+                return line;
+            }
+        }
+        panic!("the log ended without `{message}`")
+    }
+}
+
+#[test]
+fn a_gateway_makes_place_for_the_program_at_its_path_and_keeps_its_sockets() {
+    let mut served = Served::start();
+    let handed = switchboard(&["handover"], served.folder.path());
+    assert!(handed.status.success(), "{}", text(&handed.stderr));
+    assert!(text(&handed.stdout).contains("handed over: "), "{}", text(&handed.stdout));
+    assert!(text(&handed.stdout).contains(&format!("process {}", served.child.id())));
+    let ready = served.says("ready");
+    assert!(ready["public"].as_str().is_some_and(|public| !public.ends_with(":0")), "{ready}");
+
+    // What the next program could not go on with is refused, and nothing changes.
+    let config = served.folder.path().join("gateway.toml");
+    let good = std::fs::read_to_string(&config).expect("a file");
+    let plugin = "[plugins.torn]\npath = \"torn.wasm\"\n";
+    std::fs::write(served.folder.path().join("torn.wasm"), b"\0asm").expect("a file");
+    std::fs::write(&config, format!("{good}\n{plugin}")).expect("a file");
+    let refused = switchboard(&["handover"], served.folder.path());
+    assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stdout));
+    assert!(text(&refused.stderr).contains("torn"), "{}", text(&refused.stderr));
+    served.says("nothing is handed over: the program at our path cannot go on");
+    std::fs::write(&config, good).expect("a file");
+    let listed = switchboard(&["calls", "ls"], served.folder.path());
+    assert!(listed.status.success(), "it serves as before: {}", text(&listed.stderr));
+
+    let id = rustix::process::Pid::from_raw(served.child.id().cast_signed()).expect("a process");
+    rustix::process::kill_process(id, rustix::process::Signal::USR2).expect("a signal");
+    served.says("ready");
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("a signal");
+    assert!(served.child.wait().expect("an end").success());
+}
+
+#[test]
+fn the_demo_of_a_handover_loses_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let words = ["demo", "--pull-the-plug", "--handover", "--calls", "3"];
+    let output = switchboard(&words, folder.path());
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(text(&output.stdout).contains("3 of 3 attached again"), "{}", text(&output.stdout));
 }

@@ -61,6 +61,7 @@ fn every_metric_is_listed_and_every_listed_metric_exists() {
     metrics.webhook("openai", "taken");
     metrics.call_ended(Some("route"), "caller_hangup", None);
     metrics.tool_call("tool", "ok", std::time::Duration::ZERO);
+    metrics.call_refused("max_calls");
     metrics.transfer("answered");
     metrics.recording("kept");
     metrics.recording_delayed("full");
@@ -146,4 +147,19 @@ fn the_readme_is_one_screen_and_its_commands_are_what_ci_runs() {
     ] {
         assert!(readme.contains(secret), "README.md does not name {secret}");
     }
+}
+
+#[test]
+fn every_test_that_is_said_to_show_a_fault_exists() {
+    let page = read("docs/faults.md");
+    let named = page.split('`').filter(|word| word.contains("::") && !word.contains(' '));
+    let mut count = 0;
+    for word in named {
+        let (rooms, test) = word.rsplit_once("::").expect("a path");
+        let file = format!("tests/it/{}.rs", rooms.replace("::", "/"));
+        let text = read(&file);
+        assert!(test.is_empty() || text.contains(&format!("fn {test}(")), "{file} has no test `{test}`");
+        count += 1;
+    }
+    assert!(count > 30, "only {count} tests are named");
 }

@@ -116,6 +116,15 @@ impl House {
     pub async fn at(plan: Plan, data: tempfile::TempDir) -> House {
         let clock = Arc::clone(&plan.clock);
         let (world, config) = prepare(plan, data.path()).await;
+        House::around(world, config, clock, data).await
+    }
+
+    /// A house around a configuration that was changed after it was read.
+    pub async fn of(world: World, config: Config, data: tempfile::TempDir) -> House {
+        House::around(world, config, Arc::new(SystemClock), data).await
+    }
+
+    async fn around(world: World, config: Config, clock: Arc<dyn Clock>, data: tempfile::TempDir) -> House {
         let gateway = Gateway::start(config, clock, Entropy::seeded(7)).await.expect("a gateway");
         let world = world.connect(&format!("http://{}", gateway.public), OPENAI_WEBHOOK).expect("a client");
         House { gateway, world, data }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::call::record::CallRecord;
-use crate::http::Page;
+use crate::http::{About, Page};
 
 /// How long the child may take to answer.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -88,6 +88,29 @@ impl Serve {
         }
         records.truncate(count as usize);
         Ok(records)
+    }
+
+    /// Has it make place for the same program, and waits until that answers.
+    pub async fn hand_over(&mut self) -> anyhow::Result<()> {
+        let before = self.about().await?;
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let url = format!("http://{}/api/v1/handover", self.admin);
+        let asked = client.post(url).bearer_auth(&self.token).send().await?;
+        if !asked.status().is_success() {
+            bail!("nothing is handed over: {}", asked.text().await?);
+        }
+        let answers = async {
+            while !self.about().await.is_ok_and(|after| after.since != before.since) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(READY_WITHIN, answers).await.context("the next program does not answer")
+    }
+
+    async fn about(&self) -> anyhow::Result<About> {
+        let client = reqwest::Client::builder().no_proxy().build()?;
+        let url = format!("http://{}/api/v1/about", self.admin);
+        Ok(client.get(url).bearer_auth(&self.token).send().await?.error_for_status()?.json().await?)
     }
 
     /// Ends it at once, without a word.

@@ -90,6 +90,7 @@ impl Checker<'_> {
         let has_twilio = self.document.has(&Place::of(&["twilio"]));
         let server = self.server(raw.server, !has_twilio);
         let admin = self.admin(raw.admin);
+        let admission = self.admission(raw.admission);
         let openai = self.openai(raw.openai);
         let twilio = if has_twilio { self.twilio(raw.twilio).map(Some) } else { Some(None) };
         let is_on = |flag: Option<Flag>| flag.is_some_and(|flag| flag.0);
@@ -120,6 +121,7 @@ impl Checker<'_> {
         Some(Config {
             server: server?,
             admin: admin?,
+            admission: admission?,
             openai: openai?,
             twilio: twilio?,
             features,

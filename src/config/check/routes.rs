@@ -81,9 +81,21 @@ impl Checker<'_> {
             }
             let openai_sip = self.rollout(raw.openai_sip.clone(), &place.key("openai_sip"));
             let fallback = self.fallback(raw.fallback.clone(), &place.key("fallback")).unwrap_or_default();
+            let calls_max = self.count(raw.max_calls, &place.key("max_calls"), 1..=100_000);
+            let calls_max = calls_max.and_then(|calls| usize::try_from(calls).ok());
+            let rate = raw.rate.as_deref().and_then(|rate| self.rate(rate, &place.key("rate")));
             let recording = self.route_recording(&raw, &name, &place, recorded);
             let action = self.action(raw, &name, &place, sessions);
-            routes.extend(action.map(|action| Route { name, when, action, openai_sip, fallback, recording }));
+            routes.extend(action.map(|action| Route {
+                name,
+                when,
+                action,
+                openai_sip,
+                calls_max,
+                rate,
+                fallback,
+                recording,
+            }));
         }
         if always.is_none() && !self.has_errors() {
             self.report(&codes::NO_CATCH_ALL, &place, "every route has conditions")
@@ -107,6 +119,8 @@ impl Checker<'_> {
                 when: Conditions::default(),
                 action,
                 openai_sip: None,
+                calls_max: None,
+                rate: None,
                 fallback: Fallback::default(),
                 recording,
             }];
@@ -142,7 +156,12 @@ impl Checker<'_> {
         sessions: &BTreeMap<String, raw::Session>,
     ) -> Option<Action> {
         let vars = texts(raw.vars);
-        let of_a_model = [("openai_sip", raw.openai_sip.is_some()), ("fallback", raw.fallback.is_some())];
+        let of_a_model = [
+            ("openai_sip", raw.openai_sip.is_some()),
+            ("fallback", raw.fallback.is_some()),
+            ("max_calls", raw.max_calls.is_some()),
+            ("rate", raw.rate.is_some()),
+        ];
         if let (None, Some((key, _))) = (&raw.session, of_a_model.iter().find(|(_, is_set)| *is_set)) {
             let message = format!("route `{name}` has `{key}`, but no model that could be reached or not");
             self.report(&codes::ROUTE_ACTION, &place.key(key), message)

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use crate::call_control::admission::Overflow;
 use crate::config::codes;
 use crate::config::document::Place;
 use crate::config::problem::Location;
 use crate::config::raw;
-use crate::config::{AdminSettings, LogFormat, ServerSettings, TelemetrySettings};
+use crate::config::units;
+use crate::config::{AdminSettings, AdmissionSettings, LogFormat, ServerSettings, TelemetrySettings};
+use crate::routing::Rate;
 use crate::store;
 
 use super::Checker;
@@ -26,6 +29,7 @@ impl Checker<'_> {
         let listen = self.address(raw.listen, &place.key("listen"));
         let public_url = public_url.and_then(|url| self.url(&url, &place.key("public_url"), &["https"]));
         let max_calls = self.count(raw.max_calls, &place.key("max_calls"), 1..=100_000);
+        let max_connections = self.count(raw.max_connections, &place.key("max_connections"), 16..=100_000);
         let day = Duration::from_secs(86_400);
         let drain_timeout = self.span(raw.drain_timeout, &place.key("drain_timeout"), Duration::ZERO..=day);
         let body_max = self.size(raw.body_max, &place.key("body_max"), 4 << 10..=16 << 20);
@@ -35,6 +39,7 @@ impl Checker<'_> {
             listen: listen?,
             public_url: public_url?,
             max_calls: usize::try_from(max_calls?).ok()?,
+            max_connections: usize::try_from(max_connections?).ok()?,
             drain_timeout: drain_timeout?,
             body_bytes_max: usize::try_from(body_max?).ok()?,
             called_number_headers: headers?,
@@ -46,6 +51,29 @@ impl Checker<'_> {
     pub(super) fn admin(&mut self, raw: raw::Admin) -> Option<AdminSettings> {
         let listen = self.address(raw.listen, &Place::of(&["admin", "listen"]))?;
         Some(AdminSettings { listen })
+    }
+
+    pub(super) fn admission(&mut self, raw: raw::Admission) -> Option<AdmissionSettings> {
+        let place = Place::of(&["admission"]);
+        let words = [("busy", Overflow::Busy), ("fallback", Overflow::Fallback)];
+        let overflow = self.word(&raw.answer?, &place.key("answer"), &words);
+        let per_caller = match raw.per_caller {
+            Some(rate) => self.rate(&rate, &place.key("per_caller")).map(Some),
+            None => Some(None),
+        };
+        let minute = Duration::from_secs(60);
+        let max_lag = self.span(raw.max_lag, &place.key("max_lag"), Duration::from_millis(50)..=minute);
+        Some(AdmissionSettings { overflow: overflow?, per_caller: per_caller?, max_lag: max_lag? })
+    }
+
+    /// So many calls within a span.
+    pub(super) fn rate(&mut self, text: &str, place: &Place) -> Option<Rate> {
+        let rate = Rate::parse(text, units::duration).ok();
+        if rate.is_none() {
+            self.report(&codes::RATE, place, format!("`{place}` is not a rate of calls"))
+                .help("write a number of calls and a span of a second to a day, such as \"20/10m\"");
+        }
+        rate
     }
 
     pub(super) fn store(&mut self, raw: raw::Store) -> Option<store::Settings> {

@@ -53,6 +53,8 @@ pub(super) enum ToCall {
     Client(String),
     /// A session's own socket is gone.
     Gone,
+    /// A sideband is gone.
+    Detached,
 }
 
 /// What a REST request is answered.
@@ -145,6 +147,8 @@ pub(super) struct SimCall {
     pub(super) hangup_faults_left: u32,
     pub(super) outputs_to_lose: u32,
     pub(super) is_deaf: bool,
+    /// Since when the call has had no sideband any more.
+    alone_since: Option<Instant>,
     pub(super) faults: ProviderFaults,
     pub(super) to_carrier: Vec<SipEvent>,
     /// The audio goes over the socket.
@@ -167,6 +171,7 @@ impl SimCall {
             hangup_faults_left: u32::from(faults.hangup_status.is_some()),
             outputs_to_lose: u32::from(faults.tool_output_lost),
             is_deaf: false,
+            alone_since: None,
             faults,
             call_id,
             caller,
@@ -261,6 +266,7 @@ impl SimCall {
                 }
             }
             ToCall::Gone => self.end(None),
+            ToCall::Detached => self.alone_since = Some(Instant::now()),
             ToCall::Client(_) if self.is_deaf => {}
             ToCall::Client(text) => self.on_client(&text),
         }
@@ -373,7 +379,12 @@ impl SimCall {
     }
 
     fn attach(&mut self, out: mpsc::Sender<Out>) {
-        lock(&self.report).attached += 1;
+        {
+            let mut report = lock(&self.report);
+            report.attached += 1;
+            let alone = self.alone_since.take().map(|since| since.elapsed()).unwrap_or_default();
+            report.alone_longest = report.alone_longest.max(alone);
+        }
         let speed = self.world.options.speed;
         let session = self.session.as_ref().map(|session| session.echo(speed)).unwrap_or_default();
         self.is_deaf = false;

@@ -1,5 +1,7 @@
 //! What the gateway did with one call, as the provider saw it.
 
+use std::time::Duration;
+
 use crate::clock::Timestamp;
 
 /// What happened to one call.
@@ -21,6 +23,8 @@ pub struct CallReport {
     pub webhook_statuses: Vec<u16>,
     /// How many sidebands were opened.
     pub attached: u32,
+    /// The longest that the call was without a sideband between two of them, in real time.
+    pub alone_longest: Duration,
     /// How often a turn was asked for.
     pub response_creates: u32,
     /// With which instructions of its own, where a turn was asked for with any.

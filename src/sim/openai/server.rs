@@ -135,10 +135,8 @@ async fn answer_sideband(world: Arc<Provider>, request: Request) -> Response {
     socket
         .on_upgrade(move |stream| async move {
             carry(stream, frames, entry.task.clone()).await;
-            if is_session {
-                // Its task may have ended first.
-                let _ = entry.task.send(ToCall::Gone).await;
-            }
+            // Its task may have ended first.
+            let _ = entry.task.send(if is_session { ToCall::Gone } else { ToCall::Detached }).await;
         })
         .into_response()
 }
