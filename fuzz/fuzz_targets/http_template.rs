@@ -40,6 +40,11 @@ fuzz_target!(|tool: Tool<'_>| {
     if let Ok(request) = request.render(&facts)
         && !tool.is_whole
     {
-        assert!(request.url.starts_with("https://api.example.com/v1/"), "{} leads to {}", source, request.url);
+        assert!(
+            request.url.starts_with("https://api.example.com/v1/"),
+            "{} leads to {}",
+            source,
+            request.url
+        );
     }
 });

@@ -19,8 +19,10 @@ fuzz_target!(|bytes: &[u8]| {
     // A store that was used before: its folders and its marks are there.
     assert!(opened(&directory, &clock), "an empty folder is a store");
     let journal = directory.join("journal");
-    let name = std::fs::read_dir(&journal).ok().and_then(|mut files| files.next()?.ok()).map(|file| file.path());
-    std::fs::write(name.unwrap_or_else(|| journal.join("00000000000000000001.jsonl")), bytes).expect("a file");
+    let name =
+        std::fs::read_dir(&journal).ok().and_then(|mut files| files.next()?.ok()).map(|file| file.path());
+    std::fs::write(name.unwrap_or_else(|| journal.join("00000000000000000001.jsonl")), bytes)
+        .expect("a file");
     let first = opened(&directory, &clock);
     assert_eq!(opened(&directory, &clock), first, "opened differently the second time");
 });

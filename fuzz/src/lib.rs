@@ -88,8 +88,12 @@ fn event(kind: u8, id: u8) -> Event {
         9 => provider(ProviderEvent::TurnStarted { turn, command: Some(CommandId(u64::from(id / 4))) }),
         10 | 11 => provider(ProviderEvent::TurnEnded {
             turn,
-            status: [TurnStatus::Completed, TurnStatus::Cancelled, TurnStatus::Failed, TurnStatus::Incomplete]
-                [usize::from(id / 4 % 4)],
+            status: [
+                TurnStatus::Completed,
+                TurnStatus::Cancelled,
+                TurnStatus::Failed,
+                TurnStatus::Incomplete,
+            ][usize::from(id / 4 % 4)],
             reason: None,
             usage: Some(Usage { text_in: u64::from(id), audio_out: u64::MAX / 2, ..Usage::default() }),
             tool_calls: if id > 128 { vec![call()] } else { Vec::new() },
@@ -104,7 +108,12 @@ fn event(kind: u8, id: u8) -> Event {
         17 => {
             let mode = [TextMode::Append, TextMode::Replace, TextMode::Final][usize::from(id / 4 % 3)];
             let text = "はい".to_owned();
-            provider(ProviderEvent::AssistantTranscript { item: ItemId(format!("a{}", id % 4)), turn, text, mode })
+            provider(ProviderEvent::AssistantTranscript {
+                item: ItemId(format!("a{}", id % 4)),
+                turn,
+                text,
+                mode,
+            })
         }
         18 => provider(ProviderEvent::PlaybackStarted { turn }),
         19 => provider(ProviderEvent::PlaybackDrained { turn }),
@@ -117,10 +126,18 @@ fn event(kind: u8, id: u8) -> Event {
             mode: [TextMode::Append, TextMode::Replace, TextMode::Final][usize::from(id / 4 % 3)],
             usage: Some(Usage { transcription_s: f64::INFINITY, ..Usage::default() }),
         }),
-        24 => provider(ProviderEvent::Key { digit: if id > 128 { '#' } else { '5' }, model_knows: id % 2 == 0 }),
+        24 => {
+            provider(ProviderEvent::Key { digit: if id > 128 { '#' } else { '5' }, model_knows: id % 2 == 0 })
+        }
         25 => provider(ProviderEvent::Error {
-            class: [ErrorClass::Benign, ErrorClass::TurnActive, ErrorClass::BadCommand, ErrorClass::Capacity,
-                ErrorClass::Expired, ErrorClass::Other][usize::from(id % 6)],
+            class: [
+                ErrorClass::Benign,
+                ErrorClass::TurnActive,
+                ErrorClass::BadCommand,
+                ErrorClass::Capacity,
+                ErrorClass::Expired,
+                ErrorClass::Other,
+            ][usize::from(id % 6)],
             code: None,
             message: "?".to_owned(),
             command: (id > 128).then_some(CommandId(u64::from(id % 16))),

@@ -137,8 +137,16 @@ impl Call {
         self.actions.push(Action::LetGo { provider_call: to_end });
         let stages = self.record.stages.begin_again();
         let tool_calls = self.tools.count();
-        self.record.moved =
-            Some(Moved { from, at: now, reason, detail, provider_call, spoke_again: None, stages, tool_calls });
+        self.record.moved = Some(Moved {
+            from,
+            at: now,
+            reason,
+            detail,
+            provider_call,
+            spoke_again: None,
+            stages,
+            tool_calls,
+        });
         self.record.other_path = None;
         self.record.state = State::Dialing;
         self.record_has_changed();

@@ -240,7 +240,8 @@ impl Seen {
                 session.webhook_statuses.iter().filter(|status| (200..300).contains(*status)).count();
             self.webhooks += acknowledged;
             if acknowledged > 0 && !known.contains(&session.call_id) {
-                self.problems.push(format!("the webhook of {} was acknowledged and is not on disk", session.call_id));
+                self.problems
+                    .push(format!("the webhook of {} was acknowledged and is not on disk", session.call_id));
             }
             if session.accepted > 1 {
                 self.problems.push(format!("{} was accepted {} times", session.call_id, session.accepted));
@@ -256,7 +257,8 @@ impl Seen {
             }
         }
         for call in played {
-            let is_taken = |delivery: &&Delivery| delivery.status().is_some_and(|status| (200..300).contains(&status));
+            let is_taken =
+                |delivery: &&Delivery| delivery.status().is_some_and(|status| (200..300).contains(&status));
             let taken: Vec<&Delivery> = call.carrier.deliveries.iter().filter(is_taken).collect();
             self.callbacks += taken.len();
             let sid = call.carrier.call_sid.as_str();

@@ -35,17 +35,20 @@ impl World {
     /// A caller dials the number.
     pub(super) fn ring(&mut self, caller: u32) {
         self.law.tally.callers += 1;
-        self.phones.insert(caller, Phone {
-            call: None,
-            is_gone: false,
-            status: "ringing",
-            session: None,
-            stream: None,
-            leg: 0,
-            reports: 0,
-            is_dialing: false,
-            ways: 0,
-        });
+        self.phones.insert(
+            caller,
+            Phone {
+                call: None,
+                is_gone: false,
+                status: "ringing",
+                session: None,
+                stream: None,
+                leg: 0,
+                reports: 0,
+                is_dialing: false,
+                ways: 0,
+            },
+        );
         self.tell(caller, || "rings".to_owned());
         let patience = match self.chance.below(10) {
             0 => self.chance.seconds(0, 8),

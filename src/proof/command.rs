@@ -67,7 +67,8 @@ pub fn main() -> ExitCode {
 /// What a person needs who wants to know what broke: the rule, the call's log, and how to see it again.
 pub fn explain(options: &Options, outcome: Outcome) -> String {
     // The same again, with everything written down: the same seed plays the same days.
-    let again = if options.keeps_log { outcome } else { run(&Options { keeps_log: true, ..options.clone() }) };
+    let again =
+        if options.keeps_log { outcome } else { run(&Options { keeps_log: true, ..options.clone() }) };
     let Some(violation) = again.violation else {
         return format!("seed {} breaks a rule only when nothing is written down\n", options.seed);
     };

@@ -164,23 +164,26 @@ impl World {
         let tx = Tx { expect: vec![Expect::AliasFree(alias)], writes };
         let incarnation = self.incarnation;
         self.calls.insert(id, caller);
-        self.submit(tx, Box::new(move |world, result| {
-            if world.incarnation != incarnation {
-                return;
-            }
-            match result {
-                Err(Refused::Conflict) => world.voice(request, caller, status),
-                Err(Refused::Poisoned) => world.answer(request, Answer::Failed),
-                Ok(()) => {
-                    let told = world.told(&record);
-                    world.law_acknowledged_call(id, caller);
-                    world.answer(request, Answer::Told(told));
-                    if !is_over {
-                        world.look_after(beginning(), caller);
+        self.submit(
+            tx,
+            Box::new(move |world, result| {
+                if world.incarnation != incarnation {
+                    return;
+                }
+                match result {
+                    Err(Refused::Conflict) => world.voice(request, caller, status),
+                    Err(Refused::Poisoned) => world.answer(request, Answer::Failed),
+                    Ok(()) => {
+                        let told = world.told(&record);
+                        world.law_acknowledged_call(id, caller);
+                        world.answer(request, Answer::Told(told));
+                        if !is_over {
+                            world.look_after(beginning(), caller);
+                        }
                     }
                 }
-            }
-        }));
+            }),
+        );
     }
 
     /// The way that the call goes now.
@@ -245,28 +248,32 @@ impl World {
         };
         let call = joined.call_id;
         let names = vec![format!("j/{call}")];
-        self.claim(names.clone(), Box::new(move |world| {
-            let is_awaited = |record: &CallRecord| {
-                let is_callers =
-                    record.carrier.as_ref().is_some_and(|carrier| carrier.call_sid == sid_of(caller));
-                is_callers && record.path == Path::MediaStreams && record.state == State::Dialing
-            };
-            if !world.disk.record(call).is_some_and(|record| is_awaited(&record)) {
-                world.release(&names);
-                return world.answer(request, Answer::Failed);
-            }
-            let now = world.gateway_now();
-            let id = format!("MZ{stream}");
-            let offer = offer(Path::MediaStreams, ProviderCallId(id.clone()), WebhookId(id), (now, now), caller);
-            let mut message = Message::new(Event::Offered(Box::new(offer)));
-            message.has_plan = true;
-            message.stream = Some(stream);
-            message.done = Some(Box::new(move |world, is_kept| {
-                world.release(&names);
-                world.answer(request, if is_kept { Answer::Ok } else { Answer::Failed });
-            }));
-            world.deliver(call, message);
-        }));
+        self.claim(
+            names.clone(),
+            Box::new(move |world| {
+                let is_awaited = |record: &CallRecord| {
+                    let is_callers =
+                        record.carrier.as_ref().is_some_and(|carrier| carrier.call_sid == sid_of(caller));
+                    is_callers && record.path == Path::MediaStreams && record.state == State::Dialing
+                };
+                if !world.disk.record(call).is_some_and(|record| is_awaited(&record)) {
+                    world.release(&names);
+                    return world.answer(request, Answer::Failed);
+                }
+                let now = world.gateway_now();
+                let id = format!("MZ{stream}");
+                let offer =
+                    offer(Path::MediaStreams, ProviderCallId(id.clone()), WebhookId(id), (now, now), caller);
+                let mut message = Message::new(Event::Offered(Box::new(offer)));
+                message.has_plan = true;
+                message.stream = Some(stream);
+                message.done = Some(Box::new(move |world, is_kept| {
+                    world.release(&names);
+                    world.answer(request, if is_kept { Answer::Ok } else { Answer::Failed });
+                }));
+                world.deliver(call, message);
+            }),
+        );
     }
 
     // === the provider offers ===
@@ -299,41 +306,47 @@ impl World {
         };
         let Some(call) = joined else { return self.offer_alone(request, delivery, now, names) };
         let joining = vec![format!("j/{call}")];
-        self.claim(joining.clone(), Box::new(move |world| {
-            let names = [names, joining].concat();
-            match order::awaits_offer(world.disk.record(call)) {
-                Err(_) => world.offer_alone(request, delivery, now, names),
-                Ok(record) => {
-                    let (session, caller) = (name_of(delivery.session), delivery.caller);
-                    let times = (delivery.created, now);
-                    let mut offer = offer(Path::Sip, session, delivery.webhook.clone(), times, caller);
-                    offer.accept_within = accept_within(&record);
-                    if record.path != Path::Sip {
-                        offer.verdict = refused();
+        self.claim(
+            joining.clone(),
+            Box::new(move |world| {
+                let names = [names, joining].concat();
+                match order::awaits_offer(world.disk.record(call)) {
+                    Err(_) => world.offer_alone(request, delivery, now, names),
+                    Ok(record) => {
+                        let (session, caller) = (name_of(delivery.session), delivery.caller);
+                        let times = (delivery.created, now);
+                        let mut offer = offer(Path::Sip, session, delivery.webhook.clone(), times, caller);
+                        offer.accept_within = accept_within(&record);
+                        if record.path != Path::Sip {
+                            offer.verdict = refused();
+                        }
+                        world.law.joined(call, delivery.session);
+                        world.take(request, call, offer, &delivery, names);
                     }
-                    world.law.joined(call, delivery.session);
-                    world.take(request, call, offer, &delivery, names);
                 }
-            }
-        }));
+            }),
+        );
     }
 
     /// A call of its own for an offer that belongs to none: it is turned away.
     fn offer_alone(&mut self, request: u64, delivery: Delivery, now: Timestamp, names: Vec<String>) {
         let id = CallId::new(now, self.ten_bytes());
         self.calls.insert(id, delivery.caller);
-        self.look_after(Beginning {
-            id,
-            path: Path::Sip,
-            caller: None,
-            callee: None,
-            route: None,
-            carrier: None,
-            carrier_asked: None,
-            vars: Default::default(),
-            other_path: None,
-            avoided: None,
-        }, delivery.caller);
+        self.look_after(
+            Beginning {
+                id,
+                path: Path::Sip,
+                caller: None,
+                callee: None,
+                route: None,
+                carrier: None,
+                carrier_asked: None,
+                vars: Default::default(),
+                other_path: None,
+                avoided: None,
+            },
+            delivery.caller,
+        );
         let times = (delivery.created, now);
         let session = name_of(delivery.session);
         let mut offer = offer(Path::Sip, session, delivery.webhook.clone(), times, delivery.caller);

@@ -13,8 +13,8 @@ use super::law::Owed;
 use super::provider::session_of;
 use super::world::World;
 use crate::call::event::{
-    AcceptAnswer, Action, AttachFailure, CommandId, Event, ProviderCommand, ProviderEvent, StreamEvent, ToolCall,
-    ToolFinished,
+    AcceptAnswer, Action, AttachFailure, CommandId, Event, ProviderCommand, ProviderEvent, StreamEvent,
+    ToolCall, ToolFinished,
 };
 use crate::call::record::{Path, ToolOutcomeKind};
 use crate::call::{Beginning, Call};
@@ -136,7 +136,14 @@ impl World {
             if self.broken == Some(Broken::UsageTwice)
                 && let Event::Provider(twice @ ProviderEvent::TurnEnded { .. }) = &event
             {
-                self.step(id, Event::Provider(twice.clone()), &mut events, &mut writes, &mut tools, &mut owed);
+                self.step(
+                    id,
+                    Event::Provider(twice.clone()),
+                    &mut events,
+                    &mut writes,
+                    &mut tools,
+                    &mut owed,
+                );
             }
             self.step(id, event, &mut events, &mut writes, &mut tools, &mut owed);
         }
@@ -208,46 +215,73 @@ impl World {
                 self.perform_bridged(id, action, events);
             }
             Action::Accept => {
-                self.request(id, (60, 400), move |world| match provider {
-                    Some(session) => world.accept(session),
-                    None => (AcceptAnswer::Gone, Duration::ZERO),
-                }, |answer| Some(Event::AcceptAnswered(answer)));
+                self.request(
+                    id,
+                    (60, 400),
+                    move |world| match provider {
+                        Some(session) => world.accept(session),
+                        None => (AcceptAnswer::Gone, Duration::ZERO),
+                    },
+                    |answer| Some(Event::AcceptAnswered(answer)),
+                );
                 events.push_back(Event::AcceptSent);
             }
             Action::Reject { .. } => {
                 if let Some(session) = provider {
-                    self.request(id, (40, 200), move |world| (world.reject(session), Duration::ZERO), |()| None);
+                    self.request(
+                        id,
+                        (40, 200),
+                        move |world| (world.reject(session), Duration::ZERO),
+                        |()| None,
+                    );
                 }
             }
             Action::Attach { after } => self.attach(id, after, provider),
             Action::Refer { .. } => {
                 let Some(session) = provider else { return };
-                self.request(id, (60, 400), move |world| (world.refer(session), Duration::ZERO), |answer| {
-                    Some(Event::ReferAnswered(answer))
-                });
+                self.request(
+                    id,
+                    (60, 400),
+                    move |world| (world.refer(session), Duration::ZERO),
+                    |answer| Some(Event::ReferAnswered(answer)),
+                );
             }
             Action::RedirectCarrier { .. } => {
                 let caller = keeper.caller;
-                self.request(id, (60, 400), move |world| (world.redirect(caller), Duration::ZERO), |answer| {
-                    Some(Event::RedirectAnswered(answer))
-                });
+                self.request(
+                    id,
+                    (60, 400),
+                    move |world| (world.redirect(caller), Duration::ZERO),
+                    |answer| Some(Event::RedirectAnswered(answer)),
+                );
             }
             Action::AskCarrier => {
                 let caller = keeper.caller;
-                self.request(id, (60, 400), move |world| (world.status_of(caller), Duration::ZERO), |status| {
-                    status.map(Event::CarrierAnswered)
-                });
+                self.request(
+                    id,
+                    (60, 400),
+                    move |world| (world.status_of(caller), Duration::ZERO),
+                    |status| status.map(Event::CarrierAnswered),
+                );
             }
             Action::EndLeg { leg } => {
                 let caller = keeper.caller;
-                self.request(id, (60, 400), move |world| (world.end_leg(caller, &leg), Duration::ZERO), |answer| {
-                    Some(Event::LegEnded(answer))
-                });
+                self.request(
+                    id,
+                    (60, 400),
+                    move |world| (world.end_leg(caller, &leg), Duration::ZERO),
+                    |answer| Some(Event::LegEnded(answer)),
+                );
             }
             Action::HangUp => {
                 if let Some(session) = provider {
                     self.law.asked_to_leave(id);
-                    self.request(id, (40, 300), move |world| (world.hang_up(session), Duration::ZERO), |()| None);
+                    self.request(
+                        id,
+                        (40, 300),
+                        move |world| (world.hang_up(session), Duration::ZERO),
+                        |()| None,
+                    );
                 }
             }
             Action::Send(command, what) => {
@@ -389,7 +423,8 @@ impl World {
         let Some(keeper) = self.keeper(id) else { return };
         keeper.requests += 1;
         let epoch = keeper.epoch;
-        let (there, back) = (self.chance.millis(least / 2, most / 2), self.chance.millis(least / 2, most / 2));
+        let (there, back) =
+            (self.chance.millis(least / 2, most / 2), self.chance.millis(least / 2, most / 2));
         self.after(there, move |world| {
             let (answer, late) = at_vendor(world);
             world.after(back + late, move |world| {
@@ -451,19 +486,22 @@ impl World {
             keeper.commits += 1;
         }
         let tx = Tx { expect: Vec::new(), writes };
-        self.submit(tx, Box::new(move |world, result| {
-            let is_kept = result.is_ok();
-            match is_kept {
-                true => world.law.owes(id, owed),
-                false => world.law.was_refused(id),
-            }
-            if let Some(done) = done {
-                done(world, is_kept);
-            }
-            if world.incarnation == incarnation {
-                world.on_landed(id, tools, is_kept);
-            }
-        }));
+        self.submit(
+            tx,
+            Box::new(move |world, result| {
+                let is_kept = result.is_ok();
+                match is_kept {
+                    true => world.law.owes(id, owed),
+                    false => world.law.was_refused(id),
+                }
+                if let Some(done) = done {
+                    done(world, is_kept);
+                }
+                if world.incarnation == incarnation {
+                    world.on_landed(id, tools, is_kept);
+                }
+            }),
+        );
     }
 
     fn on_landed(&mut self, id: CallId, tools: Vec<ToolCall>, is_kept: bool) {
@@ -533,7 +571,8 @@ impl World {
         keeper.timer += 1;
         let mine = keeper.timer;
         let Some(call) = &keeper.call else { return };
-        let is_settled = call.is_over() && keeper.link.is_none() && keeper.requests == 0 && keeper.commits == 0;
+        let is_settled =
+            call.is_over() && keeper.link.is_none() && keeper.requests == 0 && keeper.commits == 0;
         let pause = match call.deadline() {
             Some(deadline) => deadline.since(now),
             None if is_settled => LINGER,
@@ -562,7 +601,11 @@ impl World {
         if keeper.deadlines.1 > DEADLINES_AT_ONCE_MAX {
             let caller = keeper.caller;
             let until = keeper.call.as_ref().and_then(Call::deadline);
-            return self.law.broken(now, caller, format!("a busy loop of deadlines: the next is at {until:?}"));
+            return self.law.broken(
+                now,
+                caller,
+                format!("a busy loop of deadlines: the next is at {until:?}"),
+            );
         }
         self.on_event(id, Event::Deadline);
     }

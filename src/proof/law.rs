@@ -214,9 +214,9 @@ impl World {
         if was_over && !is_over {
             self.violated(caller, "a call that was over goes on".to_owned());
         }
-        let is_quiet = |action: &Action| match action {
-            Action::Keep(Keep::Record | Keep::Event(_)) | Action::TurnAway { .. } | Action::Reject { .. } => true,
-            _ => false,
+        let is_quiet = |action: &Action| {
+            let is_record = matches!(action, Action::Keep(Keep::Record | Keep::Event(_)));
+            is_record || matches!(action, Action::TurnAway { .. } | Action::Reject { .. })
         };
         if let Some(action) = actions.iter().find(|action| was_over && !is_quiet(action)) {
             self.violated(caller, format!("{action:?} after the end"));
@@ -232,7 +232,8 @@ impl World {
     /// A command goes to the provider.
     pub(super) fn law_sends(&mut self, session: u32, socket: u64) {
         let Some((_, id)) = self.sessions.get(&session).and_then(|session| session.socket) else { return };
-        let is_over = self.keeper(id).and_then(|keeper| keeper.call.as_ref()).is_some_and(|call| call.is_over());
+        let is_over =
+            self.keeper(id).and_then(|keeper| keeper.call.as_ref()).is_some_and(|call| call.is_over());
         if is_over {
             let caller = self.caller_of(id);
             self.violated(caller, format!("a command is sent over socket {socket} after the end"));
@@ -247,7 +248,10 @@ impl World {
             .and_then(|session| self.sessions.get(&session))
             .is_some_and(|session| session.is_up() && session.stream.is_none());
         if self.weather.is_fair && !asked && is_alive && self.is_on_the_line(caller) {
-            self.violated(caller, "a live call was given up, and nothing had gone wrong but the process".to_owned());
+            self.violated(
+                caller,
+                "a live call was given up, and nothing had gone wrong but the process".to_owned(),
+            );
         }
     }
 
@@ -284,7 +288,9 @@ impl World {
                 self.law.tally.doubted += 1;
                 return;
             }
-            (_, Some((earlier, _))) if earlier != output => format!("two answers to {tool}: {earlier} and {output}"),
+            (_, Some((earlier, _))) if earlier != output => {
+                format!("two answers to {tool}: {earlier} and {output}")
+            }
             _ => return,
         };
         self.violated(caller, what);
@@ -300,9 +306,10 @@ impl World {
         let was_kept = self.disk.books.calls.get(&id).and_then(|kept| {
             kept.tools.values().find(|kept| kept.tool_call_id == *tool).map(|tool| tool.requested)
         });
-        let is_live = self.keeper(id).and_then(|keeper| keeper.call.as_ref()).is_some_and(|call| {
-            call.record.state == State::Live
-        });
+        let is_live = self
+            .keeper(id)
+            .and_then(|keeper| keeper.call.as_ref())
+            .is_some_and(|call| call.record.state == State::Live);
         if is_live && was_kept.is_some() && !self.law.clock_jumped {
             self.violated(caller, format!("tool call {tool} was never answered"));
         }
@@ -327,7 +334,8 @@ impl World {
                     let kept = self.disk.books.calls.get(id).and_then(|kept| kept.tools.get(&tool.n));
                     let is_other = |kept: &&crate::call::record::ToolCallRecord| {
                         kept.tool_call_id != tool.tool_call_id
-                            || (kept.finished.is_some() && (&kept.output, kept.outcome) != (&tool.output, tool.outcome))
+                            || (kept.finished.is_some()
+                                && (&kept.output, kept.outcome) != (&tool.output, tool.outcome))
                     };
                     if kept.filter(is_other).is_some() {
                         problems.push((*id, format!("what became of {} is written over", tool.tool_call_id)));
@@ -350,7 +358,8 @@ impl World {
             let was_refused = self.law.cases.get(&id).is_some_and(|case| case.was_refused);
             let counts = record.counts;
             let found = [kept.lines.len(), kept.tools.len(), kept.usage.len(), kept.events.len()];
-            let told = [counts.lines, counts.tool_calls, counts.usage, counts.events].map(|count| count as usize);
+            let told =
+                [counts.lines, counts.tool_calls, counts.usage, counts.events].map(|count| count as usize);
             let mut problem = None;
             if found != told && !was_refused {
                 problem = Some(format!("the record counts {told:?} parts, on disk are {found:?}"));
@@ -467,13 +476,16 @@ impl World {
         for owed in &case.owed {
             let (name, found) = match owed {
                 Owed::Caller { item, text } => {
-                    let is_it = |line: &&&Line| line.speaker == Speaker::Caller && line.item.as_ref() == Some(item);
-                    let found: Vec<&str> = lines.iter().filter(is_it).map(|line| line.text.as_str()).collect();
+                    let is_it =
+                        |line: &&&Line| line.speaker == Speaker::Caller && line.item.as_ref() == Some(item);
+                    let found: Vec<&str> =
+                        lines.iter().filter(is_it).map(|line| line.text.as_str()).collect();
                     (format!("{item} ({text})"), found == [text.as_str()])
                 }
                 Owed::Assistant { turn, text } => {
                     let is_it = |line: &&&Line| line.turn.as_ref() == Some(turn);
-                    let found: Vec<&str> = lines.iter().filter(is_it).map(|line| line.text.as_str()).collect();
+                    let found: Vec<&str> =
+                        lines.iter().filter(is_it).map(|line| line.text.as_str()).collect();
                     (format!("{turn} ({text})"), found == [text.as_str()])
                 }
                 Owed::Usage { turn } => {
@@ -498,7 +510,8 @@ impl World {
             let item = line.item.as_ref()?;
             spoken.iter().find(|(spoken, _)| spoken == item).map(|(_, at)| *at)
         };
-        let said: Vec<(&Line, Timestamp)> = lines.iter().filter_map(|line| Some((*line, at(line)?))).collect();
+        let said: Vec<(&Line, Timestamp)> =
+            lines.iter().filter_map(|line| Some((*line, at(line)?))).collect();
         let is_swapped = |pair: &&[(&Line, Timestamp)]| pair[1].1 + ORDERED_WHEN_APART < pair[0].1;
         let pair = said.windows(2).find(is_swapped)?;
         Some(format!("{:?} stands before {:?}", pair[0].0.text, pair[1].0.text))
@@ -507,7 +520,8 @@ impl World {
 
 /// Claims that both are the same line, as far as it was begun.
 fn is_same_line(kept: &Line, line: &Line) -> bool {
-    (kept.speaker, &kept.turn) == (line.speaker, &line.turn) && (kept.turn.is_some() || kept.item == line.item)
+    (kept.speaker, &kept.turn) == (line.speaker, &line.turn)
+        && (kept.turn.is_some() || kept.item == line.item)
 }
 
 /// Claims that the carrier may have known better.

@@ -111,7 +111,8 @@ impl World {
         let then = move |world: &mut World, answer: Answer| {
             let pause = DELIVER_AGAIN_S.get(tries).filter(|_| !matches!(answer, Answer::Ok));
             if let Some(pause) = pause {
-                world.after(Duration::from_secs(*pause), move |world| world.deliver_webhook(again, tries + 1));
+                world
+                    .after(Duration::from_secs(*pause), move |world| world.deliver_webhook(again, tries + 1));
             }
         };
         match is_lost {
@@ -145,7 +146,8 @@ impl World {
 
     fn answer_session(&mut self, id: u32) {
         let now = self.now;
-        let Some(session) = self.sessions.get_mut(&id).filter(|session| session.stage == Stage::Ringing) else {
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| session.stage == Stage::Ringing)
+        else {
             return;
         };
         (session.stage, session.up_since) = (Stage::Up, now);
@@ -234,9 +236,8 @@ impl World {
             return Err(AttachFailure::Passing("503".to_owned()));
         }
         let now = self.now;
-        let is_there = |session: &&mut Session| {
-            session.is_up() && now.since(session.up_since) >= SOCKET_EXISTS_AFTER
-        };
+        let is_there =
+            |session: &&mut Session| session.is_up() && now.since(session.up_since) >= SOCKET_EXISTS_AFTER;
         let socket = self.number();
         let Some(session) = self.sessions.get_mut(&id).filter(is_there) else {
             return Err(AttachFailure::NotFound);

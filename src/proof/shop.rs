@@ -57,7 +57,9 @@ impl World {
     fn tell_progress(&mut self, id: CallId, tools: u64, after: Duration, call: &ToolCall) {
         let (incarnation, tool) = (self.incarnation, call.id.clone());
         self.after(after, move |world| {
-            if world.incarnation == incarnation && world.keeper(id).is_some_and(|keeper| keeper.tools == tools) {
+            if world.incarnation == incarnation
+                && world.keeper(id).is_some_and(|keeper| keeper.tools == tools)
+            {
                 let wish = Wish::Progress("It takes a little longer.".to_owned());
                 let wished = Wished { by: "shop".to_owned(), tool_call: Some(tool), wish };
                 world.on_event(id, Event::Wished(wished));
@@ -70,7 +72,9 @@ impl World {
         let output = format!(r#"{{"{}":"{}"}}"#, kind.as_str(), call.id);
         let finished = ToolFinished { tool_call: call.id.clone(), kind, output };
         self.after(takes, move |world| {
-            if world.incarnation == incarnation && world.keeper(id).is_some_and(|keeper| keeper.tools == tools) {
+            if world.incarnation == incarnation
+                && world.keeper(id).is_some_and(|keeper| keeper.tools == tools)
+            {
                 world.on_event(id, Event::ToolFinished(finished));
             }
         });

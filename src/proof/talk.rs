@@ -101,7 +101,7 @@ impl World {
         let thinks = self.chance.millis(100, 500);
         self.after(thinks, move |world| {
             let is_free = |talk: &mut Talk| talk.listens == Listens::Yes && talk.active.is_none();
-            if world.talk(id).is_some_and(|talk| is_free(talk)) {
+            if world.talk(id).is_some_and(is_free) {
                 world.turn(id, None, true);
             }
         });

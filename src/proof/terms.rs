@@ -36,7 +36,8 @@ pub(super) fn terms_of(caller: u32) -> Terms {
     let tokens = |input, output| TokenPrice { input, cached: 0.4, output };
     let realtime = Price { text: tokens(4.0, 24.0), audio: tokens(32.0, 64.0), ..Price::default() };
     let scribe = Price { per_minute: 0.006, ..Price::default() };
-    let pay = ToolTerms { say_first: Some("One moment.".to_owned()), interruptible: !caller.is_multiple_of(5) };
+    let pay =
+        ToolTerms { say_first: Some("One moment.".to_owned()), interruptible: !caller.is_multiple_of(5) };
     let lookup = ToolTerms { say_first: None, interruptible: true };
     let tools: BTreeMap<String, ToolTerms> = match caller % 5 {
         0 | 1 => [(PAY.to_owned(), pay), (LOOKUP.to_owned(), lookup)].into(),

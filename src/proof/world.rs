@@ -20,6 +20,9 @@ use crate::wire::join_token::JoinKey;
 /// Something that will be done at its moment.
 pub(super) type Deed = Box<dyn FnOnce(&mut World)>;
 
+/// What a vendor does with the answer to its request.
+pub(super) type Then = Box<dyn FnOnce(&mut World, Answer)>;
+
 const DAY: Duration = Duration::from_secs(86_400);
 /// Deeds of one day; more would be a world that does not come to rest.
 const DEEDS_MAX: u64 = 5_000_000;
@@ -65,7 +68,7 @@ pub(super) struct World {
     pub phones: BTreeMap<u32, Phone>,
     pub sessions: BTreeMap<u32, Session>,
     pub calls: BTreeMap<CallId, u32>,
-    pub requests: HashMap<u64, Box<dyn FnOnce(&mut World, Answer)>>,
+    pub requests: HashMap<u64, Then>,
     pub join_key: JoinKey,
     pub law: Law,
     pub story: Story,
