@@ -35,3 +35,15 @@ plugins:
 # many calls against a release build, with times
 load CALLS="500" CONCURRENCY="50":
     cargo run --release -- load --calls {{CALLS}} --concurrency {{CONCURRENCY}}
+
+# whole simulated days from one seed
+sim SEEDS="0..20" DAYS="10":
+    cargo run --bin switchboard-sim -- --seeds {{SEEDS}} --days {{DAYS}}
+
+# kill -9 at random moments, again and again
+torture ROUNDS="100" SEED="1":
+    cargo run -- demo --pull-the-plug --rounds {{ROUNDS}} --seed {{SEED}}
+
+# fuzz one target (needs nightly Rust and cargo-fuzz)
+fuzz TARGET SECONDS="60":
+    cd fuzz && cargo +nightly fuzz run -s none {{TARGET}} -- -max_total_time={{SECONDS}}

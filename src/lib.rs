@@ -36,6 +36,9 @@ pub mod media;
 // floor 4, call control: where calls live
 pub mod call_control;
 
+// beside floor 4, the rules played through whole simulated days; only its own command and the tests lean on it
+pub mod proof;
+
 // floor 5, doors: the only rooms strangers enter
 pub mod http;
 pub mod config;

@@ -136,8 +136,17 @@ impl Call {
         let to_end = provider_call.clone().filter(|_| from == Path::Sip);
         self.actions.push(Action::LetGo { provider_call: to_end });
         let stages = self.record.stages.begin_again();
-        self.record.moved =
-            Some(Moved { from, at: now, reason, detail, provider_call, spoke_again: None, stages });
+        let tool_calls = self.tools.count();
+        self.record.moved = Some(Moved {
+            from,
+            at: now,
+            reason,
+            detail,
+            provider_call,
+            spoke_again: None,
+            stages,
+            tool_calls,
+        });
         self.record.other_path = None;
         self.record.state = State::Dialing;
         self.record_has_changed();

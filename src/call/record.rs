@@ -117,6 +117,13 @@ pub struct Moved {
     /// Which stages it had reached on that path, and when.
     #[serde(default)]
     pub stages: Stages,
+    /// How many tool calls had been made on it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub tool_calls: u32,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 /// The carrier was seen to hand a caller on.

@@ -249,6 +249,7 @@ mod tests {
     fn a_call_that_was_moved_counts_on_both_paths() {
         let mut moved = call(Path::MediaStreams, MONDAY, Some(900), EndedReason::CallerHangup);
         moved.moved = Some(Moved {
+            tool_calls: 0,
             from: Path::Sip,
             at: MONDAY,
             reason: EndedReason::AcceptFailed,

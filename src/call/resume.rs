@@ -79,7 +79,7 @@ impl Call {
         let record = &call.record;
         let none = std::collections::BTreeMap::new();
         let tools_terms = terms.as_ref().map_or(&none, |terms| &terms.tools);
-        let from = record.moved.as_ref().map(|moved| moved.at);
+        let from = record.moved.as_ref().map_or(0, |moved| moved.tool_calls);
         call.tools = Tools::restored(&tool_calls, from, tools_terms, is_exit);
         call.transcript = Transcript::restored(&lines, record.stages.first_audio.is_some());
         call.transcript.set_earliest(record.stages.webhook_received.unwrap_or_default());

@@ -67,19 +67,20 @@ pub enum Admission {
 
 impl Tools {
     /// The tool calls of a phone call that an earlier process looked after. Those whose answer the provider is
-    /// not known to have are waited for; `from` tells since when there is this session.
+    /// not known to have are waited for; `from` is the number of the first one of this session. (Not its time: clocks
+    /// jump.)
     pub fn restored(
         records: &[ToolCallRecord],
-        from: Option<Timestamp>,
+        from: u32,
         terms: &BTreeMap<String, ToolTerms>,
         is_exit: impl Fn(&str) -> bool,
     ) -> Tools {
         let is_open = |record: &ToolCallRecord| {
-            let is_of_session = from.is_none_or(|from| record.requested >= from);
+            // What the session before was asked and did not answer was cancelled when it was left.
             let is_unanswered = record.finished.is_none();
             // Earlier versions did not keep what was acknowledged; theirs have no turn.
             let is_unsent = !record.acknowledged && record.turn.is_some() && record.output.is_some();
-            is_of_session && (is_unanswered || is_unsent)
+            is_unanswered || (record.n >= from && is_unsent)
         };
         let pending = |record: &ToolCallRecord| Pending {
             turn: record.turn.clone().unwrap_or_else(|| TurnId(String::new())),

@@ -7,6 +7,7 @@
 //! order in which their words arrive.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::audio_clock::AudioClock;
 use super::event::{SpeechPadding, TextMode, TurnStatus};
@@ -25,6 +26,9 @@ const CLOSED_MAX: usize = 32;
 const REOPENED_MAX: usize = 4;
 /// How many items one turn's words may come in; the words of more are dropped.
 const PARTS_MAX: usize = 32;
+
+/// How long before somebody's next words those are put whose beginning was not seen: people pause about so long.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// The transcript of one call in the making.
 #[derive(Debug, Default)]
@@ -62,6 +66,8 @@ struct Utterance {
     start_ms: Option<u64>,
     ended: Option<Timestamp>,
     end_ms: Option<u64>,
+    /// Its beginning was seen, and the sideband was not lost since.
+    is_seen: bool,
 }
 
 /// Something the assistant says: one turn.
@@ -143,6 +149,7 @@ impl Transcript {
         let started = self.audio_clock.saw_start(at_ms, now);
         if let Some(utterance) = self.utterance(item, now) {
             utterance.start_ms = started;
+            utterance.is_seen = true;
         }
     }
 
@@ -159,7 +166,11 @@ impl Transcript {
 
     /// Words of the caller.
     pub fn caller_words(&mut self, item: ItemId, text: &str, mode: TextMode, now: Timestamp) {
+        let next = self.next_words_begin();
         let Some(utterance) = self.utterance(item.clone(), now) else { return };
+        if let Some(next) = next.filter(|_| !utterance.is_seen && utterance.text.is_empty()) {
+            utterance.started = utterance.started.min(next - PAUSE);
+        }
         put_words(&mut utterance.text, text, mode, TEXT_BYTES_MAX);
         if mode == TextMode::Final {
             self.close_utterance(&item, LineStatus::Final);
@@ -245,6 +256,7 @@ impl Transcript {
     /// belong to it.
     pub fn lost(&mut self) {
         self.caller_is_speaking = false;
+        self.caller.iter_mut().for_each(|utterance| utterance.is_seen = false);
         for at in 0..self.assistant.len() {
             self.assistant[at].is_audible = false;
             self.keep_speech(at);
@@ -275,6 +287,14 @@ impl Transcript {
         }
     }
 
+    /// When the first of those words began that are still to come, and whose beginning was seen since the sideband is
+    /// up. Words are written down in order: what comes before them was said before them, also where its beginning
+    /// passed unseen.
+    fn next_words_begin(&self) -> Option<Timestamp> {
+        let seen = self.caller.iter().filter(|utterance| utterance.is_seen);
+        seen.map(|utterance| self.audio_clock.start(utterance.start_ms).unwrap_or(utterance.started)).min()
+    }
+
     /// The utterance of an item, begun now if it is new; none when it was finished before.
     fn utterance(&mut self, item: ItemId, now: Timestamp) -> Option<&mut Utterance> {
         if self.closed_items.contains(&item) {
@@ -295,6 +315,7 @@ impl Transcript {
             start_ms: None,
             ended: None,
             end_ms: None,
+            is_seen: false,
         });
         self.caller.back_mut()
     }

@@ -6,16 +6,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::handing::target_of;
 use super::intake::DialPlan;
+use super::order::{self, ANSWERED, Afterwards, is_dialled_plainly};
 use super::{CallControl, DeliverError};
 use crate::call::event::{CarrierEvent, Event};
-use crate::call::record::{CallRecord, EndedReason, HandedBy, Path, State};
+use crate::call::record::{CallRecord, Path};
 use crate::ids::{CallId, CallSid};
 use crate::routing::{Fallback, Target};
-
-/// The status of a caller's leg that was answered (Twilio, "Call resource: call status values").
-const ANSWERED: &str = "in-progress";
 
 /// What the carrier shall do with a caller whose dial or stream is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,8 +78,7 @@ impl CallControl {
         }
         let Some(call) = self.call_of_carrier(call_sid)? else { return Ok(None) };
         let Some(record) = self.store.call(call)? else { return Ok(None) };
-        let was_connected = record.state != State::Dialing || record.awaits_return();
-        if record.path == Path::None || !was_connected {
+        if !order::came_back(&record, caller_status) {
             return Ok(None);
         }
         let event = CarrierEvent::AsksAgain { caller_status: caller_status.to_owned() };
@@ -125,39 +121,16 @@ impl CallControl {
 
     /// What follows from the record, now that the way over `over` is at its end.
     fn after(&self, record: &CallRecord, over: Path) -> Next {
-        if record.carrier.as_ref().is_some_and(|carrier| carrier.is_over()) {
-            return Next::HangUp;
-        }
-        // Also when it is asked again and the other way is being gone, or is over by now.
-        if record.moved.as_ref().is_some_and(|moved| moved.from == over) {
-            return Next::GoOn(self.provider_plan(record));
-        }
-        // The end of the first dial of two: the second is under way, or to be begun.
-        let is_dialled_again = record.carrier.as_ref().is_some_and(|carrier| carrier.is_plain);
-        if over == Path::Sip && is_dialled_again && record.state == State::Dialing {
-            tracing::warn!(call = %record.id, "the provider refuses encrypted sound (SIP 488): it is dialled once more without");
-            return Next::GoOn(self.provider_plan(record));
-        }
-        // The stream broke off with an earlier process: another one is opened.
-        if record.awaits_return() {
-            return Next::GoOn(self.provider_plan(record));
-        }
-        // The provider's side ended before it handed the caller on.
-        let is_told_now = record.handed.as_ref().is_some_and(|handed| handed.by == HandedBy::DialOver);
-        if let Some(target) = target_of(record).filter(|_| over == Path::Sip && is_told_now) {
-            return Next::Forward(target);
-        }
-        match record.ended.as_ref().map(|ended| ended.reason) {
-            Some(EndedReason::Transferred | EndedReason::Forwarded) if over == Path::MediaStreams => {
-                target_of(record).map_or_else(|| Next::Fallback(self.fallback(record)), Next::Forward)
+        match Afterwards::of(record, over) {
+            Afterwards::HangUp => Next::HangUp,
+            Afterwards::Forward(target) => Next::Forward(target),
+            Afterwards::GoOn => {
+                if is_dialled_plainly(record, over) {
+                    tracing::warn!(call = %record.id, "the provider refuses encrypted sound (SIP 488): it is dialled once more without");
+                }
+                Next::GoOn(self.provider_plan(record))
             }
-            Some(EndedReason::Apology | EndedReason::Busy | EndedReason::Stopping) => {
-                Next::Fallback(self.fallback(record))
-            }
-            Some(reason) if reason.is_failure() => Next::Fallback(self.fallback(record)),
-            // A way that is over while the call is not: nothing is known that could be waited for.
-            None if over == Path::MediaStreams => Next::Fallback(self.fallback(record)),
-            _ => Next::HangUp,
+            Afterwards::Fallback => Next::Fallback(self.fallback(record)),
         }
     }
 

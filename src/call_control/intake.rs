@@ -16,11 +16,12 @@ use tokio::time::{Instant, timeout};
 use super::admission::{Overflow, Place, TooMany};
 use super::answering::UNAVAILABLE;
 use super::incoming::Beginnings;
+use super::order;
 use super::paths::Way;
 use super::registry::Message;
 use super::{CallControl, DeliverError, Held};
 use crate::call::event::{Event, Offer};
-use crate::call::record::{CallRecord, Carrier, Consent, EndedReason, JoinedBy, Path, State};
+use crate::call::record::{CallRecord, Carrier, Consent, EndedReason, JoinedBy, Path};
 use crate::call::{Beginning, Call};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, CallSid, ProviderCallId, SipCallId, WebhookId};
@@ -319,17 +320,13 @@ impl CallControl {
     /// The way to the model that the call goes now.
     pub(super) fn provider_plan(&self, record: &CallRecord) -> DialPlan {
         let announced = record.consent.as_ref().map_or(Duration::ZERO, Consent::spoken_within);
-        let broken_off = record.broken_off();
-        let (attempt, since) = match broken_off {
-            None => (1, record.stages.carrier_asked.unwrap_or_default() + announced),
-            Some(at) => (2, at),
-        };
+        let (attempt, since) = order::attempt_of(record, announced);
         let token = self.join_key.mint(record.id, attempt, since + self.settings.join_within);
         let route = record.route.as_deref().unwrap_or_default();
         let recording = record.consent.as_ref().and_then(|_| self.routes.recording_of(route).cloned());
         // Who had a way before, or is dialled for once more, has been told then.
         let is_plain = record.carrier.as_ref().is_some_and(|carrier| carrier.is_plain);
-        let recording = match broken_off.is_some() || is_plain {
+        let recording = match record.broken_off().is_some() || is_plain {
             false => recording,
             true => recording.map(|_| Recording::default()),
         };
@@ -352,7 +349,7 @@ impl CallControl {
     /// [`DeliverError`] when it cannot be kept: the provider then delivers it again.
     pub async fn provider_offered(self: &Arc<Self>, delivery: Delivery) -> Result<Offered, DeliverError> {
         let now = self.clock.now();
-        if now.since(delivery.created) > self.settings.stale_after {
+        if order::is_stale(delivery.created, now, self.settings.stale_after) {
             return Ok(Offered::Stale);
         }
         let _claim = self.deliveries.claim(&delivery).await;
@@ -501,13 +498,7 @@ impl CallControl {
     /// The carrier's call, if it waits for the provider's, or did until it went on over another path; else why
     /// it does not.
     fn waiting(&self, id: CallId) -> Result<Result<CallRecord, &'static str>, StoreError> {
-        Ok(match self.store.call(id)? {
-            None => Err("the join token names a call that is not known"),
-            Some(record) if record.is_left_unoffered(Path::Sip) => Ok(record),
-            Some(record) if record.path != Path::Sip => Err("the call does not go over SIP"),
-            Some(record) if record.state == State::Dialing => Ok(record),
-            Some(_) => Err("the call was joined before, or is over"),
-        })
+        Ok(order::awaits_offer(self.store.call(id)?))
     }
 
     // === choosing ===

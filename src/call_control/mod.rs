@@ -7,7 +7,7 @@
 //! of a call; `resume` goes on with the calls that an earlier process left, `draining` leaves them to the next; `incoming` asks plugins before a call is accepted, `following` tells them what happens in
 //! it. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
 //! that nobody looks after any more is read back from the store when something late arrives for it.
-//! [`recordings`] looks after what outlives the call.
+//! [`recordings`] looks after what outlives the call. What of all this is a function of data is in [`order`].
 
 pub mod admission;
 mod afterwards;
@@ -18,6 +18,7 @@ mod handing;
 mod incoming;
 mod intake;
 mod link;
+pub mod order;
 pub mod paths;
 pub mod pulse;
 pub mod recordings;
@@ -47,7 +48,7 @@ use crate::openai::{rest, sideband};
 use crate::phone::CallingCode;
 use crate::routing::{Rollout, Routes};
 use crate::session::Session;
-use crate::store::{Alias, Store, StoreError, Write};
+use crate::store::{Alias, Store, StoreError};
 use crate::tool::generation::Generations;
 use crate::twilio;
 use crate::wire::join_token::JoinKey;
@@ -280,7 +281,7 @@ impl CallControl {
         call: CallId,
         event: CarrierEvent,
     ) -> Result<(), DeliverError> {
-        let writes = aliases_of(call, &event);
+        let writes = order::aliases_of(call, &event);
         self.deliver(call, Message::durable(Event::Carrier(event), writes)).await
     }
 
@@ -348,20 +349,4 @@ impl CallControl {
     fn spawn(self: &Arc<Self>, call: Call, mailbox: Mailbox, held: Held) {
         self.runners.spawn(Runner::new(Arc::clone(self), call, mailbox, held).run());
     }
-}
-
-/// Names under which the carrier's leg will be looked up when the provider offers its call.
-fn aliases_of(call: CallId, event: &CarrierEvent) -> Vec<Write> {
-    let (sid, sip_call_id) = match event {
-        CarrierEvent::Leg { sid, sip_call_id, .. } => (Some(sid), sip_call_id.as_ref()),
-        CarrierEvent::DialEnded { leg_sid, sip_call_id, .. } => (leg_sid.as_ref(), sip_call_id.as_ref()),
-        CarrierEvent::Caller { .. }
-        | CarrierEvent::Referred
-        | CarrierEvent::HandedOn { .. }
-        | CarrierEvent::AsksAgain { .. }
-        | CarrierEvent::StreamEnded { .. } => (None, None),
-    };
-    let leg = sid.map(|sid| Write::Alias(Alias::CarrierLeg(sid.clone()), call));
-    let sip = sip_call_id.map(|id| Write::Alias(Alias::SipCallId(id.clone()), call));
-    leg.into_iter().chain(sip).collect()
 }

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use super::answering::UNAVAILABLE;
 use super::following::{Followers, History, WishBox, context_now, state_event, tell_ended};
 use super::link::{self, Link, LinkItem};
+use super::order::{self, ToolStart, Waited};
 use super::paths::Trial;
 use super::registry::{Caller, Mailbox, Message};
 use super::{CallControl, Held, Place};
@@ -348,8 +349,10 @@ impl Runner {
                     link.send(id, command);
                 }
             }
-            Action::RunTool { call } if self.may_repeat(&call) => self.run_tool(call),
-            Action::RunTool { call } => work.tools.push(call),
+            Action::RunTool { call } => match ToolStart::of(self.may_repeat(&call)) {
+                ToolStart::AtOnce => self.run_tool(call),
+                ToolStart::OnceKept => work.tools.push(call),
+            },
             Action::LetGo { provider_call } => self.let_go(provider_call),
             Action::TurnAway { path: Path::MediaStreams, .. } => self.turn_away(),
             Action::TurnAway { provider_call, .. } => self.end_at_provider(provider_call),
@@ -493,24 +496,18 @@ impl Runner {
     }
 
     fn keep(&mut self, keep: Keep, work: &mut Work, now: Timestamp) {
-        let id = self.call.record.id;
-        if let Keep::Line(line) = &keep {
-            self.follow(line);
-        }
-        work.writes.push(match keep {
-            Keep::Record => Write::Call(Box::new(self.call.record.clone())),
-            Keep::Line(line) => Write::Line(id, line),
-            Keep::ToolCall(record) => {
-                // What was acknowledged was counted when it was answered.
-                if let Some(outcome) = record.outcome.filter(|_| !record.acknowledged) {
+        match &keep {
+            Keep::Line(line) => self.follow(line),
+            // What was acknowledged was counted when it was answered.
+            Keep::ToolCall(record) if !record.acknowledged => {
+                if let Some(outcome) = record.outcome {
                     let tool = self.label(&record.name);
                     self.control.metrics.tool_call(tool, outcome.as_str(), now.since(record.requested));
                 }
-                Write::ToolCall(id, record)
             }
-            Keep::Usage(usage) => Write::Usage(id, usage),
-            Keep::Event(event) => Write::Event(id, event),
-        });
+            _ => {}
+        }
+        work.writes.push(order::write_of(keep, &self.call.record));
     }
 
     async fn commit(
@@ -522,8 +519,7 @@ impl Runner {
         if writes.is_empty() && tools.is_empty() && done.is_none() {
             return;
         }
-        // Of several states of the record in one commit only the last is worth the disk.
-        let writes = without_overwritten(writes);
+        let writes = order::without_overwritten(writes);
         match self.control.store.submit(Tx { expect: Vec::new(), writes }).await {
             Ok(receipt) => {
                 self.commits.push(Box::pin(async move { Landed { result: receipt.await, done, tools } }));
@@ -546,19 +542,12 @@ impl Runner {
             let _ = done.send(landed.result.map(|_| ()));
         }
         for call in landed.tools {
-            if self.call.is_over() {
-                return;
-            }
-            // Cancelled meanwhile, when the call was moved to another path.
-            if !self.call.awaits_tool(&call.id) {
-                continue;
-            }
-            if is_kept {
-                self.run_tool(call);
-            } else {
-                // Whether it ran could not be told after a crash, so it does not run.
-                let finished = unavailable(&call);
-                Box::pin(self.on_event(Event::ToolFinished(finished))).await;
+            match Waited::for_commit(&self.call, &call.id, is_kept) {
+                Waited::Run => self.run_tool(call),
+                Waited::Refuse => {
+                    Box::pin(self.on_event(Event::ToolFinished(unavailable(&call)))).await;
+                }
+                Waited::Forget => {}
             }
         }
     }
@@ -667,11 +656,4 @@ async fn next_item(link: &mut Option<Link>) -> LinkItem {
         Some(link) => link.next().await,
         None => std::future::pending().await,
     }
-}
-
-fn without_overwritten(writes: Vec<Write>) -> Vec<Write> {
-    let last = writes.iter().rposition(|write| matches!(write, Write::Call(_)));
-    let keep =
-        |(at, write): (usize, Write)| (!matches!(write, Write::Call(_)) || Some(at) == last).then_some(write);
-    writes.into_iter().enumerate().filter_map(keep).collect()
 }

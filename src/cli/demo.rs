@@ -16,7 +16,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::scratch::Scratch;
-use super::{Failure, failures, print, pull_the_plug, view};
+use super::{Failure, failures, print, pull_the_plug, torture, view};
 use crate::call::record::CallDetail;
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{self, Config, Environment};
@@ -57,6 +57,12 @@ pub(super) struct Arguments {
     /// With `--pull-the-plug`: how many calls.
     #[arg(long, default_value_t = 20, requires = "pull_the_plug", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     calls: u32,
+    /// With `--pull-the-plug`: instead of once, so often, at random moments and also while it starts.
+    #[arg(long, value_name = "ROUNDS", requires = "pull_the_plug", conflicts_with_all = ["calls", "handover"], value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rounds: Option<u32>,
+    /// With `--rounds`: what the moments and the callers come from.
+    #[arg(long, default_value_t = 1, requires = "rounds")]
+    seed: u64,
     /// With `--pull-the-plug`: hand over to a new program in an orderly way instead of killing the old one.
     #[arg(long, requires = "pull_the_plug")]
     handover: bool,
@@ -88,7 +94,10 @@ impl Way {
 
 pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure> {
     if arguments.pull_the_plug {
-        return pull_the_plug::run(arguments.calls, arguments.handover).await;
+        return match arguments.rounds {
+            Some(rounds) => torture::run(rounds, arguments.seed).await,
+            None => pull_the_plug::run(arguments.calls, arguments.handover).await,
+        };
     }
     if arguments.failures {
         return play_failures(arguments.speed.unwrap_or(1.0)).await;

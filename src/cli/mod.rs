@@ -19,6 +19,7 @@ mod scratch;
 mod serve;
 mod source;
 mod tools;
+mod torture;
 mod view;
 
 use std::io::Write as _;

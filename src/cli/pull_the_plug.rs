@@ -27,7 +27,7 @@ use crate::sim::script::Script;
 use crate::sim::twilio::CallerSetup;
 use crate::sim::world::{ConnectedWorld, Options, Played, World};
 
-const CONFIG: &str = r#"
+pub(super) const CONFIG: &str = r#"
 [sessions.shop]
 model = "gpt-realtime-2.1"
 instructions = "You take orders."
@@ -106,11 +106,11 @@ struct Seen {
 
 /// Orders by number, and how often each was placed.
 #[derive(Clone, Default)]
-struct Shop(Arc<Mutex<HashMap<String, u32>>>);
+pub(super) struct Shop(Arc<Mutex<HashMap<String, u32>>>);
 
 impl Shop {
     /// Opens; gives its address.
-    async fn open(&self) -> std::io::Result<String> {
+    pub async fn open(&self) -> std::io::Result<String> {
         let acceptor = PromptAcceptor::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         let url = format!("http://{}", acceptor.address());
         let shop = self.clone();
@@ -128,7 +128,8 @@ impl Shop {
         Ok(url)
     }
 
-    fn orders(&self) -> std::sync::MutexGuard<'_, HashMap<String, u32>> {
+    /// The orders so far.
+    pub fn orders(&self) -> std::sync::MutexGuard<'_, HashMap<String, u32>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -163,6 +163,15 @@ fn calls_are_read_without_a_running_gateway() {
     assert_eq!(page["calls"], serde_json::json!([]));
 }
 
+#[test]
+fn everything_acknowledged_outlives_kills_at_random_moments() {
+    let seed = format!("{}", std::process::id());
+    let output = switchboard(&["demo", "--pull-the-plug", "--rounds", "4", "--seed", &seed], root());
+    let (told, complaints) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "seed {seed}\n{told}\n{complaints}");
+    assert!(told.contains("everything that was acknowledged is there"), "{told}");
+}
+
 // === a gateway that makes place for the next program ===
 
 /// `serve` in a folder of its own; killed when a test fails.

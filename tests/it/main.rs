@@ -23,6 +23,7 @@ mod openai;
 mod outbound;
 mod overload;
 mod plugin;
+mod proof;
 mod provider_faults;
 mod recordings;
 mod reload;

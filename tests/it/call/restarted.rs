@@ -317,3 +317,32 @@ fn limits_count_from_the_first_process() {
     story.until(602_000);
     assert!(story.log().contains("prompt \"The time of this call is over"));
 }
+
+/// Found by the simulation: the machine's clock went back between the move and the tool.
+#[test]
+fn a_tool_of_a_moved_call_is_answered_though_the_clock_went_back() {
+    let mut story = Story::with_a_way_out();
+    story.tell([(100, in_a_hurry(offered(|_| {}))), (2_000, Event::Deadline)]);
+    story.tell([(3_000, stream_offered()), (3_100, session()), (3_200, attached())]);
+    assert!(story.call.record.moved.is_some(), "{}", story.log());
+    if let Some(moved) = &mut story.call.record.moved {
+        moved.at = at(600_000);
+    }
+    story.tell([(4_000, begins("t1")), (4_100, wants("t1", "a", "pay", "{}"))]);
+    let story = story.restarted(5_000, None, TakenUp::default());
+    assert_eq!(story.tools[&0].outcome, Some(ToolOutcomeKind::Interrupted));
+}
+
+/// Found by the simulation: the caller spoke again before the words came whose beginning nobody saw.
+#[test]
+fn words_whose_beginning_passed_unseen_stand_before_those_that_follow() {
+    let mut story = Story::live(|_| {});
+    story.tell([(9_000, hears("i1", 8_500))]);
+    let mut story = story.restarted(12_000, Some(terms()), TakenUp::default());
+    story.tell([(12_100, attached()), (13_000, hears("i2", 12_500)), (13_700, caller_says("i1", "first"))]);
+    story.tell([(14_000, hears_end("i2", 13_500)), (14_900, caller_says("i2", "second"))]);
+    assert_snapshot!(story.transcript(), @r#"
+    Caller 12.500–? Final first
+    Caller 13.000–13.500 Final second
+    "#);
+}

@@ -1,0 +1,179 @@
+//! What must come before what: the decisions of call control that are functions of data.
+//!
+//! Those who own tasks and sockets (`runner`, `intake`, `afterwards`, `streams`) ask here and carry it out; the
+//! simulation of whole days (`crate::proof`) asks the same functions, so that what it proves is what runs.
+
+use std::time::Duration;
+
+use super::handing::target_of;
+use crate::call::Call;
+use crate::call::event::{CarrierEvent, Keep};
+use crate::call::record::{CallRecord, EndedReason, HandedBy, Path, State};
+use crate::clock::Timestamp;
+use crate::ids::{CallId, ToolCallId};
+use crate::routing::Target;
+use crate::store::{Alias, Write};
+
+/// The status of a caller's leg that was answered (Twilio, "Call resource: call status values").
+pub const ANSWERED: &str = "in-progress";
+
+/// When a tool may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToolStart {
+    /// It does no harm when it runs twice.
+    AtOnce,
+    /// Its record must be on disk: after a crash nobody could tell whether it had run.
+    OnceKept,
+}
+
+impl ToolStart {
+    /// When a tool may run that `may_repeat` or not.
+    pub fn of(may_repeat: bool) -> ToolStart {
+        if may_repeat { ToolStart::AtOnce } else { ToolStart::OnceKept }
+    }
+}
+
+/// What becomes of a tool that waited for its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// It runs.
+    Run,
+    /// It could not be kept: whether it ran could not be told after a crash, so it does not run.
+    Refuse,
+    /// Nobody waits for it any more: the call is over, or it was cancelled when the call was moved.
+    Forget,
+}
+
+impl Waited {
+    /// The commit that the tool waited for has landed.
+    pub fn for_commit(call: &Call, tool: &ToolCallId, is_kept: bool) -> Waited {
+        match is_kept {
+            _ if call.is_over() || !call.awaits_tool(tool) => Waited::Forget,
+            true => Waited::Run,
+            false => Waited::Refuse,
+        }
+    }
+}
+
+/// What is written for something that is to be kept with a call.
+pub fn write_of(keep: Keep, record: &CallRecord) -> Write {
+    match keep {
+        Keep::Record => Write::Call(Box::new(record.clone())),
+        Keep::Line(line) => Write::Line(record.id, line),
+        Keep::ToolCall(tool_call) => Write::ToolCall(record.id, tool_call),
+        Keep::Usage(usage) => Write::Usage(record.id, usage),
+        Keep::Event(event) => Write::Event(record.id, event),
+    }
+}
+
+/// Of several states of the record in one commit only the last is worth the disk.
+pub fn without_overwritten(writes: Vec<Write>) -> Vec<Write> {
+    let last = writes.iter().rposition(|write| matches!(write, Write::Call(_)));
+    let keep =
+        |(at, write): (usize, Write)| (!matches!(write, Write::Call(_)) || Some(at) == last).then_some(write);
+    writes.into_iter().enumerate().filter_map(keep).collect()
+}
+
+/// Names under which the carrier's leg will be looked up when the provider offers its call.
+pub fn aliases_of(call: CallId, event: &CarrierEvent) -> Vec<Write> {
+    let (sid, sip_call_id) = match event {
+        CarrierEvent::Leg { sid, sip_call_id, .. } => (Some(sid), sip_call_id.as_ref()),
+        CarrierEvent::DialEnded { leg_sid, sip_call_id, .. } => (leg_sid.as_ref(), sip_call_id.as_ref()),
+        CarrierEvent::Caller { .. }
+        | CarrierEvent::Referred
+        | CarrierEvent::HandedOn { .. }
+        | CarrierEvent::AsksAgain { .. }
+        | CarrierEvent::StreamEnded { .. } => (None, None),
+    };
+    let leg = sid.map(|sid| Write::Alias(Alias::CarrierLeg(sid.clone()), call));
+    let sip = sip_call_id.map(|id| Write::Alias(Alias::SipCallId(id.clone()), call));
+    leg.into_iter().chain(sip).collect()
+}
+
+/// Claims that a provider's event is for a caller who is gone.
+pub fn is_stale(created: Timestamp, now: Timestamp, stale_after: Duration) -> bool {
+    now.since(created) > stale_after
+}
+
+/// Whether a call waits for the provider's offer over SIP, or did until it went on over another path; else why not.
+///
+/// # Errors
+///
+/// Why it does not, for the record.
+pub fn awaits_offer(record: Option<CallRecord>) -> Result<CallRecord, &'static str> {
+    match record {
+        None => Err("the join token names a call that is not known"),
+        Some(record) if record.is_left_unoffered(Path::Sip) => Ok(record),
+        Some(record) if record.path != Path::Sip => Err("the call does not go over SIP"),
+        Some(record) if record.state == State::Dialing => Ok(record),
+        Some(_) => Err("the call was joined before, or is over"),
+    }
+}
+
+/// The attempt that a join token is for, and since when it counts; none: the caller was given no time yet.
+pub fn attempt_of(record: &CallRecord, announced: Duration) -> (u8, Timestamp) {
+    match record.broken_off() {
+        None => (1, record.stages.carrier_asked.unwrap_or_default() + announced),
+        Some(at) => (2, at),
+    }
+}
+
+/// Claims that a caller about whom the carrier asks as for a new call was connected before.
+pub fn came_back(record: &CallRecord, caller_status: &str) -> bool {
+    let was_connected = record.state != State::Dialing || record.awaits_return();
+    caller_status == ANSWERED && record.path != Path::None && was_connected
+}
+
+/// What becomes of a caller whose way to the model is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Afterwards {
+    /// Nothing: the call was over for both sides.
+    HangUp,
+    /// The caller is handed on.
+    Forward(Target),
+    /// The call goes on by the way that its record names.
+    GoOn,
+    /// What the route does where no model is to be had.
+    Fallback,
+}
+
+impl Afterwards {
+    /// What follows from the record, now that the way over `over` is at its end.
+    pub fn of(record: &CallRecord, over: Path) -> Afterwards {
+        if record.carrier.as_ref().is_some_and(|carrier| carrier.is_over()) {
+            return Afterwards::HangUp;
+        }
+        // Also when it is asked again and the other way is being gone, or is over by now.
+        if record.moved.as_ref().is_some_and(|moved| moved.from == over) {
+            return Afterwards::GoOn;
+        }
+        if is_dialled_plainly(record, over) {
+            return Afterwards::GoOn;
+        }
+        // The stream broke off with an earlier process: another one is opened.
+        if record.awaits_return() {
+            return Afterwards::GoOn;
+        }
+        // The provider's side ended before it handed the caller on.
+        let is_told_now = record.handed.as_ref().is_some_and(|handed| handed.by == HandedBy::DialOver);
+        if let Some(target) = target_of(record).filter(|_| over == Path::Sip && is_told_now) {
+            return Afterwards::Forward(target);
+        }
+        match record.ended.as_ref().map(|ended| ended.reason) {
+            Some(EndedReason::Transferred | EndedReason::Forwarded) if over == Path::MediaStreams => {
+                target_of(record).map_or(Afterwards::Fallback, Afterwards::Forward)
+            }
+            Some(EndedReason::Apology | EndedReason::Busy | EndedReason::Stopping) => Afterwards::Fallback,
+            Some(reason) if reason.is_failure() => Afterwards::Fallback,
+            // A way that is over while the call is not: nothing is known that could be waited for.
+            None if over == Path::MediaStreams => Afterwards::Fallback,
+            _ => Afterwards::HangUp,
+        }
+    }
+}
+
+/// Claims that this is the end of the first dial of two: the second is under way, or to be begun.
+pub(super) fn is_dialled_plainly(record: &CallRecord, over: Path) -> bool {
+    let is_dialled_again = record.carrier.as_ref().is_some_and(|carrier| carrier.is_plain);
+    over == Path::Sip && is_dialled_again && record.state == State::Dialing
+}

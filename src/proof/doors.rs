@@ -1,0 +1,441 @@
+//! The doors of the gateway: requests of the vendors, and when they are answered.
+//!
+//! This mirrors `call_control/intake.rs`, `afterwards.rs` and `streams.rs` where they wait and claim; what they decide
+//! comes from [`order`].
+
+use std::time::Duration;
+
+use super::Broken;
+use super::disk::Refused;
+use super::keeper::Message;
+use super::process::{STALE_AFTER, accept_within};
+use super::provider::name_of;
+use super::terms::{other_path_of, path_of, terms_of};
+use super::world::{Deed, World};
+use crate::call::event::{CarrierEvent, Event, FromHooks, Offer, Verdict};
+use crate::call::record::{CallRecord, Carrier, EndedReason, JoinedBy, Path, State};
+use crate::call::{Beginning, Call};
+use crate::call_control::order::{self, Afterwards};
+use crate::clock::Timestamp;
+use crate::ids::{CallId, CallSid, ProviderCallId, WebhookId};
+use crate::store::{Alias, Expect, Tx, Write};
+
+/// How long a join token holds.
+const JOIN_WITHIN: Duration = Duration::from_secs(90);
+/// How long a vendor waits for an answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+
+/// What a vendor gets.
+#[derive(Clone, Debug)]
+pub(super) enum Answer {
+    Told(Told),
+    Ok,
+    /// 503.
+    Failed,
+    /// The connection broke, or nothing came in time.
+    Lost,
+}
+
+/// What the carrier is told to do with a caller.
+#[derive(Clone, Debug)]
+pub(super) enum Told {
+    Dial { call: CallId, token: String },
+    Stream { call: CallId, token: String },
+    Forward,
+    Fallback,
+    HangUp,
+    Later,
+}
+
+/// What the provider's webhook says.
+#[derive(Clone, Debug)]
+pub(super) struct Delivery {
+    pub session: u32,
+    pub caller: u32,
+    pub webhook: WebhookId,
+    pub created: Timestamp,
+    pub token: String,
+}
+
+impl World {
+    // === requests ===
+
+    /// A request of a vendor to the gateway; `then` is told what came of it.
+    pub(super) fn post(
+        &mut self,
+        door: impl FnOnce(&mut World, u64) + 'static,
+        then: impl FnOnce(&mut World, Answer) + 'static,
+    ) {
+        let request = self.number();
+        self.requests.insert(request, Box::new(then));
+        let there = self.chance.millis(2, 40);
+        self.after(there, move |world| match &mut world.process {
+            Some(process) => {
+                process.requests.insert(request);
+                door(world, request);
+            }
+            None => world.resolve(request, Answer::Lost),
+        });
+        self.after(ANSWER_WITHIN, move |world| world.resolve(request, Answer::Lost));
+    }
+
+    /// The gateway answers.
+    fn answer(&mut self, request: u64, answer: Answer) {
+        if let Some(process) = &mut self.process {
+            process.requests.remove(&request);
+        }
+        let is_lost = self.chance.permille(self.weather.answer_lost);
+        let back = self.chance.millis(2, 40);
+        self.after(back, move |world| world.resolve(request, if is_lost { Answer::Lost } else { answer }));
+    }
+
+    /// What a vendor learns of its request, once.
+    pub(super) fn resolve(&mut self, request: u64, answer: Answer) {
+        if let Some(then) = self.requests.remove(&request) {
+            then(self, answer);
+        }
+    }
+
+    /// Waits until nobody else decides under one of these names.
+    fn claim(&mut self, names: Vec<String>, deed: Deed) {
+        let Some(process) = &mut self.process else { return };
+        let taken = names.iter().find(|name| process.claims.contains_key(*name)).cloned();
+        if let Some(waiters) = taken.and_then(|name| process.claims.get_mut(&name)) {
+            return waiters.push(Box::new(move |world| world.claim(names, deed)));
+        }
+        for name in names {
+            process.claims.insert(name, Vec::new());
+        }
+        deed(self);
+    }
+
+    fn release(&mut self, names: &[String]) {
+        let Some(process) = &mut self.process else { return };
+        let waiters: Vec<Deed> =
+            names.iter().filter_map(|name| process.claims.remove(name)).flatten().collect();
+        let incarnation = self.incarnation;
+        for waiter in waiters {
+            self.after(Duration::ZERO, move |world| {
+                if world.incarnation == incarnation {
+                    waiter(world);
+                }
+            });
+        }
+    }
+
+    // === the carrier asks ===
+
+    /// What to do with a caller?
+    pub(super) fn voice(&mut self, request: u64, caller: u32, status: &'static str) {
+        let alias = Alias::Carrier(sid_of(caller));
+        let known = self.disk.books.aliases.get(&alias).copied();
+        if let Some(record) = known.and_then(|id| self.disk.record(id)) {
+            if order::came_back(&record, status) {
+                let event = CarrierEvent::AsksAgain { caller_status: status.to_owned() };
+                return self.way_over(request, record.id, event, record.path);
+            }
+            let told = self.told(&record);
+            return self.answer(request, Answer::Told(told));
+        }
+        if self.disk.is_full || self.disk.is_poisoned {
+            return self.answer(request, Answer::Failed);
+        }
+        let now = self.gateway_now();
+        let is_closing = self.process.as_ref().is_some_and(|process| process.is_closing);
+        let id = CallId::new(now, self.ten_bytes());
+        let beginning = move || Beginning {
+            id,
+            path: if is_closing { Path::None } else { path_of(caller) },
+            caller: Some(format!("+8190{caller:08}")),
+            callee: Some("+81312345678".to_owned()),
+            route: Some("front-desk".to_owned()),
+            carrier: Some(carrier_of(caller, status)),
+            carrier_asked: Some(now),
+            vars: Default::default(),
+            other_path: other_path_of(caller).filter(|_| !is_closing),
+            avoided: None,
+        };
+        let mut call = Call::begin(beginning());
+        if is_closing {
+            call.end_at_the_door(EndedReason::Stopping, None, now);
+        }
+        let (record, is_over) = (call.record.clone(), call.is_over());
+        let writes = vec![Write::Call(Box::new(record.clone())), Write::Alias(alias.clone(), id)];
+        let tx = Tx { expect: vec![Expect::AliasFree(alias)], writes };
+        let incarnation = self.incarnation;
+        self.calls.insert(id, caller);
+        self.submit(
+            tx,
+            Box::new(move |world, result| {
+                if world.incarnation != incarnation {
+                    return;
+                }
+                match result {
+                    Err(Refused::Conflict) => world.voice(request, caller, status),
+                    Err(Refused::Poisoned) => world.answer(request, Answer::Failed),
+                    Ok(()) => {
+                        let told = world.told(&record);
+                        world.law_acknowledged_call(id, caller);
+                        world.answer(request, Answer::Told(told));
+                        if !is_over {
+                            world.look_after(beginning(), caller);
+                        }
+                    }
+                }
+            }),
+        );
+    }
+
+    /// The way that the call goes now.
+    fn told(&self, record: &CallRecord) -> Told {
+        let call = record.id;
+        let (attempt, since) = order::attempt_of(record, Duration::ZERO);
+        let token = self.join_key.mint(call, attempt, since + JOIN_WITHIN);
+        match record.path {
+            Path::Sip => Told::Dial { call, token },
+            Path::MediaStreams => Told::Stream { call, token },
+            Path::None => Told::Fallback,
+        }
+    }
+
+    /// A way is over: what becomes of the caller?
+    pub(super) fn way_over(&mut self, request: u64, call: CallId, event: CarrierEvent, over: Path) {
+        let is_leaving = self.process.as_ref().is_some_and(|process| process.is_leaving);
+        if is_leaving && matches!(event, CarrierEvent::StreamEnded { .. }) {
+            return self.answer(request, Answer::Told(Told::Later));
+        }
+        let writes = order::aliases_of(call, &event);
+        let mut message = Message::new(Event::Carrier(event));
+        message.writes = writes;
+        message.done = Some(Box::new(move |world, is_kept| {
+            let Some(record) = world.disk.record(call).filter(|_| is_kept) else {
+                return world.answer(request, Answer::Failed);
+            };
+            let told = match Afterwards::of(&record, over) {
+                Afterwards::HangUp => Told::HangUp,
+                Afterwards::Forward(_) => Told::Forward,
+                Afterwards::GoOn => world.told(&record),
+                Afterwards::Fallback => {
+                    let detail = "apology".to_owned();
+                    let mut noted = Message::new(Event::Noted { kind: "fallback", detail });
+                    noted.done = Some(Box::new(move |world, is_kept| {
+                        let answer = if is_kept { Answer::Told(Told::Fallback) } else { Answer::Failed };
+                        world.answer(request, answer);
+                    }));
+                    return world.deliver(call, noted);
+                }
+            };
+            world.answer(request, Answer::Told(told));
+        }));
+        self.deliver(call, message);
+    }
+
+    /// A report of the carrier.
+    pub(super) fn report(&mut self, request: u64, call: CallId, event: CarrierEvent) {
+        let writes = order::aliases_of(call, &event);
+        let mut message = Message::new(Event::Carrier(event));
+        message.writes = writes;
+        message.done = Some(Box::new(move |world, is_kept| {
+            world.answer(request, if is_kept { Answer::Ok } else { Answer::Failed });
+        }));
+        self.deliver(call, message);
+    }
+
+    /// A stream says which call it is for.
+    pub(super) fn stream_started(&mut self, request: u64, caller: u32, token: String, stream: u32) {
+        let Ok(joined) = self.join_key.verify(&token, self.gateway_now()) else {
+            return self.answer(request, Answer::Failed);
+        };
+        let call = joined.call_id;
+        let names = vec![format!("j/{call}")];
+        self.claim(
+            names.clone(),
+            Box::new(move |world| {
+                let is_awaited = |record: &CallRecord| {
+                    let is_callers =
+                        record.carrier.as_ref().is_some_and(|carrier| carrier.call_sid == sid_of(caller));
+                    is_callers && record.path == Path::MediaStreams && record.state == State::Dialing
+                };
+                if !world.disk.record(call).is_some_and(|record| is_awaited(&record)) {
+                    world.release(&names);
+                    return world.answer(request, Answer::Failed);
+                }
+                let now = world.gateway_now();
+                let id = format!("MZ{stream}");
+                let offer =
+                    offer(Path::MediaStreams, ProviderCallId(id.clone()), WebhookId(id), (now, now), caller);
+                let mut message = Message::new(Event::Offered(Box::new(offer)));
+                message.has_plan = true;
+                message.stream = Some(stream);
+                message.done = Some(Box::new(move |world, is_kept| {
+                    world.release(&names);
+                    world.answer(request, if is_kept { Answer::Ok } else { Answer::Failed });
+                }));
+                world.deliver(call, message);
+            }),
+        );
+    }
+
+    // === the provider offers ===
+
+    /// A verified webhook of the provider.
+    pub(super) fn webhook(&mut self, request: u64, delivery: Delivery) {
+        let now = self.gateway_now();
+        if order::is_stale(delivery.created, now, STALE_AFTER) {
+            return self.answer(request, Answer::Ok);
+        }
+        let names = vec![format!("w/{}", delivery.webhook), format!("c/{}", delivery.session)];
+        self.claim(names.clone(), Box::new(move |world| world.decide(request, delivery, now, names)));
+    }
+
+    fn decide(&mut self, request: u64, delivery: Delivery, now: Timestamp, names: Vec<String>) {
+        let books = &self.disk.books;
+        let alias = Alias::ProviderCall(name_of(delivery.session));
+        if books.webhooks.contains(&delivery.webhook) || books.aliases.contains_key(&alias) {
+            self.release(&names);
+            return self.answer(request, Answer::Ok);
+        }
+        if self.disk.is_full || self.disk.is_poisoned {
+            self.reject(delivery.session);
+            self.release(&names);
+            return self.answer(request, Answer::Failed);
+        }
+        let joined = match self.join_key.verify(&delivery.token, now) {
+            Ok(joined) => Some(joined.call_id),
+            Err(_) => None,
+        };
+        let Some(call) = joined else { return self.offer_alone(request, delivery, now, names) };
+        let joining = vec![format!("j/{call}")];
+        self.claim(
+            joining.clone(),
+            Box::new(move |world| {
+                let names = [names, joining].concat();
+                match order::awaits_offer(world.disk.record(call)) {
+                    Err(_) => world.offer_alone(request, delivery, now, names),
+                    Ok(record) => {
+                        let (session, caller) = (name_of(delivery.session), delivery.caller);
+                        let times = (delivery.created, now);
+                        let mut offer = offer(Path::Sip, session, delivery.webhook.clone(), times, caller);
+                        offer.accept_within = accept_within(&record);
+                        if record.path != Path::Sip {
+                            offer.verdict = refused();
+                        }
+                        world.law.joined(call, delivery.session);
+                        world.take(request, call, offer, &delivery, names);
+                    }
+                }
+            }),
+        );
+    }
+
+    /// A call of its own for an offer that belongs to none: it is turned away.
+    fn offer_alone(&mut self, request: u64, delivery: Delivery, now: Timestamp, names: Vec<String>) {
+        let id = CallId::new(now, self.ten_bytes());
+        self.calls.insert(id, delivery.caller);
+        self.look_after(
+            Beginning {
+                id,
+                path: Path::Sip,
+                caller: None,
+                callee: None,
+                route: None,
+                carrier: None,
+                carrier_asked: None,
+                vars: Default::default(),
+                other_path: None,
+                avoided: None,
+            },
+            delivery.caller,
+        );
+        let times = (delivery.created, now);
+        let session = name_of(delivery.session);
+        let mut offer = offer(Path::Sip, session, delivery.webhook.clone(), times, delivery.caller);
+        offer.verdict = refused();
+        self.take(request, id, offer, &delivery, names);
+    }
+
+    fn take(&mut self, request: u64, call: CallId, offer: Offer, delivery: &Delivery, names: Vec<String>) {
+        let webhook = delivery.webhook.clone();
+        let mut message = Message::new(Event::Offered(Box::new(offer)));
+        message.writes = vec![
+            Write::Alias(Alias::ProviderCall(name_of(delivery.session)), call),
+            Write::Webhook { id: webhook.clone(), seen: delivery.created },
+        ];
+        message.has_plan = true;
+        let is_hasty = self.broken == Some(Broken::AckBeforeCommit);
+        let caller = delivery.caller;
+        if is_hasty {
+            self.law_acknowledged_webhook(&webhook, caller);
+            self.answer(request, Answer::Ok);
+        }
+        message.done = Some(Box::new(move |world, is_kept| {
+            world.release(&names);
+            if is_hasty {
+                return;
+            }
+            if is_kept {
+                world.law_acknowledged_webhook(&webhook, caller);
+            }
+            world.answer(request, if is_kept { Answer::Ok } else { Answer::Failed });
+        }));
+        self.deliver(call, message);
+    }
+
+    fn ten_bytes(&mut self) -> [u8; 10] {
+        let mut bytes = [0; 10];
+        let (high, low) = (self.chance.next().to_be_bytes(), self.chance.next().to_be_bytes());
+        bytes[..8].copy_from_slice(&high);
+        bytes[8..].copy_from_slice(&low[..2]);
+        bytes
+    }
+}
+
+fn offer(
+    path: Path,
+    call_id: ProviderCallId,
+    webhook_id: WebhookId,
+    (created, received): (Timestamp, Timestamp),
+    caller: u32,
+) -> Offer {
+    Offer {
+        path,
+        provider: "openai-realtime",
+        call_id,
+        webhook_id,
+        created,
+        received,
+        joined_by: JoinedBy::Token,
+        sip_headers: Vec::new(),
+        verdict: Verdict::Answer(Box::new(terms_of(caller))),
+        hooks: FromHooks::default(),
+        accept_within: None,
+    }
+}
+
+fn refused() -> Verdict {
+    Verdict::Refuse { sip_code: 603, reason: EndedReason::Rejected, detail: None }
+}
+
+/// The caller's own leg.
+pub(super) fn sid_of(caller: u32) -> CallSid {
+    CallSid(format!("CA{caller}"))
+}
+
+fn carrier_of(caller: u32, status: &str) -> Carrier {
+    Carrier {
+        name: "twilio".to_owned(),
+        call_sid: sid_of(caller),
+        account_sid: "AC1".to_owned(),
+        leg_sid: None,
+        sip_call_id: None,
+        status: status.to_owned(),
+        leg_status: None,
+        leg_sequence: None,
+        sip_code: None,
+        bridged: None,
+        leg_duration_s: None,
+        is_plain: false,
+        left_leg: None,
+        time_limit_s: Some(3_600),
+    }
+}

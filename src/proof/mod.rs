@@ -1,0 +1,51 @@
+//! Whole days of traffic in seconds, from one seed: the rules of calls against vendors, a disk and a machine that fail.
+//!
+//! A [`World`](world::World) is a queue of deeds on one virtual time line, with one seeded generator: no sockets, no threads, no
+//! clock. In it live callers and their carrier (`carrier`), a voice provider (`provider`, `talk`), the business behind
+//! the tools (`shop`), a disk that loses what was not synced (`disk`), and a gateway process that dies at any moment
+//! and comes back (`process`, `doors`, `keeper`). What is proven is the product's own: [`crate::call::Call`] with
+//! everything under it, its restoring, and the decisions of [`crate::call_control::order`]. What of the runner cannot
+//! be had without tasks and sockets is mirrored in `keeper` and `doors`, and nowhere else.
+//!
+//! `law` watches: it knows nothing of how calls work, only what must hold. To show that it bites, a simulation can be
+//! [`Broken`] on purpose; the product cannot.
+
+mod carrier;
+mod chance;
+pub mod command;
+mod disk;
+mod doors;
+mod keeper;
+mod law;
+mod process;
+mod provider;
+mod shop;
+mod story;
+mod talk;
+mod terms;
+mod weather;
+mod world;
+
+pub use law::{Tally, Violation};
+pub use world::{Options, Outcome, run};
+
+/// A rule that the simulated driver breaks on purpose, so that it is seen whether anybody notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Broken {
+    /// A tool that may not run twice runs before its record is on disk.
+    ToolBeforeRecord,
+    /// A webhook is acknowledged before it is on disk.
+    AckBeforeCommit,
+    /// After a crash every unanswered tool runs again.
+    ToolsAgain,
+    /// After a crash the lines that were kept are not read back.
+    LinesForgotten,
+    /// After a crash nobody looks for the calls that were live.
+    CallsForgotten,
+    /// The disk says that it synced, and did not.
+    DiskLies,
+    /// What the provider reports at the end of a turn is taken in twice.
+    UsageTwice,
+    /// A call that is over still asks the model for a turn.
+    AliveAfterEnd,
+}
