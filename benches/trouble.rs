@@ -211,7 +211,11 @@ fn serve(data: &std::path::Path, environment: &BTreeMap<String, String>) -> (Chi
     let mut child = command.spawn().expect("the gateway starts");
     let mut lines = BufReader::new(child.stderr.take().expect("a log")).lines().map_while(Result::ok);
     let ready = lines.by_ref().find_map(|line| {
-        let line: serde_json::Value = serde_json::from_str(&line).ok()?;
+        let Ok(line) = serde_json::from_str::<serde_json::Value>(&line) else {
+            // Something is wrong with the configuration.
+            eprintln!("{line}");
+            return None;
+        };
         (line["message"] == "ready").then(|| line["public"].as_str().map(str::to_owned))?
     });
     // Somebody must read it, or the gateway would wait for that.

@@ -3,9 +3,11 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 well, 1 failed,
 //! 2 wrong usage, 69 something that is needed is not there, 78 the configuration is wrong.
 
+mod backup;
 mod calls;
 mod check;
 mod demo;
+mod doctor;
 pub mod failures;
 mod features;
 mod handover;
@@ -49,6 +51,12 @@ enum Command {
     Handover,
     /// Play a simulated call against a whole gateway; needs no account.
     Demo(demo::Arguments),
+    /// Copy everything that is kept into a folder, also beside a running gateway, and read the copy whole.
+    Backup(backup::BackupArguments),
+    /// Put a backup where this configuration keeps its calls.
+    Restore(backup::RestoreArguments),
+    /// Look at what the gateway stands on, and say what is wrong there.
+    Doctor(doctor::Arguments),
     /// Say everything that is wrong with the configuration.
     Check(check::Arguments),
     /// Read the calls that were kept.
@@ -112,6 +120,9 @@ pub fn main() -> ExitCode {
             Command::Handover => handover::run(&cli.config).await,
             Command::Demo(arguments) => demo::run(&cli.config, arguments).await,
             Command::Load(arguments) => load::run(arguments).await,
+            Command::Backup(arguments) => backup::back_up(&cli.config, arguments).await,
+            Command::Restore(arguments) => backup::restore(&cli.config, arguments).await,
+            Command::Doctor(arguments) => doctor::run(&cli.config, arguments).await,
             Command::Check(arguments) => check::run(&cli.config, arguments).await,
             Command::Plugin(arguments) => plugin::run(&cli.config, arguments).await,
             Command::Report(arguments) => report::run(&cli.config, arguments).await,
@@ -130,6 +141,12 @@ pub fn main() -> ExitCode {
 fn report(failure: Failure) -> ExitCode {
     let (code, error) = match failure {
         Failure::Said => return ExitCode::from(1),
+        Failure::Config(problems) if problems.is_empty() => {
+            eprintln!(
+                "error: the configuration is refused, and nothing says why: that is a mistake of this program, please report it"
+            );
+            return ExitCode::from(78);
+        }
         Failure::Config(problems) => {
             eprint!("{}", problems.render(anstream_color()));
             return ExitCode::from(78);

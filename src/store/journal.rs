@@ -235,7 +235,10 @@ fn read_segment(
 ) -> Result<(), OpenError> {
     let refused = |error| OpenError::io("read", &segment.path, error);
     let damaged = |problem: String| OpenError::Damaged { path: segment.path.clone(), problem, fix: RESTORE };
-    let mut reader = BufReader::with_capacity(1 << 20, File::open(&segment.path).map_err(refused)?);
+    let file = File::open(&segment.path).map_err(refused)?;
+    // What is appended from here on is not read: half a line, and its other half later, would look like damage.
+    let length = file.metadata().map_err(refused)?.len();
+    let mut reader = BufReader::with_capacity(1 << 20, file.take(length));
     let mut text = Vec::new();
     let mut offset = 0;
     let mut hole = None;

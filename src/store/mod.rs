@@ -25,7 +25,7 @@
 //!
 //! One thread writes the journal (`committer`); many transactions share one sync. What is durable is
 //! visible at once from memory (`recent`), and a second thread (`indexer`) carries it into sled. Opening is
-//! told in `opening`, keys in `key`. For now every journal segment is kept, so the journal grows for ever and a lost index is read back
+//! told in `opening`, looking without touching in `examine`, keys in `key`. For now every journal segment is kept, so the journal grows for ever and a lost index is read back
 //! from the first record on. Exports that let old segments go and a feed of changes will be added beside
 //! this; each is one more kind of key.
 //!
@@ -37,6 +37,7 @@
 mod committer;
 mod disk;
 mod error;
+mod examine;
 mod files;
 mod index;
 mod indexer;
@@ -64,6 +65,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
 
 pub use self::error::{OpenError, StoreError};
+pub use self::examine::{Finding, Thoroughness, examine};
 pub use self::kv::{Entry, KEY_BYTES_MAX, KeyValue, Keys, LIST_MAX, Quota, VALUE_BYTES_MAX};
 pub use self::opening::Opened;
 pub use self::query::{By, CallQuery, Cursor, PAGE_MAX, Page};

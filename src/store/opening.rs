@@ -76,7 +76,7 @@ pub(super) fn open(settings: &Settings, clock: &dyn Clock) -> Result<(Parts, Ope
     let lock = lock(dir, settings.lock_wait)?;
     check_space(dir)?;
     let journal_dir = dir.join("journal");
-    let created = check_format(dir, &journal_dir)?;
+    let created = check_format(dir)?;
     let made = files::create_dir(&journal_dir).and_then(|()| files::sync_dir(dir));
     made.map_err(|error| OpenError::io("create", &journal_dir, error))?;
     let segments = journal::segments(&journal_dir)?;
@@ -90,14 +90,19 @@ pub(super) fn open(settings: &Settings, clock: &dyn Clock) -> Result<(Parts, Ope
     let end = opening.replay(&mut writer)?;
     let known = checkpoint.max(clean.unwrap_or(0)).max(writer.head().applied);
     if end.seq < known {
-        let problem = format!("it ends with record {}, but record {known} was acknowledged", end.seq);
-        return Err(OpenError::Damaged { path: journal_dir, problem, fix: ACCEPT_LOSS });
+        return Err(lost(journal_dir, end.seq, known));
     }
     opening.cut_off_torn_tail(&end)?;
     opening.opened.last_seq = end.seq;
     let journal = Journal::begin(&journal_dir, &end)
         .map_err(|error| OpenError::io("begin a segment in", &journal_dir, error))?;
     Ok((Parts { lock, journal, writer }, opening.opened))
+}
+
+/// The journal ends before what was known to be in it.
+pub(super) fn lost(journal: PathBuf, end: u64, known: u64) -> OpenError {
+    let problem = format!("it ends with record {end}, but record {known} was acknowledged");
+    OpenError::Damaged { path: journal, problem, fix: ACCEPT_LOSS }
 }
 
 struct Opening<'a> {
@@ -251,7 +256,18 @@ fn check_space(dir: &Path) -> Result<(), OpenError> {
 }
 
 /// Reads the directory's format, or writes it into a new directory; says whether it was new.
-fn check_format(dir: &Path, journal_dir: &Path) -> Result<bool, OpenError> {
+fn check_format(dir: &Path) -> Result<bool, OpenError> {
+    if read_format(dir)?.is_some() {
+        return Ok(false);
+    }
+    let text = super::tx::json(&Format { format: FORMAT });
+    files::replace(dir, "format", &text)
+        .map_err(|error| OpenError::io("write", &dir.join("format"), error))?;
+    Ok(true)
+}
+
+/// The directory's format; none where there is neither a format nor a journal.
+pub(super) fn read_format(dir: &Path) -> Result<Option<u32>, OpenError> {
     let path = dir.join("format");
     let damaged = |problem: String| OpenError::Damaged {
         path: path.clone(),
@@ -265,16 +281,12 @@ fn check_format(dir: &Path, journal_dir: &Path) -> Result<bool, OpenError> {
             if found.format > FORMAT {
                 return Err(OpenError::NewerFormat { path, found: found.format, supported: FORMAT });
             }
-            Ok(false)
+            Ok(Some(found.format))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound && journal_dir.exists() => {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && dir.join("journal").exists() => {
             Err(damaged("it is missing, but there is a journal".to_owned()))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let text = super::tx::json(&Format { format: FORMAT });
-            files::replace(dir, "format", &text).map_err(|error| OpenError::io("write", &path, error))?;
-            Ok(true)
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(damaged("it is not text".to_owned())),
         Err(error) => Err(OpenError::io("read", &path, error)),
     }

@@ -231,6 +231,7 @@ fn overrides_go_before_the_file_and_the_file_before_names() {
         ("SWITCHBOARD__SERVER__LISTEN", "127.0.0.1:2"),
         ("SWITCHBOARD__SERVER__MAX_CALLS", "7"),
         ("SWITCHBOARD__SERVER__DIRECT_SIP", "true"),
+        ("SWITCHBOARD__TELEMETRY__LOG__LEVEL", "info,switchboard::openai=debug"),
         ("SWITCHBOARD__SERVER__CALLED_NUMBER_HEADERS", "[\"To\"]"),
         ("SWITCHBOARD__SESSIONS__RECEPTION__SPEED", "1.25"),
     ] {
@@ -239,6 +240,7 @@ fn overrides_go_before_the_file_and_the_file_before_names() {
     let config = parse_with(&text, &variables.into_iter().collect()).unwrap();
     assert_eq!(config.server.listen.port(), 2);
     assert_eq!(config.server.max_calls, 7);
+    assert_eq!(config.telemetry.log_level, "info,switchboard::openai=debug");
     assert!(config.server.direct_sip);
     assert_eq!(config.server.called_number_headers, ["To"]);
     assert_eq!(config.server.public_url, "https://file.example.com");

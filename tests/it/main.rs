@@ -3,6 +3,7 @@
 mod admin;
 mod author;
 mod backend;
+mod backup;
 mod bridge;
 mod call;
 mod call_path;
@@ -34,6 +35,7 @@ mod sim_openai;
 mod sim_twilio;
 mod store;
 mod store_crash;
+mod store_damage;
 mod survive;
 mod tidy;
 mod transfer;

@@ -94,10 +94,14 @@ impl Checker<'_> {
     /// A level, or directives per module such as `info,switchboard::openai=debug`.
     fn log_level(&mut self, level: String, place: &Place) -> Option<String> {
         if level.contains(['=', ',']) {
-            let problem = tracing_subscriber::EnvFilter::try_new(&level).err()?;
-            self.report(&codes::WORD, place, format!("`{place}` cannot be read as log directives"))
-                .label(problem.to_string());
-            return None;
+            return match tracing_subscriber::EnvFilter::try_new(&level) {
+                Ok(_) => Some(level),
+                Err(problem) => {
+                    self.report(&codes::WORD, place, format!("`{place}` cannot be read as log directives"))
+                        .label(problem.to_string());
+                    None
+                }
+            };
         }
         let levels = ["error", "warn", "info", "debug", "trace", "off"].map(|level| (level, ()));
         self.word(&level, place, &levels)?;
