@@ -3,31 +3,24 @@
 
 use std::collections::BTreeMap;
 
-use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use switchboard::tool::http::template::{Facts, JsonTemplate, RequestTemplate, UrlTemplate, plain_text};
 
-#[derive(Arbitrary, Debug)]
-struct Tool<'a> {
-    /// Behind a fixed origin; or an address as somebody may write it.
-    path: &'a str,
-    is_whole: bool,
-    argument: &'a str,
-    header: &'a str,
-    json: &'a str,
-}
+/// What follows a fixed origin, or a whole address; an argument, a header, a JSON body.
+type Tool<'a> = (&'a str, bool, &'a str, &'a str, &'a str);
 
 fuzz_target!(|tool: Tool<'_>| {
-    let source = match tool.is_whole {
-        true => tool.path.to_owned(),
-        false => format!("https://api.example.com/v1/{{{{ args.name }}}}/{}", tool.path),
+    let (path, is_whole, argument, header, json) = tool;
+    let source = match is_whole {
+        true => path.to_owned(),
+        false => format!("https://api.example.com/v1/{{{{ args.name }}}}/{}", path),
     };
-    if let Ok(json) = serde_json::from_str(tool.json) {
+    if let Ok(json) = serde_json::from_str(json) {
         let _ = JsonTemplate::compile(json);
     }
     let Ok(url) = UrlTemplate::compile(&source, "shown") else { return };
-    let Ok(header) = plain_text(tool.header) else { return };
-    let arguments = serde_json::json!({ "name": tool.argument });
+    let Ok(header) = plain_text(header) else { return };
+    let arguments = serde_json::json!({ "name": argument });
     let names = ["name".to_owned()];
     let facts = Facts::of_sample(&arguments, BTreeMap::new(), names.iter());
     let request = RequestTemplate {
@@ -38,7 +31,7 @@ fuzz_target!(|tool: Tool<'_>| {
         body: None,
     };
     if let Ok(request) = request.render(&facts)
-        && !tool.is_whole
+        && !is_whole
     {
         assert!(
             request.url.starts_with("https://api.example.com/v1/"),
