@@ -39,11 +39,13 @@ const CONFIG: &str = concat!(
     r#"
 [sessions.shop]
 instructions = "You are the shop."
+greeting = "Greet the caller."
 tools = ["lookup_customer"]
 limits = { tool_calls = 1000 }
 
 [sessions.attacked]
 instructions = "You are attacked."
+greeting = "Greet the caller."
 tools = ["spin", "eat_memory", "flood_log"]
 limits = { tool_calls = 1000 }
 

@@ -1,12 +1,16 @@
 //! `switchboard calls`: read the calls that were kept.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
 
+use super::export::{self, Format};
+use super::report::span;
 use super::source::Source;
 use super::{Failure, print, view};
+use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::ids::CallId;
 
 #[derive(Debug, Args)]
@@ -28,6 +32,15 @@ enum Command {
         /// Print JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Write calls to standard output for other programs: JSON Lines with everything, or CSV with a line each.
+    Export {
+        /// How.
+        #[arg(long, value_enum, default_value = "jsonl")]
+        format: Format,
+        /// Calls of this long until now, such as `30d`; without it all of them.
+        #[arg(long, value_parser = span)]
+        since: Option<Duration>,
     },
     /// Show one call with its transcript, tool calls, usage and events.
     Show {
@@ -53,6 +66,10 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
                 return Ok(());
             }
             print(&view::table(&page.calls))
+        }
+        Command::Export { format, since } => {
+            let since = since.map_or(Timestamp::default(), |span| SystemClock.now() - span);
+            export::run(&source, since, format).await
         }
         Command::Show { id, json } => {
             let detail = source.detail(id).await?.ok_or_else(|| anyhow!("no call `{id}`"))?;

@@ -8,6 +8,7 @@ mod calls;
 mod check;
 mod demo;
 mod doctor;
+mod export;
 pub mod failures;
 mod features;
 mod handover;

@@ -33,7 +33,7 @@ enum Command {
     },
 }
 
-fn span(text: &str) -> Result<Duration, String> {
+pub(super) fn span(text: &str) -> Result<Duration, String> {
     config::duration(text).ok_or_else(|| "write a number and a unit, such as `7d` or `36h`".to_owned())
 }
 
