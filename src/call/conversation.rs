@@ -14,7 +14,7 @@ use super::tools::{ARGUMENTS_BYTES_MAX, Admission};
 use super::transcript::Heard;
 use super::turns::{Prompt, PromptKind};
 use crate::clock::Timestamp;
-use crate::ids::{ToolCallId, TurnId};
+use crate::ids::{ItemId, ToolCallId, TurnId};
 
 /// The built-in tool that ends the call.
 pub const HANG_UP_TOOL: &str = "hangup";
@@ -53,10 +53,7 @@ impl Call {
                 self.quiet.since = Some(now);
             }
             ProviderEvent::CallerTranscript { item, text, mode, usage } => {
-                self.transcript.caller_words(item, &text, mode, now);
-                if let Some(usage) = usage {
-                    self.on_transcription_usage(usage, now);
-                }
+                self.on_caller_words(item, &text, mode, usage, now);
             }
             ProviderEvent::CallerTranscriptFailed { item, reason } => {
                 self.transcript.caller_words_failed(&item);
@@ -113,8 +110,27 @@ impl Call {
 
     /// Before the session is confirmed nothing counts, but an error tells why it never will be.
     fn on_early_event(&mut self, event: ProviderEvent, now: Timestamp) {
-        if let ProviderEvent::Error { code, message, .. } = event {
-            self.note_error(code.as_deref(), &message, now);
+        match event {
+            ProviderEvent::Error { code, message, .. } => self.note_error(code.as_deref(), &message, now),
+            // The leg is over, and nothing is wanted of this socket any more; but what was said was said.
+            ProviderEvent::CallerTranscript { item, text, mode, usage } if self.is_gone_at_provider() => {
+                self.on_caller_words(item, &text, mode, usage, now);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_caller_words(
+        &mut self,
+        item: ItemId,
+        text: &str,
+        mode: TextMode,
+        usage: Option<Usage>,
+        now: Timestamp,
+    ) {
+        self.transcript.caller_words(item, text, mode, now);
+        if let Some(usage) = usage {
+            self.on_transcription_usage(usage, now);
         }
     }
 

@@ -104,6 +104,13 @@ impl Call {
         self.leg_over_at.get_or_insert(now);
     }
 
+    /// Claims that only the carrier's word is waited for.
+    pub(super) fn is_gone_at_provider(&self) -> bool {
+        self.record.state == State::Live
+            && self.leg_over_at.is_some()
+            && matches!(self.sideband, Sideband::Down)
+    }
+
     /// Why the carrier's leg to the provider ended, the caller being still there.
     pub(super) fn reason_of_drop(&self) -> EndedReason {
         let carrier = self.record.carrier.as_ref();

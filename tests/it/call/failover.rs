@@ -382,6 +382,29 @@ fn a_leg_that_the_carrier_cut_for_its_time_ends_the_call() {
 }
 
 #[test]
+fn words_that_come_once_the_leg_is_over_are_written_down() {
+    let mut story = Story::with_a_way_out();
+    story.tell([
+        (100, offered_in_a_hurry()),
+        (200, Event::AcceptAnswered(AcceptAnswer::Ok)),
+        (250, leg("in-progress", 2)),
+        (300, attached()),
+        (1_000, hears("i1", 700)),
+        (2_000, hears_end("i1", 1_700)),
+        (2_100, lost()),
+        // The caller is gone, as far as the leg tells; only the carrier knows for sure. Meanwhile the sideband opens.
+        (2_200, leg("completed", 3)),
+        (2_300, attached()),
+        (2_310, caller_says("i1", "Goodbye.")),
+        (2_320, caller_says("i2", "And thank you.")),
+    ]);
+    story.until(9_000);
+    assert!(story.call.is_over(), "{}", story.log());
+    let texts: Vec<&str> = story.lines.values().map(|line| line.text.as_str()).collect();
+    assert_eq!(texts, ["Goodbye.", "And thank you."]);
+}
+
+#[test]
 fn the_stages_of_a_call_are_those_of_the_path_it_ended_on() {
     let mut story = Story::with_a_way_out();
     story.tell([
