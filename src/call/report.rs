@@ -76,7 +76,13 @@ pub enum Verdict {
 }
 
 impl Report {
-    /// Sums up the calls that ended; others are left out.
+    /// From when on calls must be read for a report that begins at `since`: whether SIP has been in use for long
+    /// enough shows in older ones.
+    pub fn reads_from(since: Timestamp, until: Timestamp) -> Timestamp {
+        since.min(until - PROVEN_AFTER - Duration::from_secs(86_400))
+    }
+
+    /// Sums up the calls that ended and began at `since` or later; older ones only tell since when SIP is in use.
     pub fn of(calls: impl IntoIterator<Item = CallRecord>, since: Timestamp, until: Timestamp) -> Report {
         let mut paths: BTreeMap<&'static str, Fared> = BTreeMap::new();
         let mut sip_days = std::collections::BTreeSet::new();
@@ -86,6 +92,9 @@ impl Report {
             if let (true, Some(began)) = (took_sip, call.stages.began()) {
                 sip_days.insert(began.as_secs() / 86_400);
                 sip_first = Some(sip_first.map_or(began, |first| first.min(began)));
+            }
+            if call.stages.began().is_some_and(|began| began < since) {
+                continue;
             }
             if let Some(moved) = &call.moved {
                 paths.entry(moved.from.as_str()).or_default().add_moved(moved);

@@ -42,7 +42,9 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
     let source = Source::open(&config).await?;
     let Command::Paths { since, json } = arguments.command;
     let now = SystemClock.now();
-    let report = Report::of(source.since(now - since).await?, now - since, now);
+    let since = now - since;
+    let calls = source.since(Report::reads_from(since, now)).await?;
+    let report = Report::of(calls, since, now);
     print(&if json { as_json(&report)? } else { as_text(&report) })
 }
 

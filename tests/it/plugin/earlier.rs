@@ -55,3 +55,16 @@ async fn it_answers_from_its_config_and_from_what_it_keeps() {
     }
     assert!(plugin.hooks().is_empty() && plugin.unused_grants().is_empty());
 }
+
+/// A released interface is never changed again: plugins out there were built for it. A new one is a folder of its own.
+#[test]
+fn what_was_released_stays_as_it_is() {
+    use sha2::{Digest as _, Sha256};
+    let released = [("v0.1.0", "f041791d55d4869849812f19212754e9d31c81d86664369c92e722c12579d5da")];
+    for (version, digest) in released {
+        let path = root().join("plugins/wit").join(version).join("plugin.wit");
+        let text = std::fs::read(&path).expect("a released interface");
+        let found: String = Sha256::digest(&text).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(found, digest, "{} was released: make a new version instead", path.display());
+    }
+}

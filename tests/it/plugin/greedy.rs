@@ -455,7 +455,7 @@ async fn the_gateways_own_listeners_are_out_of_reach_unless_granted_by_name() {
 // === one figure for the whole machine ===
 
 #[tokio::test]
-async fn a_smaller_stack_ends_a_recursion_earlier_and_is_told_to_the_operator() {
+async fn a_smaller_stack_ends_a_recursion_earlier_and_harms_nobody_else() {
     use switchboard::tool::plugin::{Host, HostSettings, NothingKept};
     let host = Host::new(&HostSettings { instances_max: 2, stack_bytes: 64 << 10 }).expect("a machine");
     let small = host.load(&settings("test-guests"), Some(Arc::new(NothingKept))).await.expect("a plugin");
