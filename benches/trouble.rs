@@ -85,12 +85,10 @@ fn main() {
     }
 }
 
-/// A call that asks for a tool again and again, and hangs up after so many times.
-fn asking(tools: &[&str], times: usize, pause_ms: u32) -> Script {
-    let steps = tools.iter().cycle().take(times).map(|tool| {
-        format!("{{ model = {{ calls = [{{ name = \"{tool}\" }}] }} }}, {{ pause_ms = {pause_ms} }},\n")
-    });
-    let steps: String = steps.collect();
+/// A call in which the model goes on after each tool with another one, until it has done so often enough.
+fn asking(tools: &[&str], times: usize) -> Script {
+    let step = |tool: &&str| format!("{{ model = {{ calls = [{{ name = \"{tool}\" }}] }} }},\n");
+    let steps: String = tools.iter().cycle().take(times).map(step).collect();
     toml::from_str(&format!("steps = [\n{steps}{{ hang_up = \"caller\" }}, ]")).expect("a script")
 }
 
@@ -108,7 +106,7 @@ async fn measure() {
     let lasts = (FOR + SETTLES) * 2 * WINDOWS;
     let times = usize::try_from(lasts.as_millis() / 200).expect("few");
     for n in 0..CALM {
-        ring(&mut callers, &world, format!("+81901234{n:04}"), asking(&["lookup_customer"], times, 150));
+        ring(&mut callers, &world, format!("+81901234{n:04}"), asking(&["lookup_customer"], times));
         sleep(Duration::from_millis(20)).await;
     }
     sleep(SETTLES).await;
@@ -118,7 +116,7 @@ async fn measure() {
         sleep(SETTLES).await;
         let mut troublemakers = JoinSet::new();
         for n in 0..ATTACKERS {
-            let script = asking(&["spin", "eat_memory", "flood_log"], 12, 10);
+            let script = asking(&["spin", "eat_memory", "flood_log"], 12);
             ring(&mut troublemakers, &world, format!("+81701234{n:04}"), script);
         }
         sleep(SETTLES).await;

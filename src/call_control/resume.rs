@@ -25,8 +25,8 @@ use crate::clock::Timestamp;
 use crate::ids::CallId;
 use crate::store::{By, CallQuery, PAGE_MAX, StoreError};
 
-/// Between two calls: a thousand a second.
-const PACE: Duration = Duration::from_millis(1);
+/// Between two calls: two thousand a second.
+const PACE: Duration = Duration::from_micros(500);
 /// How far a call strays from the pace, so that gateways that were started together do not keep step.
 const JITTER_MAX_MICROS: u64 = 50_000;
 /// How many calls are taken up, or asked about, at the same time.

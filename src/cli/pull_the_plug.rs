@@ -5,7 +5,7 @@
 //! some orders are on their way just then. The next process must find every call, lose no line that was kept,
 //! and place no order twice.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -99,6 +99,7 @@ struct Seen {
     answered: usize,
     asked: u32,
     interrupted: usize,
+    sent_again: usize,
     closed: usize,
     /// What was not as it should be.
     problems: Vec<String>,
@@ -228,7 +229,11 @@ impl Seen {
             self.attached += usize::from(report.attached > 1);
             self.alone_longest = self.alone_longest.max(report.alone_longest);
             self.asked += report.tool_calls;
-            self.answered += report.tool_outputs.len();
+            let answered: BTreeSet<&str> =
+                report.tool_outputs.iter().map(|output| output.tool_call.as_str()).collect();
+            self.answered += answered.len();
+            // One whose acknowledgement was under way when the process went.
+            self.sent_again += report.tool_outputs.len() - answered.len();
             let interrupted = format!("\"error\":\"{}\"", ToolOutcomeKind::Interrupted.as_str());
             self.interrupted +=
                 report.tool_outputs.iter().filter(|output| output.output.contains(&interrupted)).count();
@@ -266,8 +271,8 @@ impl Seen {
             self.lines_lost, self.lines_after
         ))?;
         say(&format!(
-            "tools        {} asked, {} answered; {} were interrupted, and the model was told so",
-            self.asked, self.answered, self.interrupted
+            "tools        {} asked, {} answered, {} of them sent again; {} were interrupted, and the model was told so",
+            self.asked, self.answered, self.sent_again, self.interrupted
         ))?;
         say(&format!("effects      {} orders placed, {} doubled", self.orders, self.orders_doubled))?;
         say(&format!("calls        {} of {all} closed", self.closed))?;
