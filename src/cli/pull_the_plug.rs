@@ -232,12 +232,18 @@ impl Seen {
             let answered: BTreeSet<&str> =
                 report.tool_outputs.iter().map(|output| output.tool_call.as_str()).collect();
             self.answered += answered.len();
-            // One whose acknowledgement was under way when the process went.
-            self.sent_again += report.tool_outputs.len() - answered.len();
+            // Those whose acknowledgement was under way when the process went (docs/durability.md, "Live calls", 3).
+            let sent_again = report.tool_outputs.len() - answered.len();
+            self.sent_again += sent_again;
+            let follows_from_that = |error: &String| {
+                sent_again > 0
+                    && (error.starts_with("two outputs for ") || error.starts_with("response.create while "))
+            };
+            let has_errors = !report.protocol_errors.iter().all(follows_from_that);
             let interrupted = format!("\"error\":\"{}\"", ToolOutcomeKind::Interrupted.as_str());
             self.interrupted +=
                 report.tool_outputs.iter().filter(|output| output.output.contains(&interrupted)).count();
-            if report.accepted != 1 || !report.script_done || !report.protocol_errors.is_empty() {
+            if report.accepted != 1 || !report.script_done || has_errors {
                 self.problems.push(format!(
                     "{}: accepted {}, attached {}, {:?}",
                     report.call_id, report.accepted, report.attached, report.protocol_errors
