@@ -34,6 +34,7 @@ mod signatures;
 mod sim_openai;
 mod sim_twilio;
 mod store;
+mod store_compaction;
 mod store_crash;
 mod store_damage;
 mod survive;
