@@ -44,6 +44,9 @@ const SYNC_WITHIN: Duration = Duration::from_secs(60);
 /// How often it is looked whether it is.
 const SYNC_LOOK: Duration = Duration::from_millis(20);
 
+/// The last value of each changed key; none: it was deleted.
+type Changes = BTreeMap<String, Option<String>>;
+
 /// What a compaction did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compacted {
@@ -142,7 +145,8 @@ fn merge(
     }
     let base_bytes = trail.base.as_ref().map_or(0, |base| fs::metadata(&base.path).map_or(0, |f| f.len()));
     let needed_bytes = RESERVE_BYTES + base_bytes + bytes_of(&changes) as u64;
-    let free_bytes = free_bytes(data).map_err(|error| OpenError::io("read the free space of", data, error))?;
+    let free_bytes =
+        free_bytes(data).map_err(|error| OpenError::io("read the free space of", data, error))?;
     if free_bytes < needed_bytes {
         return Err(CompactError::Full { free_bytes, needed_bytes });
     }
@@ -175,11 +179,8 @@ fn merge(
 }
 
 /// What the first sealed segments change, until the bound of memory; where they end, and how many they are.
-fn gather(
-    trail: &Trail,
-    until: u64,
-) -> Result<(BTreeMap<String, Option<String>>, End, usize), CompactError> {
-    let mut changes = BTreeMap::new();
+fn gather(trail: &Trail, until: u64) -> Result<(Changes, End, usize), CompactError> {
+    let mut changes = Changes::new();
     let mut end = match &trail.base {
         Some(base) => End { seq: base.seq, crc: base.read()?.head.crc, torn: None },
         None => End::default(),
@@ -201,11 +202,7 @@ fn gather(
     Ok((changes, end, count))
 }
 
-fn read(
-    segment: &Segment,
-    end: &mut End,
-    changes: &mut BTreeMap<String, Option<String>>,
-) -> Result<(), OpenError> {
+fn read(segment: &Segment, end: &mut End, changes: &mut Changes) -> Result<(), OpenError> {
     if segment.first_seq != end.seq + 1 {
         return Err(damaged(&segment.path, format!("records from {} on are missing before it", end.seq + 1)));
     }
@@ -219,7 +216,7 @@ fn read(
     })
 }
 
-fn bytes_of(changes: &BTreeMap<String, Option<String>>) -> usize {
+fn bytes_of(changes: &Changes) -> usize {
     changes.iter().map(|(key, value)| KEY_BYTES + key.len() + value.as_ref().map_or(0, String::len)).sum()
 }
 

@@ -30,6 +30,16 @@ pub enum ErasedBy {
     Operator,
 }
 
+impl ErasedBy {
+    /// The name as it stands in proofs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ErasedBy::Retention => "retention",
+            ErasedBy::Operator => "operator",
+        }
+    }
+}
+
 /// The proof that a call was erased: how much there was of it, and nothing of what it was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Erasure {
@@ -63,12 +73,7 @@ pub struct ErasedRecording {
 }
 
 /// What erases the call `id`, proof included; nothing when there is no such call.
-pub(super) fn ops(
-    id: CallId,
-    by: ErasedBy,
-    at: Timestamp,
-    view: &View<'_>,
-) -> Result<Vec<Op>, StoreError> {
+pub(super) fn ops(id: CallId, by: ErasedBy, at: Timestamp, view: &View<'_>) -> Result<Vec<Op>, StoreError> {
     let Some(record) = view.get(&key::call(id))?.map(Cow::into_owned) else { return Ok(Vec::new()) };
     let places = placement::parse(id, &record)?;
     if places.state != State::Ended {
@@ -92,7 +97,9 @@ pub(super) fn ops(
             let what = format!("the recording `{}` of `{id}` is still to be deleted", record.id);
             return Err(StoreError::Conflict { what });
         }
-        keys.extend([RecordingList::Work, RecordingList::Kept].map(|list| key::recording_in(list, id, &record.id)));
+        keys.extend(
+            [RecordingList::Work, RecordingList::Kept].map(|list| key::recording_in(list, id, &record.id)),
+        );
         keys.push(key);
         recordings.push(ErasedRecording { id: record.id, bytes: record.bytes, sha256: record.sha256 });
     }
@@ -181,11 +188,7 @@ impl Store {
     }
 }
 
-fn old_webhooks(
-    index: &Index,
-    before: Timestamp,
-    limit: usize,
-) -> Result<Vec<Outdated>, StoreError> {
+fn old_webhooks(index: &Index, before: Timestamp, limit: usize) -> Result<Vec<Outdated>, StoreError> {
     let mut old = Vec::new();
     for key in index.keys(&with_prefix(key::WEBHOOKS)) {
         let key = key?;

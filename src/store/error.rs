@@ -148,7 +148,9 @@ pub enum CompactError {
     #[error(transparent)]
     Files(#[from] OpenError),
     /// The new base would not find room beside what is there.
-    #[error("the disk is too full to compact the journal: {free_bytes} bytes are free and {needed_bytes} are needed")]
+    #[error(
+        "the disk is too full to compact the journal: {free_bytes} bytes are free and {needed_bytes} are needed"
+    )]
     Full {
         /// Bytes free on the disk.
         free_bytes: u64,

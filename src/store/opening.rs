@@ -100,7 +100,8 @@ pub(super) fn open(settings: &Settings, clock: &dyn Clock) -> Result<(Parts, Ope
     if end.seq < known {
         return Err(lost(journal_dir, end.seq, known));
     }
-    files::remove(dir, RENEW_INDEX).map_err(|error| OpenError::io("remove", &dir.join(RENEW_INDEX), error))?;
+    files::remove(dir, RENEW_INDEX)
+        .map_err(|error| OpenError::io("remove", &dir.join(RENEW_INDEX), error))?;
     opening.cut_off_torn_tail(&end)?;
     opening.opened.last_seq = end.seq;
     let journal = Journal::begin(&journal_dir, &end)
@@ -130,7 +131,8 @@ impl Opening<'_> {
             // It may hold what was erased, in space that sled has not used again.
             fs::remove_dir_all(&path).map_err(|error| OpenError::io("remove", &path, error))?;
         }
-        if !path.exists() && !(self.trail.segments.is_empty() && self.trail.base.is_none()) {
+        let is_new = self.trail.segments.is_empty() && self.trail.base.is_none();
+        if !path.exists() && !is_new {
             let reason = if is_unwanted { "something was erased" } else { "it is missing" };
             return self.renew_index(&path, reason.to_owned());
         }

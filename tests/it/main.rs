@@ -14,6 +14,7 @@ mod cli_tools;
 mod config;
 mod conversation;
 mod docs;
+mod erasing;
 mod failover;
 mod faults;
 mod following;

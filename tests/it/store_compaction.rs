@@ -208,7 +208,8 @@ async fn a_call_that_is_not_over_is_not_erased() {
 async fn what_has_had_its_time_is_named_and_forgotten() {
     let place = Place::new();
     let (store, _) = place.open();
-    let seen = |id: &str, ms: u64| Write::Webhook { id: WebhookId::from(id), seen: Timestamp::from_millis(ms) };
+    let seen =
+        |id: &str, ms: u64| Write::Webhook { id: WebhookId::from(id), seen: Timestamp::from_millis(ms) };
     store.commit(tx(vec![seen("wh_old", NOON_MS), seen("wh_new", NOON_MS + 10)])).await.expect("a commit");
     let before = Timestamp::from_millis(NOON_MS + 5);
     let outdated = store.outdated(before, before, 10).await.expect("a list");
@@ -241,7 +242,11 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder");
     for path in entries(from) {
         let place = to.join(path.file_name().expect("a name"));
-        if path.is_dir() { copy(&path, &place) } else { drop(fs::copy(&path, &place).expect("a copy")) }
+        if path.is_dir() {
+            copy(&path, &place)
+        } else {
+            let _ = fs::copy(&path, &place).expect("a copy");
+        }
     }
 }
 
