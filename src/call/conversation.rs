@@ -75,9 +75,11 @@ impl Call {
             }
             ProviderEvent::ToolCallRequested { turn, call } => self.on_tool_request(turn, call, now),
             ProviderEvent::ToolResultAcknowledged { tool_call } => {
-                if let Some(record) = self.tools.acknowledge(&tool_call).cloned() {
-                    self.act(Action::Keep(Keep::ToolCall(record)));
-                }
+                self.on_tool_result_acknowledged(&tool_call);
+            }
+            ProviderEvent::ItemAdded { item, previous } => self.on_item_added(&item, previous, now),
+            ProviderEvent::ReadBack { item, speaker, text } => {
+                self.on_read_back(item, speaker, &text, now);
             }
             ProviderEvent::PlaybackStarted { turn } => self.on_playback_started(turn, now),
             ProviderEvent::PlaybackDrained { turn } => {
@@ -362,20 +364,14 @@ impl Call {
         let record = record.clone();
         self.fillers.answered(&finished.tool_call);
         if self.is_up() {
-            self.submit(finished.tool_call.clone(), finished.output.clone());
+            self.deliver_answer(finished.tool_call.clone(), finished.output.clone(), now);
         }
-        // Answered first, written down after: the model is waiting, the disk is not.
         self.act(Action::Keep(Keep::ToolCall(record)));
         self.go_on(now);
     }
 
-    pub(super) fn resend_tool_results(&mut self) {
-        for (tool_call, output) in self.tools.unacknowledged() {
-            self.submit(tool_call, output);
-        }
-    }
-
-    fn submit(&mut self, tool_call: ToolCallId, output: String) {
+    pub(super) fn submit(&mut self, tool_call: ToolCallId, output: String) {
+        self.tools.submitted(&tool_call);
         self.send(ProviderCommand::SubmitToolResult { tool_call, output });
     }
 
@@ -425,6 +421,9 @@ impl Call {
         command: Option<CommandId>,
         now: Timestamp,
     ) {
+        if command.is_some_and(|command| self.on_not_there(command)) {
+            return;
+        }
         match (class, command) {
             (ErrorClass::Benign, _) => return,
             (ErrorClass::TurnActive, Some(command)) => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::record::{EndedReason, JoinedBy, Path, Usage};
+use super::record::{EndedReason, JoinedBy, Path, Speaker, Usage};
 use super::terms::Terms;
 use crate::clock::Timestamp;
 use crate::ids::{CallSid, ItemId, ProviderCallId, SipCallId, ToolCallId, TurnId, WebhookId};
@@ -390,6 +390,22 @@ pub enum ProviderEvent {
         /// Whose output.
         tool_call: ToolCallId,
     },
+    /// Something was put into the conversation.
+    ItemAdded {
+        /// It.
+        item: ItemId,
+        /// What it stands behind; none: the provider does not say.
+        previous: Option<ItemId>,
+    },
+    /// What was asked for with [`ProviderCommand::ReadBack`].
+    ReadBack {
+        /// The item.
+        item: ItemId,
+        /// Who spoke.
+        speaker: Speaker,
+        /// The words; none where they are not written down (yet).
+        text: String,
+    },
     /// The caller can hear the turn from now on.
     PlaybackStarted {
         /// The turn.
@@ -594,6 +610,16 @@ pub enum ProviderCommand {
         tool_call: ToolCallId,
         /// The output.
         output: String,
+    },
+    /// Whether the output of a tool is in the conversation: acknowledged where it is, an error where it is not.
+    ReadBackToolResult {
+        /// Whose output.
+        tool_call: ToolCallId,
+    },
+    /// Something of the conversation that passed unseen.
+    ReadBack {
+        /// The item.
+        item: ItemId,
     },
     /// Something the model should know.
     InjectContext {

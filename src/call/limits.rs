@@ -34,6 +34,7 @@ impl Call {
             self.silence_at(),
             self.greeting_over_at(),
             self.filler_at(),
+            self.reading_over_at(),
         ]
         .into_iter()
         .flatten()
@@ -42,6 +43,9 @@ impl Call {
 
     pub(super) fn on_conversation_deadline(&mut self, now: Timestamp) {
         let is_due = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
+        if is_due(self.reading_over_at()) {
+            self.on_reading_over();
+        }
         if is_due(self.keys_together_at()) {
             self.tell_keys(now);
         }

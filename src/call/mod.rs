@@ -21,6 +21,7 @@ mod leave;
 mod legs;
 mod limits;
 mod listening;
+mod readback;
 pub mod record;
 pub mod recording;
 pub mod report;

@@ -113,7 +113,7 @@ impl Call {
         self.quiet.since = Some(now);
         self.listening.found_again();
         self.adjust_listening();
-        self.resend_tool_results();
+        self.read_back(now);
         self.carry_out_waiting_wishes(now);
         self.go_on(now);
     }
@@ -178,6 +178,7 @@ impl Call {
             self.tools.not_continued(command);
         }
         self.transcript.lost();
+        self.stop_reading();
         self.leave.sideband_lost(now);
         let code = code.map_or("no close frame".to_owned(), |code| format!("close code {code}"));
         self.note("sideband.lost", Some(&code), now);

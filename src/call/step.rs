@@ -16,6 +16,7 @@ use super::fillers::Fillers;
 use super::handover::Handover;
 use super::leave::{Do, Exit, Leave};
 use super::listening::Listening;
+use super::readback::ReadBack;
 use super::record::{
     CallRecord, Carrier, Consent, Counts, Ended, EndedReason, EventRecord, FORMAT, Heard, Path, Stages,
     State, Usage,
@@ -90,6 +91,8 @@ pub struct Call {
     pub(super) is_redirected: bool,
     /// Tools of which it is not known whether they were done, to be told to the next session.
     pub(super) in_doubt: Vec<String>,
+    /// What the provider was asked for when the sideband was there again.
+    pub(super) reading: ReadBack,
     next_command: u64,
     pub(super) actions: Vec<Action>,
     pub(super) record_changed: bool,
@@ -199,6 +202,7 @@ impl Call {
             handover: None,
             is_redirected: false,
             in_doubt: Vec::new(),
+            reading: ReadBack::default(),
             next_command: 1,
             actions: Vec::new(),
             record_changed: false,

@@ -36,6 +36,7 @@ pub struct Tools {
 #[derive(Debug)]
 struct Pending {
     record: ToolCallRecord,
+    delivery: Delivery,
     turn: TurnId,
     turn_is_over: bool,
     next_turn: NextTurn,
@@ -43,6 +44,19 @@ struct Pending {
     phrase: Option<String>,
     /// What the caller says meanwhile starts no turn.
     is_undisturbed: bool,
+}
+
+/// Whether the provider has the answer, as far as that is known before it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivery {
+    /// It was never sent.
+    Unsent,
+    /// An earlier process may have sent it.
+    Unknown,
+    /// It was sent on the sideband that is there.
+    Sent,
+    /// It may have been sent before, and the provider was asked whether it has it.
+    InDoubt,
 }
 
 /// Whether the model gets to speak about the answer.
@@ -83,6 +97,7 @@ impl Tools {
             is_unanswered || (record.n >= from && is_unsent)
         };
         let pending = |record: &ToolCallRecord| Pending {
+            delivery: Delivery::Unknown,
             turn: record.turn.clone().unwrap_or_else(|| TurnId(String::new())),
             turn_is_over: true,
             next_turn: match record.outcome {
@@ -166,6 +181,7 @@ impl Tools {
                 turn: Some(turn.clone()),
                 acknowledged: false,
             },
+            delivery: Delivery::Unsent,
             turn,
             turn_is_over: false,
             next_turn: NextTurn::Due,
@@ -191,6 +207,25 @@ impl Tools {
     pub fn needs_no_turn(&mut self, id: &ToolCallId) {
         if let Some(pending) = self.find(id) {
             pending.next_turn = NextTurn::NotNeeded;
+        }
+    }
+
+    /// Claims that an answer to this tool call may be in the conversation although nobody has said so.
+    pub fn may_be_there(&mut self, id: &ToolCallId) -> bool {
+        self.find(id).is_some_and(|pending| pending.delivery != Delivery::Unsent)
+    }
+
+    /// The answer is sent.
+    pub fn submitted(&mut self, id: &ToolCallId) {
+        if let Some(pending) = self.find(id) {
+            pending.delivery = Delivery::Sent;
+        }
+    }
+
+    /// The provider is asked whether it has the answer.
+    pub fn is_in_doubt(&mut self, id: &ToolCallId) {
+        if let Some(pending) = self.find(id) {
+            pending.delivery = Delivery::InDoubt;
         }
     }
 
@@ -242,14 +277,14 @@ impl Tools {
             let of_turn = || self.pending.iter().filter(move |other| other.turn == *turn);
             pending.turn_is_over
                 && pending.next_turn == NextTurn::Due
-                && of_turn().all(|other| other.record.finished.is_some())
+                && of_turn().all(Pending::is_delivered)
         })
     }
 
     /// The model was asked to go on: with every answer sent so far.
     pub fn continued(&mut self, command: CommandId) {
         for pending in &mut self.pending {
-            if pending.next_turn == NextTurn::Due && pending.record.finished.is_some() {
+            if pending.next_turn == NextTurn::Due && pending.is_delivered() {
                 pending.next_turn = NextTurn::AskedBy(command);
             }
         }
@@ -265,11 +300,13 @@ impl Tools {
         }
     }
 
-    /// Answers that were sent, but of which the provider has not said that it has them.
+    /// Answers of which the provider has not said that it has them.
     pub fn unacknowledged(&self) -> Vec<(ToolCallId, String)> {
-        let sent = self.pending.iter().filter(|pending| !pending.record.acknowledged);
-        sent.filter_map(|pending| Some((pending.record.tool_call_id.clone(), pending.record.output.clone()?)))
-            .collect()
+        let waiting = self.pending.iter().filter(|pending| !pending.record.acknowledged);
+        let answer = |pending: &Pending| {
+            Some((pending.record.tool_call_id.clone(), pending.record.output.clone()?))
+        };
+        waiting.filter_map(answer).collect()
     }
 
     /// The phone call is over: what still runs is cancelled. Gives the records to keep.
@@ -290,6 +327,13 @@ impl Tools {
     }
 }
 
+impl Pending {
+    /// Claims that the answer is in the conversation, or on its way there.
+    fn is_delivered(&self) -> bool {
+        self.record.acknowledged || (self.record.finished.is_some() && self.delivery == Delivery::Sent)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,6 +346,12 @@ mod tests {
 
     fn answer(id: &str) -> ToolFinished {
         ToolFinished { tool_call: id.into(), kind: ToolOutcomeKind::Ok, output: "{}".into() }
+    }
+
+    /// Finished and sent.
+    fn finish(tools: &mut Tools, id: &str) {
+        tools.finish(&answer(id), NOW);
+        tools.submitted(&id.into());
     }
 
     fn request(tools: &mut Tools, turn: &str, id: &str) -> Option<Admission> {
@@ -325,10 +375,10 @@ mod tests {
         let mut tools = Tools::default();
         request(&mut tools, "t1", "a");
         request(&mut tools, "t1", "b");
-        tools.finish(&answer("a"), NOW);
+        finish(&mut tools, "a");
         tools.turn_ended(&"t1".into(), false);
         assert!(!tools.continuation_is_due(), "b still runs");
-        tools.finish(&answer("b"), NOW);
+        finish(&mut tools, "b");
         assert!(tools.continuation_is_due());
         tools.continued(CommandId(1));
         assert!(!tools.continuation_is_due(), "once is enough");
@@ -337,11 +387,23 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_in_doubt_is_not_gone_on_with() {
+        let mut tools = Tools::default();
+        request(&mut tools, "t1", "a");
+        finish(&mut tools, "a");
+        tools.turn_ended(&"t1".into(), false);
+        tools.is_in_doubt(&"a".into());
+        assert!(!tools.continuation_is_due(), "the provider was asked whether it has it");
+        tools.acknowledge(&"a".into());
+        assert!(tools.continuation_is_due());
+    }
+
+    #[test]
     fn a_turn_that_saw_the_answers_needs_no_other() {
         let mut tools = Tools::default();
         request(&mut tools, "t1", "a");
         tools.turn_ended(&"t1".into(), false);
-        tools.finish(&answer("a"), NOW);
+        finish(&mut tools, "a");
         tools.acknowledge(&"a".into());
         tools.turn_started(false);
         assert!(!tools.continuation_is_due());
@@ -353,7 +415,7 @@ mod tests {
         request(&mut tools, "t1", "a");
         tools.turn_ended(&"t1".into(), false);
         tools.turn_started(false);
-        tools.finish(&answer("a"), NOW);
+        finish(&mut tools, "a");
         tools.acknowledge(&"a".into());
         assert!(tools.continuation_is_due());
     }
@@ -372,7 +434,7 @@ mod tests {
         let mut tools = Tools::default();
         request(&mut tools, "t1", "a");
         request(&mut tools, "t1", "b");
-        tools.finish(&answer("a"), NOW);
+        finish(&mut tools, "a");
         let cancelled = tools.cancel_all(NOW);
         assert_eq!(cancelled.len(), 1);
         assert_eq!(cancelled[0].outcome, Some(ToolOutcomeKind::Cancelled));
@@ -389,7 +451,7 @@ mod tests {
         for (id, phrase) in [("a", "first"), ("b", "second"), ("c", "third")] {
             request_with_phrase(&mut tools, "t1", id, phrase);
         }
-        tools.finish(&answer("a"), NOW);
+        finish(&mut tools, "a");
         let due = NOW + SAY_FIRST_AFTER;
         assert_eq!((tools.phrase_at(), tools.take_phrase(due)), (None, None), "the turn may still speak");
         tools.turn_ended(&"t1".into(), false);
@@ -419,7 +481,7 @@ mod tests {
         let mut tools = Tools::default();
         request(&mut tools, "t1", "a");
         tools.turn_ended(&"t1".into(), false);
-        tools.finish(&answer("a"), NOW);
+        finish(&mut tools, "a");
         tools.acknowledge(&"a".into());
         tools.turn_started(true);
         assert!(tools.continuation_is_due());

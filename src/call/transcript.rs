@@ -95,9 +95,10 @@ impl Transcript {
         for (at, line) in lines.iter().enumerate() {
             match (Speech::restored(line).filter(|_| at >= open_from), &line.turn, &line.item) {
                 (Some(speech), ..) => transcript.assistant.push_back(speech),
-                (None, Some(turn), _) => transcript.closed_turns.push(turn.clone()),
-                (None, None, Some(item)) => transcript.closed_items.push(item.clone()),
-                (None, None, None) => {}
+                (None, turn, item) => {
+                    turn.iter().for_each(|turn| transcript.closed_turns.push((*turn).clone()));
+                    item.iter().for_each(|item| transcript.closed_items.push((*item).clone()));
+                }
             }
         }
         transcript
@@ -263,6 +264,69 @@ impl Transcript {
         }
     }
 
+    /// The items of words that have begun and of which the end was not seen.
+    pub fn open_items(&self) -> Vec<ItemId> {
+        let caller = self.caller.iter().map(|utterance| &utterance.item);
+        let unfinished = self.assistant.iter().filter(|speech| speech.status.is_none());
+        let assistant = unfinished.flat_map(|speech| speech.parts.iter().map(|(item, _)| item));
+        caller.chain(assistant).cloned().collect()
+    }
+
+    /// When the words of an item began, while they are open.
+    pub fn began(&self, item: &ItemId) -> Option<Timestamp> {
+        let utterance = self.caller.iter().find(|utterance| utterance.item == *item)?;
+        Some(self.audio_clock.start(utterance.start_ms).unwrap_or(utterance.started))
+    }
+
+    /// Claims that words of this item are here, or were.
+    pub fn knows(&self, item: &ItemId) -> bool {
+        let is_in = |speech: &Speech| speech.parts.iter().any(|(known, _)| known == item);
+        self.closed_items.contains(item)
+            || self.caller.iter().any(|utterance| utterance.item == *item)
+            || self.assistant.iter().any(is_in)
+    }
+
+    /// Words that passed unseen, as the provider gives them back. Claims that they are news. Those whose beginning
+    /// passed unseen too were said before `before`.
+    pub fn read_back(
+        &mut self,
+        item: ItemId,
+        speaker: Speaker,
+        text: &str,
+        before: Timestamp,
+        now: Timestamp,
+    ) -> bool {
+        if text.is_empty() || self.closed_items.contains(&item) {
+            return false;
+        }
+        if self.caller.iter().any(|utterance| utterance.item == item) {
+            self.caller_words(item, text, TextMode::Final, now);
+            return true;
+        }
+        let is_its = |speech: &Speech| speech.parts.iter().any(|(known, _)| *known == item);
+        if let Some(at) = self.assistant.iter().position(is_its) {
+            self.assistant[at].put_words(item, text, TextMode::Final);
+            self.keep_speech(at);
+            return true;
+        }
+        let mut words = String::new();
+        put_words(&mut words, text, TextMode::Final, TEXT_BYTES_MAX);
+        let line = Line {
+            v: FORMAT,
+            n: self.number(),
+            speaker,
+            text: words,
+            started: before - PAUSE,
+            ended: None,
+            status: LineStatus::Final,
+            item: Some(item.clone()),
+            turn: None,
+        };
+        self.closed_items.push(item);
+        self.changed.push(line);
+        true
+    }
+
     /// Another session takes the call over: what is still open is kept as it stands, and the new session's audio
     /// clock has its own zero.
     pub fn begin_again(&mut self, now: Timestamp) {
@@ -374,6 +438,7 @@ impl Transcript {
     fn close_speech(&mut self, at: usize) {
         if let Some(speech) = self.assistant.remove(at) {
             self.closed_turns.push(speech.turn);
+            speech.parts.into_iter().for_each(|(item, _)| self.closed_items.push(item));
         }
     }
 

@@ -3,11 +3,12 @@
 //! Those who own tasks and sockets (`runner`, `intake`, `afterwards`, `streams`) ask here and carry it out; the
 //! simulation of whole days (`crate::proof`) asks the same functions, so that what it proves is what runs.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::handing::target_of;
 use crate::call::Call;
-use crate::call::event::{CarrierEvent, Keep};
+use crate::call::event::{CarrierEvent, CommandId, Event, Keep, ProviderCommand};
 use crate::call::record::{CallRecord, EndedReason, HandedBy, Path, State};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, ToolCallId};
@@ -52,6 +53,52 @@ impl Waited {
             true => Waited::Run,
             false => Waited::Refuse,
         }
+    }
+}
+
+/// What is said to the provider, behind what must be on disk first.
+///
+/// The answer of a tool that may not run twice is kept before the model is told: a process that dies in between would
+/// have told the model that it was done, and the next one that nobody knows. What is said after it waits with it.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    once: HashSet<ToolCallId>,
+    waits: usize,
+    held: Vec<(CommandId, ProviderCommand)>,
+}
+
+impl Outbox {
+    /// A tool begins that may not run twice.
+    pub fn runs_once(&mut self, tool_call: ToolCallId) {
+        self.once.insert(tool_call);
+    }
+
+    /// What happened is to be decided and kept. Claims that nothing is said until it is on disk; then
+    /// [`Outbox::landed`] is wanted.
+    pub fn waits_for(&mut self, event: &Event) -> bool {
+        let waits = matches!(event, Event::ToolFinished(finished) if self.once.remove(&finished.tool_call));
+        self.waits += usize::from(waits);
+        waits
+    }
+
+    /// Something is to be said. Gives it back where it can be said at once.
+    pub fn put(&mut self, id: CommandId, command: ProviderCommand) -> Option<(CommandId, ProviderCommand)> {
+        if self.waits == 0 {
+            return Some((id, command));
+        }
+        self.held.push((id, command));
+        None
+    }
+
+    /// Something that was waited for is on disk, or will never be. Gives what can be said now.
+    pub fn landed(&mut self) -> Vec<(CommandId, ProviderCommand)> {
+        self.waits = self.waits.saturating_sub(1);
+        if self.waits == 0 { std::mem::take(&mut self.held) } else { Vec::new() }
+    }
+
+    /// What was to be said over a connection that is gone is not said over the next one.
+    pub fn clear(&mut self) {
+        self.held.clear();
     }
 }
 

@@ -23,13 +23,14 @@ use tokio_util::task::TaskTracker;
 use super::answering::UNAVAILABLE;
 use super::following::{Followers, History, WishBox, context_now, state_event, tell_ended};
 use super::link::{self, Link, LinkItem};
-use super::order::{self, ToolStart, Waited};
+use super::order::{self, Outbox, ToolStart, Waited};
 use super::paths::Trial;
 use super::registry::{Caller, Mailbox, Message};
 use super::{CallControl, Held, Place};
 use crate::call::Call;
 use crate::call::event::{
-    Action, AttachFailure, Event, Keep, ProviderEvent, StreamEvent, ToolCall, ToolFinished,
+    Action, AttachFailure, CommandId, Event, Keep, ProviderCommand, ProviderEvent, StreamEvent, ToolCall,
+    ToolFinished,
 };
 use crate::call::record::{EndedReason, Line, Path, State};
 use crate::clock::{Clock as _, Steady, Timestamp};
@@ -79,6 +80,7 @@ pub(super) struct Runner {
     /// The sideband that is being opened; a new try takes the place of the old one.
     attaching: Option<AbortHandle>,
     tools: JoinSet<ToolFinished>,
+    outbox: Outbox,
     wishes: WishBox,
     /// Those who are told what happens; none before the call is answered.
     followers: Option<Followers>,
@@ -109,6 +111,8 @@ struct Landed {
     result: Result<Committed, StoreError>,
     done: Option<oneshot::Sender<Result<(), StoreError>>>,
     tools: Vec<ToolCall>,
+    /// How many times the outbox waits for it.
+    releases: usize,
 }
 
 /// Something the runner has to do something about.
@@ -131,6 +135,8 @@ struct Work {
     writes: Vec<Write>,
     /// Tools that wait until their record is on disk.
     tools: Vec<ToolCall>,
+    /// How many times the outbox waits until all of it is on disk.
+    releases: usize,
 }
 
 impl Runner {
@@ -151,6 +157,7 @@ impl Runner {
             requests: JoinSet::new(),
             attaching: None,
             tools: JoinSet::new(),
+            outbox: Outbox::default(),
             wishes: WishBox::default(),
             followers: None,
             last_events: None,
@@ -168,7 +175,10 @@ impl Runner {
                 Happened::Event(event) => self.on_event(event).await,
                 // A call that ended meanwhile drops it, and with it the connection.
                 Happened::Attached(Ok(sideband)) if self.call.is_over() => drop(sideband),
-                Happened::Attached(Ok(sideband)) => self.link = Some(Link::Sideband(sideband)),
+                Happened::Attached(Ok(sideband)) => {
+                    self.outbox.clear();
+                    self.link = Some(Link::Sideband(sideband));
+                }
                 Happened::Attached(Err(failure)) => self.on_event(Event::AttachFailed(failure)).await,
                 Happened::Landed(landed) => self.on_landed(landed).await,
                 Happened::Nothing => {}
@@ -274,6 +284,7 @@ impl Runner {
         work.events.push_back(event);
         while let Some(event) = work.events.pop_front() {
             self.count(&event);
+            work.releases += usize::from(self.outbox.waits_for(&event));
             let now = self.time.now();
             for action in self.call.step(event, now) {
                 self.perform(action, &mut work, now).await;
@@ -287,7 +298,7 @@ impl Runner {
         {
             self.tell(&event);
         }
-        self.commit(work.writes, work.tools, done).await;
+        self.commit(work, done).await;
         if self.call.record.path != path {
             self.on_moved();
         }
@@ -345,9 +356,8 @@ impl Runner {
                 });
             }
             Action::Send(id, command) => {
-                if let Some(link) = &mut self.link {
-                    link.send(id, command);
-                }
+                let ready = self.outbox.put(id, command);
+                self.say(ready);
             }
             Action::RunTool { call } => match ToolStart::of(self.may_repeat(&call)) {
                 ToolStart::AtOnce => self.run_tool(call),
@@ -426,6 +436,7 @@ impl Runner {
                 task.await;
                 control.bridged.fetch_sub(1, Ordering::Relaxed);
             });
+            self.outbox.clear();
             self.link = Some(link);
         }
     }
@@ -510,22 +521,24 @@ impl Runner {
         work.writes.push(order::write_of(keep, &self.call.record));
     }
 
-    async fn commit(
-        &mut self,
-        writes: Vec<Write>,
-        tools: Vec<ToolCall>,
-        done: Option<oneshot::Sender<Result<(), StoreError>>>,
-    ) {
-        if writes.is_empty() && tools.is_empty() && done.is_none() {
+    fn say(&mut self, commands: impl IntoIterator<Item = (CommandId, ProviderCommand)>) {
+        if let Some(link) = &mut self.link {
+            commands.into_iter().for_each(|(id, command)| link.send(id, command));
+        }
+    }
+
+    async fn commit(&mut self, work: Work, done: Option<oneshot::Sender<Result<(), StoreError>>>) {
+        let Work { writes, tools, releases, .. } = work;
+        if writes.is_empty() && tools.is_empty() && releases == 0 && done.is_none() {
             return;
         }
         let writes = order::without_overwritten(writes);
         match self.control.store.submit(Tx { expect: Vec::new(), writes }).await {
             Ok(receipt) => {
-                self.commits.push(Box::pin(async move { Landed { result: receipt.await, done, tools } }));
+                self.commits.push(Box::pin(async move { Landed { result: receipt.await, done, tools, releases } }));
             }
             Err(error) => {
-                let landed = Landed { result: Err(error), done, tools };
+                let landed = Landed { result: Err(error), done, tools, releases };
                 self.commits.push(Box::pin(std::future::ready(landed)));
             }
         }
@@ -541,9 +554,16 @@ impl Runner {
             // Nobody waits any more: the request that wanted to know was given up.
             let _ = done.send(landed.result.map(|_| ()));
         }
+        for _ in 0..landed.releases {
+            let ready = self.outbox.landed();
+            self.say(ready);
+        }
         for call in landed.tools {
             match Waited::for_commit(&self.call, &call.id, is_kept) {
-                Waited::Run => self.run_tool(call),
+                Waited::Run => {
+                    self.outbox.runs_once(call.id.clone());
+                    self.run_tool(call);
+                }
                 Waited::Refuse => {
                     Box::pin(self.on_event(Event::ToolFinished(unavailable(&call)))).await;
                 }

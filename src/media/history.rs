@@ -93,7 +93,10 @@ impl History {
                 };
                 self.push(Line::Message { role, item: String::new(), text: cut(text).to_owned() });
             }
-            ProviderCommand::PromptTurn { .. } | ProviderCommand::SetTurnDetection(_) => {}
+            ProviderCommand::PromptTurn { .. }
+            | ProviderCommand::SetTurnDetection(_)
+            | ProviderCommand::ReadBack { .. }
+            | ProviderCommand::ReadBackToolResult { .. } => {}
         }
     }
 
@@ -113,7 +116,7 @@ impl History {
                 Line::Tool { call, output } => {
                     put(&mut frames, function_call(call));
                     let (call_id, output) = (call.id.as_str(), output.as_str());
-                    put(&mut frames, NewItem::FunctionCallOutput { call_id, output });
+                    put(&mut frames, NewItem::FunctionCallOutput { id: None, call_id, output });
                 }
             }
         }

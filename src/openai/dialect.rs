@@ -8,15 +8,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
+
 use super::usage;
 use crate::call::event::{
     CommandId, ContextRole, ErrorClass, ProviderCommand, ProviderEvent, SpeechPadding, TextMode, ToolCall,
     TurnStatus,
 };
+use crate::call::record::Speaker;
 use crate::clock::Timestamp;
+use crate::ids::ToolCallId;
+use crate::text::hex;
 use crate::wire::realtime::client::{NewContent, NewItem, NewResponse, SessionUpdate};
 use crate::wire::realtime::server::{
-    ErrorBody, Item, Key, OutputItem, OutputText, Response, Session, Transcription, TurnDetection,
+    ErrorBody, Item, Key, OutputItem, OutputText, PutItem, Response, Session, Transcription, TurnDetection,
 };
 use crate::wire::realtime::{ClientEvent, ServerEvent};
 
@@ -25,6 +30,9 @@ const COMMAND_KEY: &str = "switchboard_command";
 
 /// What our event ids begin with.
 const EVENT_ID_PREFIX: &str = "sb_";
+
+/// So many bytes of a digest name an item; ids of items have at most 32 characters.
+const OUTPUT_ITEM_BYTES: usize = 12;
 
 /// How much of an unknown kind's name is kept, in characters.
 const KIND_CHARS_MAX: usize = 100;
@@ -44,7 +52,8 @@ pub fn read(frame: &str) -> ProviderEvent {
         ServerEvent::TranscriptionDelta(words) => caller_words_more(words),
         ServerEvent::TranscriptionCompleted(words) => caller_words_done(words),
         ServerEvent::TranscriptionFailed(words) => transcription_failed(words),
-        ServerEvent::ItemPut(item) => item_put(item),
+        ServerEvent::ItemPut(put) => item_put(put),
+        ServerEvent::ItemRetrieved(item) => item_retrieved(item),
         ServerEvent::ResponseCreated(response) => turn_started(*response),
         ServerEvent::OutputItemDone(output) => output_item_done(output),
         ServerEvent::OutputDelta(words) => assistant_words_more(words),
@@ -83,8 +92,16 @@ pub fn write(id: CommandId, command: &ProviderCommand) -> String {
         },
         ProviderCommand::SubmitToolResult { tool_call, output } => ClientEvent::ItemCreate {
             event_id,
-            item: NewItem::FunctionCallOutput { call_id: tool_call.as_str(), output },
+            item: NewItem::FunctionCallOutput {
+                id: Some(&output_item(tool_call)),
+                call_id: tool_call.as_str(),
+                output,
+            },
         },
+        ProviderCommand::ReadBackToolResult { tool_call } => {
+            ClientEvent::ItemRetrieve { event_id, item_id: &output_item(tool_call) }
+        }
+        ProviderCommand::ReadBack { item } => ClientEvent::ItemRetrieve { event_id, item_id: item.as_str() },
         ProviderCommand::InjectContext { role, text } => ClientEvent::ItemCreate {
             event_id,
             item: NewItem::Message { role: role_name(*role), content: [NewContent::InputText { text }] },
@@ -165,12 +182,37 @@ fn shortest_reason(error: ErrorBody) -> Option<String> {
     error.code.or(error.kind).or(error.message)
 }
 
-fn item_put(item: Item) -> ProviderEvent {
-    match item.call_id {
-        Some(tool_call) if item.kind == "function_call_output" => {
+/// The id of the item that a tool's output is put into: the same whenever it is sent, so that it can be asked for.
+fn output_item(tool_call: &ToolCallId) -> String {
+    let digest = Sha256::digest(tool_call.as_str().as_bytes());
+    format!("{EVENT_ID_PREFIX}{}", hex(&digest[..OUTPUT_ITEM_BYTES]))
+}
+
+fn item_put(put: PutItem) -> ProviderEvent {
+    match (put.item.call_id, put.item.id) {
+        (Some(tool_call), _) if put.item.kind == "function_call_output" => {
             ProviderEvent::ToolResultAcknowledged { tool_call }
         }
+        (_, Some(item)) => ProviderEvent::ItemAdded { item, previous: put.previous_item_id },
         _ => ProviderEvent::Ignored,
+    }
+}
+
+fn item_retrieved(item: Item) -> ProviderEvent {
+    let speaker = match (item.kind.as_str(), item.role.as_deref()) {
+        ("function_call_output", _) => {
+            let tool_call = item.call_id.map(|tool_call| ProviderEvent::ToolResultAcknowledged { tool_call });
+            return tool_call.unwrap_or(ProviderEvent::Ignored);
+        }
+        ("message", Some("user")) => Speaker::Caller,
+        ("message", Some("assistant")) => Speaker::Assistant,
+        _ => return ProviderEvent::Ignored,
+    };
+    let parts = item.content.into_iter().flatten();
+    let words: Vec<String> = parts.filter_map(|part| part.transcript.or(part.text)).collect();
+    match item.id {
+        Some(item) => ProviderEvent::ReadBack { item, speaker, text: words.join(" ") },
+        None => ProviderEvent::Ignored,
     }
 }
 
@@ -337,6 +379,8 @@ mod tests {
             ProviderCommand::InjectContext { role: ContextRole::User, text: "My PIN is 4821".into() },
             ProviderCommand::SetTurnDetection(raw(r#"{"type":"semantic_vad","interrupt_response":true}"#)),
             ProviderCommand::SetTurnDetection(raw("null")),
+            ProviderCommand::ReadBackToolResult { tool_call: "call_X1".into() },
+            ProviderCommand::ReadBack { item: "item_10".into() },
         ];
         let expected: Vec<&str> = CLIENT_EVENTS.lines().collect();
         assert_eq!(expected.len(), commands.len());

@@ -97,7 +97,7 @@ pub fn describe(tally: &Tally, seeds: u64) -> String {
         "{} days over {seeds} seeds, {} deeds: no rule was broken\n\
          callers    {} rang, {} were answered by the model, {} calls closed ({} because the gateway was away)\n\
          gateway    {} starts, {} crashes, {} orderly stops; {} calls taken up again\n\
-         provider   {} webhooks acknowledged, {} sidebands lost, {} tools asked for, {} effects, none twice; {} answers were on their way before they were on disk when the process died\n\
+         provider   {} webhooks acknowledged, {} sidebands lost, {} tools asked for, {} effects and no answer twice; {} answers sought after a break, {} of them there\n\
          transcript {} lines owed, all there once and in order",
         tally.days,
         tally.deeds,
@@ -113,7 +113,8 @@ pub fn describe(tally: &Tally, seeds: u64) -> String {
         tally.sockets_lost,
         tally.tools_asked,
         tally.effects,
-        tally.doubted,
+        tally.answers_sought,
+        tally.answers_found,
         tally.lines,
     )
 }

@@ -18,7 +18,7 @@ use crate::call::event::{
 };
 use crate::call::record::{Path, ToolOutcomeKind};
 use crate::call::{Beginning, Call};
-use crate::call_control::order::{self, ToolStart, Waited};
+use crate::call_control::order::{self, Outbox, ToolStart, Waited};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, TurnId};
 use crate::store::{Tx, Write};
@@ -66,6 +66,7 @@ pub(super) struct Keeper {
     epoch: u64,
     attaching: u64,
     pub tools: u64,
+    outbox: Outbox,
     commits: u32,
     timer: u64,
     deadlines: (Timestamp, u32),
@@ -130,9 +131,14 @@ impl World {
     fn work(&mut self, id: CallId, event: Event, mut writes: Vec<Write>, done: Option<Done>) {
         let mut events = VecDeque::from([event]);
         let (mut tools, mut owed) = (Vec::new(), Vec::new());
+        let mut releases = 0;
+        let is_hasty = self.broken == Some(Broken::AnswerBeforeRecord);
         let Some(before) = self.keeper(id).and_then(|keeper| keeper.call.as_ref()) else { return };
         let was_over = before.is_over();
         while let Some(event) = events.pop_front() {
+            if let Some(keeper) = self.keeper(id).filter(|_| !is_hasty) {
+                releases += usize::from(keeper.outbox.waits_for(&event));
+            }
             if self.broken == Some(Broken::UsageTwice)
                 && let Event::Provider(twice @ ProviderEvent::TurnEnded { .. }) = &event
             {
@@ -147,7 +153,7 @@ impl World {
             }
             self.step(id, event, &mut events, &mut writes, &mut tools, &mut owed);
         }
-        self.commit(id, writes, tools, owed, done);
+        self.commit(id, writes, (tools, releases), owed, done);
         let Some(call) = self.keeper(id).and_then(|keeper| keeper.call.as_ref()) else { return };
         if call.is_over() && !was_over {
             self.on_over(id);
@@ -202,7 +208,7 @@ impl World {
     ) {
         let Some(keeper) = self.keeper(id) else { return };
         let Some(call) = &keeper.call else { return };
-        let (path, link) = (call.record.path, keeper.link);
+        let path = call.record.path;
         let provider = call.record.provider.as_ref().and_then(|known| session_of(&known.call_id));
         match action {
             Action::Accept
@@ -285,9 +291,8 @@ impl World {
                 }
             }
             Action::Send(command, what) => {
-                if let Some((socket, session)) = link {
-                    self.send(socket, session, command, what);
-                }
+                let ready = keeper.outbox.put(command, what);
+                self.say_to_provider(id, ready);
             }
             Action::RunTool { call } => match self.tool_start(id, &call) {
                 ToolStart::AtOnce => self.run_tool(id, call),
@@ -349,6 +354,7 @@ impl World {
         let caller = keeper.caller;
         let (session, socket) = self.bridge_session(caller, stream, id);
         if let Some(keeper) = self.keeper(id) {
+            keeper.outbox.clear();
             keeper.link = Some((socket, session));
         }
         let is_refused = self.chance.permille(self.weather.accept_refused);
@@ -459,6 +465,7 @@ impl World {
                     if keeper.call.as_ref().is_none_or(Call::is_over) {
                         return world.socket_gone(session);
                     }
+                    keeper.outbox.clear();
                     keeper.link = Some((socket, session));
                     keeper.is_confirmed = false;
                     if !world.chance.permille(world.weather.not_confirmed) {
@@ -473,11 +480,11 @@ impl World {
         &mut self,
         id: CallId,
         writes: Vec<Write>,
-        tools: Vec<ToolCall>,
+        (tools, releases): (Vec<ToolCall>, usize),
         owed: Vec<Owed>,
         done: Option<Done>,
     ) {
-        if writes.is_empty() && tools.is_empty() && done.is_none() {
+        if writes.is_empty() && tools.is_empty() && releases == 0 && done.is_none() {
             return self.law.owes(id, owed);
         }
         let writes = order::without_overwritten(writes);
@@ -498,22 +505,43 @@ impl World {
                     done(world, is_kept);
                 }
                 if world.incarnation == incarnation {
-                    world.on_landed(id, tools, is_kept);
+                    world.on_landed(id, tools, releases, is_kept);
                 }
             }),
         );
     }
 
-    fn on_landed(&mut self, id: CallId, tools: Vec<ToolCall>, is_kept: bool) {
+    /// Said over the socket that is there.
+    fn say_to_provider(
+        &mut self,
+        id: CallId,
+        commands: impl IntoIterator<Item = (CommandId, ProviderCommand)>,
+    ) {
+        let Some((socket, session)) = self.keeper(id).and_then(|keeper| keeper.link) else { return };
+        for (command, what) in commands {
+            self.send(socket, session, command, what);
+        }
+    }
+
+    fn on_landed(&mut self, id: CallId, tools: Vec<ToolCall>, releases: usize, is_kept: bool) {
         let Some(keeper) = self.keeper(id) else { return };
         keeper.commits = keeper.commits.saturating_sub(1);
         if keeper.is_leaving {
             return self.leave(id);
         }
+        for _ in 0..releases {
+            let Some(ready) = self.keeper(id).map(|keeper| keeper.outbox.landed()) else { return };
+            self.say_to_provider(id, ready);
+        }
         for tool in tools {
             let Some(call) = self.keeper(id).and_then(|keeper| keeper.call.as_ref()) else { return };
             match Waited::for_commit(call, &tool.id, is_kept) {
-                Waited::Run => self.run_tool(id, tool),
+                Waited::Run => {
+                    if let Some(keeper) = self.keeper(id) {
+                        keeper.outbox.runs_once(tool.id.clone());
+                    }
+                    self.run_tool(id, tool);
+                }
                 Waited::Refuse => self.on_event(id, Event::ToolFinished(unavailable(&tool))),
                 Waited::Forget => {}
             }

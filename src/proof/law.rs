@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::carrier::alias_of;
 use super::story::moment;
+use super::terms::PAY;
 use super::world::World;
 use crate::call::event::{Action, Keep, ToolCall};
-use crate::call::record::{CallRecord, EndedReason, Line, Speaker, State, Usage};
+use crate::call::record::{CallRecord, EndedReason, Line, Speaker, State, ToolCallRecord, Usage};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, ItemId, ToolCallId, TurnId, WebhookId};
 use crate::store::{Tx, Write};
@@ -67,8 +68,10 @@ pub struct Tally {
     pub tools_asked: u64,
     /// Effects of tools that may not come twice.
     pub effects: u64,
-    /// Answers that a model got before they were on disk, and doubts after the crash that came in between.
-    pub doubted: u64,
+    /// Answers of tools that the provider was asked for after a break.
+    pub answers_sought: u64,
+    /// Those of them that it had.
+    pub answers_found: u64,
     /// Lines that must stand in a transcript, and do.
     pub lines: u64,
     /// Webhooks that were acknowledged.
@@ -92,7 +95,8 @@ impl Tally {
             (&mut self.sockets_lost, other.sockets_lost),
             (&mut self.tools_asked, other.tools_asked),
             (&mut self.effects, other.effects),
-            (&mut self.doubted, other.doubted),
+            (&mut self.answers_sought, other.answers_sought),
+            (&mut self.answers_found, other.answers_found),
             (&mut self.lines, other.lines),
             (&mut self.webhooks, other.webhooks),
         ];
@@ -133,6 +137,8 @@ pub(super) struct Law {
     cases: BTreeMap<CallId, Case>,
     webhooks: BTreeMap<WebhookId, u32>,
     billed: BTreeMap<TurnId, Usage>,
+    /// What the model was told of tools that may not run twice.
+    told: BTreeMap<ToolCallId, String>,
     spoken: BTreeMap<u32, Vec<(ItemId, Timestamp)>>,
 }
 
@@ -283,15 +289,13 @@ impl World {
         let caller = known.caller;
         let what = match (known.asked.get(tool), known.outputs.get(tool)) {
             (None, _) => format!("an output for {tool}, which nobody asked for"),
-            // Answered before it was on disk, by a process that died in between: the model is told of the doubt.
-            (_, Some((earlier, by))) if earlier != output && *by != self.incarnation => {
-                self.law.tally.doubted += 1;
+            (_, Some(earlier)) => format!("two answers to {tool}: {earlier} and {output}"),
+            (Some(name), None) => {
+                if name == PAY {
+                    self.law.told.insert(tool.clone(), output.to_owned());
+                }
                 return;
             }
-            (_, Some((earlier, _))) if earlier != output => {
-                format!("two answers to {tool}: {earlier} and {output}")
-            }
-            _ => return,
         };
         self.violated(caller, what);
     }
@@ -417,6 +421,7 @@ impl World {
             self.violated(0, format!("{left} calls are looked after, and nothing will ever happen to them"));
         }
         self.law.billed.clear();
+        self.law.told.clear();
         self.law.spoken.clear();
         self.law.clock_jumped = false;
     }
@@ -436,6 +441,14 @@ impl World {
             return Some(format!("tool call {} has no outcome", tool.tool_call_id));
         }
         let names: BTreeSet<_> = kept.tools.values().map(|tool| &tool.tool_call_id).collect();
+        let is_otherwise = |tool: &&ToolCallRecord| {
+            let told = self.law.told.get(&tool.tool_call_id);
+            told.zip(tool.output.as_ref()).is_some_and(|(told, kept)| told != kept)
+        };
+        if let Some(tool) = kept.tools.values().find(is_otherwise) {
+            let (tool, kept) = (&tool.tool_call_id, tool.output.as_deref().unwrap_or_default());
+            return Some(format!("the model was told otherwise of {tool} than is on disk: {kept}"));
+        }
         if names.len() != kept.tools.len() {
             return Some("a tool call is kept twice".to_owned());
         }

@@ -36,6 +36,8 @@ pub enum Broken {
     ToolBeforeRecord,
     /// A webhook is acknowledged before it is on disk.
     AckBeforeCommit,
+    /// The model is told what a tool did that may not run twice before that is on disk.
+    AnswerBeforeRecord,
     /// After a crash every unanswered tool runs again.
     ToolsAgain,
     /// After a crash the lines that were kept are not read back.

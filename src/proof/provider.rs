@@ -8,7 +8,8 @@ use super::talk::Talk;
 use super::world::World;
 use crate::call::event::{AcceptAnswer, AttachFailure, Event, ProviderEvent, SpeechPadding};
 use crate::clock::Timestamp;
-use crate::ids::{CallId, ProviderCallId, ToolCallId, WebhookId};
+use crate::call::record::Speaker;
+use crate::ids::{CallId, ItemId, ProviderCallId, ToolCallId, WebhookId};
 
 /// Pauses between the deliveries of a webhook that was not acknowledged.
 const DELIVER_AGAIN_S: [u64; 6] = [1, 4, 10, 20, 40, 80];
@@ -40,9 +41,12 @@ pub(super) struct Session {
     last_out: Timestamp,
     last_in: Timestamp,
     pub talk: Talk,
-    /// What was asked for; what the answer was, and of which process.
+    /// What was asked for, and what the answer was.
     pub asked: BTreeMap<ToolCallId, String>,
-    pub outputs: BTreeMap<ToolCallId, (String, u64)>,
+    pub outputs: BTreeMap<ToolCallId, String>,
+    /// What was said, by item, and the item that was put into the conversation last.
+    pub words: BTreeMap<ItemId, (Speaker, String)>,
+    pub last_item: Option<ItemId>,
 }
 
 impl Session {
@@ -60,6 +64,8 @@ impl Session {
             talk: Talk::of(caller),
             asked: BTreeMap::new(),
             outputs: BTreeMap::new(),
+            words: BTreeMap::new(),
+            last_item: None,
         }
     }
 

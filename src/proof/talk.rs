@@ -7,7 +7,7 @@ use super::world::World;
 use crate::call::event::{
     CommandId, ErrorClass, ProviderCommand, ProviderEvent, TextMode, ToolCall, TurnStatus,
 };
-use crate::call::record::Usage;
+use crate::call::record::{Speaker, Usage};
 use crate::call::{HANG_UP_TOOL, TRANSFER_TOOL};
 use crate::ids::{ItemId, TurnId};
 
@@ -85,6 +85,7 @@ impl World {
         }
         let at_ms = self.audio_ms(id);
         self.say(id, Duration::ZERO, ProviderEvent::CallerSpeechStopped { item: item.clone(), at_ms });
+        self.put(id, &item);
         let writes = self.chance.millis(150, 1_500);
         let fails = self.chance.permille(self.weather.turn_fails);
         let usage = self.chance.permille(500).then(|| Usage { transcription_s: 1.5, ..Usage::default() });
@@ -94,6 +95,9 @@ impl World {
                 true => ProviderEvent::CallerTranscriptFailed { item, reason: "unintelligible".to_owned() },
                 false => ProviderEvent::CallerTranscript { item, text, mode: TextMode::Final, usage },
             };
+            if let ProviderEvent::CallerTranscript { item, text, .. } = &event {
+                world.remember(id, item, Speaker::Caller, text);
+            }
             if world.talk(id).is_some() {
                 world.say(id, Duration::ZERO, event);
             }
@@ -156,6 +160,7 @@ impl World {
     fn speak(&mut self, id: u32, turn: TurnId) {
         let Some(talk) = self.talk(id).filter(|talk| talk.active.as_ref() == Some(&turn)) else { return };
         talk.playing = Some(turn.clone());
+        self.put(id, &ItemId(format!("item-{turn}")));
         self.say(id, Duration::ZERO, ProviderEvent::PlaybackStarted { turn: turn.clone() });
         self.say_words(id, &turn, TextMode::Append);
         let plays = self.chance.seconds(3, 7);
@@ -173,6 +178,9 @@ impl World {
             TextMode::Append => "words of".to_owned(),
             _ => format!("words of {turn}"),
         };
+        if mode == TextMode::Final {
+            self.remember(id, &item, Speaker::Assistant, &text);
+        }
         let turn = turn.clone();
         self.say(id, Duration::ZERO, ProviderEvent::AssistantTranscript { turn, item, text, mode });
     }
@@ -253,9 +261,8 @@ impl World {
             }
             ProviderCommand::SubmitToolResult { tool_call, output } => {
                 self.law_output(id, &tool_call, &output);
-                let by = self.incarnation;
                 if let Some(session) = self.sessions.get_mut(&id) {
-                    session.outputs.entry(tool_call.clone()).or_insert((output, by));
+                    session.outputs.entry(tool_call.clone()).or_insert(output);
                 }
                 self.say(id, shortly, ProviderEvent::ToolResultAcknowledged { tool_call });
             }
@@ -265,6 +272,38 @@ impl World {
                 self.say(id, shortly, ProviderEvent::Configured { padding: Default::default() });
             }
             ProviderCommand::InjectContext { .. } => {}
+            ProviderCommand::ReadBackToolResult { tool_call } => {
+                let session = self.sessions.get(&id);
+                let is_there = session.is_some_and(|session| session.outputs.contains_key(&tool_call));
+                self.law.tally.answers_sought += 1;
+                self.law.tally.answers_found += u64::from(is_there);
+                let answer = match is_there {
+                    true => ProviderEvent::ToolResultAcknowledged { tool_call },
+                    false => not_there(command),
+                };
+                self.say(id, shortly, answer);
+            }
+            ProviderCommand::ReadBack { item } => {
+                let known = self.sessions.get(&id).and_then(|session| session.words.get(&item).cloned());
+                let answer = match known {
+                    Some((speaker, text)) => ProviderEvent::ReadBack { item, speaker, text },
+                    None => not_there(command),
+                };
+                self.say(id, shortly, answer);
+            }
+        }
+    }
+
+    /// An item is put into the conversation.
+    fn put(&mut self, id: u32, item: &ItemId) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let previous = session.last_item.replace(item.clone());
+        self.say(id, Duration::ZERO, ProviderEvent::ItemAdded { item: item.clone(), previous });
+    }
+
+    fn remember(&mut self, id: u32, item: &ItemId, speaker: Speaker, text: &str) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.words.insert(item.clone(), (speaker, text.to_owned()));
         }
     }
 
@@ -276,5 +315,14 @@ impl World {
     fn audio_ms(&self, id: u32) -> Option<u64> {
         let since = self.sessions.get(&id)?.up_since();
         u64::try_from(self.now.since(since).as_millis()).ok()
+    }
+}
+
+fn not_there(command: CommandId) -> ProviderEvent {
+    ProviderEvent::Error {
+        class: ErrorClass::BadCommand,
+        code: Some("item_not_found".to_owned()),
+        message: "there is no such item".to_owned(),
+        command: Some(command),
     }
 }

@@ -6,6 +6,7 @@ mod failover;
 mod floods;
 mod leaving;
 mod limits;
+mod readback;
 mod restarted;
 mod sideband;
 pub mod story;

@@ -518,6 +518,13 @@ impl Cooperative {
                     self.unseen.insert(tool_call.0.clone());
                     self.after(20, story::acked(&tool_call.0));
                 }
+                Action::Send(id, ProviderCommand::ReadBackToolResult { tool_call }) => {
+                    let answer = match self.outputs.contains(&tool_call.0) {
+                        true => story::acked(&tool_call.0),
+                        false => story::error(ErrorClass::BadCommand, Some(id.0)),
+                    };
+                    self.after(20, answer);
+                }
                 Action::Send(_, ProviderCommand::SetTurnDetection(json)) => {
                     assert_ne!(self.deferring, json.get() == "0", "told what it knows");
                     self.deferring = json.get() == "0";

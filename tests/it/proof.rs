@@ -72,6 +72,11 @@ fn a_tool_that_runs_before_its_record_is_on_disk_is_noticed() {
 }
 
 #[test]
+fn an_answer_that_is_sent_before_it_is_on_disk_is_noticed() {
+    is_noticed(Broken::AnswerBeforeRecord, "the model was told otherwise");
+}
+
+#[test]
 fn a_webhook_that_is_acknowledged_too_early_is_noticed() {
     is_noticed(Broken::AckBeforeCommit, "was acknowledged and is not on disk");
 }

@@ -135,6 +135,8 @@ pub(super) struct SimCall {
     pub(super) step_is_due: bool,
     pub(super) has_begun: bool,
     pub(super) outputs: Vec<Value>,
+    /// What is in the conversation, in order.
+    pub(super) items: Vec<Value>,
     /// When each tool was asked for, and its place among the calls of its turn.
     pub(super) asked: HashMap<String, (Timestamp, usize)>,
     pub(super) zero: Instant,
@@ -188,6 +190,7 @@ impl SimCall {
             step_is_due: false,
             has_begun: false,
             outputs: Vec::new(),
+            items: Vec::new(),
             asked: HashMap::new(),
             zero: Instant::now(),
             due: BinaryHeap::new(),
@@ -409,12 +412,50 @@ impl SimCall {
     pub(super) fn emit(&mut self, mut event: Value) {
         self.counter += 1;
         event["event_id"] = format!("event_{}", self.counter).into();
+        if matches!(event["type"].as_str(), Some("conversation.item.added" | "conversation.item.done")) {
+            event["previous_item_id"] = self.place(&event["item"]);
+        }
         self.emit_text(&event.to_string());
     }
 
     pub(super) fn emit_all(&mut self, events: Vec<Value>) {
         for event in events {
             self.emit(event);
+        }
+    }
+
+    /// An item is in the conversation from now on, or is whole; gives the one that it stands behind.
+    fn place(&mut self, item: &Value) -> Value {
+        let at = self.items.iter().position(|known| known["id"] == item["id"]);
+        let at = at.unwrap_or(self.items.len());
+        match self.items.get_mut(at) {
+            Some(known) => *known = item.clone(),
+            None => self.items.push(item.clone()),
+        }
+        at.checked_sub(1).map(|before| self.items[before]["id"].clone()).unwrap_or_default()
+    }
+
+    /// The words of an item are known.
+    pub(super) fn write_down(&mut self, item: &str, words: &str) {
+        if let Some(known) = self.items.iter_mut().find(|known| known["id"] == item) {
+            known["content"] = json!([{ "type": "input_audio", "transcript": words }]);
+        }
+    }
+
+    fn on_item_retrieve(&mut self, event: &Value, event_id: Value) {
+        let known = self.items.iter().find(|known| known["id"] == event["item_id"]).cloned();
+        match known {
+            Some(mut item) => {
+                // A spoken part comes with its sound.
+                for part in item["content"].as_array_mut().into_iter().flatten() {
+                    part["audio"] = "AAAA".into();
+                }
+                self.emit(json!({ "type": "conversation.item.retrieved", "item": item }));
+            }
+            None => {
+                let words = format!("Item with id {} not found.", event["item_id"]);
+                self.refuse("item_not_found", &words, event_id);
+            }
         }
     }
 
@@ -434,6 +475,7 @@ impl SimCall {
         match event["type"].as_str().unwrap_or_default() {
             "response.create" => self.on_response_create(&event, event_id),
             "conversation.item.create" => self.on_item_create(&event, event_id),
+            "conversation.item.retrieve" => self.on_item_retrieve(&event, event_id),
             "session.update" => self.on_session_update(&event["session"], event_id),
             "input_audio_buffer.append" if self.is_bridged() => self.on_append(&event),
             "conversation.item.truncate" if self.is_bridged() => self.on_truncate(&event, event_id),
@@ -490,7 +532,9 @@ impl SimCall {
             }
             _ => return self.refuse("invalid_value", "Invalid item.", event_id),
         }
-        item["id"] = self.id("item").into();
+        if item["id"].is_null() {
+            item["id"] = self.id("item").into();
+        }
         item["object"] = "realtime.item".into();
         item["status"] = "completed".into();
         self.emit(json!({ "type": "conversation.item.added", "previous_item_id": null, "item": item }));

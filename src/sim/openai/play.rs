@@ -176,6 +176,7 @@ impl SimCall {
                 "error": { "type": "transcription_error", "code": "audio_unintelligible",
                     "message": "The audio could not be transcribed.", "param": null } }));
         }
+        self.write_down(&item, &speech.says);
         let half: String = speech.says.chars().take(speech.says.chars().count() / 2).collect();
         self.emit(json!({ "type": kind("delta"), "item_id": item, "content_index": 0, "delta": half }));
         let seconds = speech.for_ms.unwrap_or(speech.says.chars().count() as u64 * CHAR_MS) as f64 / 1_000.0;

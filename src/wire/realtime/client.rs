@@ -56,6 +56,14 @@ pub enum ClientEvent<'a> {
         /// The item.
         item: NewItem<'a>,
     },
+    /// Asks for an item as it stands in the conversation; where there is none the answer is an error.
+    #[serde(rename = "conversation.item.retrieve")]
+    ItemRetrieve {
+        /// Our id of the event.
+        event_id: &'a str,
+        /// The item.
+        item_id: &'a str,
+    },
     /// Asks the model to take a turn.
     #[serde(rename = "response.create")]
     ResponseCreate {
@@ -119,6 +127,10 @@ pub enum NewItem<'a> {
     },
     /// The output of a function.
     FunctionCallOutput {
+        /// The item's id; without one the provider chooses it (openai-node, `ConversationItemWithReference`: "this field
+        /// allows the client to assign the unique ID of the item").
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a str>,
         /// The id of the function call.
         call_id: &'a str,
         /// Plain text, by convention JSON.

@@ -36,7 +36,9 @@ pub enum ServerEvent {
     /// `conversation.item.input_audio_transcription.failed`.
     TranscriptionFailed(Transcription),
     /// `conversation.item.added` or `.done` (once `.created`): an item is in the conversation.
-    ItemPut(Item),
+    ItemPut(PutItem),
+    /// `conversation.item.retrieved`: an item that was asked for, without its sound.
+    ItemRetrieved(Item),
     /// `response.created`.
     ResponseCreated(Box<Response>),
     /// `response.output_item.done`.
@@ -195,6 +197,15 @@ pub struct TranscriptionUsage {
 /// One item of the conversation; of a kind that no call needs, only the kind.
 #[derive(Debug, Deserialize)]
 pub struct Item {
+    /// Its id.
+    #[serde(default, deserialize_with = "lenient")]
+    pub id: Option<ItemId>,
+    /// Of a message: `system`, `user` or `assistant`.
+    #[serde(default, deserialize_with = "lenient")]
+    pub role: Option<String>,
+    /// Of a message: its parts.
+    #[serde(default, deserialize_with = "lenient")]
+    pub content: Option<Vec<Part>>,
     /// `message`, `function_call`, `function_call_output` …
     #[serde(rename = "type")]
     pub kind: String,
@@ -210,6 +221,27 @@ pub struct Item {
     /// The arguments as the model wrote them.
     #[serde(default, deserialize_with = "lenient")]
     pub arguments: Option<String>,
+}
+
+/// A part of a message. Its sound, where it has one, is not kept.
+#[derive(Debug, Deserialize)]
+pub struct Part {
+    /// What was said, of a part with sound.
+    #[serde(default, deserialize_with = "lenient")]
+    pub transcript: Option<String>,
+    /// What was written.
+    #[serde(default, deserialize_with = "lenient")]
+    pub text: Option<String>,
+}
+
+/// An item that was put into the conversation.
+#[derive(Debug, Deserialize)]
+pub struct PutItem {
+    /// The item.
+    pub item: Item,
+    /// The item that it stands behind.
+    #[serde(default, deserialize_with = "lenient")]
+    pub previous_item_id: Option<ItemId>,
 }
 
 /// A finished item of a response.
@@ -408,7 +440,10 @@ fn read_body(kind: &str, frame: &str) -> serde_json::Result<ServerEvent> {
             ServerEvent::TranscriptionFailed(serde_json::from_str(frame)?)
         }
         "conversation.item.added" | "conversation.item.done" | "conversation.item.created" => {
-            ServerEvent::ItemPut(serde_json::from_str::<HasItem>(frame)?.item)
+            ServerEvent::ItemPut(serde_json::from_str(frame)?)
+        }
+        "conversation.item.retrieved" => {
+            ServerEvent::ItemRetrieved(serde_json::from_str::<HasItem>(frame)?.item)
         }
         "response.created" => {
             ServerEvent::ResponseCreated(serde_json::from_str::<HasResponse>(frame)?.response)
@@ -448,7 +483,6 @@ const UNUSED: &[&str] = &[
     "response.content_part.done",
     "rate_limits.updated",
     "conversation.created",
-    "conversation.item.retrieved",
     "conversation.item.truncated",
     "conversation.item.deleted",
     "conversation.item.input_audio_transcription.segment",

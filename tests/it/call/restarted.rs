@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use insta::assert_snapshot;
 use switchboard::call::Event;
-use switchboard::call::event::{AcceptAnswer, AttachFailure, TakenUp, TurnStatus};
+use switchboard::call::event::{AcceptAnswer, AttachFailure, ErrorClass, TakenUp, TurnStatus};
 use switchboard::call::record::{EndedReason, LineStatus, Path, State, ToolOutcomeKind};
 use switchboard::call::terms::Greeting;
 
@@ -118,7 +118,9 @@ fn tools_are_answered_once_whatever_they_are() {
           - note tool.interrupted {"detail":"pay"}
           - tool harmful interrupted
     "#);
-    story.tell([(5_100, attached()), (5_200, answers("harmless"))]);
+    story.tell([(5_100, attached()), (5_150, error(ErrorClass::BadCommand, Some(1)))]);
+    story.tell([(5_160, acked("harmful")), (5_200, answers("harmless"))]);
+    story.tell([(5_220, error(ErrorClass::BadCommand, Some(4)))]);
     assert_snapshot!(story.log(), @r#"
     5.100 attached
           - note sideband.reattached {"detail":"100 ms"}

@@ -385,6 +385,16 @@ pub fn acked(id: &str) -> Event {
     Event::Provider(ProviderEvent::ToolResultAcknowledged { tool_call: ToolCallId::from(id) })
 }
 
+/// An item was put into the conversation, behind another.
+pub fn added(item: &str, previous: &str) -> Event {
+    Event::Provider(ProviderEvent::ItemAdded { item: item.into(), previous: Some(previous.into()) })
+}
+
+/// The words of an item that was asked for.
+pub fn read_back(item: &str, speaker: Speaker, text: &str) -> Event {
+    Event::Provider(ProviderEvent::ReadBack { item: item.into(), speaker, text: text.into() })
+}
+
 pub fn plays(turn: &str) -> Event {
     Event::Provider(ProviderEvent::PlaybackStarted { turn: turn.into() })
 }
@@ -569,6 +579,8 @@ fn describe_command(command: &ProviderCommand) -> String {
         ProviderCommand::SubmitToolResult { tool_call, output } => format!("output of {tool_call}: {output}"),
         ProviderCommand::InjectContext { role, text } => format!("tell as {role:?}: {text}"),
         ProviderCommand::SetTurnDetection(json) => format!("turn detection {json}"),
+        ProviderCommand::ReadBackToolResult { tool_call } => format!("is the output of {tool_call} there?"),
+        ProviderCommand::ReadBack { item } => format!("what is {item}?"),
     }
 }
 
