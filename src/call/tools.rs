@@ -275,9 +275,7 @@ impl Tools {
         self.pending.iter().any(|pending| {
             let turn = &pending.turn;
             let of_turn = || self.pending.iter().filter(move |other| other.turn == *turn);
-            pending.turn_is_over
-                && pending.next_turn == NextTurn::Due
-                && of_turn().all(Pending::is_delivered)
+            pending.turn_is_over && pending.next_turn == NextTurn::Due && of_turn().all(Pending::is_delivered)
         })
     }
 
@@ -303,9 +301,8 @@ impl Tools {
     /// Answers of which the provider has not said that it has them.
     pub fn unacknowledged(&self) -> Vec<(ToolCallId, String)> {
         let waiting = self.pending.iter().filter(|pending| !pending.record.acknowledged);
-        let answer = |pending: &Pending| {
-            Some((pending.record.tool_call_id.clone(), pending.record.output.clone()?))
-        };
+        let answer =
+            |pending: &Pending| Some((pending.record.tool_call_id.clone(), pending.record.output.clone()?));
         waiting.filter_map(answer).collect()
     }
 

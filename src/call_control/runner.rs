@@ -535,7 +535,8 @@ impl Runner {
         let writes = order::without_overwritten(writes);
         match self.control.store.submit(Tx { expect: Vec::new(), writes }).await {
             Ok(receipt) => {
-                self.commits.push(Box::pin(async move { Landed { result: receipt.await, done, tools, releases } }));
+                self.commits
+                    .push(Box::pin(async move { Landed { result: receipt.await, done, tools, releases } }));
             }
             Err(error) => {
                 let landed = Landed { result: Err(error), done, tools, releases };

@@ -7,8 +7,8 @@ use super::doors::{Answer, Delivery};
 use super::talk::Talk;
 use super::world::World;
 use crate::call::event::{AcceptAnswer, AttachFailure, Event, ProviderEvent, SpeechPadding};
-use crate::clock::Timestamp;
 use crate::call::record::Speaker;
+use crate::clock::Timestamp;
 use crate::ids::{CallId, ItemId, ProviderCallId, ToolCallId, WebhookId};
 
 /// Pauses between the deliveries of a webhook that was not acknowledged.

@@ -57,7 +57,7 @@ fn the_same_seed_plays_the_same_days() {
 
 /// Some seed of a few must show that this rule is broken, in these words.
 fn is_noticed(broken: Broken, words: &str) {
-    let outcomes = (0..20).map(|seed| (seed, run(&Options { broken: Some(broken), ..days(seed) })));
+    let outcomes = (0..100).map(|seed| (seed, run(&Options { broken: Some(broken), ..days(seed) })));
     let Some((seed, outcome)) = outcomes.into_iter().find(|(_, outcome)| outcome.violation.is_some()) else {
         panic!("{broken:?}: nobody noticed");
     };

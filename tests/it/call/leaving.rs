@@ -215,12 +215,14 @@ fn a_goodbye_lost_with_the_sideband_still_ends_the_call() {
     ]);
     story.skip();
     story.until(60_000);
-    assert_snapshot!(story.log(), @"
+    assert_snapshot!(story.log(), @r#"
+     4.800 (deadline)
+           - #3 output of h: {"ok":true}
     12.200 (deadline)
            - hang up
     17.200 (deadline)
            - ended assistant_hangup: the provider did not end it
-    ");
+    "#);
 }
 
 #[test]
@@ -501,7 +503,7 @@ fn a_transfer_that_fails_while_the_sideband_is_down_is_told_when_it_is_back() {
            - note transfer.failed {"detail":"404"}
     12.500 attached
            - note sideband.reattached {"detail":"10200 ms"}
-           - #2 output of x: {"ok":true}
+           - #2 is the output of x there?
            - #3 prompt "The transfer did not work. Tell "
     "#);
 }

@@ -18,7 +18,10 @@ fn an_answer_that_arrived_is_not_sent_again() {
     gone_and_back(&mut story, 2_310, 3_000);
     story.skip();
     story.tell([(3_100, acked("a"))]);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    3.100 output of a is in
+          - #4 prompt
+    "#);
     assert!(story.tools[&0].acknowledged);
 }
 
@@ -30,7 +33,17 @@ fn an_answer_that_was_lost_is_sent_again_and_the_model_goes_on() {
     story.skip();
     gone_and_back(&mut story, 2_310, 3_000);
     story.tell([(3_100, error(ErrorClass::BadCommand, Some(3)))]);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    2.310 sideband lost 1006
+          - note sideband.lost {"detail":"close code 1006"}
+          - attach after 500 ms
+    3.000 attached
+          - note sideband.reattached {"detail":"690 ms"}
+          - #3 is the output of a there?
+    3.100 error BadCommand of #3
+          - #4 output of a: {"answer":"a"}
+          - #5 prompt
+    "#);
 }
 
 #[test]
@@ -43,7 +56,11 @@ fn a_provider_that_does_not_say_gets_the_answer_after_a_while() {
     story.until(4_999);
     assert_snapshot!(story.log(), @"");
     story.until(5_001);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    5.000 (deadline)
+          - #4 output of a: {"answer":"a"}
+          - #5 prompt
+    "#);
 }
 
 #[test]
@@ -52,8 +69,13 @@ fn words_whose_end_passed_unseen_are_asked_for() {
     story.tell([(2_000, hears("i1", 1_500)), (2_900, hears_end("i1", 2_500))]);
     story.skip();
     gone_and_back(&mut story, 3_000, 4_000);
-    story.tell([(4_100, read_back("i1", Speaker::Caller, "my order")), (4_200, caller_says("i1", "my order"))]);
-    assert_snapshot!(story.transcript(), @"");
+    story.tell([
+        (4_100, read_back("i1", Speaker::Caller, "my order")),
+        (4_200, caller_says("i1", "my order")),
+    ]);
+    assert_snapshot!(story.transcript(), @r#"
+    Caller 2.000–2.500 Final my order
+    "#);
     assert_snapshot!(story.log(), @"");
 }
 
@@ -67,7 +89,15 @@ fn what_was_said_last_while_nobody_listened_is_asked_for() {
     story.tell([(7_000, hears("i3", 6_500)), (7_500, hears_end("i3", 7_200)), (7_510, added("i3", "i2"))]);
     story.tell([(7_600, read_back("i2", Speaker::Caller, "are you there?"))]);
     story.tell([(7_700, caller_says("i3", "hello?")), (7_800, added("i4", "i9"))]);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    7.510 ItemAdded { item: i3, previous: Some(i2) }
+          - #1 what is i2?
+    7.600 ReadBack { item: i2, speaker: Caller, text: "are you there?" }
+          - note transcript.read_back
+          - line Caller 6.400–? Final are you there?
+    7.700 caller's words (i3) hello?
+          - line Caller 6.900–7.100 Final hello?
+    "#);
     assert_snapshot!(story.transcript(), @"");
 }
 
@@ -83,7 +113,13 @@ fn what_is_known_or_not_there_is_passed_over() {
     gone_and_back(&mut story, 6_000, 7_000);
     story.skip();
     story.tell([(8_000, added("i3", "i7")), (8_100, error(ErrorClass::BadCommand, Some(1)))]);
-    story.tell([(8_200, read_back("i1", Speaker::Caller, "hello")), (8_300, read_back("i8", Speaker::Caller, ""))]);
-    assert_snapshot!(story.log(), @"");
+    story.tell([
+        (8_200, read_back("i1", Speaker::Caller, "hello")),
+        (8_300, read_back("i8", Speaker::Caller, "")),
+    ]);
+    assert_snapshot!(story.log(), @r#"
+    8.000 ItemAdded { item: i3, previous: Some(i7) }
+          - #1 what is i7?
+    "#);
     assert_snapshot!(story.transcript(), @"");
 }

@@ -119,17 +119,23 @@ fn tools_are_answered_once_whatever_they_are() {
           - tool harmful interrupted
     "#);
     story.tell([(5_100, attached()), (5_150, error(ErrorClass::BadCommand, Some(1)))]);
-    story.tell([(5_160, acked("harmful")), (5_200, answers("harmless"))]);
-    story.tell([(5_220, error(ErrorClass::BadCommand, Some(4)))]);
+    story.tell([(5_160, error(ErrorClass::BadCommand, Some(2))), (5_200, answers("harmless"))]);
+    story.tell([(5_220, error(ErrorClass::BadCommand, Some(5)))]);
     assert_snapshot!(story.log(), @r#"
     5.100 attached
           - note sideband.reattached {"detail":"100 ms"}
-          - #1 output of unsent: {"answer":"unsent"}
-          - #2 output of harmful: {"error":"interrupted","message":"whether it was done is not known: the connection broke while it ran. Say so, and ask the caller before doing it again","retryable":false}
+          - #1 is the output of unsent there?
+          - #2 is the output of harmful there?
+    5.150 error BadCommand of #1
+          - #3 output of unsent: {"answer":"unsent"}
+    5.160 error BadCommand of #2
+          - #4 output of harmful: {"error":"interrupted","message":"whether it was done is not known: the connection broke while it ran. Say so, and ask the caller before doing it again","retryable":false}
     5.200 tool harmless answers
-          - #3 output of harmless: {"answer":"harmless"}
+          - #5 is the output of harmless there?
           - tool harmless ok
-          - #4 prompt
+    5.220 error BadCommand of #5
+          - #6 output of harmless: {"answer":"harmless"}
+          - #7 prompt
     "#);
     let harmful = &story.tools[&3];
     assert_eq!((harmful.outcome, harmful.finished), (Some(ToolOutcomeKind::Interrupted), Some(at(5_000))));
@@ -143,7 +149,7 @@ fn nothing_runs_without_a_session() {
     let mut story = Story::live(|_| {});
     story.tell([(2_000, begins("t1")), (2_100, wants_lookup("t1", "a"))]);
     let mut story = story.restarted(3_000, None, TakenUp::default());
-    story.tell([(3_100, attached())]);
+    story.tell([(3_100, attached()), (3_200, error(ErrorClass::BadCommand, Some(1)))]);
     assert_snapshot!(story.log(), @r#"
     3.000 another process
           - note gateway.restarted
@@ -152,8 +158,10 @@ fn nothing_runs_without_a_session() {
           - tool a interrupted
     3.100 attached
           - note sideband.reattached {"detail":"100 ms"}
-          - #1 output of a: {"error":"interrupted","message":"whether it was done is not known: the connection broke while it ran. Say so, and ask the caller before doing it again","retryable":false}
-          - #2 prompt without tools
+          - #1 is the output of a there?
+    3.200 error BadCommand of #1
+          - #2 output of a: {"error":"interrupted","message":"whether it was done is not known: the connection broke while it ran. Say so, and ask the caller before doing it again","retryable":false}
+          - #3 prompt without tools
     "#);
 }
 
@@ -237,7 +245,7 @@ fn a_call_that_was_being_left_is_left() {
           - attach
     3.100 attached
           - note sideband.reattached {"detail":"100 ms"}
-          - #1 output of a: {"ok":true}
+          - #1 is the output of a there?
     4.000 t1 was heard
           - line Assistant 2.100–4.000 Final さようなら
     4.300 (deadline)

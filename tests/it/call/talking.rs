@@ -200,6 +200,7 @@ fn a_turn_that_goes_on_over_a_loss_is_one_line() {
           - line Assistant 2.100–? Partial ご注文は
     2.900 attached
           - note sideband.reattached {"detail":"600 ms"}
+          - #1 what is item-t1?
     3.100 turn t1 ends: Completed
           - line Assistant 2.100–? Final ご注文は昨日発送されました
     4.000 t1 was heard

@@ -229,7 +229,8 @@ fn a_continuation_lost_with_the_sideband_is_asked_for_again() {
           - attach after 500 ms
     3.200 attached
           - note sideband.reattached {"detail":"600 ms"}
-          - #3 output of a: {"answer":"a"}
+          - #3 is the output of a there?
+    3.300 output of a is in
           - #4 prompt
     "#);
 }
@@ -337,8 +338,9 @@ fn answers_wait_for_the_sideband_and_are_sent_again_unless_they_arrived() {
     assert_snapshot!(story.log(), @r#"
     3.000 attached
           - note sideband.reattached {"detail":"590 ms"}
-          - #3 output of on its way: {"answer":"on its way"}
+          - #3 is the output of on its way there?
           - #4 output of not yet: {"answer":"not yet"}
+    3.100 output of on its way is in
           - #5 prompt
     "#);
 }
