@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use super::building::has_toolchain;
-use super::{command, good, root, text};
+use super::{command, good, root, text, toolchains};
 
 /// The commands of a page that are ours: lines of an indented block.
 fn commands(page: &str) -> Vec<Vec<String>> {
@@ -35,8 +34,7 @@ fn page_is_true(page: &str, lang: &str) {
     for line in commands {
         let words: Vec<&str> = line.iter().map(String::as_str).collect();
         let needs_a_build = !matches!(words[..], ["plugin", "new", ..]);
-        if needs_a_build && !has_toolchain(lang) {
-            eprintln!("skipped: `switchboard {}` of {page}, as {lang} is not built here", words.join(" "));
+        if needs_a_build && !toolchains::is_here(lang, &format!("`switchboard {}` of {page}", words.join(" "))) {
             // The command exists all the same.
             let help =
                 command(&[words[0], words[1], "--help"], folder.path()).output().expect("the command runs");
