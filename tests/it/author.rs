@@ -4,10 +4,12 @@
 
 mod building;
 mod inspecting;
+mod live;
 mod pages;
 mod rebuilding;
 mod testing;
 mod toolchains;
+mod watching;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
