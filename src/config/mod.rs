@@ -363,10 +363,6 @@ pub fn parse(
     let mut problems = Problems::default();
     let config = checked(name, bytes, directory, environment, &mut problems);
     problems.sort();
-    if config.is_some() {
-        // A plugin's file may come and go. Whoever loads the plugins tells of it, and a gateway does without.
-        problems.forget_alone(&codes::PLUGIN_FILE);
-    }
     match config {
         Some(config) if !problems.has_errors() => Ok(Config { warnings: problems, ..config }),
         _ => Err(problems),

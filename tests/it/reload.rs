@@ -214,7 +214,9 @@ async fn a_broken_version_is_refused_and_the_next_good_one_is_taken() {
     bench.counted("guests", "refused", 2.0).await;
     assert_eq!(
         bench.refusal("guests").as_deref(),
-        Some("cannot read guests.wasm: No such file or directory (os error 2)")
+        Some(
+            "cannot read guests.wasm: No such file or directory (os error 2); build the plugin, or correct its `path`"
+        )
     );
     assert_eq!(bench.heard().await, answer(ORDER));
 
@@ -263,7 +265,7 @@ async fn an_operator_sees_what_is_loaded_and_what_was_refused() {
     let refused = list().await;
     assert_eq!(refused.digest, hex(&guests(ORDER)), "what is in use");
     let why = refused.last_change.and_then(|change| change.refused).expect("a refusal");
-    assert!(why.ends_with("is not a WebAssembly component: it does not begin like WebAssembly"), "{why}");
+    assert!(why.contains("is not a WebAssembly component: it does not begin like WebAssembly; "), "{why}");
 
     bench.replace("guests", &guests(PARTS));
     bench.counted("guests", "loaded", 1.0).await;
@@ -427,7 +429,9 @@ async fn a_file_that_broke_meanwhile_does_not_keep_the_gateway_down() {
 
     // Calls are answered, the tools of others work, and a model that wants one that it knew before is told.
     let both = r#"[{ name = "lookup_customer", arguments = { phone = "03-0000-0000" } }, { name = "say_not_found" }]"#;
-    let steps = format!("steps = [{{ model = {{ calls = {both} }} }}, {{ hang_up = \"caller\" }}]");
+    let steps = format!(
+        "steps = [{{ model = {{ calls = {both} }} }}, {{ model = {{ says = \"はい。\" }} }}, {{ hang_up = \"caller\" }}]"
+    );
     let provider = bench.house.call(&steps).await.provider.expect("the provider saw the call");
     assert!(provider.accepts[0].contains("lookup_customer"), "{:?}", provider.accepts);
     assert!(!provider.accepts[0].contains("say_not_found"), "it is not offered: {:?}", provider.accepts);
@@ -435,7 +439,7 @@ async fn a_file_that_broke_meanwhile_does_not_keep_the_gateway_down() {
     heard.sort();
     let words = r#"{"error":"unavailable","message":"`say_not_found` is out of order for the moment","retryable":true}"#;
     assert!(heard.iter().any(|output| output == words), "{heard:?}");
-    assert!(heard.iter().any(|output| output.contains(r#""error":"not_found""#)), "{heard:?}");
+    assert!(heard.iter().any(|output| output.contains(r#""found":false"#)), "{heard:?}");
 
     // What is no better is refused, and it stays out of order.
     bench.replace("guests", EMPTY);
@@ -486,13 +490,14 @@ async fn whatever_happened_to_a_plugin_only_that_one_is_left_out_until_it_is_goo
         let (in_use, out) = bench.listed().await;
         assert_eq!(in_use, ["guests"], "{way}");
         assert!(out[0].0 == "lookup" && out[0].1.starts_with(expected), "{way}: {out:?}");
-        assert_eq!(bench.heard().await, answer(ORDER), "{way}");
+        assert!(bench.tools().contains(&"say_not_found".to_owned()), "{way}");
         if way == "a folder" {
             std::fs::remove_dir(bench.path("lookup")).expect("a folder");
         }
         bench.replace("lookup", &lookup);
         bench.whole().await;
     }
+    assert_eq!(bench.heard().await, answer(ORDER));
 }
 
 fn pipe(file: &Path) {

@@ -301,7 +301,7 @@ async fn a_guest_that_never_says_what_it_is_is_refused_in_time() {
     let dir = tempfile::tempdir().expect("a directory");
     let spinner = ByHand { describe: |all| for_ever(all, |_| {}), ..NOTHING };
     let told = refusal(&settings_of(&dir, &spinner.component())).await;
-    insta::assert_snapshot!(told.rsplit('/').next().unwrap_or_default(), @"plugin.wasm takes longer than 5 s to say what its tools and needs are: have its `describe` answer at once, and build it again");
+    insta::assert_snapshot!(told.rsplit('/').next().unwrap_or_default(), @"plugin.wasm takes longer than 5 s to say what its tools and needs are; have its `describe` answer at once, and build it again");
     let neighbour = load(&settings("test-guests")).await;
     assert_eq!(call(&neighbour, "echo").await.as_deref(), Ok("{}"));
 }

@@ -91,6 +91,8 @@ async fn a_plugin_that_describes_itself_badly_is_refused() {
 /// What `switchboard check` says about a configuration with these plugins, and its exit code.
 pub(super) fn check(dir: &tempfile::TempDir, plugins: &str) -> (String, Option<i32>) {
     let path = dir.path().join("gateway.toml");
+    // For the compiled plugins, so that each is compiled once.
+    std::fs::create_dir_all(dir.path().join("data")).expect("a directory");
     let text = format!("[sessions.shop]\ninstructions = \"Be kind.\"\n\n{plugins}");
     std::fs::write(&path, text).expect("a writable directory");
     let variables = [

@@ -51,12 +51,12 @@ async fn what_nobody_could_grant_is_refused() {
         told.push(refusal(&guests_with("describe", way)).await);
     }
     insta::assert_snapshot!(told.join("\n"), @r"
-    it asks for `http ftp://example.com/*`, which cannot be granted: a URL begins with https:// or http://
-    it asks for `http *`, which cannot be granted: a pattern begins with https:// (or http://, where that is meant)
-    it asks for `secret A B`, which cannot be granted: a secret's name has 1 to 64 letters, digits, `_` and `-`
-    it asks for `secret `, which cannot be granted: a secret's name has 1 to 64 letters, digits, `_` and `-`
-    it asks for `*`, which cannot be granted: a plugin asks for at most 64 things
-    plugins/test-guests/test-guests.wasm says more than 4 MiB about itself when it is asked for its tools and needs: shorten their descriptions and schemas, and build it again
+    it asks for `http ftp://example.com/*`, which cannot be granted: a URL begins with https:// or http://; correct what its `describe` asks for, and build it again
+    it asks for `http *`, which cannot be granted: a pattern begins with https:// (or http://, where that is meant); correct what its `describe` asks for, and build it again
+    it asks for `secret A B`, which cannot be granted: a secret's name has 1 to 64 letters, digits, `_` and `-`; correct what its `describe` asks for, and build it again
+    it asks for `secret `, which cannot be granted: a secret's name has 1 to 64 letters, digits, `_` and `-`; correct what its `describe` asks for, and build it again
+    it asks for `*`, which cannot be granted: a plugin asks for at most 64 things; correct what its `describe` asks for, and build it again
+    plugins/test-guests/test-guests.wasm says more than 4 MiB about itself when it is asked for its tools and needs; shorten their descriptions and schemas, and build it again
     ");
 }
 
