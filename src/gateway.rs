@@ -72,6 +72,7 @@ pub struct Gateway {
     listeners: Vec<JoinHandle<io::Result<()>>>,
     archivist: JoinHandle<()>,
     archivist_stops: CancellationToken,
+    housekeeper: JoinHandle<()>,
     look_again: Arc<Notify>,
     reloader: JoinHandle<()>,
     drain_timeout: Duration,
@@ -226,6 +227,7 @@ impl Gateway {
         let archivist_stops = CancellationToken::new();
         let archivist = Arc::clone(&control).work_on_recordings(archivist_stops.clone());
         let archivist = tokio::spawn(archivist);
+        let housekeeper = tokio::spawn(Arc::clone(&control).keep_house(stopping.clone()));
         let look_again = reloader.look_again();
         let reloader = tokio::spawn(reloader.run(stopping.clone()));
         let (public_address, admin_address) = (public.address(), admin.address());
@@ -241,6 +243,7 @@ impl Gateway {
             listeners,
             archivist,
             archivist_stops,
+            housekeeper,
             look_again,
             reloader,
             drain_timeout,
@@ -305,6 +308,8 @@ impl Gateway {
         if let Err(error) = self.archivist.await {
             tracing::error!(%error, "work on recordings did not end well");
         }
+        // A compaction stops when the store is closed.
+        self.housekeeper.abort();
         if let Err(error) = self.reloader.await {
             tracing::warn!(%error, "the watch over the plugins did not end well");
         }
@@ -335,6 +340,7 @@ fn control_settings(config: &Config) -> call_control::Settings {
         is_plain_taken: config.twilio.as_ref().is_some_and(|twilio| twilio.dial.is_plain_taken),
         leg_limit_s: config.twilio.as_ref().map(|twilio| twilio.dial.time_limit_s),
         stale_after: STALE_AFTER,
+        calls_kept: config.calls_kept,
         handed_on_url: http::handed_on_url(&config.server.public_url),
     }
 }

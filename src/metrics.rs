@@ -45,6 +45,7 @@ pub struct Metrics {
     store_failures: Counter,
     cost_usd: Counter<f64, std::sync::atomic::AtomicU64>,
     transfers: Family<TransferLabels, Counter>,
+    calls_erased: Family<ErasedLabels, Counter>,
     recordings: Family<RecordingLabels, Counter>,
     recording_delays: Family<DelayLabels, Counter>,
     recording_lost: Counter<f64, std::sync::atomic::AtomicU64>,
@@ -55,6 +56,11 @@ pub struct Metrics {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct TransferLabels {
     result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ErasedLabels {
+    by: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -164,6 +170,7 @@ impl Metrics {
             store_failures: Counter::default(),
             cost_usd: Counter::default(),
             transfers: Family::default(),
+            calls_erased: Family::default(),
             recordings: Family::default(),
             recording_delays: Family::default(),
             recording_lost: Counter::default(),
@@ -242,6 +249,11 @@ impl Metrics {
             self.path_breakers.clone(),
         );
         registry.register("transfers", "Callers who were handed on", self.transfers.clone());
+        registry.register(
+            "calls_erased",
+            "Calls that were erased, by who wanted it",
+            self.calls_erased.clone(),
+        );
         registry.register("recordings", "Recordings, by what became of them", self.recordings.clone());
         registry.register(
             "recording_delays",
@@ -269,6 +281,11 @@ impl Metrics {
     /// The dial to whom a caller was handed on is over.
     pub fn transfer(&self, result: &'static str) {
         self.transfers.get_or_create(&TransferLabels { result }).inc();
+    }
+
+    /// A call was erased.
+    pub fn call_erased(&self, by: &'static str) {
+        self.calls_erased.get_or_create(&ErasedLabels { by }).inc();
     }
 
     /// Something became of a recording.

@@ -13,6 +13,7 @@ pub mod admission;
 mod afterwards;
 mod answering;
 mod draining;
+pub mod erasing;
 mod following;
 mod handing;
 mod incoming;
@@ -94,6 +95,8 @@ pub struct Settings {
     pub leg_limit_s: Option<u32>,
     /// A webhook event older than this is for a caller who is gone.
     pub stale_after: Duration,
+    /// Calls that began longer ago are erased; none: they are kept.
+    pub calls_kept: Option<Duration>,
     /// Where the carrier tells how the dial to whom a caller was handed on went; the call's id is appended.
     pub handed_on_url: String,
 }

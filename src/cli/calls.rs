@@ -6,11 +6,13 @@ use std::time::Duration;
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
 
+use super::erase;
 use super::export::{self, Format};
 use super::report::span;
 use super::source::Source;
 use super::{Failure, print, view};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
+use crate::config::Config;
 use crate::ids::CallId;
 
 #[derive(Debug, Args)]
@@ -42,6 +44,23 @@ enum Command {
         #[arg(long, value_parser = span)]
         since: Option<Duration>,
     },
+    /// Erase calls for good, their recordings included, here and at the carrier.
+    Delete {
+        /// Their ids.
+        #[arg(required = true)]
+        ids: Vec<CallId>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Erase every call from or to a number, and prove that nothing of them is left in the files.
+    Forget {
+        /// The number (E.164).
+        number: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Show one call with its transcript, tool calls, usage and events.
     Show {
         /// Its id.
@@ -55,7 +74,17 @@ enum Command {
 pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure> {
     let config = super::load_config(path)?;
     let source = Source::open(&config).await?;
-    match arguments.command {
+    let (wanted, json) = match &arguments.command {
+        Command::Delete { ids, json } => (erase::Wanted::Calls(ids.clone()), *json),
+        Command::Forget { number, json } => (erase::Wanted::Number(number.clone()), *json),
+        _ => return read(&config, source, arguments.command).await,
+    };
+    erase::run(&config, source, wanted, json).await
+}
+
+async fn read(config: &Config, source: Source, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Delete { .. } | Command::Forget { .. } => Ok(()),
         Command::Ls { limit, number, json } => {
             let page = source.calls(number, limit).await?;
             if json {

@@ -8,6 +8,7 @@ mod calls;
 mod check;
 mod demo;
 mod doctor;
+mod erase;
 mod export;
 pub mod failures;
 mod features;
@@ -56,6 +57,8 @@ enum Command {
     Backup(backup::BackupArguments),
     /// Put a backup where this configuration keeps its calls.
     Restore(backup::RestoreArguments),
+    /// Make the journal as short as it can be, also in a running gateway.
+    Compact,
     /// Look at what the gateway stands on, and say what is wrong there.
     Doctor(doctor::Arguments),
     /// Say everything that is wrong with the configuration.
@@ -123,6 +126,7 @@ pub fn main() -> ExitCode {
             Command::Load(arguments) => load::run(arguments).await,
             Command::Backup(arguments) => backup::back_up(&cli.config, arguments).await,
             Command::Restore(arguments) => backup::restore(&cli.config, arguments).await,
+            Command::Compact => erase::compact(&cli.config).await,
             Command::Doctor(arguments) => doctor::run(&cli.config, arguments).await,
             Command::Check(arguments) => check::run(&cli.config, arguments).await,
             Command::Plugin(arguments) => plugin::run(&cli.config, arguments).await,

@@ -90,6 +90,34 @@ impl Source {
         }
     }
 
+    /// All calls from or to a number, newest first.
+    pub async fn calls_of(&self, number: &str) -> Result<Vec<CallRecord>, Failure> {
+        let mut calls = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = match self {
+                Source::Store(store) => {
+                    let query = CallQuery { by: By::Number(number.to_owned()), ..CallQuery::default() };
+                    let page =
+                        store.calls(query, after.as_deref().map(str::parse).transpose()?, PAGE_MAX).await?;
+                    Page { calls: page.items, next: page.next.map(|cursor| cursor.to_string()) }
+                }
+                Source::Gateway { .. } => {
+                    let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
+                    let number = number.replace('+', "%2B");
+                    let path = format!("/calls?limit={PAGE_MAX}&number={number}{after}");
+                    let page: Option<Page> = self.get(&path).await?;
+                    page.ok_or_else(|| anyhow!("the gateway has no list of calls"))?
+                }
+            };
+            calls.extend(page.calls);
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(calls),
+            }
+        }
+    }
+
     /// Everything that is kept of a call.
     pub async fn detail(&self, id: CallId) -> Result<Option<CallDetail>, Failure> {
         match self {

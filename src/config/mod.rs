@@ -72,6 +72,8 @@ pub struct Config {
     pub store: store::Settings,
     /// What becomes of recordings.
     pub recordings: recordings::Settings,
+    /// Calls that began longer ago are erased; none: they are kept.
+    pub calls_kept: Option<Duration>,
     /// Logs.
     pub telemetry: TelemetrySettings,
     /// The plugins, by name.

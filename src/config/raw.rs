@@ -140,6 +140,7 @@ tables! {
     }
 
     Retention {
+        calls: String,
         recordings: String,
         recordings_max: String,
     }

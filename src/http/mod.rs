@@ -8,6 +8,7 @@ mod about;
 mod admin;
 mod afterwards;
 mod answer;
+mod erasing;
 mod features;
 mod media;
 mod openai;
@@ -32,6 +33,7 @@ use crate::secret::Secret;
 
 pub use about::{About, HandoverAsked};
 pub use admin::{Page, detail};
+pub use erasing::ErasedCall;
 pub use features::{SetOpenAiSip, Value};
 pub use plugins::{ChangeView, GrantsView, LimitsView, OutOfOrderView, PluginList, PluginView};
 pub use recordings::Recordings;
@@ -132,7 +134,8 @@ pub fn admin(doors: &Arc<Doors>) -> impl Endpoint + use<> {
         .at("/api/v1/about", get(door(doors, about::about)))
         .at("/api/v1/handover", post(door(doors, about::hand_over)))
         .at("/api/v1/calls", get(door(doors, admin::calls)))
-        .at("/api/v1/calls/:id", get(door(doors, admin::call)))
+        .at("/api/v1/calls/:id", get(door(doors, admin::call)).delete(door(doors, erasing::erase)))
+        .at("/api/v1/compact", post(door(doors, erasing::compact)))
         .at("/api/v1/calls/:id/hangup", post(door(doors, admin::hang_up)))
         .at("/api/v1/features", get(door(doors, features::show)))
         .at(

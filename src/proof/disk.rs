@@ -89,6 +89,8 @@ impl Books {
             Write::Alias(alias, id) => drop(self.aliases.insert(alias, id)),
             Write::Webhook { id, .. } => drop(self.webhooks.insert(id)),
             Write::Recording(_) | Write::Meta { .. } => {}
+            // Nobody erases anything in the simulation.
+            Write::Erase { .. } | Write::ToErase(..) | Write::Forget(_) => {}
         }
     }
 

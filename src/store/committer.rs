@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::erasure;
 use super::error::StoreError;
 use super::index::Index;
 use super::indexer::Indexer;
@@ -40,6 +41,8 @@ pub(super) enum Request {
     Commit(Prepared, Answer),
     /// Change a plugin's value.
     Kv(kv::Change, Answer),
+    /// Write what is queued, then begin a new segment of the journal; the answer is the last record before it.
+    Seal(oneshot::Sender<Result<u64, StoreError>>),
     /// Write what is queued, then end in order.
     Close(oneshot::Sender<Result<(), StoreError>>),
 }
@@ -65,6 +68,7 @@ pub(super) struct View<'a> {
 #[derive(Default)]
 struct Group {
     answers: Vec<(Answer, Result<Committed, StoreError>)>,
+    seal: Option<oneshot::Sender<Result<u64, StoreError>>>,
     close: Option<oneshot::Sender<Result<(), StoreError>>>,
 }
 
@@ -95,6 +99,11 @@ impl Committer {
             if let Err(reason) = outcome {
                 self.shared.poison(reason);
             }
+            if let Some(answer) = group.seal {
+                let sealed = self.seal();
+                // As above: who gave up waiting needs no answer.
+                let _ = answer.send(sealed);
+            }
             for (answer, result) in group.answers {
                 // Who gave up waiting needs no answer.
                 let _ = answer.send(self.shared.poisoned().map_or(result, Err));
@@ -122,7 +131,8 @@ impl Committer {
             self.take(request, refusal.as_ref(), &mut group);
             let is_full =
                 group.answers.len() >= GROUP_COMMITS_MAX || self.journal.buffered_bytes() >= GROUP_BYTES;
-            next = if is_full || group.close.is_some() { None } else { self.queue.try_recv().ok() };
+            let is_last = group.close.is_some() || group.seal.is_some();
+            next = if is_full || is_last { None } else { self.queue.try_recv().ok() };
         }
         (group, self.write())
     }
@@ -139,6 +149,10 @@ impl Committer {
 
     fn take(&mut self, request: Request, refusal: Option<&StoreError>, group: &mut Group) {
         let (answer, result) = match (request, refusal) {
+            (Request::Seal(answer), _) => {
+                group.seal = Some(answer);
+                return;
+            }
             (Request::Close(answer), _) => {
                 group.close = Some(answer);
                 return;
@@ -169,6 +183,10 @@ impl Committer {
                     self.placements.change(id, placement, &mut ops, stored)?;
                     ops.push(put);
                 }
+                Step::Erase { id, by, at } => {
+                    ops.extend(erasure::ops(id, by, at, &view)?);
+                    self.placements.forget(id);
+                }
             }
         }
         Ok(self.record(ops))
@@ -193,6 +211,17 @@ impl Committer {
         let seq = self.journal.append(self.shared.clock.now(), &ops);
         self.pending.extend(ops.into_iter().map(|op| (op.key, op.value)));
         Committed { seq: Some(seq) }
+    }
+
+    /// Begins a new segment; all that was written is on disk.
+    fn seal(&mut self) -> Result<u64, StoreError> {
+        if let Some(poisoned) = self.shared.poisoned() {
+            return Err(poisoned);
+        }
+        self.journal.seal().map_err(|error| {
+            self.shared.poison(format!("a segment of the journal could not be begun: {error}"));
+            StoreError::Closed
+        })
     }
 
     /// Makes the journal's buffer durable, then visible.

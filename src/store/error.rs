@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Why a commit or a read failed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -133,6 +134,37 @@ pub enum OpenError {
         path: PathBuf,
         /// What failed.
         problem: String,
+    },
+}
+
+/// Why the journal was not compacted. It is as it was, and so is everything that is kept.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompactError {
+    /// The store takes no requests any more.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file is damaged, or cannot be read or written.
+    #[error(transparent)]
+    Files(#[from] OpenError),
+    /// The new base would not find room beside what is there.
+    #[error(
+        "the disk is too full to compact the journal: {free_bytes} bytes are free and {needed_bytes} are needed"
+    )]
+    Full {
+        /// Bytes free on the disk.
+        free_bytes: u64,
+        /// Bytes needed.
+        needed_bytes: u64,
+    },
+    /// The store was closed meanwhile; what was begun is thrown away.
+    #[error("the store is being closed: the journal stays as it is")]
+    Stopped,
+    /// The index was not synced in time.
+    #[error("the index was not synced within {} s: the disk is slow; try again", within.as_secs())]
+    Slow {
+        /// How long it was waited for.
+        within: Duration,
     },
 }
 

@@ -12,9 +12,10 @@ use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::base::Base;
 use super::disk::{Unusable, Writer};
 use super::error::OpenError;
-use super::journal::{self, End};
+use super::journal::{self, End, Trail};
 use super::key;
 use super::mark::Mark;
 use super::opening::read_format;
@@ -89,6 +90,8 @@ fn format(dir: &Path) -> Result<String, String> {
 /// What the journal says.
 #[derive(Default)]
 struct Seen {
+    /// The last record of the base, and how many keys it has.
+    base: Option<(u64, u64)>,
     segments: usize,
     records: u64,
     bytes: u64,
@@ -103,14 +106,15 @@ const CRCS_MAX: usize = 100_000;
 
 impl Seen {
     fn read(&mut self, dir: &Path) -> Result<End, OpenError> {
-        let segments = journal::segments(&dir.join("journal"))?;
-        self.segments = segments.len();
-        self.bytes = segments
-            .iter()
-            .filter_map(|segment| fs::metadata(&segment.path).ok())
-            .map(|found| found.len())
-            .sum();
-        journal::read(&segments, 0, |entry| {
+        let trail = Trail::find(&dir.join("journal"))?;
+        self.segments = trail.segments.len();
+        let bases = trail.base.iter().map(|base| &base.path);
+        let paths = bases.chain(trail.segments.iter().map(|segment| &segment.path));
+        self.bytes = paths.filter_map(|path| fs::metadata(path).ok()).map(|found| found.len()).sum();
+        if let Some(base) = &trail.base {
+            self.base(base)?;
+        }
+        journal::read(&trail, 0, |entry| {
             self.records += 1;
             self.crcs.insert(entry.seq, entry.crc);
             if self.crcs.len() > CRCS_MAX {
@@ -133,6 +137,20 @@ impl Seen {
         })
     }
 
+    fn base(&mut self, base: &Base) -> Result<(), OpenError> {
+        let mut reading = base.read()?;
+        self.crcs.insert(base.seq, reading.head.crc);
+        let mut keys = 0;
+        while let Some((key, value)) = reading.next()? {
+            keys += 1;
+            if key.starts_with(key::RECORDINGS) {
+                self.recording(key, Some(value));
+            }
+        }
+        self.base = Some((base.seq, keys));
+        Ok(())
+    }
+
     fn recording(&mut self, key: String, value: Option<String>) {
         match value.map(|text| serde_json::from_str(&text)) {
             Some(Ok(record)) => {
@@ -148,10 +166,14 @@ impl Seen {
     }
 
     fn words(&self, end: &End, is_running: bool) -> String {
+        let files = self.segments + usize::from(self.base.is_some());
         let mut words = format!(
-            "{} records up to number {}, {} bytes in {} files, every checksum right",
-            self.records, end.seq, self.bytes, self.segments
+            "{} records up to number {}, {} bytes in {files} files, every checksum right",
+            self.records, end.seq, self.bytes
         );
+        if let Some((seq, keys)) = self.base {
+            words.push_str(&format!("; a base of {keys} keys stands for the records up to number {seq}"));
+        }
         if end.torn.is_some() {
             words.push_str(match is_running {
                 true => "; the last ones are being written",

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -83,7 +84,9 @@ impl Work {
         }
         self.shared.index.recent().forget();
         let applied = self.writer.head().applied;
-        let is_due = is_over || self.last_checkpoint.elapsed() >= CHECKPOINT_INTERVAL;
+        let wanted = self.shared.sync_wanted.load(Ordering::Relaxed);
+        let is_wanted = self.checkpointed < wanted && wanted <= applied;
+        let is_due = is_over || is_wanted || self.last_checkpoint.elapsed() >= CHECKPOINT_INTERVAL;
         if is_due && applied != self.checkpointed {
             let written = checkpoint(&dir, applied);
             written.map_err(|error| format!("the index could not be synced: {error}"))?;

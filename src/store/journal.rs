@@ -24,19 +24,21 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::base::Base;
 use super::error::OpenError;
 use super::files;
 use super::tx::Op;
 use crate::clock::Timestamp;
 
-const FORMAT: u8 = 1;
+/// The form of lines described above.
+pub(super) const FORMAT: u8 = 1;
 /// At this size a new segment is begun.
 const SEGMENT_BYTES: u64 = 64 << 20;
 /// The longest line that is read; a transaction is far smaller.
-const LINE_BYTES_MAX: u64 = 16 << 20;
+pub(super) const LINE_BYTES_MAX: u64 = 16 << 20;
 /// CRC and space before the JSON.
 const PREFIX_BYTES: usize = 9;
-const RESTORE: &str = "restore the data directory from a backup";
+pub(super) const RESTORE: &str = "restore the data directory from a backup";
 
 /// Appends to the newest segment.
 pub(super) struct Journal {
@@ -55,6 +57,15 @@ pub(super) struct Journal {
 pub(super) struct Segment {
     pub(super) first_seq: u64,
     pub(super) path: PathBuf,
+}
+
+/// What a journal consists of: a base, perhaps, and the segments after it.
+#[derive(Debug, Default)]
+pub(super) struct Trail {
+    pub(super) base: Option<Base>,
+    pub(super) segments: Vec<Segment>,
+    /// Files that the base stands for: a crash came before they were removed.
+    pub(super) outdated: Vec<PathBuf>,
 }
 
 /// One record as read back.
@@ -107,8 +118,7 @@ impl Journal {
     /// Adds a record to the buffer; gives its number.
     pub(super) fn append(&mut self, now: Timestamp, ops: &[Op]) -> u64 {
         self.seq += 1;
-        let line = self.buffer.len();
-        self.buffer.extend_from_slice(&[b' '; PREFIX_BYTES]);
+        let line = begin_line(&mut self.buffer);
         let head = format!(
             r#"{{"v":{FORMAT},"seq":{},"d":{},"t":{},"ops":["#,
             self.seq,
@@ -124,10 +134,7 @@ impl Journal {
             self.buffer.push(b']');
         }
         self.buffer.extend_from_slice(b"]}");
-        self.crc = crc32fast::hash(&self.buffer[line + PREFIX_BYTES..]);
-        let crc = format!("{:08x}", self.crc);
-        self.buffer[line..line + crc.len()].copy_from_slice(crc.as_bytes());
-        self.buffer.push(b'\n');
+        self.crc = end_line(&mut self.buffer, line);
         self.seq
     }
 
@@ -149,10 +156,50 @@ impl Journal {
         self.buffer.clear();
         self.durable = self.seq;
         if self.segment_bytes >= SEGMENT_BYTES {
+            self.seal()?;
+        }
+        Ok(())
+    }
+
+    /// Begins a new segment, unless the present one is empty; gives the last record of those before it. Nothing waits to be
+    /// written.
+    pub(super) fn seal(&mut self) -> io::Result<u64> {
+        if self.segment_bytes > 0 {
             self.file = create_segment(&self.dir, self.seq + 1)?;
             self.segment_bytes = 0;
         }
-        Ok(())
+        Ok(self.seq)
+    }
+}
+
+impl Trail {
+    /// What there is in `dir`. Files that the newest base stands for are left out.
+    pub(super) fn find(dir: &Path) -> Result<Trail, OpenError> {
+        let (base, mut outdated) = Base::find(dir)?;
+        let covered = base.as_ref().map_or(0, |base| base.seq);
+        let (old, segments) = segments(dir)?.into_iter().partition(|segment| segment.first_seq <= covered);
+        let old: Vec<Segment> = old;
+        let outdated = outdated.drain(..).map(|base| base.path).chain(old.into_iter().map(|old| old.path));
+        Ok(Trail { base, segments, outdated: outdated.collect() })
+    }
+
+    /// The first record that is in a segment, if one is.
+    fn first(&self) -> u64 {
+        self.base.as_ref().map_or(1, |base| base.seq + 1)
+    }
+
+    /// Removes the files that the base stands for; gives their size.
+    pub(super) fn remove_outdated(&mut self, dir: &Path) -> Result<u64, OpenError> {
+        let mut bytes = 0;
+        for path in self.outdated.drain(..) {
+            let refused = |error| OpenError::io("remove", &path, error);
+            bytes += fs::metadata(&path).map_err(refused)?.len();
+            fs::remove_file(&path).map_err(refused)?;
+        }
+        if bytes > 0 {
+            files::sync_dir(dir).map_err(|error| OpenError::io("sync", dir, error))?;
+        }
+        Ok(bytes)
     }
 }
 
@@ -185,8 +232,8 @@ impl Torn {
     }
 }
 
-/// The journal's files, in order.
-pub(super) fn segments(dir: &Path) -> Result<Vec<Segment>, OpenError> {
+/// The journal's segments, in order.
+fn segments(dir: &Path) -> Result<Vec<Segment>, OpenError> {
     let refused = |error| OpenError::io("read", dir, error);
     let mut segments = Vec::new();
     for entry in fs::read_dir(dir).map_err(refused)? {
@@ -200,20 +247,30 @@ pub(super) fn segments(dir: &Path) -> Result<Vec<Segment>, OpenError> {
     Ok(segments)
 }
 
-/// Reads from the segment that holds the record `from` to the end, and shows `visit` every record whose
-/// number is `from` or higher.
-pub(super) fn read<F>(segments: &[Segment], from: u64, mut visit: F) -> Result<End, OpenError>
+/// Reads the records after the base: from the segment that holds the record `from` to the end. Shows `visit` every
+/// record whose number is `from` or higher.
+pub(super) fn read<F>(trail: &Trail, from: u64, mut visit: F) -> Result<End, OpenError>
 where
     F: FnMut(&Entry<'_>) -> Result<(), OpenError>,
 {
-    let skipped = segments.iter().rposition(|segment| segment.first_seq <= from.max(1)).unwrap_or(0);
-    let segments = &segments[skipped..];
-    let Some(first) = segments.first() else { return Ok(End::default()) };
-    if first.first_seq > from.max(1) {
-        let problem = format!("the journal begins with record {}, all before is missing", first.first_seq);
+    let from = from.max(trail.first());
+    let skipped = trail.segments.iter().rposition(|segment| segment.first_seq <= from).unwrap_or(0);
+    let segments = &trail.segments[skipped..];
+    let mut end = match &trail.base {
+        Some(base) => End { seq: base.seq, crc: base.read()?.head.crc, torn: None },
+        None => End::default(),
+    };
+    let Some(first) = segments.first() else { return Ok(end) };
+    if first.first_seq > from {
+        let problem = match &trail.base {
+            None => format!("the journal begins with record {}, all before is missing", first.first_seq),
+            Some(base) => format!("records from {} on are missing before it", base.seq + 1),
+        };
         return Err(OpenError::Damaged { path: first.path.clone(), problem, fix: RESTORE });
     }
-    let mut end = End { seq: first.first_seq - 1, ..End::default() };
+    if first.first_seq != end.seq + 1 {
+        end = End { seq: first.first_seq - 1, ..End::default() };
+    }
     for (number, segment) in segments.iter().enumerate() {
         if segment.first_seq != end.seq + 1 || end.torn.is_some() {
             let problem = format!("records from {} on are missing before it", end.seq + 1);
@@ -224,6 +281,15 @@ where
         })?;
     }
     Ok(end)
+}
+
+/// Reads a segment that is not written to any more; `end` is the end of the one before it.
+pub(super) fn read_sealed(
+    segment: &Segment,
+    end: &mut End,
+    visit: &mut dyn FnMut(&Entry<'_>) -> Result<(), OpenError>,
+) -> Result<(), OpenError> {
+    read_segment(segment, false, end, visit)
 }
 
 /// Reads one segment, moving `end` on.
@@ -286,15 +352,41 @@ fn read_segment(
     }
 }
 
-/// One line with its CRC, if it is whole.
+/// One record's line with its CRC, if it is whole.
 fn parse(text: &[u8]) -> Option<(u32, Line<'_>)> {
+    let (crc, json) = check_line(text)?;
+    Some((crc, serde_json::from_slice(json).ok()?))
+}
+
+/// A line's CRC and what follows it, if the line is whole.
+pub(super) fn check_line(text: &[u8]) -> Option<(u32, &[u8])> {
     let text = text.strip_suffix(b"\n")?;
     let (crc, json) = (text.get(..PREFIX_BYTES - 1)?, text.get(PREFIX_BYTES..)?);
     let crc = u32::from_str_radix(std::str::from_utf8(crc).ok()?, 16).ok()?;
-    if text[PREFIX_BYTES - 1] != b' ' || crc32fast::hash(json) != crc {
-        return None;
-    }
-    Some((crc, serde_json::from_slice(json).ok()?))
+    (text[PREFIX_BYTES - 1] == b' ' && crc32fast::hash(json) == crc).then_some((crc, json))
+}
+
+/// Appends a line with its CRC.
+pub(super) fn seal_line(buffer: &mut Vec<u8>, json: &[u8]) {
+    let line = begin_line(buffer);
+    buffer.extend_from_slice(json);
+    end_line(buffer, line);
+}
+
+/// Makes place for a CRC; gives where the line begins.
+fn begin_line(buffer: &mut Vec<u8>) -> usize {
+    let line = buffer.len();
+    buffer.extend_from_slice(&[b' '; PREFIX_BYTES]);
+    line
+}
+
+/// Writes the CRC of the line that begins at `line`.
+fn end_line(buffer: &mut Vec<u8>, line: usize) -> u32 {
+    let crc = crc32fast::hash(&buffer[line + PREFIX_BYTES..]);
+    let text = format!("{crc:08x}");
+    buffer[line..line + text.len()].copy_from_slice(text.as_bytes());
+    buffer.push(b'\n');
+    crc
 }
 
 fn create_segment(dir: &Path, first_seq: u64) -> io::Result<File> {
@@ -328,7 +420,7 @@ mod tests {
 
     fn read_back(dir: &Path, from: u64) -> Result<(End, Vec<u64>), String> {
         let mut seen = Vec::new();
-        let end = read(&segments(dir).unwrap(), from, |entry| {
+        let end = read(&Trail::find(dir).unwrap(), from, |entry| {
             assert_eq!(entry.ops().unwrap().len(), 2);
             seen.push(entry.seq);
             Ok(())

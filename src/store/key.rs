@@ -9,8 +9,11 @@
 //! | `r/<call id>/<recording id>` | a recording |
 //! | `rw/` `rk/` `<call id>/<recording id>` | its size: recordings with work to do, and those on disk |
 //! | `a/<kind>/<vendor's id>` | the call id |
+//! | `y/<call id>/<kind>/<vendor's id>` | `1`: the same by call |
 //! | `w/<webhook id>` | when it was first seen |
 //! | `k/<namespace>/<key>` | a plugin's value |
+//! | `d/<call id>` | the proof that a call was erased |
+//! | `z/<call id>` | by whom a call is to be erased that cannot be yet |
 //! | `m/<name>` | a small value of our own |
 //!
 //! A call id carries the time its call began and its text sorts by it, so every list of calls is in
@@ -124,17 +127,47 @@ pub(super) fn first_call_at(at: Timestamp) -> CallId {
 }
 
 pub(super) fn alias(alias: &Alias) -> String {
+    format!("a/{}", kind_and_id(alias))
+}
+
+/// Where it stands under which names a call is known.
+pub(super) fn alias_of(call: CallId, alias: &Alias) -> String {
+    format!("{}{}", aliases_of(call), kind_and_id(alias))
+}
+
+pub(super) fn aliases_of(call: CallId) -> String {
+    format!("y/{call}/")
+}
+
+/// The alias of which this is the key by call.
+pub(super) fn alias_by_call(call: CallId, key: &str) -> Option<String> {
+    Some(format!("a/{}", key.strip_prefix(&aliases_of(call))?))
+}
+
+fn kind_and_id(alias: &Alias) -> String {
     let (kind, id) = match alias {
         Alias::ProviderCall(id) => ("provider", id.as_str()),
         Alias::Carrier(id) => ("carrier", id.as_str()),
         Alias::CarrierLeg(id) => ("carrier-leg", id.as_str()),
         Alias::SipCallId(id) => ("sip", id.as_str()),
     };
-    format!("a/{kind}/{}", vendor_id(id))
+    format!("{kind}/{}", vendor_id(id))
+}
+
+pub(super) const WEBHOOKS: &str = "w/";
+pub(super) const ERASED: &str = "d/";
+pub(super) const TO_ERASE: &str = "z/";
+
+pub(super) fn erased(call: CallId) -> String {
+    format!("{ERASED}{call}")
+}
+
+pub(super) fn to_erase(call: CallId) -> String {
+    format!("{TO_ERASE}{call}")
 }
 
 pub(super) fn webhook(id: &WebhookId) -> String {
-    format!("w/{}", vendor_id(id.as_str()))
+    format!("{WEBHOOKS}{}", vendor_id(id.as_str()))
 }
 
 pub(super) fn meta(name: &str) -> String {

@@ -17,6 +17,7 @@
 //!   lock                      held while open: one process at a time
 //!   format                    {"format":1}
 //!   journal/000000000001.jsonl …   the truth: checksummed lines of text, see `journal`
+//!   journal/000000001234.base the journal up to a record, each key once, see `base`
 //!   index/                    sled, made anew from the journal whenever it is in doubt, see `disk`
 //!   checkpoint, clean         up to where the index was synced; that the last run closed in order
 //!   quarantine/               damaged indexes and torn tails, moved out of the way
@@ -25,17 +26,19 @@
 //!
 //! One thread writes the journal (`committer`); many transactions share one sync. What is durable is
 //! visible at once from memory (`recent`), and a second thread (`indexer`) carries it into sled. Opening is
-//! told in `opening`, looking without touching in `examine`, keys in `key`. For now every journal segment is kept, so the journal grows for ever and a lost index is read back
-//! from the first record on. Exports that let old segments go and a feed of changes will be added beside
-//! this; each is one more kind of key.
+//! told in `opening`, looking without touching in `examine`, keys in `key`, how the journal is kept short in `compaction`,
+//! how a call goes in `erasure`.
 //!
 //! # Errors
 //!
 //! [`OpenError`] names place, problem and way out. [`StoreError`] tells a conflict from a full disk from a
 //! poisoned store; only after [`StoreError::Full`] may the same transaction be tried again later.
 
+mod base;
 mod committer;
+mod compaction;
 mod disk;
+mod erasure;
 mod error;
 mod examine;
 mod files;
@@ -50,12 +53,14 @@ mod placement;
 mod query;
 mod recent;
 mod recordings;
+mod search;
 mod space;
 mod tx;
 
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
@@ -64,13 +69,16 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
 
-pub use self::error::{OpenError, StoreError};
+pub use self::compaction::Compacted;
+pub use self::erasure::{ErasedBy, ErasedRecording, Erasure};
+pub use self::error::{CompactError, OpenError, StoreError};
 pub use self::examine::{Finding, Thoroughness, examine};
 pub use self::kv::{Entry, KEY_BYTES_MAX, KeyValue, Keys, LIST_MAX, Quota, VALUE_BYTES_MAX};
 pub use self::opening::Opened;
 pub use self::query::{By, CallQuery, Cursor, PAGE_MAX, Page};
 pub use self::recordings::{FileError, Growing, ListedRecording, Recordings, Writing};
-pub use self::tx::{Alias, Expect, Tx, Write};
+pub use self::search::{Found, Searched, search};
+pub use self::tx::{Alias, Expect, Outdated, Tx, Write};
 
 use self::committer::{Answer, Committer, Request};
 use self::index::Index;
@@ -144,6 +152,12 @@ struct Shared {
     clock: Arc<dyn Clock>,
     index: Index,
     poison: OnceLock<String>,
+    /// One compaction at a time.
+    compacting: tokio::sync::Mutex<()>,
+    /// The index is to be synced up to this record as soon as it can be.
+    sync_wanted: AtomicU64,
+    /// A compaction is to stop.
+    closing: AtomicBool,
     /// Never read: it keeps the data directory locked for as long as somebody may use it.
     _lock: std::fs::File,
 }
@@ -196,6 +210,9 @@ impl Store {
             clock,
             index: Index::new(Arc::new(Recent::default()), parts.writer.disk().clone()),
             poison: OnceLock::new(),
+            compacting: tokio::sync::Mutex::default(),
+            sync_wanted: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
             _lock: parts.lock,
         });
         let no_thread = |error| OpenError::io("start a thread for", &settings.path, error);
@@ -222,6 +239,7 @@ impl Store {
     /// then closed for writing; the directory can be opened again when the last one is gone.
     pub async fn close(self) -> Result<(), StoreError> {
         let (answer, closed) = oneshot::channel();
+        self.0.shared.closing.store(true, Ordering::Relaxed);
         if self.0.queue.send(Request::Close(answer)).await.is_err() {
             return Err(self.0.shared.gone());
         }

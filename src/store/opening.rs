@@ -8,6 +8,9 @@
 //! 4. Replay what the journal has beyond the index; cut off a torn tail (kept in `quarantine/`).
 //! 5. Refuse if the journal ends before what the index, the checkpoint or the `clean` mark know of.
 //!
+//! A base stands for the records up to it: an index that is behind it is made anew, from the base and what follows it.
+//! Files that a base stands for, and an index that `renew-index` says is to go, are removed.
+//!
 //! Each step can be killed and done again.
 
 use std::fs::{self, File, OpenOptions};
@@ -23,7 +26,7 @@ use super::Settings;
 use super::disk::{Head, Unusable, Writer};
 use super::error::OpenError;
 use super::files;
-use super::journal::{self, End, Journal, Segment};
+use super::journal::{self, End, Journal, Trail};
 use super::mark::Mark;
 use super::recent::Layer;
 use super::space::{RESERVE_BYTES, free_bytes};
@@ -35,6 +38,8 @@ const LOCK_RETRY: Duration = Duration::from_millis(50);
 const INDEX_LOCK_WAIT: Duration = Duration::from_secs(2);
 /// Replayed changes are applied in layers of about this size.
 const REPLAY_LAYER_BYTES: usize = 4 << 20;
+/// A file of this name has the next start make the index anew and remove the old one.
+pub(super) const RENEW_INDEX: &str = "renew-index";
 const ACCEPT_LOSS: &str = "restore the journal from a backup, or move `index`, `checkpoint` and `clean` out of the \
                            data directory to go on with what the journal has";
 
@@ -47,6 +52,8 @@ pub struct Opened {
     pub was_clean: bool,
     /// Why the index was made anew from the journal; none when it was accepted.
     pub index_rebuilt: Option<String>,
+    /// The last record of the base that was read into the index; none when none was.
+    pub base_seq: Option<u64>,
     /// How many journal records were replayed into the index.
     pub replayed: u64,
     /// How many bytes of a never-acknowledged group were cut off the journal.
@@ -79,19 +86,22 @@ pub(super) fn open(settings: &Settings, clock: &dyn Clock) -> Result<(Parts, Ope
     let created = check_format(dir)?;
     let made = files::create_dir(&journal_dir).and_then(|()| files::sync_dir(dir));
     made.map_err(|error| OpenError::io("create", &journal_dir, error))?;
-    let segments = journal::segments(&journal_dir)?;
+    let mut trail = Trail::find(&journal_dir)?;
+    trail.remove_outdated(&journal_dir)?;
     let clean = Mark::Clean.read(dir)?;
     let checkpoint = Mark::Checkpoint.read(dir)?.unwrap_or(0);
     Mark::Clean.remove(dir)?;
 
     let opened = Opened { created, was_clean: clean.is_some(), ..Opened::default() };
-    let mut opening = Opening { settings, clock, segments, opened };
+    let mut opening = Opening { settings, clock, trail, opened };
     let mut writer = opening.accept_index(clean.is_some(), checkpoint)?;
     let end = opening.replay(&mut writer)?;
     let known = checkpoint.max(clean.unwrap_or(0)).max(writer.head().applied);
     if end.seq < known {
         return Err(lost(journal_dir, end.seq, known));
     }
+    files::remove(dir, RENEW_INDEX)
+        .map_err(|error| OpenError::io("remove", &dir.join(RENEW_INDEX), error))?;
     opening.cut_off_torn_tail(&end)?;
     opening.opened.last_seq = end.seq;
     let journal = Journal::begin(&journal_dir, &end)
@@ -108,7 +118,7 @@ pub(super) fn lost(journal: PathBuf, end: u64, known: u64) -> OpenError {
 struct Opening<'a> {
     settings: &'a Settings,
     clock: &'a dyn Clock,
-    segments: Vec<Segment>,
+    trail: Trail,
     opened: Opened,
 }
 
@@ -116,8 +126,15 @@ impl Opening<'_> {
     /// The index as it is if it can be trusted, else an empty one.
     fn accept_index(&mut self, was_clean: bool, checkpoint: u64) -> Result<Writer, OpenError> {
         let path = self.settings.path.join("index");
-        if !path.exists() && !self.segments.is_empty() {
-            return self.renew_index(&path, "it is missing".to_owned());
+        let is_unwanted = self.settings.path.join(RENEW_INDEX).exists();
+        if is_unwanted && path.exists() {
+            // It may hold what was erased, in space that sled has not used again.
+            fs::remove_dir_all(&path).map_err(|error| OpenError::io("remove", &path, error))?;
+        }
+        let is_new = self.trail.segments.is_empty() && self.trail.base.is_none();
+        if !path.exists() && !is_new {
+            let reason = if is_unwanted { "something was erased" } else { "it is missing" };
+            return self.renew_index(&path, reason.to_owned());
         }
         let reason = match self.open_index(&path)? {
             Ok(writer) => match self.distrust(&writer, was_clean, checkpoint)? {
@@ -154,7 +171,18 @@ impl Opening<'_> {
             return Ok(Some(format!("it ends at record {applied}, before the checkpoint {checkpoint}")));
         }
         let mut journal_crc = None;
-        let end = journal::read(&self.segments, applied, |entry| {
+        if let Some(base) = &self.trail.base {
+            if applied > 0 && applied < base.seq {
+                return Ok(Some(format!(
+                    "it ends at record {applied}, and the journal begins after {}",
+                    base.seq
+                )));
+            }
+            if applied == base.seq {
+                journal_crc = Some(base.read()?.head.crc);
+            }
+        }
+        let end = journal::read(&self.trail, applied, |entry| {
             if entry.seq == applied {
                 journal_crc = Some(entry.crc);
             }
@@ -198,7 +226,20 @@ impl Opening<'_> {
         };
         let applied = writer.head().applied;
         let mut layer = Layer::default();
-        let end = journal::read(&self.segments, applied, |entry| {
+        if let Some(base) = self.trail.base.as_ref().filter(|base| applied < base.seq) {
+            let mut reading = base.read()?;
+            while let Some((key, value)) = reading.next()? {
+                // The head moves only with the last of it.
+                layer.add([(key, Some(value))], (0, 0));
+                if layer.bytes() >= REPLAY_LAYER_BYTES {
+                    writer.apply(&std::mem::take(&mut layer)).map_err(unwritable)?;
+                }
+            }
+            layer.add([], (base.seq, reading.head.crc));
+            writer.apply(&std::mem::take(&mut layer)).map_err(unwritable)?;
+            self.opened.base_seq = Some(base.seq);
+        }
+        let end = journal::read(&self.trail, applied, |entry| {
             if entry.seq == applied {
                 return Ok(());
             }

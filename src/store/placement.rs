@@ -16,7 +16,7 @@ const REMEMBERED_MAX: usize = 65_536;
 /// What of a call's record decides its places.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(super) struct Placement {
-    state: State,
+    pub(super) state: State,
     caller: Option<String>,
     callee: Option<String>,
 }
@@ -26,7 +26,8 @@ impl Placement {
         Placement { state: record.state, caller: record.caller.clone(), callee: record.callee.clone() }
     }
 
-    fn keys(&self, id: CallId) -> Vec<String> {
+    /// The keys of its places.
+    pub(super) fn keys(&self, id: CallId) -> Vec<String> {
         let mut keys = vec![format!("{}{id}", key::by_state(self.state))];
         let numbers = [self.caller.as_deref(), self.callee.as_deref()];
         for number in numbers.into_iter().flatten() {
@@ -71,6 +72,11 @@ impl Placements {
         Ok(())
     }
 
+    /// Forgets a call that is erased.
+    pub(super) fn forget(&mut self, id: CallId) {
+        self.0.remove(&id);
+    }
+
     fn remember(&mut self, id: CallId, placement: Placement) {
         if placement.state == State::Ended {
             self.0.remove(&id);
@@ -83,7 +89,8 @@ impl Placements {
     }
 }
 
-fn parse(id: CallId, record: &[u8]) -> Result<Placement, StoreError> {
+/// The place of a stored record.
+pub(super) fn parse(id: CallId, record: &[u8]) -> Result<Placement, StoreError> {
     serde_json::from_slice(record)
         .map_err(|error| StoreError::Corrupt { key: key::call(id), problem: error.to_string() })
 }

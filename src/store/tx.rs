@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::erasure::ErasedBy;
 use super::error::StoreError;
 use super::key::{self, Part, RecordingList};
 use super::placement::Placement;
@@ -66,6 +67,21 @@ pub enum Write {
         /// When it first came.
         seen: Timestamp,
     },
+    /// Everything that is kept of a call, its other names and its places in the lists included, is deleted; a
+    /// proof of it, an [`Erasure`](super::Erasure), stays. The call must be over, and no recording of it may have a file
+    /// or something left to do, else the transaction fails with [`StoreError::Conflict`].
+    Erase {
+        /// The call.
+        id: CallId,
+        /// Who wants it.
+        by: ErasedBy,
+        /// When.
+        at: Timestamp,
+    },
+    /// A call is to be erased as soon as it can be.
+    ToErase(CallId, ErasedBy),
+    /// A webhook delivery, or the proof of an erasure, that has had its time is forgotten.
+    Forget(Outdated),
     /// A small value of our own, such as a signing key.
     Meta {
         /// Its name.
@@ -74,6 +90,10 @@ pub enum Write {
         value: String,
     },
 }
+
+/// Something that is kept for a while only and has had its time, as [`Store::outdated`](super::Store::outdated) gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outdated(pub(super) String);
 
 /// A name that somebody else has for a call.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -147,6 +167,7 @@ pub(super) struct Prepared {
 pub(super) enum Step {
     Put(Op),
     Call { id: CallId, put: Op, placement: Placement },
+    Erase { id: CallId, by: ErasedBy, at: Timestamp },
 }
 
 impl Prepared {
@@ -164,8 +185,12 @@ impl Prepared {
 
 impl Step {
     fn bytes(&self) -> usize {
-        let (Step::Put(op) | Step::Call { put: op, .. }) = self;
-        op.key.len() + op.value.as_ref().map_or(0, String::len)
+        match self {
+            Step::Put(op) | Step::Call { put: op, .. } => {
+                op.key.len() + op.value.as_ref().map_or(0, String::len)
+            }
+            Step::Erase { .. } => 0,
+        }
     }
 }
 
@@ -176,11 +201,17 @@ fn steps(write: &Write) -> Vec<Step> {
             return vec![Step::Call { id: record.id, put, placement: Placement::of(record) }];
         }
         Write::Recording(record) => return recording(record),
+        Write::Erase { id, by, at } => return vec![Step::Erase { id: *id, by: *by, at: *at }],
+        Write::Forget(Outdated(key)) => return vec![Step::Put(Op::delete(key.clone()))],
+        Write::Alias(alias, id) => {
+            let by_call = Op::put(key::alias_of(*id, alias), "1".to_owned());
+            return vec![Step::Put(Op::put(key::alias(alias), json(id))), Step::Put(by_call)];
+        }
+        Write::ToErase(id, by) => (key::to_erase(*id), json(by)),
         Write::Line(id, line) => (key::part(Part::Line, *id, line.n), json(line)),
         Write::ToolCall(id, tool_call) => (key::part(Part::ToolCall, *id, tool_call.n), json(tool_call)),
         Write::Usage(id, usage) => (key::part(Part::Usage, *id, usage.n), json(usage)),
         Write::Event(id, event) => (key::part(Part::Event, *id, event.n), json(event)),
-        Write::Alias(alias, id) => (key::alias(alias), json(id)),
         Write::Webhook { id, seen } => (key::webhook(id), json(seen)),
         Write::Meta { name, value } => (key::meta(name), json(value)),
     };

@@ -63,6 +63,7 @@ fn every_metric_is_listed_and_every_listed_metric_exists() {
     metrics.tool_call("tool", "ok", std::time::Duration::ZERO);
     metrics.call_refused("max_calls");
     metrics.transfer("answered");
+    metrics.call_erased("operator");
     metrics.recording("kept");
     metrics.recording_delayed("full");
     metrics.plugin_call("plugin", "ok", std::time::Duration::ZERO);

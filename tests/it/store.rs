@@ -17,34 +17,34 @@ use switchboard::store::{
     Alias, By, CallQuery, Expect, Health, OpenError, Opened, Page, Settings, Store, StoreError, Tx, Write,
 };
 
-const NOON_MS: u64 = 1_795_000_000_000;
+pub(crate) const NOON_MS: u64 = 1_795_000_000_000;
 
 /// A data directory that goes away with the test, and a clock for it.
-struct Place {
-    dir: tempfile::TempDir,
-    clock: Arc<ManualClock>,
+pub(crate) struct Place {
+    pub(crate) dir: tempfile::TempDir,
+    pub(crate) clock: Arc<ManualClock>,
 }
 
 impl Place {
-    fn new() -> Place {
+    pub(crate) fn new() -> Place {
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(NOON_MS)));
         Place { dir: tempfile::tempdir().expect("a temporary directory"), clock }
     }
 
-    fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 
-    fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         Settings { cache_bytes: 4 << 20, free_bytes_min: 0, ..Settings::at(self.path()) }
     }
 
-    fn open(&self) -> (Store, Opened) {
+    pub(crate) fn open(&self) -> (Store, Opened) {
         Store::open(&self.settings(), self.clock.clone()).expect("the store opens")
     }
 
     /// The error of an open that must fail.
-    fn refusal(&self) -> OpenError {
+    pub(crate) fn refusal(&self) -> OpenError {
         let settings = Settings { lock_wait: Duration::ZERO, ..self.settings() };
         Store::open(&settings, self.clock.clone()).err().expect("the store does not open")
     }
@@ -60,18 +60,18 @@ impl Place {
     }
 }
 
-fn entries(dir: &Path) -> Vec<PathBuf> {
+pub(crate) fn entries(dir: &Path) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> =
         fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path()).collect();
     paths.sort();
     paths
 }
 
-fn id(number: u8) -> CallId {
+pub(crate) fn id(number: u8) -> CallId {
     CallId::new(Timestamp::from_millis(NOON_MS + u64::from(number) * 1_000), [number; 10])
 }
 
-fn call(number: u8, state: State) -> CallRecord {
+pub(crate) fn call(number: u8, state: State) -> CallRecord {
     CallRecord {
         v: FORMAT,
         id: id(number),
@@ -100,7 +100,7 @@ fn call(number: u8, state: State) -> CallRecord {
     }
 }
 
-fn line(n: u32, started_ms: u64, text: &str) -> Line {
+pub(crate) fn line(n: u32, started_ms: u64, text: &str) -> Line {
     Line {
         v: FORMAT,
         n,
@@ -114,7 +114,7 @@ fn line(n: u32, started_ms: u64, text: &str) -> Line {
     }
 }
 
-fn tool_call(n: u32, output: &str) -> ToolCallRecord {
+pub(crate) fn tool_call(n: u32, output: &str) -> ToolCallRecord {
     ToolCallRecord {
         v: FORMAT,
         n,
@@ -130,15 +130,15 @@ fn tool_call(n: u32, output: &str) -> ToolCallRecord {
     }
 }
 
-fn tx(writes: Vec<Write>) -> Tx {
+pub(crate) fn tx(writes: Vec<Write>) -> Tx {
     Tx { expect: vec![], writes }
 }
 
-fn put(record: &CallRecord) -> Write {
+pub(crate) fn put(record: &CallRecord) -> Write {
     Write::Call(Box::new(record.clone()))
 }
 
-async fn listed(store: &Store, by: By) -> Vec<CallId> {
+pub(crate) async fn listed(store: &Store, by: By) -> Vec<CallId> {
     let page = store.calls(CallQuery { by, ..CallQuery::default() }, None, 200).await.expect("a page");
     assert_eq!(page.next, None);
     page.items.into_iter().map(|record| record.id).collect()

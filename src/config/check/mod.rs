@@ -88,7 +88,7 @@ pub(super) fn plugins_alone(
 }
 
 impl Checker<'_> {
-    fn config(&mut self, raw: Raw) -> Option<Config> {
+    fn config(&mut self, mut raw: Raw) -> Option<Config> {
         let has_twilio = self.document.has(&Place::of(&["twilio"]));
         let server = self.server(raw.server, !has_twilio);
         let admin = self.admin(raw.admin);
@@ -105,6 +105,7 @@ impl Checker<'_> {
         let failover = self.failover(raw.failover);
         let announcement = self
             .announcement(raw.recordings.announcement.clone(), &Place::of(&["recordings", "announcement"]));
+        let calls_kept = self.kept_for(raw.retention.calls.take(), "calls");
         let recordings = self.recordings(raw.recordings, raw.retention);
         let store = self.store(raw.store);
         let telemetry = self.telemetry(raw.telemetry);
@@ -130,6 +131,7 @@ impl Checker<'_> {
             failover: failover?,
             store: store?,
             recordings: recordings?,
+            calls_kept: calls_kept?,
             telemetry: telemetry?,
             plugins: plugins?,
             sandbox: sandbox?,

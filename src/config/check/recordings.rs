@@ -32,13 +32,7 @@ impl Checker<'_> {
         let file_max = self.size(raw.file_max, &place.key("file_max"), 1 << 20..=16 << 30);
         let keep_free = self.size(raw.keep_free, &place.key("keep_free"), 0..=1 << 50);
         let place = Place::of(&["retention"]);
-        let age = match retention.recordings.as_deref() {
-            None | Some("off") => Some(None),
-            Some(_) => {
-                let years = Duration::from_secs(100 * 365 * 86_400);
-                self.duration(retention.recordings, &place.key("recordings"), Duration::from_secs(1)..=years)
-            }
-        };
+        let age = self.kept_for(retention.recordings, "recordings");
         let has_total = retention.recordings_max.is_some();
         let total = self.size(retention.recordings_max, &place.key("recordings_max"), 1 << 20..=1 << 50);
         Some(recordings::Settings {
@@ -48,6 +42,18 @@ impl Checker<'_> {
             age_max: age?,
             total_bytes_max: if has_total { Some(total?) } else { None },
         })
+    }
+
+    /// How long something is kept; the inner none: for ever.
+    pub(super) fn kept_for(&mut self, text: Option<String>, key: &str) -> Option<Option<Duration>> {
+        match text.as_deref() {
+            None | Some("off") => Some(None),
+            Some(_) => {
+                let years = Duration::from_secs(100 * 365 * 86_400);
+                let place = Place::of(&["retention", key]);
+                self.duration(text, &place, Duration::from_secs(1)..=years)
+            }
+        }
     }
 
     /// How the calls of a route are recorded, by what it says and what holds for all.

@@ -1,0 +1,193 @@
+//! `switchboard calls delete`, `calls forget` and `compact`: calls go for good, and what is left of them is looked for in
+//! the files.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, anyhow};
+use reqwest::{Method, StatusCode};
+use serde::Serialize;
+
+use super::source::Source;
+use super::{Failure, print};
+use crate::call::record::CallRecord;
+use crate::call_control::erasing::{Erased, erase_at_rest};
+use crate::clock::{Clock as _, SystemClock};
+use crate::config::Config;
+use crate::http::ErasedCall;
+use crate::ids::CallId;
+use crate::store::{Compacted, Erasure, Recordings, Searched, search};
+
+/// What is to be erased.
+pub(super) enum Wanted {
+    /// These calls.
+    Calls(Vec<CallId>),
+    /// All calls from or to this number.
+    Number(String),
+}
+
+/// What was done, for a person or a program.
+#[derive(Serialize)]
+struct Report {
+    /// The proofs, newest call first.
+    erased: Vec<Erasure>,
+    /// Calls that go as soon as a recording is deleted at the carrier; the running gateway sees to that, or the next.
+    later: Vec<CallId>,
+    /// Calls that are not erased, and why.
+    kept: Vec<Kept>,
+    /// The journal, made anew.
+    compacted: Compacted,
+    /// What was looked through for what was erased, and where it still is.
+    searched: Searched,
+}
+
+#[derive(Serialize)]
+struct Kept {
+    call: CallId,
+    why: String,
+}
+
+pub(super) async fn run(config: &Config, source: Source, wanted: Wanted, json: bool) -> Result<(), Failure> {
+    let mut needles = BTreeSet::new();
+    let ids = match wanted {
+        Wanted::Calls(ids) => ids,
+        Wanted::Number(number) => {
+            // Without its `+`, as it also stands where that is escaped.
+            needles.insert(number.trim_start_matches('+').to_owned());
+            source.calls_of(&number).await?.into_iter().map(|call| call.id).collect()
+        }
+    };
+    let (mut erased, mut later, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+    for id in ids {
+        if let Some(detail) = source.detail(id).await? {
+            needles.extend(names_of(&detail.call));
+        }
+        match erase(config, &source, id).await? {
+            Ok(Some(proof)) => erased.push(proof),
+            Ok(None) => later.push(id),
+            Err(why) => kept.push(Kept { call: id, why }),
+        }
+    }
+    let compacted = compact_all(config, source, !erased.is_empty()).await?;
+    let (path, needles) = (config.store.path.clone(), needles.into_iter().collect::<Vec<_>>());
+    let searched = tokio::task::spawn_blocking(move || search(&path, &needles)).await?;
+    let searched =
+        searched.with_context(|| format!("cannot look through {}", config.store.path.display()))?;
+    let report = Report { erased, later, kept, compacted, searched };
+    let text = if json { serde_json::to_string_pretty(&report)? + "\n" } else { words(&report) };
+    print(&text)?;
+    match report.kept.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::Said),
+    }
+}
+
+/// `switchboard compact`.
+pub(super) async fn compact(path: &Path) -> Result<(), Failure> {
+    let config = super::load_config(path)?;
+    let source = Source::open(&config).await?;
+    let compacted = compact_all(&config, source, false).await?;
+    print(&(compacted_words(&compacted) + "\n"))
+}
+
+/// Erases one call; none: it goes later. The inner error says why it stays.
+async fn erase(
+    config: &Config,
+    source: &Source,
+    id: CallId,
+) -> Result<Result<Option<Erasure>, String>, Failure> {
+    let Source::Gateway { base, token, client } = source else {
+        let Source::Store(store) = source else { return Ok(Err("there is no store".to_owned())) };
+        let files = Recordings::below(&config.store.path, u64::MAX, 0);
+        return Ok(match erase_at_rest(store, &files, id, SystemClock.now()).await {
+            Ok(Erased::Gone(proof)) => Ok(Some(proof)),
+            Ok(Erased::Later) => Ok(None),
+            Err(error) => Err(crate::text::chain(&error)),
+        });
+    };
+    let response = client.delete(format!("{base}/calls/{id}")).bearer_auth(token).send().await?;
+    match response.status() {
+        status if status.is_success() => Ok(Ok(response.json::<ErasedCall>().await?.proof)),
+        StatusCode::NOT_FOUND | StatusCode::CONFLICT => Ok(Err(response.text().await?.trim().to_owned())),
+        status => Err(anyhow!("the gateway answered {status}: {}", response.text().await?.trim()).into()),
+    }
+}
+
+/// Compacts the journal. Where something was erased the index, whose free space may still hold it, is made anew: at once
+/// where no gateway runs, else at its next start.
+async fn compact_all(config: &Config, source: Source, renew_index: bool) -> Result<Compacted, Failure> {
+    match source {
+        Source::Gateway { .. } => {
+            source.ask(Method::POST, &format!("/compact?renew_index={renew_index}"), None).await
+        }
+        Source::Store(store) => {
+            let compacted = store.compact().await?;
+            if renew_index {
+                store.renew_index_at_next_start()?;
+            }
+            store.close().await?;
+            if renew_index && let Source::Store(store) = Source::open(config).await? {
+                store.close().await?;
+            }
+            Ok(compacted)
+        }
+    }
+}
+
+/// The names that others have for a call: what is looked for afterwards.
+fn names_of(call: &CallRecord) -> Vec<String> {
+    let carrier = call.carrier.iter().flat_map(|carrier| {
+        let legs = [&carrier.leg_sid, &carrier.left_leg].into_iter().flatten();
+        std::iter::once(&carrier.call_sid).chain(legs).map(|sid| sid.as_str().to_owned())
+    });
+    let provider = call.provider.iter().map(|provider| provider.call_id.as_str().to_owned());
+    carrier.chain(provider).filter(|name| !name.is_empty()).collect()
+}
+
+fn words(report: &Report) -> String {
+    let mut words = String::new();
+    let sum = |part: fn(&Erasure) -> usize| report.erased.iter().map(part).sum::<usize>();
+    let _ = writeln!(
+        words,
+        "erased {} calls: {} transcript lines, {} tool calls, {} events, {} recordings",
+        report.erased.len(),
+        sum(|proof| proof.lines),
+        sum(|proof| proof.tool_calls),
+        sum(|proof| proof.events),
+        sum(|proof| proof.recordings.len()),
+    );
+    for id in &report.later {
+        let _ = writeln!(words, "{id} goes as soon as its recording is deleted at the carrier");
+    }
+    for Kept { call, why } in &report.kept {
+        let _ = writeln!(words, "{call} stays: {why}");
+    }
+    let _ = writeln!(words, "{}", compacted_words(&report.compacted));
+    let Searched { files, bytes, found } = &report.searched;
+    let _ = write!(words, "looked through {files} files, {bytes} bytes: ");
+    if found.is_empty() {
+        words.push_str("nothing of them is left\n");
+        return words;
+    }
+    words.push_str("something is left\n");
+    for found in found {
+        let why = match found.path.components().next().and_then(|first| first.as_os_str().to_str()) {
+            Some("index") => {
+                "free space of the index, which the gateway makes anew when it starts next: `switchboard handover`"
+            }
+            Some("quarantine") => "set aside at an earlier start: look at it, and delete it yourself",
+            Some("journal") => "another call, or what a plugin keeps, has it",
+            _ => "look at it yourself",
+        };
+        let _ = writeln!(words, "  {}: {} times ({why})", found.path.display(), found.times);
+    }
+    words
+}
+
+fn compacted_words(compacted: &Compacted) -> String {
+    let Compacted { seq, keys, bytes, removed_bytes } = compacted;
+    format!(
+        "the journal up to record {seq} is {keys} keys in {bytes} bytes now; {removed_bytes} bytes of older files are gone"
+    )
+}

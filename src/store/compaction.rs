@@ -1,0 +1,302 @@
+//! Compaction: the journal's older segments become one base, and what was overwritten or erased is then gone from the
+//! files too.
+//!
+//! Everything comes from the journal itself, checked line by line; the index has no part in it. Sealed segments are read
+//! into memory until a bound is reached, merged with the present base into a new one, and removed once that is on disk
+//! and has been read back. Only records that the synced index has already are taken, so that a start after a crash
+//! finds an index that is not behind the base.
+//!
+//! There is one base, not two: a second would keep what was erased. Damage is what backups are for.
+//!
+//! A crash at any point leaves the old files, or the new base with old files that the next start removes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use super::base::{Base, Reading, Writing};
+use super::committer::Request;
+use super::error::{CompactError, OpenError, StoreError};
+use super::journal::{self, End, Segment, Trail};
+use super::mark::Mark;
+use super::opening::RENEW_INDEX;
+use super::space::{RESERVE_BYTES, free_bytes};
+use super::{Store, erasure, files};
+use crate::clock::Timestamp;
+
+/// So much of changed keys is merged at once, in bytes of memory.
+const MERGE_BYTES: usize = 128 << 20;
+/// About what a key costs in memory beside itself and its value.
+const KEY_BYTES: usize = 96;
+
+/// So much in closed segments is worth a new base, or half as much as there is in the base.
+const BACKLOG_BYTES: u64 = 256 << 20;
+/// What was erased may be found in the files for so long.
+const ERASED_WITHIN: Duration = Duration::from_secs(86_400);
+/// How long the index may take to be synced.
+const SYNC_WITHIN: Duration = Duration::from_secs(60);
+/// How often it is looked whether it is.
+const SYNC_LOOK: Duration = Duration::from_millis(20);
+
+/// The last value of each changed key; none: it was deleted.
+type Changes = BTreeMap<String, Option<String>>;
+
+/// What a compaction did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Compacted {
+    /// The last record that is in the base now; zero while there is none.
+    pub seq: u64,
+    /// How many keys the base has.
+    pub keys: u64,
+    /// The size of the base, in bytes.
+    pub bytes: u64,
+    /// The size of the files that were removed, in bytes.
+    pub removed_bytes: u64,
+}
+
+/// How much of the journal could be compacted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Backlog {
+    /// Bytes in segments that are not written to any more.
+    pub(super) sealed_bytes: u64,
+    /// Bytes of the base.
+    pub(super) base_bytes: u64,
+    /// When the base was made; none: there is none.
+    pub(super) made: Option<Timestamp>,
+}
+
+impl Backlog {
+    /// Claims that so much has gathered that reading and writing all of it again pays.
+    fn is_large(&self) -> bool {
+        self.sealed_bytes >= BACKLOG_BYTES.max(self.base_bytes / 2)
+    }
+
+    /// Claims that what was erased `last` has been in the files for long enough.
+    fn is_stale(&self, last: Option<Timestamp>, now: Timestamp) -> bool {
+        let Some(last) = last else { return false };
+        self.made.is_none_or(|made| last > made && now.since(made) >= ERASED_WITHIN)
+    }
+}
+
+/// Where the journal of this data directory is.
+fn journal_of(data: &Path) -> PathBuf {
+    data.join("journal")
+}
+
+/// How much there is to compact.
+pub(super) fn backlog(data: &Path) -> Result<Backlog, OpenError> {
+    let trail = Trail::find(&journal_of(data))?;
+    let sealed = trail.segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
+    let size = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+    let made = trail.base.as_ref().map(|base| base.read().map(|reading| reading.head.made)).transpose()?;
+    Ok(Backlog {
+        sealed_bytes: sealed.iter().map(|segment| size(&segment.path)).sum(),
+        base_bytes: trail.base.as_ref().map_or(0, |base| size(&base.path)),
+        made,
+    })
+}
+
+/// Makes a base of all segments that end at record `until` or before it.
+///
+/// Blocks, for as long as it takes to read and write all that is kept, or until it is told to `stop`.
+pub(super) fn compact(
+    data: &Path,
+    until: u64,
+    now: Timestamp,
+    stop: &AtomicBool,
+) -> Result<Compacted, CompactError> {
+    let dir = journal_of(data);
+    let mut trail = Trail::find(&dir)?;
+    let mut done = Compacted { removed_bytes: trail.remove_outdated(&dir)?, ..Compacted::default() };
+    while let Some((base, count)) = merge(&trail, until, data, now, stop)? {
+        let covered = trail.segments.drain(..count).map(|segment| segment.path);
+        let mut outdated: Vec<PathBuf> = covered.collect();
+        outdated.extend(trail.base.replace(base).map(|old| old.path));
+        trail.outdated = outdated;
+        done.removed_bytes += trail.remove_outdated(&dir)?;
+    }
+    if let Some(base) = &trail.base {
+        done.seq = base.seq;
+        done.keys = base.verify(stop)?.ok_or(CompactError::Stopped)?;
+        done.bytes = fs::metadata(&base.path).map_or(0, |found| found.len());
+    }
+    Ok(done)
+}
+
+/// Merges the first sealed segments into a new base; gives it, and how many segments are in it. None: nothing is left
+/// to merge.
+fn merge(
+    trail: &Trail,
+    until: u64,
+    data: &Path,
+    now: Timestamp,
+    stop: &AtomicBool,
+) -> Result<Option<(Base, usize)>, CompactError> {
+    let dir = &journal_of(data);
+    let (mut changes, end, count) = gather(trail, until)?;
+    if count == 0 {
+        return Ok(None);
+    }
+    let base_bytes = trail.base.as_ref().map_or(0, |base| fs::metadata(&base.path).map_or(0, |f| f.len()));
+    let needed_bytes = RESERVE_BYTES + base_bytes + bytes_of(&changes) as u64;
+    let free_bytes =
+        free_bytes(data).map_err(|error| OpenError::io("read the free space of", data, error))?;
+    if free_bytes < needed_bytes {
+        return Err(CompactError::Full { free_bytes, needed_bytes });
+    }
+    let failed = |error| OpenError::io("write a base in", dir, error);
+    let mut writing = Writing::begin(dir, end.seq, end.crc, now).map_err(failed)?;
+    let mut old = trail.base.as_ref().map(Base::read).transpose()?;
+    while let Some((key, value)) = old.as_mut().map_or(Ok(None), Reading::next)? {
+        if stop.load(Ordering::Relaxed) {
+            return Err(CompactError::Stopped);
+        }
+        // Changed keys that come before this one, and this one as it was changed.
+        while changes.first_key_value().is_some_and(|(changed, _)| *changed < key) {
+            if let Some((changed, Some(value))) = changes.pop_first() {
+                writing.entry(&changed, &value).map_err(failed)?;
+            }
+        }
+        match changes.remove(&key) {
+            Some(Some(changed)) => writing.entry(&key, &changed).map_err(failed)?,
+            Some(None) => {}
+            None => writing.entry(&key, &value).map_err(failed)?,
+        }
+    }
+    for (key, value) in changes {
+        if let Some(value) = value {
+            writing.entry(&key, &value).map_err(failed)?;
+        }
+    }
+    let base = writing.finish(stop)?.ok_or(CompactError::Stopped)?;
+    Ok(Some((base, count)))
+}
+
+/// What the first sealed segments change, until the bound of memory; where they end, and how many they are.
+fn gather(trail: &Trail, until: u64) -> Result<(Changes, End, usize), CompactError> {
+    let mut changes = Changes::new();
+    let mut end = match &trail.base {
+        Some(base) => End { seq: base.seq, crc: base.read()?.head.crc, torn: None },
+        None => End::default(),
+    };
+    let (mut bytes, mut count) = (0, 0);
+    for pair in trail.segments.windows(2) {
+        let [segment, after] = pair else { break };
+        if after.first_seq > until + 1 || bytes > MERGE_BYTES {
+            break;
+        }
+        read(segment, &mut end, &mut changes)?;
+        if after.first_seq != end.seq + 1 {
+            let problem = format!("records from {} on are missing before it", end.seq + 1);
+            return Err(damaged(&after.path, problem).into());
+        }
+        bytes = bytes_of(&changes);
+        count += 1;
+    }
+    Ok((changes, end, count))
+}
+
+fn read(segment: &Segment, end: &mut End, changes: &mut Changes) -> Result<(), OpenError> {
+    if segment.first_seq != end.seq + 1 {
+        return Err(damaged(&segment.path, format!("records from {} on are missing before it", end.seq + 1)));
+    }
+    journal::read_sealed(segment, end, &mut |entry| {
+        let ops = entry.ops().map_err(|error| {
+            let problem = format!("record {} is whole, but cannot be understood ({error})", entry.seq);
+            damaged(&segment.path, problem)
+        })?;
+        changes.extend(ops.into_iter().map(|op| (op.key, op.value)));
+        Ok(())
+    })
+}
+
+fn bytes_of(changes: &Changes) -> usize {
+    changes.iter().map(|(key, value)| KEY_BYTES + key.len() + value.as_ref().map_or(0, String::len)).sum()
+}
+
+fn damaged(path: &Path, problem: String) -> OpenError {
+    OpenError::Damaged { path: path.to_owned(), problem, fix: journal::RESTORE }
+}
+
+impl Store {
+    /// Makes one base of everything that is committed by now, and removes what it stands for: the journal is then as
+    /// short as it can be, and what was erased is gone from its files.
+    ///
+    /// Reads and writes all that is kept, on a thread of its own; commits go on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`CompactError`]; nothing is lost.
+    pub async fn compact(&self) -> Result<Compacted, CompactError> {
+        let _turn = self.0.shared.compacting.lock().await;
+        let until = self.seal().await?;
+        self.compact_until(until).await
+    }
+
+    /// The same where enough has gathered, or where something was erased a day ago; none: it is not worth it yet.
+    ///
+    /// # Errors
+    ///
+    /// [`CompactError`]; nothing is lost.
+    pub async fn compact_if_due(&self) -> Result<Option<Compacted>, CompactError> {
+        let shared = &self.0.shared;
+        let _turn = shared.compacting.lock().await;
+        let path = shared.settings.path.clone();
+        let backlog = blocking(move || backlog(&path)).await??;
+        let last_erased = erasure::last_erased(&shared.index)?;
+        let until = if backlog.is_stale(last_erased, shared.clock.now()) {
+            self.seal().await?
+        } else if backlog.is_large() {
+            Mark::Checkpoint.read(&shared.settings.path)?.unwrap_or(0)
+        } else {
+            return Ok(None);
+        };
+        self.compact_until(until).await.map(Some)
+    }
+
+    /// Has the next start make the index anew and remove the old one, whose free space may hold what was erased.
+    ///
+    /// # Errors
+    ///
+    /// [`CompactError::Files`].
+    pub fn renew_index_at_next_start(&self) -> Result<(), CompactError> {
+        let path = &self.0.shared.settings.path;
+        let written = files::replace(path, RENEW_INDEX, "");
+        Ok(written.map_err(|error| OpenError::io("write", &path.join(RENEW_INDEX), error))?)
+    }
+
+    /// Begins a new segment of the journal; gives the last record before it.
+    async fn seal(&self) -> Result<u64, StoreError> {
+        let (answer, sealed) = oneshot::channel();
+        let shared = &self.0.shared;
+        self.0.queue.send(Request::Seal(answer)).await.map_err(|_| shared.gone())?;
+        sealed.await.unwrap_or_else(|_| Err(shared.gone()))
+    }
+
+    async fn compact_until(&self, until: u64) -> Result<Compacted, CompactError> {
+        let shared = Arc::clone(&self.0.shared);
+        let began = tokio::time::Instant::now();
+        shared.sync_wanted.fetch_max(until, Ordering::Relaxed);
+        while Mark::Checkpoint.read(&shared.settings.path)?.unwrap_or(0) < until {
+            if let Some(poisoned) = shared.poisoned() {
+                return Err(poisoned.into());
+            }
+            if began.elapsed() > SYNC_WITHIN {
+                return Err(CompactError::Slow { within: SYNC_WITHIN });
+            }
+            tokio::time::sleep(SYNC_LOOK).await;
+        }
+        let now = shared.clock.now();
+        blocking(move || compact(&shared.settings.path, until, now, &shared.closing)).await?
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| StoreError::Closed)
+}
