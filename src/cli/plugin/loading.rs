@@ -45,8 +45,7 @@ pub(super) async fn load(host: &Host, settings: &Settings, hands: Hands) -> Resu
 }
 
 fn explain(settings: &Settings, error: LoadError) -> Failure {
-    // The chain ends with the way out, where there is one.
-    Failure::Misfit(anyhow!("`{}` cannot be loaded: {:#}", settings.name, anyhow!(error)))
+    Failure::Misfit(anyhow!("`{}` cannot be loaded: {}", settings.name, error.told()))
 }
 
 /// Where this user's caches are.
