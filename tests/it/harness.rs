@@ -54,6 +54,8 @@ pub struct Plan {
     pub environment: Vec<(&'static str, String)>,
     /// The time for the gateway and the world around it.
     pub clock: Arc<dyn Clock>,
+    /// Decides every id that the vendors give.
+    pub seed: u64,
 }
 
 impl Default for Plan {
@@ -64,6 +66,7 @@ impl Default for Plan {
             speed: SPEED,
             environment: Vec::new(),
             clock: Arc::new(SystemClock),
+            seed: 1,
         }
     }
 }
@@ -286,6 +289,7 @@ pub async fn prepare(plan: Plan, data: &Path) -> (World, Config) {
     let log = WorldLog::new(Arc::clone(&plan.clock), None);
     let mut options = Options::new(plan.clock, log, plan.speed);
     options.provider_faults = plan.faults;
+    options.seed = plan.seed;
     let world = World::start(options).await.expect("a world");
     let mut environment = world.environment();
     environment.extend(place(data));
