@@ -4,7 +4,7 @@
 use futures_util::{StreamExt as _, stream};
 use reqwest::Method;
 use switchboard::call::record::{CallDetail, EndedReason, Path};
-use switchboard::call_control::paths::Features;
+use switchboard::call_control::features::Features;
 use switchboard::cli::failures::{self, Outcome};
 use switchboard::sim::fault::ProviderFaults;
 use switchboard::sim::twilio::{CallerSetup, CarrierFaults, Heard, Refusal, RequestKind};
@@ -403,6 +403,8 @@ async fn what_is_no_share_or_no_route_changes_nothing() {
         (r#"{"value": 25}"#, 400, "value"),
         (r#"{"value": "101%"}"#, 400, "25%"),
         (r#"{"value": true, "rout": "all"}"#, 400, "rout"),
+        (r#"{"value": true, "by": ""}"#, 400, "a name of one line"),
+        (r#"{"value": true, "by": "a\nb"}"#, 400, "a name of one line"),
         (r#"{"value": true, "route": "none"}"#, 404, "no route `none`"),
     ] {
         let (got, text) = operator.ask(Method::POST, SET, body).await;
@@ -411,6 +413,8 @@ async fn what_is_no_share_or_no_route_changes_nothing() {
     }
     let long = format!(r#"{{"value": "{}"}}"#, "x".repeat(8 << 10));
     assert_eq!(operator.ask(Method::POST, SET, &long).await.0, 400);
+    let (status, text) = operator.ask(Method::DELETE, SET, r#"{"value": true}"#).await;
+    assert!(status == 400 && text.contains("write nothing"), "{status} {text}");
     let stranger = Operator::of(&house).showing("wrong");
     for (method, path) in [(Method::POST, SET), (Method::DELETE, SET), (Method::GET, "/api/v1/features")] {
         assert_eq!(stranger.ask(method, path, r#"{"value": false}"#).await.0, 401);

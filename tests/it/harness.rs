@@ -238,9 +238,14 @@ pub struct Operator {
 
 impl Operator {
     pub fn of(house: &House) -> Operator {
-        let token = std::fs::read_to_string(house.data.path().join(ADMIN_TOKEN_FILE)).expect("a token");
+        Operator::at(house.data.path(), house.gateway.admin)
+    }
+
+    /// Somebody at the door of the gateway over this data directory.
+    pub fn at(data: &Path, admin: SocketAddr) -> Operator {
+        let token = std::fs::read_to_string(data.join(ADMIN_TOKEN_FILE)).expect("a token");
         let client = Client::builder().no_proxy().build().expect("a client");
-        Operator { token: token.trim().to_owned(), client, url: format!("http://{}", house.gateway.admin) }
+        Operator { token: token.trim().to_owned(), client, url: format!("http://{admin}") }
     }
 
     /// The same person with another token.
