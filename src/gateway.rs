@@ -215,6 +215,7 @@ impl Gateway {
             recordings: config.recordings.clone(),
             carrier,
         });
+        control.recall_features()?;
         // Before anybody is let in: what arrives for such a call waits until it has been taken up.
         match control.take_up().await? {
             0 => {}
