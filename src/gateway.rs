@@ -34,7 +34,7 @@ use crate::phone::CallingCode;
 use crate::secret::Secret;
 use crate::store::{Expect, OpenError, Store, StoreError, Tx, Write};
 use crate::tool::generation::Generations;
-use crate::tool::plugin::{self, LoadError};
+use crate::tool::plugin;
 use crate::twilio;
 use crate::wire::join_token::JoinKey;
 
@@ -101,16 +101,8 @@ pub enum StartError {
     /// The sandbox for plugins.
     #[error("plugins cannot be run on this machine")]
     Host(#[from] plugin::HostError),
-    /// A plugin.
-    #[error("plugin `{name}` cannot be loaded")]
-    Plugin {
-        /// Its name in the configuration.
-        name: String,
-        /// Why.
-        source: Box<LoadError>,
-    },
-    /// Two tools have one name, or the sessions name tools that nobody provides.
-    #[error("the configuration does not fit the plugins:\n{0}")]
+    /// The HTTP tools do not go together, or the sessions name tools that nobody could provide.
+    #[error("the tools do not fit the configuration:\n{0}")]
     Tools(String),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: set another `{key}`, or stop what uses it")]
@@ -175,9 +167,16 @@ impl Gateway {
         let store = open_store(&config, &clock).await?;
         let metrics = Arc::new(Metrics::new());
         let loader = Loader::new(&config, &store, &metrics)?;
-        let stamps = loader.settings().iter().map(|plugin| Stamp::of(&plugin.path)).collect();
-        let plugins = loader.load_all().await?;
-        let tools = Arc::new(Generations::new(loader.toolbox(plugins)?));
+        let stamps: Vec<Stamp> = loader.settings().iter().map(|plugin| Stamp::of(&plugin.path)).collect();
+        let mut plugins = loader.load_all().await;
+        let tools = Arc::new(Generations::new(loader.first_toolbox(&mut plugins)?));
+        let reloader = Reloader::new(
+            loader,
+            plugins.into_iter().zip(stamps),
+            Arc::clone(&tools),
+            Arc::clone(&metrics),
+            Arc::clone(&clock),
+        );
         let admin_token = admin_token(&config.store.path, &entropy)?;
         let join_key = join_key(&store, &entropy).await?;
         let openai = rest::Client::new(&config.openai, Deadlines::default())?;
@@ -216,6 +215,7 @@ impl Gateway {
             recordings: config.recordings.clone(),
             carrier,
         });
+        control.recall_features()?;
         // Before anybody is let in: what arrives for such a call waits until it has been taken up.
         match control.take_up().await? {
             0 => {}
@@ -229,7 +229,6 @@ impl Gateway {
         let archivist = Arc::clone(&control).work_on_recordings(archivist_stops.clone());
         let archivist = tokio::spawn(archivist);
         let housekeeper = tokio::spawn(Arc::clone(&control).keep_house(stopping.clone()));
-        let reloader = Reloader::new(loader, stamps, tools, metrics, clock);
         let look_again = reloader.look_again();
         let reloader = tokio::spawn(reloader.run(stopping.clone()));
         let (public_address, admin_address) = (public.address(), admin.address());

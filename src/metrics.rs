@@ -31,6 +31,7 @@ pub struct Metrics {
     plugin_calls: Family<PluginLabels, Counter>,
     plugin_seconds: Family<PluginName, Histogram>,
     plugin_breakers: Family<PluginName, Gauge>,
+    plugins_out_of_order: Gauge,
     moves: Family<MoveLabels, Counter>,
     path_breakers: Family<PathName, Gauge>,
     plugin_hooks_late: Family<PluginName, Counter>,
@@ -155,6 +156,7 @@ impl Metrics {
             plugin_calls: Family::default(),
             plugin_seconds: Family::new_with_constructor(seconds),
             plugin_breakers: Family::default(),
+            plugins_out_of_order: Gauge::default(),
             moves: Family::default(),
             path_breakers: Family::default(),
             plugin_hooks_late: Family::default(),
@@ -329,6 +331,11 @@ impl Metrics {
             self.plugin_breakers.clone(),
         );
         registry.register(
+            "plugins_out_of_order",
+            "Plugins of the configuration that new calls do without, because they cannot be loaded",
+            self.plugins_out_of_order.clone(),
+        );
+        registry.register(
             "plugin_hooks_late",
             "Offered calls that went on without a plugin, because its `incoming` hook took too long",
             self.plugin_hooks_late.clone(),
@@ -411,6 +418,11 @@ impl Metrics {
     /// A call went on without the answer of a plugin's `incoming` hook, which took too long.
     pub fn plugin_hook_late(&self, plugin: &str) {
         self.plugin_hooks_late.get_or_create(&PluginName { plugin: plugin.to_owned() }).inc();
+    }
+
+    /// So many plugins of the configuration are not there for new calls.
+    pub fn plugins_out_of_order(&self, count: usize) {
+        self.plugins_out_of_order.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// A plugin's file changed, and the new one was `loaded` or `refused`.

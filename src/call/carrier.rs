@@ -56,6 +56,8 @@ pub fn apply(carrier: &mut Carrier, event: CarrierEvent) -> Meaning {
             note_leg(carrier, leg_sid, sip_code, sip_call_id, duration_s);
             carrier.bridged = bridged.or(carrier.bridged);
             if carrier.leg_status.as_deref().is_none_or(|known| !is_terminal(known)) {
+                // `answered` says that somebody was there; over it is all the same.
+                let status = if is_terminal(&status) { status } else { "completed".to_owned() };
                 carrier.leg_status = Some(status);
             }
             apply_caller_status(carrier, caller_status);
@@ -216,6 +218,24 @@ mod tests {
         let late = CarrierEvent::Caller { status: "in-progress".into() };
         assert_eq!(apply(&mut carrier, late), Meaning::Nothing);
         assert_eq!(carrier.status, "completed");
+    }
+
+    #[test]
+    fn whatever_a_dials_result_is_called_its_leg_is_over() {
+        for status in ["completed", "answered", "busy", "no-answer", "failed", "canceled", "of tomorrow"] {
+            let mut carrier = carrier();
+            let ended = CarrierEvent::DialEnded {
+                status: status.into(),
+                bridged: Some(true),
+                leg_sid: Some("CA2".into()),
+                sip_code: Some(200),
+                sip_call_id: None,
+                duration_s: Some(7),
+                caller_status: "in-progress".into(),
+            };
+            assert_eq!(apply(&mut carrier, ended), Meaning::DialOver, "{status}");
+            assert!(leg_is_over(&carrier) && !caller_is_gone(&carrier), "{status}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::event::{ContextRole, ProviderCommand};
 use super::leave::Exit;
+use super::record::Path;
 use super::step::{Call, Quiet};
 use super::turns::{Prompt, PromptKind};
 use crate::clock::Timestamp;
@@ -86,8 +87,18 @@ impl Call {
         if self.quiet.asked == 1 {
             self.turns.want(Prompt::new(PromptKind::Notice, Some(STILL_THERE.to_owned())));
         } else {
+            self.note_unheard(now);
             let what = self.leave.want_with_goodbye(Exit::Silence, now);
             self.do_leave(what, now);
+        }
+    }
+
+    /// Over SIP no sound passes here: all that is known is that the provider never heard the caller, not even after
+    /// it asked. On the bridge the sound itself tells, and sooner.
+    fn note_unheard(&mut self, now: Timestamp) {
+        let heard = self.record.heard;
+        if self.record.path == Path::Sip && heard.assistant && !heard.caller {
+            self.note_one_way(heard, now);
         }
     }
 

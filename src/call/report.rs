@@ -29,7 +29,7 @@ pub struct Report {
     pub until: Timestamp,
     /// How each path fared.
     pub paths: BTreeMap<&'static str, Fared>,
-    /// Days (UTC) on which the SIP path took calls.
+    /// Days (UTC) of the last seven on which the SIP path took calls.
     pub sip_days: usize,
     /// When the first of them began.
     pub sip_first: Option<Timestamp>,
@@ -90,7 +90,9 @@ impl Report {
         for call in calls.into_iter().filter(|call| call.state == State::Ended) {
             let took_sip = call.path == Path::Sip || call.moved.as_ref().is_some_and(|m| m.from == Path::Sip);
             if let (true, Some(began)) = (took_sip, call.stages.began()) {
-                sip_days.insert(began.as_secs() / 86_400);
+                if until.since(began) <= PROVEN_AFTER {
+                    sip_days.insert(began.as_secs() / 86_400);
+                }
                 sip_first = Some(sip_first.map_or(began, |first| first.min(began)));
             }
             if call.stages.began().is_some_and(|began| began < since) {
@@ -117,7 +119,7 @@ impl Report {
             why.push("the first call over SIP is less than seven days old".to_owned());
         }
         if self.sip_days < DAYS_WITH_CALLS_MIN {
-            why.push(format!("calls came on only {} of the days", self.sip_days));
+            why.push(format!("calls came on only {} of the last seven days", self.sip_days));
         }
         let trouble = (sip.failed.values().sum::<u64>() + sip.dropped) as f64 / sip.calls as f64;
         if trouble > TROUBLE_SHARE_MAX {
@@ -299,6 +301,18 @@ mod tests {
     }
 
     #[test]
+    fn days_of_earlier_weeks_prove_nothing_of_the_last() {
+        let calls = [0, 1, 2, 3, 4, 20]
+            .map(|day| call(Path::Sip, MONDAY + DAY * day, Some(400), EndedReason::CallerHangup));
+        let report = Report::of(calls, MONDAY, MONDAY + DAY * 20);
+        assert_eq!(report.sip_days, 1);
+        assert_eq!(
+            report.verdict(),
+            Verdict::NotYet(vec!["calls came on only 1 of the last seven days".to_owned()])
+        );
+    }
+
+    #[test]
     fn each_lack_is_named() {
         let slow = [(Some(2_500), EndedReason::CallerHangup)];
         let failing = [(Some(400), EndedReason::CallerHangup), (None, EndedReason::AcceptFailed)];
@@ -314,7 +328,10 @@ mod tests {
         let Verdict::NotYet(why) = Report::of([one], MONDAY, MONDAY + DAY).verdict() else { panic!() };
         assert_eq!(
             why,
-            ["the first call over SIP is less than seven days old", "calls came on only 1 of the days"]
+            [
+                "the first call over SIP is less than seven days old",
+                "calls came on only 1 of the last seven days"
+            ]
         );
     }
 

@@ -25,7 +25,7 @@ impl Call {
             StreamEvent::Heard { caller, assistant, is_late } => {
                 self.was_heard(caller, assistant);
                 if is_late && !(caller && assistant) {
-                    self.note("audio.one_way", Some(one_way(caller, assistant)), now);
+                    self.note_one_way(Heard { caller, assistant }, now);
                 }
             }
             StreamEvent::Gap { lasted, is_cut } => self.on_gap(lasted, is_cut, now),
@@ -56,6 +56,11 @@ impl Call {
         }
     }
 
+    /// Says who was not heard.
+    pub(super) fn note_one_way(&mut self, heard: Heard, now: Timestamp) {
+        self.note("audio.one_way", Some(one_way(heard)), now);
+    }
+
     pub(super) fn was_heard(&mut self, caller: bool, assistant: bool) {
         let heard = Heard {
             caller: self.record.heard.caller || caller,
@@ -68,8 +73,8 @@ impl Call {
     }
 }
 
-fn one_way(caller: bool, assistant: bool) -> &'static str {
-    match (caller, assistant) {
+fn one_way(heard: Heard) -> &'static str {
+    match (heard.caller, heard.assistant) {
         (false, false) => "neither the caller nor the assistant was heard",
         (false, true) => "the caller was not heard",
         _ => "the assistant was not heard",

@@ -2,7 +2,7 @@
 //!
 //! [`CallControl`] is what the doors talk to. `intake` decides about new calls, [`admission`] whether there is room for one more, [`pulse`] whether the machine keeps up, `answering` how they are answered; `runner` is the one
 //! task that owns a call and does what [`crate::call::Call::step`] says, over a `link` to the provider;
-//! `streams` lets the audio of bridged calls in; [`paths`] says which way a call goes, and `afterwards` what
+//! `streams` lets the audio of bridged calls in; [`paths`] says which way a call goes, [`features`] what operators set of that, and `afterwards` what
 //! becomes of a caller when that is over; `registry` finds the runner
 //! of a call; `resume` goes on with the calls that an earlier process left, `draining` leaves them to the next; `incoming` asks plugins before a call is accepted, `following` tells them what happens in
 //! it. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
@@ -14,6 +14,7 @@ mod afterwards;
 mod answering;
 mod draining;
 pub mod erasing;
+pub mod features;
 mod following;
 mod handing;
 mod incoming;
@@ -57,7 +58,7 @@ use crate::wire::join_token::JoinKey;
 use admission::{Admission, Place};
 pub use afterwards::Next;
 pub use intake::{Asked, Delivery, DialPlan, Offered};
-use paths::{Failover, Features, NoSuchRoute, Paths, Trial};
+use paths::{Failover, Paths, Trial};
 use pulse::Pulse;
 use registry::{Done, Handle, Mailbox, Message, Registry};
 use runner::Runner;
@@ -234,11 +235,6 @@ impl CallControl {
         &self.tools
     }
 
-    /// How calls are sent over the paths now.
-    pub fn features(&self) -> Features {
-        self.paths.features(&self.routes, Instant::now())
-    }
-
     /// How late the machine is, where that is too late to let anybody in.
     pub fn behind(&self) -> Option<Duration> {
         self.admission.behind()
@@ -247,20 +243,6 @@ impl CallControl {
     /// The paths that are left alone now because they failed too often.
     pub fn resting_paths(&self) -> Vec<Path> {
         self.paths.resting(Instant::now())
-    }
-
-    /// Has the next calls of a route, or of all routes, go over SIP or not, until the gateway is restarted.
-    ///
-    /// # Errors
-    ///
-    /// There is no such route.
-    pub fn set_openai_sip(&self, route: Option<&str>, value: Rollout) -> Result<(), NoSuchRoute> {
-        self.paths.set(&self.routes, route, value)
-    }
-
-    /// Which calls go over SIP is again as the configuration says.
-    pub fn reset_openai_sip(&self) {
-        self.paths.reset();
     }
 
     /// How many calls are being looked after.

@@ -1,17 +1,15 @@
 //! Which way a call goes: by the rollout of its route, unless that path fails for others just now.
 //!
-//! What is set at run time is kept in memory only: it holds for the next calls until it is taken back, and
-//! until the gateway is restarted with what the file says. A breaker for each path counts how calls fare:
-//! while it is open, new calls take the other path at once, and then one call is the trial. Where the other
-//! path fails too, a call goes the way it would have gone: it can only gain.
+//! What is set at run time ([`super::features`]) counts more than what the configuration says. A breaker for each
+//! path counts how calls fare: while it is open, new calls take the other path at once, and then one call is the
+//! trial. Where the other path fails too, a call goes the way it would have gone: it can only gain.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::time::Instant;
 
+use super::features::{Choice, Choices, Feature, Features};
 use crate::breaker::{self, Breaker};
 use crate::call::record::Path;
 use crate::metrics::Metrics;
@@ -49,57 +47,22 @@ pub(super) type Trial = breaker::Admission<Arc<Breaker>>;
 pub(super) struct Paths {
     settings: Rollout,
     failover: Option<Failover>,
-    set: Mutex<Set>,
+    /// What was set at run time.
+    chosen: Mutex<Choices>,
+    /// Whoever changes that holds this from the reading to the end of the writing.
+    pub changing: tokio::sync::Mutex<()>,
     sip: Option<Arc<Breaker>>,
     media_streams: Option<Arc<Breaker>>,
     metrics: Arc<Metrics>,
-}
-
-/// What was set at run time.
-#[derive(Default)]
-struct Set {
-    all: Option<Rollout>,
-    routes: BTreeMap<String, Rollout>,
-}
-
-/// There is no route of this name.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no route `{0}`")]
-pub struct NoSuchRoute(pub String);
-
-/// How calls are sent over the paths now; also what `GET /api/v1/features` gives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
-pub struct Features {
-    /// Calls over SIP, where a route does not say otherwise.
-    pub openai_sip: Feature,
-    /// Routes with a value of their own.
-    pub routes: BTreeMap<String, Feature>,
-    /// Whether a call whose path fails goes on over the other one.
-    pub failover: bool,
-    /// How the paths fare: `closed`, `open`, or `off`.
-    pub breakers: BTreeMap<String, String>,
-}
-
-/// A value, and where it is from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
-pub struct Feature {
-    /// `true`, `false` or a share such as `25%`.
-    pub value: String,
-    /// `file`, or `command` where it was set at run time.
-    pub from: String,
-}
-
-impl Feature {
-    fn new(value: Rollout, is_set: bool) -> Feature {
-        Feature { value: value.to_string(), from: if is_set { "command" } else { "file" }.to_owned() }
-    }
 }
 
 impl Paths {
     pub fn new(settings: Rollout, failover: Option<Failover>, metrics: Arc<Metrics>) -> Paths {
         let settings_of_breaker = failover.as_ref().and_then(|failover| failover.breaker);
         let breaker = || settings_of_breaker.map(|settings| Arc::new(Breaker::new(settings)));
-        Paths { settings, set: Mutex::default(), sip: breaker(), media_streams: breaker(), failover, metrics }
+        let (sip, media_streams) = (breaker(), breaker());
+        let (chosen, changing) = (Mutex::default(), tokio::sync::Mutex::default());
+        Paths { settings, failover, chosen, changing, sip, media_streams, metrics }
     }
 
     /// How calls fail over, where they do.
@@ -168,42 +131,27 @@ impl Paths {
         [Path::Sip, Path::MediaStreams].into_iter().filter(|path| self.is_open(*path, now)).collect()
     }
 
-    /// Has the next calls of a route, or of all routes, go over SIP or not.
-    ///
-    /// # Errors
-    ///
-    /// There is no such route.
-    pub fn set(&self, routes: &Routes, route: Option<&str>, value: Rollout) -> Result<(), NoSuchRoute> {
-        match route {
-            Some(name) if routes.named(name).is_none() => return Err(NoSuchRoute(name.to_owned())),
-            Some(name) => {
-                self.locked().routes.insert(name.to_owned(), value);
-            }
-            // Whoever sets it for all routes means all of them.
-            None => *self.locked() = Set { all: Some(value), routes: BTreeMap::new() },
-        }
-        let route = route.unwrap_or("all");
-        tracing::warn!(route, openai_sip = %value, "which path calls take was changed by a command");
-        Ok(())
+    /// What was set at run time.
+    pub fn choices(&self) -> Choices {
+        self.locked().clone()
     }
 
-    /// Back to what the file says.
-    pub fn reset(&self) {
-        *self.locked() = Set::default();
-        tracing::warn!("which path calls take is again as the configuration says");
+    /// From now on this counts.
+    pub fn take(&self, choices: Choices) {
+        *self.locked() = choices;
     }
 
     /// How calls are sent over the paths now.
     pub fn features(&self, routes: &Routes, now: Instant) -> Features {
-        let (all, is_set) = {
-            let set = self.locked();
-            (set.all.unwrap_or(self.settings), set.all.is_some())
-        };
+        let chosen = self.choices();
+        let configured = |own: Option<Rollout>| own.unwrap_or(self.settings);
         let own = routes.iter().filter_map(|route| {
-            let set = self.locked();
-            let command = set.routes.get(&route.name).copied();
-            let own = command.or(route.openai_sip.filter(|_| set.all.is_none()))?;
-            Some((route.name.clone(), Feature::new(own, command.is_some())))
+            let choice = chosen.routes.get(&route.name);
+            // Where all routes were set, what one of them says of itself does not count.
+            if choice.is_none() && (route.openai_sip.is_none() || chosen.all.is_some()) {
+                return None;
+            }
+            Some((route.name.clone(), feature(configured(route.openai_sip), choice)))
         });
         let state = |path| match (self.breaker(path), self.is_open(path, now)) {
             (None, _) => "off",
@@ -211,7 +159,7 @@ impl Paths {
             (Some(_), false) => "closed",
         };
         Features {
-            openai_sip: Feature::new(all, is_set),
+            openai_sip: feature(self.settings, chosen.all.as_ref()),
             routes: own.collect(),
             failover: self.failover.is_some(),
             breakers: [Path::Sip, Path::MediaStreams]
@@ -222,10 +170,9 @@ impl Paths {
 
     /// Set for the route, or for all; else the route's own, or that of the file.
     fn rollout(&self, routes: &Routes, route: Option<&str>) -> Rollout {
-        let set = self.locked();
         let own = || route.and_then(|name| routes.named(name)?.openai_sip);
-        let command = route.and_then(|name| set.routes.get(name)).copied().or(set.all);
-        command.or_else(own).unwrap_or(self.settings)
+        let chosen = self.locked().of(route).map(|choice| choice.value);
+        chosen.or_else(own).unwrap_or(self.settings)
     }
 
     /// Lets a call through, with or without a breaker; an error while the path is left alone.
@@ -248,9 +195,19 @@ impl Paths {
         }
     }
 
-    fn locked(&self) -> MutexGuard<'_, Set> {
+    fn locked(&self) -> MutexGuard<'_, Choices> {
         // Each change is made whole, or not at all.
-        self.set.lock().unwrap_or_else(PoisonError::into_inner)
+        self.chosen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What holds: the choice where there is one, else what the configuration says.
+fn feature(configured: Rollout, choice: Option<&Choice>) -> Feature {
+    Feature {
+        value: choice.map_or(configured, |choice| choice.value).to_string(),
+        from: if choice.is_some() { "command" } else { "file" }.to_owned(),
+        configured: configured.to_string(),
+        set: choice.map(|choice| choice.setting.clone()),
     }
 }
 
@@ -263,7 +220,11 @@ fn other(path: Path) -> Path {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::call_control::features::Setting;
+    use crate::clock::Timestamp;
     use crate::routing::{Action, Conditions, Fallback, Route};
 
     fn routes() -> Routes {
@@ -301,6 +262,13 @@ mod tests {
         (way.path, way.other, way.avoided)
     }
 
+    fn set(paths: &Paths, route: Option<&str>, value: Rollout) {
+        let mut choices = paths.choices();
+        let setting = Setting { at: Timestamp::from_secs(1), by: None };
+        choices.set(route.map(str::to_owned), Choice { value, setting });
+        paths.take(choices);
+    }
+
     fn fail(paths: &Paths, path: Path) {
         let now = Instant::now();
         let trial = paths.moved_to(path, now).expect("a trial");
@@ -315,20 +283,19 @@ mod tests {
         let paths = paths(Rollout::ALL);
         assert_eq!(way(&paths, "plain"), (SIP, Some(BRIDGE), None));
         assert_eq!(way(&paths, "own"), (BRIDGE, None, None), "switched off: there is no way back to it");
-        paths.set(&routes(), Some("own"), Rollout::ALL).unwrap();
+        set(&paths, Some("own"), Rollout::ALL);
         assert_eq!(way(&paths, "own").0, SIP);
-        paths.set(&routes(), None, Rollout::NONE).unwrap();
+        set(&paths, None, Rollout::NONE);
         assert_eq!((way(&paths, "own").0, way(&paths, "plain").0), (BRIDGE, BRIDGE));
         let features = paths.features(&routes(), Instant::now());
         assert_eq!(
             (features.openai_sip.value.as_str(), features.openai_sip.from.as_str()),
             ("false", "command")
         );
+        assert_eq!(features.openai_sip.configured, "true");
         assert!(features.routes.is_empty(), "all means all: {features:?}");
-        paths.reset();
+        paths.take(Choices::default());
         assert_eq!((way(&paths, "own").0, way(&paths, "plain").0), (BRIDGE, SIP));
-        let unknown = paths.set(&routes(), Some("nobody"), Rollout::ALL);
-        assert_eq!(unknown, Err(NoSuchRoute("nobody".to_owned())));
     }
 
     #[test]

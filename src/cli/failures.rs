@@ -16,7 +16,7 @@ use crate::http::{OPENAI_WEBHOOK, detail};
 use crate::sim::fault::ProviderFaults;
 use crate::sim::log::WorldLog;
 use crate::sim::script::Script;
-use crate::sim::twilio::{CallerSetup, CarrierReport, Refusal};
+use crate::sim::twilio::{CallerSetup, CarrierReport, DialStatus, Refusal};
 use crate::sim::world::{Options, World};
 use crate::store::CallQuery;
 
@@ -68,6 +68,8 @@ pub struct Failure {
     fallback: &'static str,
     /// Whether the carrier does what its API is asked to do.
     has_api: bool,
+    /// What the carrier calls it, where that is not what is most likely (`DialCallStatus`).
+    pub dial_status: Option<DialStatus>,
 }
 
 /// What came of it.
@@ -95,21 +97,51 @@ pub struct Outcome {
 
 const fn failure(name: &'static str, sip: &'static str, faults: fn(&mut ProviderFaults)) -> Failure {
     let pending_ttl = Duration::from_secs(30);
-    Failure { name, sip, faults, steps: SHORT, pending_ttl, fallback: "", has_api: true }
+    Failure { name, sip, faults, steps: SHORT, pending_ttl, fallback: "", has_api: true, dial_status: None }
+}
+
+const fn called(status: DialStatus, failure: Failure) -> Failure {
+    Failure { dial_status: Some(status), ..failure }
 }
 
 /// All of them.
 pub const ALL: &[Failure] = &[
     failure("the project is not allowed to use SIP", "403", |faults| faults.leg_status = Some(403)),
     failure("the project is not known", "404", |faults| faults.leg_status = Some(404)),
+    failure("refused at once, with no webhook", "400", |faults| faults.leg_status = Some(400)),
+    failure("a timeout on the way", "408", |faults| faults.leg_status = Some(408)),
+    called(
+        DialStatus::NoAnswer,
+        failure("a timeout on the way, called `no-answer`", "408", |faults| faults.leg_status = Some(408)),
+    ),
     failure("too busy", "486", |faults| faults.leg_status = Some(486)),
+    called(
+        DialStatus::Failed,
+        failure("too busy, called `failed`", "486", |faults| faults.leg_status = Some(486)),
+    ),
     failure("no common media encryption or codec", "488", |faults| faults.leg_status = Some(488)),
     failure("an internal error", "500", |faults| faults.leg_status = Some(500)),
     failure("a bad gateway", "502", |faults| faults.leg_status = Some(502)),
     failure("out of service", "503", |faults| faults.leg_status = Some(503)),
     failure("a timeout inside", "504", |faults| faults.leg_status = Some(504)),
     failure("declined", "603", |faults| faults.leg_status = Some(603)),
+    called(
+        DialStatus::Busy,
+        failure("declined, called `busy`", "603", |faults| faults.leg_status = Some(603)),
+    ),
+    called(
+        DialStatus::Failed,
+        failure("declined, called `failed`", "603", |faults| faults.leg_status = Some(603)),
+    ),
+    called(
+        DialStatus::Canceled,
+        failure("declined, called `canceled`", "603", |faults| faults.leg_status = Some(603)),
+    ),
     failure("no TCP, TLS or name", "none", |faults| faults.leg_unreachable = true),
+    called(
+        DialStatus::NoAnswer,
+        failure("no TCP, TLS or name, called `no-answer`", "none", |faults| faults.leg_unreachable = true),
+    ),
     failure("no webhook", "487", |faults| faults.webhook_never = true),
     Failure {
         has_api: false,
@@ -137,6 +169,10 @@ pub const ALL: &[Failure] = &[
         faults.leg_ends_after_ms = Some(100);
     }),
     Failure { steps: BROKEN, ..failure("ended in the middle of the conversation", "200", |_| {}) },
+    called(
+        DialStatus::Answered,
+        Failure { steps: BROKEN, ..failure("ended in the middle, called `answered`", "200", |_| {}) },
+    ),
     failure("both paths fail: the apology", "503", |faults| {
         faults.leg_status = Some(503);
         faults.session_refused_times = u32::MAX;
@@ -192,7 +228,9 @@ impl Failure {
             world.carrier_rest.refuse([Refusal { status: 503, ..Refusal::default() }]);
         }
         let script: Script = toml::from_str(self.steps)?;
-        let playing = world.play(CallerSetup::new("+819012345678", "+815012345678", script));
+        let mut caller = CallerSetup::new("+819012345678", "+815012345678", script);
+        caller.faults.dial_status = self.dial_status;
+        let playing = world.play(caller);
         let played = tokio::time::timeout(CALL_WITHIN, playing).await.context("the call does not end")?;
         let kept = closed_call(&gateway).await;
         gateway.stop().await;

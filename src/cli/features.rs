@@ -7,8 +7,8 @@ use reqwest::Method;
 
 use super::source::Source;
 use super::{Failure, print};
-use crate::call_control::paths::Features;
-use crate::http::{SetOpenAiSip, Value};
+use crate::call_control::features::{By, Feature, Features};
+use crate::http::{ResetOpenAiSip, SetOpenAiSip, Value};
 use crate::routing::Rollout;
 
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ enum Command {
     },
     /// Have the next calls go over SIP: `true`, `false`, or a share of the callers such as `25%`.
     ///
-    /// It holds until `features reset` or the gateway's next start; calls that run stay where they are.
+    /// It holds until `features reset`, also after a restart; calls that run stay where they are.
     OpenaiSip {
         /// The value.
         value: Rollout,
@@ -51,18 +51,32 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
             features
         }
         Command::OpenaiSip { value, route } => {
-            let body = serde_json::to_string(&SetOpenAiSip { value: Value::Text(value.to_string()), route })?;
+            let body = serde_json::to_string(&SetOpenAiSip {
+                value: Value::Text(value.to_string()),
+                route,
+                by: who(),
+            })?;
             gateway.ask(Method::POST, "/features/openai-sip", Some(body)).await?
         }
-        Command::Reset => gateway.ask(Method::DELETE, "/features/openai-sip", None).await?,
+        Command::Reset => {
+            let body = serde_json::to_string(&ResetOpenAiSip { by: who() })?;
+            gateway.ask(Method::DELETE, "/features/openai-sip", Some(body)).await?
+        }
     };
     print(&as_text(&features))
 }
 
+/// Who sits here, as far as the environment tells.
+fn who() -> Option<By> {
+    // Behind `sudo` it is whoever called it.
+    let names = ["SUDO_USER", "USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
+    names.filter_map(|name| By::try_from(name).ok()).next()
+}
+
 fn as_text(features: &Features) -> String {
-    let mut text = format!("openai_sip  {} ({})\n", features.openai_sip.value, features.openai_sip.from);
+    let mut text = format!("openai_sip  {}\n", with_origin(&features.openai_sip));
     for (route, feature) in &features.routes {
-        text.push_str(&format!("  route `{route}`  {} ({})\n", feature.value, feature.from));
+        text.push_str(&format!("  route `{route}`  {}\n", with_origin(feature)));
     }
     text.push_str(&format!("failover    {}\n", if features.failover { "on" } else { "off" }));
     for (path, state) in &features.breakers {
@@ -71,4 +85,12 @@ fn as_text(features: &Features) -> String {
         text.push_str(&format!("  path {path}  breaker {state}{meaning}\n"));
     }
     text
+}
+
+/// The value, who set it, and what it would be otherwise.
+fn with_origin(feature: &Feature) -> String {
+    let Feature { value, configured, .. } = feature;
+    let Some(set) = &feature.set else { return format!("{value} (as the configuration says)") };
+    let by = set.by.as_ref().map(|by| format!(" by {}", by.as_str())).unwrap_or_default();
+    format!("{value} (set by command at {}{by}; the configuration says {configured})", set.at)
 }

@@ -188,9 +188,7 @@ fn explain(error: StartError) -> Failure {
         StartError::Open(_) | StartError::Listen { .. } | StartError::AdminToken { .. } => {
             Failure::Unavailable(error.into())
         }
-        StartError::Plugin { .. } | StartError::Tools(_) | StartError::OpenAi(_) | StartError::Twilio(_) => {
-            Failure::Misfit(error.into())
-        }
+        StartError::Tools(_) | StartError::OpenAi(_) | StartError::Twilio(_) => Failure::Misfit(error.into()),
         other => Failure::Failed(other.into()),
     }
 }

@@ -156,7 +156,8 @@ codes! {
         "The session offers the built-in tool `transfer`, which sends the caller to one of the places of \
          `[sessions.NAME.transfer]`. There are none.";
     Error UNKNOWN_TOOL = "E0310", "no such tool",
-        "The session offers a tool by a name or pattern that no built-in tool and no plugin has.";
+        "The session offers a tool by a name or pattern that no built-in tool and no plugin has. A gateway with plugins that is started \
+         all the same does not offer it.";
     Warning UNUSED_SESSION = "W0311", "a session is not used",
         "No route answers with this session, and no other session extends it.";
     Warning UNPROTECTED = "W0312", "no greeting to protect",
@@ -180,16 +181,19 @@ codes! {
         "Calls that arrive at a regional SIP host are known only to the API of that region: accepting them elsewhere \
          fails with 404. Leave `sip_host` out to have it follow from `base_url`.";
     Error PLUGIN_FILE = "E0501", "the plugin's file is missing",
-        "`path` must name a WebAssembly component, relative to the directory of the configuration.";
+        "`path` must name a WebAssembly component, relative to the directory of the configuration. A \
+         gateway that is started all the same runs without the plugin, and takes it in once the file is there.";
     Error HASH = "E0502", "not a SHA-256",
         "`sha256` pins the plugin's file: 64 hexadecimal digits, as `sha256sum` prints them.";
     Error PLUGIN = "E0503", "the plugin cannot be loaded",
         "The file is there, but it is no plugin of this version, not the one that was pinned, or it uses what \
-         `allow` does not grant; the message says which. See plugins/reference.md.";
+         `allow` does not grant; the message says which. A gateway that is started all the same runs without the \
+         plugin, and takes it in once its file is good. See plugins/reference.md.";
     Error NOT_GRANTED = "E0504", "a plugin asks for what it is not granted",
         "A plugin says what it needs, and works only with all of it. What it asks for stands in the message, the \
          lines of `[plugins.NAME.allow]` that grant it in the help. A pattern of addresses must cover all that is \
-         asked for: a narrower one grants less. Grant it if you trust the plugin with it, or do without the plugin.";
+         asked for: a narrower one grants less. Grant it if you trust the plugin with it, or do without the plugin, as \
+         a gateway does that is started all the same.";
     Warning UNUSED_GRANT = "W0505", "a grant that nobody asks for",
         "The plugin does not ask for this, so it has no effect today, but a later version of the plugin could ask for \
          it and would have it at once.";
@@ -205,7 +209,8 @@ codes! {
          put into a request's header.";
     Error TOOL_NAME = "E0510", "a tool's name is taken",
         "The model knows a tool by its name alone. Two plugins, or a plugin and a `[tools.NAME]`, provide a tool of \
-         one name, or a tool has the name of a built-in one (`hangup`, `transfer`).";
+         one name, or a tool has the name of a built-in one (`hangup`, `transfer`). A gateway that is started \
+         all the same leaves out the plugin that comes later.";
     Error TOOL_SCHEMA = "E0511", "not a schema of arguments",
         "`parameters` is a JSON Schema that describes an object (`type = \"object\"`), in the file or in a JSON file \
          of its own. It refers to nothing outside of itself.";
@@ -245,8 +250,8 @@ codes! {
 pub fn reference() -> String {
     let mut page = String::from(
         "# Problems of a configuration\n\n\
-         `switchboard check` names each problem by a code. Errors (`E…`) keep the gateway from starting; warnings\n\
-         (`W…`) do not. This page is made from `src/config/codes.rs`.\n",
+         `switchboard check` names each problem by a code. Errors (`E…`) keep the gateway from starting, unless\n\
+         it is said below that it runs without a plugin or a tool; warnings (`W…`) do not. This page is made from `src/config/codes.rs`.\n",
     );
     for code in ALL {
         page.push_str(&format!("\n## {}: {}\n\n{}\n", code.id, code.title, code.explanation));

@@ -6,6 +6,7 @@
 //! process's environment, opens a socket or writes a file.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind::NotFound;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -204,21 +205,28 @@ struct Offered {
     location: Location,
 }
 
+impl Offered {
+    fn is_among(&self, tools: &[String]) -> bool {
+        tools.iter().any(|tool| self.pattern.matches(tool))
+    }
+}
+
 impl Config {
     /// The problems of plugins that cannot be loaded: names of this configuration, each with the reason.
     pub fn unloadable(&self, plugins: &[(String, plugin::LoadError)]) -> Problems {
         let mut problems = Problems::default();
         for (name, error) in plugins {
             let Some(location) = self.plugin_places.get(name) else { continue };
-            let (code, reason) = match error.asks() {
-                Some(asks) => (&codes::NOT_GRANTED, asks),
-                None => (&codes::PLUGIN, chain(error)),
+            let code = match error {
+                plugin::LoadError::Unreadable { source, .. } if source.kind() == NotFound => {
+                    &codes::PLUGIN_FILE
+                }
+                plugin::LoadError::NotGranted { .. } => &codes::NOT_GRANTED,
+                _ => &codes::PLUGIN,
             };
-            let message = format!("plugin `{name}` cannot be loaded: {reason}");
+            let message = format!("plugin `{name}` cannot be loaded: {}", chain(error));
             let mut problem = Problem::new(code, location.clone(), message);
-            if let Some(help) = error.help() {
-                problem.help(help);
-            }
+            problem.help(error.help());
             problems.push(problem);
         }
         problems.sort();
@@ -285,9 +293,18 @@ impl Config {
 
     /// Compares the tools that sessions offer with those that there are.
     pub fn check_tools(&self, available: &[String]) -> Problems {
+        self.missing_tools(available, |_| true)
+    }
+
+    /// The same, but only of tools that there were before.
+    pub fn lost_tools(&self, before: &[String], available: &[String]) -> Problems {
+        self.missing_tools(available, |offered| offered.is_among(before))
+    }
+
+    fn missing_tools(&self, available: &[String], is_meant: impl Fn(&Offered) -> bool) -> Problems {
         let mut problems = Problems::default();
         for offered in &self.offered {
-            if available.iter().any(|tool| offered.pattern.matches(tool)) {
+            if offered.is_among(available) || !is_meant(offered) {
                 continue;
             }
             let pattern = offered.pattern.as_str();
@@ -308,9 +325,12 @@ impl Config {
 
 /// Reads and checks a configuration, with `.env` beside it.
 ///
+/// Paths inside are relative to the file's directory. Plugins' files are not looked into, and may be missing: see
+/// [`Config::unloadable`].
+///
 /// # Errors
 ///
-/// Everything that is wrong, warnings included; paths inside are relative to the file's directory.
+/// Everything that is wrong, warnings included.
 pub fn load(path: &Path, environment: &Environment) -> Result<Config, Problems> {
     let name = path.display().to_string();
     let directory = match path.parent() {

@@ -153,6 +153,14 @@ impl Problems {
         }
     }
 
+    /// Forgets the errors of a kind, if there are no others.
+    pub(super) fn forget_alone(&mut self, code: &'static Code) {
+        let is_other = |problem: &Problem| problem.code.severity == Severity::Error && problem.code != code;
+        if !self.list.iter().any(is_other) {
+            self.list.retain(|problem| problem.code != code);
+        }
+    }
+
     /// Puts them into the order of the file; what has no position goes first.
     pub(super) fn sort(&mut self) {
         self.list.sort_by_key(|problem| match &problem.location {

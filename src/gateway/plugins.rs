@@ -1,10 +1,12 @@
 //! Plugins and tools for a gateway: loaded side by side, from the cache where it has them, with the store's key-value
 //! namespaces; and put together to a toolbox that fits the configuration.
+//!
+//! One bad plugin never keeps a gateway down: at a start it is left out, and calls are answered without its tools.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
 use super::StartError;
@@ -12,13 +14,28 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::text::chain;
-use crate::tool::Toolbox;
 use crate::tool::http::HttpTool;
 use crate::tool::outbound::SystemResolver;
 use crate::tool::plugin::{self, Host, LoadError, Origin, Plugin};
+use crate::tool::{self, Toolbox, ToolboxError};
 
 /// The directory for compiled plugins, in the data directory.
 pub const PLUGIN_CACHE: &str = "plugin-cache";
+
+/// What came of a plugin at a start.
+pub(super) enum First {
+    /// It can be loaded.
+    Loaded(Plugin),
+    /// It is left out.
+    LeftOut {
+        /// Why, and what to do.
+        why: String,
+        /// The plugin, where only the others keep it out.
+        plugin: Option<Plugin>,
+        /// Whether the same file may do at another time.
+        may_pass: bool,
+    },
+}
 
 /// Loads the plugins of one configuration.
 pub(super) struct Loader {
@@ -60,36 +77,105 @@ impl Loader {
     }
 
     /// Loads every plugin, as many at once as there are cores, and keeps their order.
-    pub async fn load_all(&self) -> Result<Vec<Plugin>, StartError> {
+    pub async fn load_all(&self) -> Vec<First> {
         let began = Instant::now();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let loading = stream::iter(self.settings()).map(|settings| async move {
-            self.load(settings).await.map_err(|source| StartError::Plugin {
-                name: settings.name.clone(),
-                source: Box::new(source),
-            })
+            match self.load(settings).await {
+                Ok(plugin) => First::Loaded(plugin),
+                Err(error) => First::LeftOut { why: error.told(), plugin: None, may_pass: error.may_pass() },
+            }
         });
-        let plugins: Vec<Plugin> = loading.buffered(cores).try_collect().await?;
+        let all: Vec<First> = loading.buffered(cores).collect().await;
+        let plugins: Vec<Plugin> = all.iter().filter_map(First::loaded).cloned().collect();
         self.prune_cache(&plugins);
         log_loaded(&plugins, began.elapsed());
-        Ok(plugins)
+        all
     }
 
-    /// Puts the tools of the plugins and of the configuration itself together.
-    pub fn toolbox(&self, plugins: Vec<Plugin>) -> Result<Toolbox, StartError> {
+    /// Puts the tools of the plugins and of the configuration itself together. A plugin that does not fit those before
+    /// it is left out, as one that cannot be loaded, and so are tools that sessions offer and nobody provides.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong although no plugin is to blame.
+    pub fn first_toolbox(&self, all: &mut [First]) -> Result<Toolbox, StartError> {
+        let toolbox = loop {
+            let plugins = all.iter().filter_map(First::loaded).cloned();
+            match Toolbox::of(plugins, self.http_tools.clone()) {
+                Ok(toolbox) => break toolbox,
+                Err(errors) => {
+                    // One at a time: without it the next one may fit.
+                    let misfit = errors.iter().find_map(|error| Some((error, self.place_of(error)?)));
+                    let Some((error, at)) = misfit else {
+                        return Err(StartError::Tools(self.config.misfits(&errors).render(false)));
+                    };
+                    all[at].leave_out(chain(error));
+                }
+            }
+        };
+        let missing = self.config.check_tools(&toolbox.names());
+        if !missing.is_empty() && self.config.plugins.is_empty() {
+            return Err(StartError::Tools(missing.render(false)));
+        }
+        for problem in missing.iter() {
+            tracing::warn!(
+                what = problem.label,
+                help = problem.help,
+                "{}: calls are answered without it",
+                problem.message
+            );
+        }
+        let named = self.settings().iter().zip(all.iter());
+        let left_out = named.filter(|(_, first)| first.loaded().is_none());
+        Ok(toolbox.without(left_out.map(|(settings, _)| settings.name.clone()).collect()))
+    }
+
+    /// The plugin that cannot be offered beside the others, by its place in the configuration.
+    fn place_of(&self, error: &ToolboxError) -> Option<usize> {
+        match error.origin() {
+            tool::Origin::Plugin(name) => self.settings().iter().position(|settings| settings.name == *name),
+            tool::Origin::Http(_) | tool::Origin::Embedded => None,
+        }
+    }
+
+    /// Puts the tools of the plugins together for new calls that had those of `before`. None of these that a session
+    /// offers may be missing.
+    ///
+    /// # Errors
+    ///
+    /// Why these plugins do not go together.
+    pub fn toolbox(&self, plugins: Vec<Plugin>, before: &Toolbox) -> Result<Toolbox, StartError> {
+        let left_out = self.settings().iter().map(|settings| &settings.name);
+        let left_out = left_out.filter(|name| plugins.iter().all(|plugin| plugin.name() != name.as_str()));
+        let left_out = left_out.cloned().collect();
         let toolbox = Toolbox::of(plugins, self.http_tools.clone())
             .map_err(|errors| StartError::Tools(self.config.misfits(&errors).render(false)))?;
-        let problems = self.config.check_tools(&toolbox.names());
+        let problems = self.config.lost_tools(&before.names(), &toolbox.names());
         if !problems.is_empty() {
             return Err(StartError::Tools(problems.render(false)));
         }
-        Ok(toolbox)
+        Ok(toolbox.without(left_out))
     }
 
     /// Removes compiled plugins that are not among these, except the newest few.
     pub fn prune_cache(&self, in_use: &[Plugin]) {
         let digests: Vec<[u8; 32]> = in_use.iter().map(|plugin| plugin.loaded().digest).collect();
         self.host.prune_cache(&digests);
+    }
+}
+
+impl First {
+    fn loaded(&self) -> Option<&Plugin> {
+        match self {
+            First::Loaded(plugin) => Some(plugin),
+            First::LeftOut { .. } => None,
+        }
+    }
+
+    fn leave_out(&mut self, why: String) {
+        let plugin = self.loaded().cloned();
+        *self = First::LeftOut { why, plugin, may_pass: false };
     }
 }
 

@@ -5,7 +5,7 @@
 //! leads to a *look*: the files' stamps are compared, nothing is read. A file whose stamp differs is left
 //! alone until it has stopped changing, as it may be half written; then its digest decides. A new version
 //! is loaded and must fit the other plugins and the configuration; else it is refused whole, the version in
-//! use stays, and the operator is told once. A hint that is lost costs time, not correctness: looks happen
+//! use stays, and the operator is told once. A plugin that was left out at the start comes in the same way. A hint that is lost costs time, not correctness: looks happen
 //! without hints too.
 
 mod stamp;
@@ -22,13 +22,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
-use super::plugins::{Loader, millis, short};
+use super::plugins::{First, Loader, millis, short};
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::text::chain;
 use crate::tool::Toolbox;
 use crate::tool::generation::{Change, Generations};
-use crate::tool::plugin::{Plugin, Settings};
+use crate::tool::plugin::{self, LoadError, Plugin, Settings};
 pub(super) use stamp::Stamp;
 use stamp::{Look, Settling};
 use watch::Watcher;
@@ -41,6 +41,10 @@ const LOOK_IN_CALM: Duration = Duration::from_secs(30);
 const LOOK_WITHOUT_HINTS: Duration = Duration::from_secs(2);
 /// How often a version is tried before it is refused: a copy may pause longer than a file needs to settle.
 const TRIES: u32 = 2;
+/// How long after it failed in a way that may pass a plugin that is out of order is tried again; each time twice as
+/// long, as a try may compute for seconds.
+const AGAIN_AFTER: Duration = Duration::from_secs(30);
+const AGAIN_AFTER_MAX: Duration = Duration::from_secs(3_600);
 
 /// A file is hashed in parts of this size.
 const READ_BYTES: usize = 64 << 10;
@@ -56,11 +60,15 @@ pub(super) struct Reloader {
     look_again: Arc<Notify>,
 }
 
-/// A plugin in use, and what is known of its file.
+/// A plugin, and what is known of its file.
 struct Watched {
     settings: Settings,
-    plugin: Plugin,
+    /// The version in use; none: it is out of order, and new calls do without it.
+    plugin: Option<Plugin>,
     file: Settling,
+    /// When the same file is tried again, where it failed in a way that may pass, and the time between two such tries.
+    again_at: Option<Instant>,
+    pause: Duration,
     /// Failed tries to load what the file holds now.
     tries: u32,
     /// A new version that can be loaded, but perhaps does not fit the others yet.
@@ -70,25 +78,19 @@ struct Watched {
 }
 
 impl Reloader {
-    /// Begins with the plugins in use, and their files' stamps from before they were loaded.
+    /// Begins with what came of the plugins, and their files' stamps from before they were loaded.
     pub fn new(
         loader: Loader,
-        stamps: Vec<Stamp>,
+        first: impl Iterator<Item = (First, Stamp)>,
         tools: Arc<Generations>,
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
     ) -> Reloader {
-        let toolbox = tools.current();
-        let in_use = loader.settings().iter().zip(toolbox.plugins()).zip(stamps);
-        let watched = in_use.map(|((settings, plugin), stamp)| Watched {
-            settings: settings.clone(),
-            plugin: plugin.clone(),
-            file: Settling::decided(stamp),
-            tries: 0,
-            candidate: None,
-            refused: None,
-        });
-        let watched = watched.collect();
+        let all = loader.settings().iter().zip(first);
+        let watched = all
+            .map(|(settings, (first, stamp))| Watched::new(settings.clone(), first, stamp, &tools, &*clock));
+        let watched: Vec<Watched> = watched.collect();
+        metrics.plugins_out_of_order(out_of_order(&watched));
         Reloader {
             loader,
             tools,
@@ -150,7 +152,12 @@ impl Reloader {
         let (mut is_unsettled, mut has_news) = (false, false);
         for (at, stamp) in stamps(files).await.into_iter().enumerate() {
             let watched = &mut self.watched[at];
-            match watched.file.look(stamp, Instant::now()) {
+            let now = Instant::now();
+            if watched.again_at.is_some_and(|again_at| again_at <= now) {
+                watched.again_at = None;
+                watched.file.forget();
+            }
+            match watched.file.look(stamp, now) {
                 Look::Calm => {}
                 Look::Began => {
                     watched.tries = 0;
@@ -158,7 +165,7 @@ impl Reloader {
                 }
                 Look::Changing => is_unsettled = true,
                 Look::Settled => match examine(watched, &self.loader).await {
-                    Examined::Bad(..) if watched.tries + 1 < TRIES => {
+                    Examined::Bad { .. } if watched.tries + 1 < TRIES => {
                         watched.tries += 1;
                         watched.file.wait(Instant::now());
                         is_unsettled = true;
@@ -183,7 +190,7 @@ impl Reloader {
             Examined::Refused => false,
             Examined::InUse => {
                 (watched.candidate, watched.refused) = (None, None);
-                let name = watched.plugin.name();
+                let name = &watched.settings.name;
                 if self.tools.change_of(name).is_some_and(|change| change.refused.is_some()) {
                     tracing::info!(plugin = name, "a plugin's file is again the version in use");
                     self.tools.note(name, Change { at: self.clock.now(), refused: None });
@@ -194,8 +201,11 @@ impl Reloader {
                 watched.candidate = Some(plugin);
                 true
             }
-            Examined::Bad(digest, why) => {
+            Examined::Bad { digest, why, may_pass } => {
                 watched.candidate = None;
+                watched.again_at =
+                    (may_pass && watched.plugin.is_none()).then(|| Instant::now() + watched.pause);
+                watched.pause = (watched.pause * 2).min(AGAIN_AFTER_MAX);
                 self.refuse(at, digest, &why);
                 false
             }
@@ -231,20 +241,32 @@ impl Reloader {
     fn refuse(&mut self, at: usize, digest: Option<[u8; 32]>, why: &str) {
         let watched = &mut self.watched[at];
         watched.refused = digest;
-        let name = watched.plugin.name();
-        let in_use = short(&watched.plugin.loaded().digest);
-        tracing::error!(plugin = name, in_use, why, "a changed plugin is refused: the version in use stays");
+        let name = watched.settings.name.as_str();
+        match &watched.plugin {
+            Some(plugin) => {
+                let in_use = short(&plugin.loaded().digest);
+                tracing::error!(
+                    plugin = name,
+                    in_use,
+                    why,
+                    "a changed plugin is refused: the version in use stays"
+                );
+            }
+            None => {
+                tracing::error!(plugin = name, why, "a plugin cannot be taken in: it stays out of order");
+            }
+        }
         self.metrics.plugin_reloaded(name, "refused");
         self.tools.note(name, Change { at: self.clock.now(), refused: Some(why.to_owned()) });
     }
 
     /// The plugins in use, with the new versions of these.
     fn toolbox_with(&self, new: &[usize]) -> Result<Toolbox, StartError> {
-        let plugins = self.watched.iter().enumerate().map(|(at, watched)| {
+        let plugins = self.watched.iter().enumerate().filter_map(|(at, watched)| {
             let candidate = watched.candidate.as_ref().filter(|_| new.contains(&at));
-            candidate.unwrap_or(&watched.plugin).clone()
+            candidate.or(watched.plugin.as_ref()).cloned()
         });
-        self.loader.toolbox(plugins.collect())
+        self.loader.toolbox(plugins.collect(), &self.tools.current())
     }
 
     /// New calls get these tools from now on.
@@ -253,23 +275,55 @@ impl Reloader {
         for &at in new {
             let watched = &mut self.watched[at];
             let Some(plugin) = watched.candidate.take() else { continue };
-            let old = std::mem::replace(&mut watched.plugin, plugin);
-            watched.refused = None;
-            let (name, loaded) = (watched.plugin.name(), watched.plugin.loaded());
+            let (name, loaded, tools) = (&watched.settings.name, plugin.loaded(), plugin.tools().len());
+            let old = watched.plugin.replace(plugin);
+            (watched.refused, watched.again_at, watched.pause) = (None, None, AGAIN_AFTER);
             tracing::info!(
                 plugin = name,
-                from = short(&old.loaded().digest),
+                from = old.map(|old| short(&old.loaded().digest)),
                 to = short(&loaded.digest),
-                tools = watched.plugin.tools().len(),
+                tools,
                 took_ms = millis(loaded.took),
                 "a changed plugin is in use: new calls get it, calls that run keep the old one"
             );
             self.metrics.plugin_reloaded(name, "loaded");
             self.tools.note(name, Change { at: self.clock.now(), refused: None });
         }
-        let in_use: Vec<Plugin> = self.watched.iter().map(|watched| watched.plugin.clone()).collect();
+        self.metrics.plugins_out_of_order(out_of_order(&self.watched));
+        let in_use: Vec<Plugin> = self.watched.iter().filter_map(|watched| watched.plugin.clone()).collect();
         self.loader.prune_cache(&in_use);
     }
+}
+
+impl Watched {
+    /// A plugin as the start left it, with its file as it was before. The operator is told of one that is left out.
+    fn new(
+        settings: Settings,
+        first: First,
+        stamp: Stamp,
+        tools: &Generations,
+        clock: &dyn Clock,
+    ) -> Watched {
+        let file = Settling::decided(stamp);
+        let (plugin, candidate, again_at) = match first {
+            First::Loaded(plugin) => (Some(plugin), None, None),
+            First::LeftOut { why, plugin, may_pass } => {
+                tracing::error!(
+                    plugin = settings.name,
+                    why,
+                    "a plugin is out of order: calls are answered without its tools and hooks"
+                );
+                tools.note(&settings.name, Change { at: clock.now(), refused: Some(why) });
+                (None, plugin, may_pass.then(|| Instant::now() + AGAIN_AFTER))
+            }
+        };
+        let refused = candidate.as_ref().map(|plugin| plugin.loaded().digest);
+        Watched { settings, plugin, file, again_at, pause: AGAIN_AFTER, tries: 0, candidate, refused }
+    }
+}
+
+fn out_of_order(watched: &[Watched]) -> usize {
+    watched.iter().filter(|watched| watched.plugin.is_none()).count()
 }
 
 /// What is in a file that has settled.
@@ -281,34 +335,41 @@ enum Examined {
     /// Another one, which can be loaded.
     New(Plugin),
     /// Another one, which cannot, or none at all.
-    Bad(Option<[u8; 32]>, String),
+    Bad { digest: Option<[u8; 32]>, why: String, may_pass: bool },
+}
+
+impl Examined {
+    fn bad(digest: Option<[u8; 32]>, error: &LoadError) -> Examined {
+        Examined::Bad { digest, why: error.told(), may_pass: error.may_pass() }
+    }
 }
 
 async fn examine(watched: &Watched, loader: &Loader) -> Examined {
     let digest = match digest_of(&watched.settings.path).await {
         Ok(digest) => digest,
         Err(error) => {
-            return Examined::Bad(None, format!("cannot read {}: {error}", watched.settings.path.display()));
+            let error = LoadError::Unreadable { path: watched.settings.path.clone(), source: error };
+            return Examined::bad(None, &error);
         }
     };
-    let in_use = watched.plugin.loaded().digest;
-    if digest == in_use {
+    let in_use = watched.plugin.as_ref().map(|plugin| plugin.loaded().digest);
+    if Some(digest) == in_use {
         return Examined::InUse;
     }
     if watched.refused == Some(digest) {
         return Examined::Refused;
     }
     match loader.load(&watched.settings).await {
-        Ok(plugin) if plugin.loaded().digest == in_use => Examined::InUse,
+        Ok(plugin) if Some(plugin.loaded().digest) == in_use => Examined::InUse,
         Ok(plugin) => Examined::New(plugin),
-        Err(error) => Examined::Bad(Some(digest), chain(&error)),
+        Err(error) => Examined::bad(Some(digest).filter(|_| !error.may_pass()), &error),
     }
 }
 
 async fn digest_of(path: &Path) -> std::io::Result<[u8; 32]> {
     let path = path.to_owned();
     let reading = tokio::task::spawn_blocking(move || {
-        let (mut file, mut digest) = (std::fs::File::open(path)?, Sha256::new());
+        let (mut file, mut digest) = (plugin::open(&path)?, Sha256::new());
         let mut part = vec![0; READ_BYTES];
         loop {
             match file.read(&mut part)? {

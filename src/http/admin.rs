@@ -70,7 +70,15 @@ pub(super) async fn ready(doors: Arc<Doors>, _: Request) -> Response {
             let resting = doors.control.resting_paths().into_iter().map(|path| {
                 format!("the path {} failed too often and is left alone for now\n", path.as_str())
             });
-            answer::text(StatusCode::OK, format!("ready\n{}", resting.collect::<String>()))
+            // Why is for those who have the token.
+            let tools = doors.control.tools().current();
+            let left_out = tools.left_out().iter().map(|plugin| {
+                format!(
+                    "the plugin {plugin} is out of order: calls are answered without its tools and hooks\n"
+                )
+            });
+            let degraded: String = resting.chain(left_out).collect();
+            answer::text(StatusCode::OK, format!("ready\n{degraded}"))
         }
         Health::Full { free_bytes, needed_bytes } => {
             let words = format!("the disk is full: {free_bytes} bytes are free, {needed_bytes} are needed\n");

@@ -1,5 +1,5 @@
 //! Which path calls take: shown, and changed at run time. What is set here holds for the next calls until it
-//! is taken back or the gateway is restarted; calls that run stay where they are.
+//! is taken back, also after a restart; calls that run stay where they are.
 
 use std::sync::Arc;
 
@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::admin::authorize;
 use super::{Doors, answer};
+use crate::call_control::features::{By, ChangeError};
 use crate::routing::Rollout;
+use crate::text::chain;
 
 /// The longest body of a change.
 const BODY_BYTES_MAX: usize = 4 << 10;
@@ -23,6 +25,18 @@ pub struct SetOpenAiSip {
     /// The route; none: all of them, whatever was set or configured for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
+    /// Who wants it, for whoever looks at it later; nobody checks it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
+}
+
+/// What `DELETE /api/v1/features/openai-sip` takes, if it has a body.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResetOpenAiSip {
+    /// Who wants it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<By>,
 }
 
 /// A value as JSON has it.
@@ -48,10 +62,9 @@ pub(super) async fn set(doors: Arc<Doors>, mut request: Request) -> Response {
     if let Err(refused) = authorize(&doors, &request) {
         return refused;
     }
-    let unreadable = |why: String| answer::text(StatusCode::BAD_REQUEST, format!("{why}\n"));
-    let body = match request.take_body().into_bytes_limit(BODY_BYTES_MAX).await {
+    let body = match body(&mut request).await {
         Ok(body) => body,
-        Err(error) => return unreadable(error.to_string()),
+        Err(unreadable) => return unreadable,
     };
     let wanted: SetOpenAiSip = match serde_json::from_slice(&body) {
         Ok(wanted) => wanted,
@@ -64,17 +77,47 @@ pub(super) async fn set(doors: Arc<Doors>, mut request: Request) -> Response {
             Err(error) => return unreadable(format!("`value`: {error}")),
         },
     };
-    match doors.control.set_openai_sip(wanted.route.as_deref(), value) {
+    match doors.control.set_openai_sip(wanted.route, value, wanted.by).await {
         Ok(()) => answer::json(&doors.control.features()),
-        Err(error) => answer::text(StatusCode::NOT_FOUND, format!("{error}\n")),
+        Err(error) => not_changed(&error),
     }
 }
 
 /// `DELETE /api/v1/features/openai-sip`: as the configuration says.
-pub(super) async fn reset(doors: Arc<Doors>, request: Request) -> Response {
+pub(super) async fn reset(doors: Arc<Doors>, mut request: Request) -> Response {
     if let Err(refused) = authorize(&doors, &request) {
         return refused;
     }
-    doors.control.reset_openai_sip();
-    answer::json(&doors.control.features())
+    let body = match body(&mut request).await {
+        Ok(body) => body,
+        Err(unreadable) => return unreadable,
+    };
+    let wanted = match body.as_slice() {
+        [] => ResetOpenAiSip::default(),
+        body => match serde_json::from_slice(body) {
+            Ok(wanted) => wanted,
+            Err(error) => return unreadable(format!("write nothing, or {{\"by\": \"a name\"}}: {error}")),
+        },
+    };
+    match doors.control.reset_openai_sip(wanted.by).await {
+        Ok(()) => answer::json(&doors.control.features()),
+        Err(error) => not_changed(&error.into()),
+    }
+}
+
+async fn body(request: &mut Request) -> Result<Vec<u8>, Response> {
+    let body = request.take_body().into_bytes_limit(BODY_BYTES_MAX).await;
+    body.map(|body| body.to_vec()).map_err(|error| unreadable(error.to_string()))
+}
+
+fn unreadable(why: String) -> Response {
+    answer::text(StatusCode::BAD_REQUEST, format!("{why}\n"))
+}
+
+fn not_changed(error: &ChangeError) -> Response {
+    let status = match error {
+        ChangeError::NoSuchRoute(_) => StatusCode::NOT_FOUND,
+        ChangeError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    answer::text(status, format!("{}\n", chain(error)))
 }

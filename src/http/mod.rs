@@ -34,8 +34,8 @@ use crate::secret::Secret;
 pub use about::{About, HandoverAsked};
 pub use admin::{Page, detail};
 pub use erasing::ErasedCall;
-pub use features::{SetOpenAiSip, Value};
-pub use plugins::{ChangeView, GrantsView, LimitsView, PluginList, PluginView};
+pub use features::{ResetOpenAiSip, SetOpenAiSip, Value};
+pub use plugins::{ChangeView, GrantsView, LimitsView, OutOfOrderView, PluginList, PluginView};
 pub use recordings::Recordings;
 pub use twilio::handed_on_url;
 

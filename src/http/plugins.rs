@@ -1,4 +1,4 @@
-//! `GET /api/v1/plugins`: what is loaded, how it fares, and what became of the last change.
+//! `GET /api/v1/plugins`: what is loaded, how it fares, what became of the last change, and what is out of order.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +11,24 @@ use crate::clock::Timestamp;
 use crate::tool::generation::{Change, Generations};
 use crate::tool::plugin::{Grants, Limits, Origin, Plugin};
 
-/// All plugins, in the order of the configuration.
+/// All plugins of the configuration, in its order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PluginList {
-    /// The plugins.
+    /// Those that new calls get.
     pub plugins: Vec<PluginView>,
+    /// Those that new calls do without, because they could not be taken in since the start.
+    pub out_of_order: Vec<OutOfOrderView>,
+}
+
+/// A plugin that new calls do without.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutOfOrderView {
+    /// Its name in the configuration.
+    pub name: String,
+    /// When it was tried last.
+    pub at: Timestamp,
+    /// Why it could not be taken in, and what to do.
+    pub why: String,
 }
 
 /// A plugin as new calls get it.
@@ -114,8 +127,13 @@ pub(super) async fn list(doors: Arc<Doors>, request: Request) -> Response {
         return refused;
     }
     let tools = doors.control.tools();
-    let plugins = tools.current().plugins().iter().map(|plugin| view(plugin, tools)).collect();
-    answer::json(&PluginList { plugins })
+    let current = tools.current();
+    let plugins = current.plugins().iter().map(|plugin| view(plugin, tools)).collect();
+    let out_of_order = current.left_out().iter().filter_map(|name| {
+        let Change { at, refused } = tools.change_of(name)?;
+        Some(OutOfOrderView { name: name.clone(), at, why: refused? })
+    });
+    answer::json(&PluginList { plugins, out_of_order: out_of_order.collect() })
 }
 
 fn view(plugin: &Plugin, tools: &Generations) -> PluginView {

@@ -31,8 +31,11 @@ use crate::openai::sideband::Connector;
 use crate::wire::media::StreamSid;
 
 mod carrier;
+mod check;
 mod conversation;
 mod session;
+
+use check::Check;
 
 /// How many events may wait for the call before the provider is not read any more.
 const PENDING_MAX: usize = 256;
@@ -146,14 +149,6 @@ struct Task {
     noted: Vec<&'static str>,
 }
 
-/// Whether both sides are heard.
-#[derive(Default)]
-struct Check {
-    until: Option<Instant>,
-    caller: bool,
-    assistant: bool,
-}
-
 /// Whether the bridge goes on.
 #[derive(PartialEq, Eq)]
 enum Flow {
@@ -229,7 +224,7 @@ impl Task {
     fn wake_at(&self, now: Instant) -> Instant {
         let far = now + Duration::from_secs(3_600);
         let playback = self.playback.wake_at(now).filter(|_| self.phone.has_room());
-        [playback, self.check.until, self.rotate_at(now)].into_iter().flatten().min().unwrap_or(far)
+        [playback, self.check.wake_at(), self.rotate_at(now)].into_iter().flatten().min().unwrap_or(far)
     }
 
     fn on_time(&mut self, now: Instant) {
@@ -237,8 +232,7 @@ impl Task {
             self.note("stream.marks_missing", None);
             self.tell_playback();
         }
-        if self.check.until.is_some_and(|until| until <= now) {
-            self.check.until = None;
+        if self.check.is_up(now) {
             self.tell_heard(true);
         }
         if self.rotate_at(now).is_some_and(|at| at <= now) {

@@ -23,8 +23,8 @@ use crate::wire::media::decoded_len;
 pub const LEAD: Duration = Duration::from_millis(300);
 /// The longest piece in characters of base64: 900 bytes, 112.5 ms. A mark follows each piece.
 const PIECE_CHARS_MAX: usize = 1_200;
-/// The most audio that waits, in bytes: ten minutes, the most that Twilio would keep either. What a model
-/// says beyond it is dropped, newest first, and noted.
+/// The most audio that waits, in bytes: ten minutes, the most that Twilio would keep either. What comes and does
+/// not fit is dropped, and noted; what waits is not touched.
 const WAITING_BYTES_MAX: u64 = 600 * g711::BYTES_PER_S;
 /// How many interrupted turns are remembered, so that what still comes of them is not played.
 const CUT_MAX: usize = 16;

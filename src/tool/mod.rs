@@ -40,6 +40,8 @@ pub struct Toolbox {
     tools: BTreeMap<String, Tool>,
     hooks: Hooks,
     plugins: Vec<Plugin>,
+    /// Plugins of the configuration that are not among them, because they could not be taken.
+    left_out: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -227,6 +229,17 @@ impl Toolbox {
         self
     }
 
+    /// The same, knowing that the configuration has these plugins too, and that they are out of order.
+    pub fn without(mut self, left_out: Vec<String>) -> Toolbox {
+        self.left_out = left_out;
+        self
+    }
+
+    /// The plugins of the configuration that are out of order, by name.
+    pub fn left_out(&self) -> &[String] {
+        &self.left_out
+    }
+
     /// Who is asked or told at moments of a call.
     pub fn hooks(&self) -> &Hooks {
         &self.hooks
@@ -307,6 +320,8 @@ impl Toolbox {
     ) -> ToolFinished {
         let outcome = match self.tools.get(&call.name) {
             Some(tool) => tool.run(context, call, output_bytes_max).await,
+            // A model that learnt of its tools before a restart may ask for one of a plugin that is left out since.
+            None if !self.left_out.is_empty() => Err(out_of_order(&call.name)),
             None => Err(unknown(&call.name)),
         };
         finished(call, outcome)
@@ -326,6 +341,10 @@ fn finished(call: &ToolCall, outcome: Outcome) -> ToolFinished {
 
 fn unknown(name: &str) -> (ToolOutcomeKind, String) {
     (ToolOutcomeKind::UnknownTool, format!("there is no tool `{name}`"))
+}
+
+fn out_of_order(name: &str) -> (ToolOutcomeKind, String) {
+    (ToolOutcomeKind::Unavailable, format!("`{name}` is out of order for the moment"))
 }
 
 impl Tool {
@@ -390,25 +409,36 @@ impl Tool {
         let output = match &self.hand {
             Hand::Plugin(plugin) => {
                 let called = plugin.call(context, &self.definition.name, text, self.time_max).await;
-                called.map_err(|failure| self.explain(plugin.name(), failure))?
+                called.map_err(|failure| {
+                    let key = failure.key(plugin.name());
+                    self.explain(plugin.name(), failure, key)
+                })?
             }
             Hand::Embedded(tool) => {
                 let called = tool.call(context, text).await;
-                called.map_err(|failure| self.explain("(embedded)", failure))?
+                called.map_err(|failure| self.explain("(embedded)", failure, None))?
             }
             Hand::Http(tool) => {
                 tool.call(context, &arguments).await.map_err(|trouble| (trouble.kind, trouble.message))?
             }
         };
         if output.len() > output_bytes_max {
+            tracing::warn!(
+                tool = self.definition.name,
+                origin = %self.origin(),
+                outcome = ToolOutcomeKind::BadOutput.as_str(),
+                failure = format!("its answer is longer than `limits.tool_output` allows ({output_bytes_max} bytes)"),
+                key = context.session.as_ref().map(|name| format!("sessions.{name}.limits.tool_output")),
+                "a tool call failed"
+            );
             let message = "the answer is too long to be spoken about; ask for less".to_owned();
             return Err((ToolOutcomeKind::BadOutput, message));
         }
         Ok(output)
     }
 
-    /// What the model is told, and what the operator reads in the log.
-    fn explain(&self, plugin: &str, failure: Failure) -> (ToolOutcomeKind, String) {
+    /// What the model is told, and what the operator reads in the log, with the key that allows more.
+    fn explain(&self, plugin: &str, failure: Failure, key: Option<String>) -> (ToolOutcomeKind, String) {
         let (kind, message) = match &failure {
             Failure::UnknownTool(_) => (ToolOutcomeKind::UnknownTool, "there is no such tool".to_owned()),
             Failure::InvalidArguments(text) => (ToolOutcomeKind::InvalidArguments, text.clone()),
@@ -429,6 +459,7 @@ impl Tool {
                 plugin,
                 outcome = kind.as_str(),
                 failure = %failure,
+                key,
                 "a tool call failed"
             );
         }

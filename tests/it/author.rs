@@ -4,9 +4,14 @@
 
 mod building;
 mod inspecting;
+mod live;
 mod pages;
+mod rebuilding;
 mod testing;
+mod toolchains;
+mod watching;
 
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -30,7 +35,8 @@ fn command(words: &[&str], folder: &Path) -> Command {
     // What was built and compiled for one test is there for the next.
     command
         .env("CARGO_TARGET_DIR", root().join("target/plugins"))
-        .env("XDG_CACHE_HOME", root().join("target/tmp"));
+        .env("XDG_CACHE_HOME", root().join("target/tmp"))
+        .env("npm_config_prefer_offline", "true");
     command
 }
 
@@ -40,8 +46,13 @@ fn switchboard(words: &[&str], folder: &Path) -> Output {
 
 /// What a command says that must go well.
 fn good(words: &[&str], folder: &Path) -> String {
-    let output = switchboard(words, folder);
-    assert!(output.status.success(), "{words:?}\n{}\n{}", text(&output.stdout), text(&output.stderr));
+    well(&mut command(words, folder))
+}
+
+/// What this command says, which must go well.
+fn well(command: &mut Command) -> String {
+    let output = command.output().expect("the command runs");
+    assert!(output.status.success(), "{command:?}\n{}\n{}", text(&output.stdout), text(&output.stderr));
     text(&output.stdout)
 }
 
@@ -51,6 +62,36 @@ fn bad(words: &[&str], folder: &Path, code: i32) -> String {
     let told = text(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{words:?}\n{}\n{told}", text(&output.stdout));
     told
+}
+
+/// A folder that is locked as long as this lives, and is the same in every run: cargo compiles a plugin's
+/// crates anew where the plugin lies elsewhere.
+struct Bench {
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl Bench {
+    /// The folder as it was left.
+    fn as_it_was(name: &str) -> Bench {
+        let folder = root().join("target/tmp/benches").join(name);
+        fs::create_dir_all(&folder).expect("a folder");
+        let lock = File::create(folder.with_extension("lock")).expect("a file");
+        lock.lock().expect("a lock");
+        Bench { folder, _lock: lock }
+    }
+
+    /// The folder, empty.
+    fn empty(name: &str) -> Bench {
+        let bench = Bench::as_it_was(name);
+        fs::remove_dir_all(&bench.folder).expect("the folder goes");
+        fs::create_dir(&bench.folder).expect("a folder");
+        bench
+    }
+
+    fn path(&self) -> &Path {
+        &self.folder
+    }
 }
 
 /// A copy of a built example with its own `plugin.toml` and tests, without its source.

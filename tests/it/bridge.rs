@@ -6,6 +6,7 @@ use switchboard::sim::world::Played;
 
 use crate::harness::{House, Plan};
 
+mod full;
 mod hostile;
 mod recording;
 mod talking;

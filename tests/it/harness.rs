@@ -54,6 +54,8 @@ pub struct Plan {
     pub environment: Vec<(&'static str, String)>,
     /// The time for the gateway and the world around it.
     pub clock: Arc<dyn Clock>,
+    /// Decides every id that the vendors give.
+    pub seed: u64,
 }
 
 impl Default for Plan {
@@ -64,6 +66,7 @@ impl Default for Plan {
             speed: SPEED,
             environment: Vec::new(),
             clock: Arc::new(SystemClock),
+            seed: 1,
         }
     }
 }
@@ -235,9 +238,14 @@ pub struct Operator {
 
 impl Operator {
     pub fn of(house: &House) -> Operator {
-        let token = std::fs::read_to_string(house.data.path().join(ADMIN_TOKEN_FILE)).expect("a token");
+        Operator::at(house.data.path(), house.gateway.admin)
+    }
+
+    /// Somebody at the door of the gateway over this data directory.
+    pub fn at(data: &Path, admin: SocketAddr) -> Operator {
+        let token = std::fs::read_to_string(data.join(ADMIN_TOKEN_FILE)).expect("a token");
         let client = Client::builder().no_proxy().build().expect("a client");
-        Operator { token: token.trim().to_owned(), client, url: format!("http://{}", house.gateway.admin) }
+        Operator { token: token.trim().to_owned(), client, url: format!("http://{admin}") }
     }
 
     /// The same person with another token.
@@ -286,6 +294,7 @@ pub async fn prepare(plan: Plan, data: &Path) -> (World, Config) {
     let log = WorldLog::new(Arc::clone(&plan.clock), None);
     let mut options = Options::new(plan.clock, log, plan.speed);
     options.provider_faults = plan.faults;
+    options.seed = plan.seed;
     let world = World::start(options).await.expect("a world");
     let mut environment = world.environment();
     environment.extend(place(data));

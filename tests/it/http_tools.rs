@@ -245,6 +245,52 @@ async fn without_retry_there_is_one_try() {
     assert_eq!((kind, backend.lines().len()), (ToolOutcomeKind::Unavailable, 1));
 }
 
+/// A backend that carries out what it is asked, and answers as if it had not.
+const POST: &str = r#"
+[tools.find.params]
+id = { type = "string" }
+[tools.find.http]
+method = "POST"
+url = "${BACKEND}/orders"
+json = { id = "{{ args.id }}" }
+timeout = "3s"
+"#;
+
+#[tokio::test]
+async fn what_may_not_happen_twice_is_sent_once() {
+    use ToolOutcomeKind::{Timeout, Unavailable};
+    for method in ["POST", "PATCH"] {
+        for (reply, kind) in [
+            (Reply::new(503, ""), Unavailable),
+            (Reply::new(429, "").header("Retry-After", "1"), Unavailable),
+            // Neither does the client under it try again: the request may have been carried out.
+            (Reply::new(200, "").manner(Manner::Closed), Unavailable),
+            (Reply::new(200, "").manner(Manner::Silent), Timeout),
+        ] {
+            let shown = format!("{method} {reply:?}");
+            let backend = Backend::start(failing_first(1, reply)).await;
+            let tool = POST.replace("\"POST\"", &format!("\"{method}\""));
+            // The silent one is waited for to the end.
+            let tool = if kind == Timeout { tool.replace("3s", "1s") } else { tool };
+            let (found, _) = run(&toolbox(&backend, &tool), json!({ "id": "1" })).await;
+            assert_eq!((found, backend.lines()), (kind, vec![format!("{method} /orders")]), "{shown}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_may_happen_twice_is_sent_again_where_the_operator_says_so() {
+    let told = |backend: &Backend, words: &str| toolbox(backend, &format!("{POST}retry = {words}"));
+    for reply in [Reply::new(503, ""), Reply::new(200, "").manner(Manner::Silent)] {
+        let shown = format!("{reply:?}");
+        let backend = Backend::start(failing_first(1, reply)).await;
+        let (found, _) = run(&told(&backend, "{ unsafe = true }"), json!({ "id": "1" })).await;
+        assert_eq!((found, backend.lines().len()), (ToolOutcomeKind::Ok, 2), "{shown}");
+        let bodies: Vec<String> = backend.asked().into_iter().map(|asked| asked.body).collect();
+        assert_eq!(bodies, [r#"{"id":"1"}"#; 2], "{shown}");
+    }
+}
+
 #[tokio::test]
 async fn a_breaker_opens_and_recovers() {
     let backend = Backend::start(failing_first(2, Reply::new(500, ""))).await;

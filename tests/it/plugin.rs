@@ -12,9 +12,11 @@ mod loading;
 mod needs;
 mod powers;
 mod reach;
+mod refused;
 mod sandbox;
 mod tables;
 mod source;
+mod told;
 mod toolbox;
 
 use std::collections::BTreeMap;
@@ -109,17 +111,21 @@ async fn load_over(settings: &Settings, kv: Arc<dyn KeyValueStore>) -> Plugin {
     HOST.load(settings, Some(kv)).await.unwrap_or_else(|error| panic!("{error:?}"))
 }
 
-/// Why a plugin is not loaded, as a person reads it, in one line.
+/// Why a plugin is not loaded and what to do, as a person reads it, in one line.
 async fn refusal(settings: &Settings) -> String {
     let error: LoadError = HOST.load(settings, Some(Arc::new(NothingKept))).await.expect_err("it is refused");
-    chain(&error)
+    without_places(&error.told())
 }
 
 /// An error and its causes, without the names of this machine's directories.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     let words: Vec<String> = causes.map(ToString::to_string).collect();
-    words.join(": ").replace(&format!("{}/", root().display()), "")
+    without_places(&words.join(": "))
+}
+
+fn without_places(words: &str) -> String {
+    words.replace(&format!("{}/", root().display()), "")
 }
 
 /// A call from a number.
@@ -144,6 +150,17 @@ async fn call(plugin: &Plugin, tool: &str) -> Result<String, Failure> {
 
 async fn call_with(plugin: &Plugin, tool: &str, arguments: &str) -> Result<String, Failure> {
     plugin.call(&from(Some("+819012345678")), tool, arguments, AMPLE).await
+}
+
+/// What a fixture among those of the plugins holds; none where it holds just this. `BLESS=1` writes it anew.
+fn differs(fixture: &str, told: &str) -> Option<String> {
+    let path = root().join("tests/fixtures/plugins").join(fixture);
+    if std::env::var_os("BLESS").is_some() {
+        std::fs::create_dir_all(path.parent().expect("a directory")).expect("a writable directory");
+        std::fs::write(&path, told).expect("a writable fixture");
+    }
+    let held = std::fs::read_to_string(&path).unwrap_or_default();
+    (held != told).then_some(held)
 }
 
 /// A file of the test's own.

@@ -19,6 +19,7 @@ use crate::harness::{CALLEE, CALLER, House, Operator, Plan, attach, eventually, 
 struct Bench {
     house: House,
     plugins: tempfile::TempDir,
+    config: String,
 }
 
 impl Bench {
@@ -29,8 +30,13 @@ impl Bench {
 
     /// A gateway with these plugins; each has this in its table.
     async fn of(files: &[(&str, &[u8])], more: &str) -> Bench {
+        Bench::offering(r#""say_*", "hangup""#, files, more).await
+    }
+
+    /// The same, whose session offers these tools.
+    async fn offering(tools: &str, files: &[(&str, &[u8])], more: &str) -> Bench {
         let plugins = tempfile::tempdir().expect("a directory");
-        let mut config = SHOP.to_owned();
+        let mut config = SHOP.replace(r#""say_*", "hangup""#, tools);
         for (name, component) in files {
             let path = plugins.path().join(format!("{name}.wasm"));
             std::fs::write(&path, component).expect("a file");
@@ -38,8 +44,31 @@ impl Bench {
             config +=
                 &format!("[plugins.{name}]\npath = \"{path}\"\nallow = {{ kv = \"{name}\" }}\n{more}\n");
         }
-        let house = House::with(Plan { config, ..Plan::default() }).await;
-        Bench { house, plugins }
+        let house = House::with(Plan { config: config.clone(), ..Plan::default() }).await;
+        Bench { house, plugins, config }
+    }
+
+    /// Stops the gateway, lets something happen to the folder of plugins, and starts again.
+    async fn restarted(self, meanwhile: impl FnOnce(&Path)) -> Bench {
+        let Bench { house, plugins, config } = self;
+        let data = house.close().await;
+        meanwhile(plugins.path());
+        let house = House::at(Plan { config: config.clone(), ..Plan::default() }, data).await;
+        Bench { house, plugins, config }
+    }
+
+    /// What `GET /api/v1/plugins` tells: the names of those in use, and of those that are not, with the reason.
+    async fn listed(&self) -> (Vec<String>, Vec<(String, String)>) {
+        let list: PluginList = self.ask("/api/v1/plugins", true).await.json().await.expect("a list");
+        let place = format!("{}/", self.plugins.path().display());
+        let out = list.out_of_order.into_iter().map(|out| (out.name, out.why.replace(&place, "")));
+        (list.plugins.into_iter().map(|plugin| plugin.name).collect(), out.collect())
+    }
+
+    /// Waits until all plugins are in use.
+    async fn whole(&self) {
+        eventually("all plugins are in use", || async { self.toolbox().left_out().is_empty().then_some(()) })
+            .await;
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -185,7 +214,9 @@ async fn a_broken_version_is_refused_and_the_next_good_one_is_taken() {
     bench.counted("guests", "refused", 2.0).await;
     assert_eq!(
         bench.refusal("guests").as_deref(),
-        Some("cannot read guests.wasm: No such file or directory (os error 2)")
+        Some(
+            "cannot read guests.wasm: No such file or directory (os error 2); build the plugin, or correct its `path`"
+        )
     );
     assert_eq!(bench.heard().await, answer(ORDER));
 
@@ -234,7 +265,7 @@ async fn an_operator_sees_what_is_loaded_and_what_was_refused() {
     let refused = list().await;
     assert_eq!(refused.digest, hex(&guests(ORDER)), "what is in use");
     let why = refused.last_change.and_then(|change| change.refused).expect("a refusal");
-    assert!(why.ends_with("is not a WebAssembly component: it does not begin like WebAssembly"), "{why}");
+    assert!(why.contains("is not a WebAssembly component: it does not begin like WebAssembly; "), "{why}");
 
     bench.replace("guests", &guests(PARTS));
     bench.counted("guests", "loaded", 1.0).await;
@@ -332,8 +363,8 @@ async fn a_link_in_the_place_of_a_link_is_noticed() {
     std::os::unix::fs::symlink("..data/guests.wasm", place("guests.wasm")).expect("a link");
     let path = place("guests.wasm").display().to_string();
     let config = format!("{SHOP}[plugins.guests]\npath = \"{path}\"\nallow = {{ kv = \"guests\" }}\n");
-    let house = House::with(Plan { config, ..Plan::default() }).await;
-    let bench = Bench { house, plugins };
+    let house = House::with(Plan { config: config.clone(), ..Plan::default() }).await;
+    let bench = Bench { house, plugins, config };
     for (n, (folder, words)) in [(1.0, ("..2", PARTS)), (2.0, ("..3", GOODS))] {
         std::os::unix::fs::symlink(folder, bench.plugins.path().join("..new")).expect("a link");
         let data = bench.plugins.path().join("..data");
@@ -350,13 +381,8 @@ async fn a_start_after_the_first_takes_compiled_plugins_from_the_cache() {
         house.metric(&format!(r#"switchboard_plugin_cache_total{{result="{result}"}}"#))
     };
     assert_eq!((cached(&bench.house, "miss"), cached(&bench.house, "hit")), (1.0, 0.0));
-    let path = bench.path("guests").display().to_string();
-    let config = format!("{SHOP}[plugins.guests]\npath = \"{path}\"\nallow = {{ kv = \"guests\" }}\n");
-    let Bench { house, plugins } = bench;
-    let data = house.close().await;
-    let house = House::at(Plan { config, ..Plan::default() }, data).await;
-    assert_eq!((cached(&house, "miss"), cached(&house, "hit")), (0.0, 1.0));
-    let bench = Bench { house, plugins };
+    let bench = bench.restarted(|_| {}).await;
+    assert_eq!((cached(&bench.house, "miss"), cached(&bench.house, "hit")), (0.0, 1.0));
     assert_eq!(bench.heard().await, answer(ORDER));
     bench.replace("guests", &guests(PARTS));
     bench.counted("guests", "loaded", 1.0).await;
@@ -372,4 +398,143 @@ async fn a_gateway_stops_while_it_watches() {
     bench.house.gateway.reload();
     let stopped = tokio::time::timeout(Duration::from_secs(10), bench.house.gateway.stop()).await;
     assert_eq!(stopped, Ok(0));
+}
+
+// === a start with a plugin that is broken ===
+
+const OUT_OF_ORDER: &str = "switchboard_plugins_out_of_order";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_broke_meanwhile_does_not_keep_the_gateway_down() {
+    let (guests, lookup) = (guests(ORDER), component("customer-lookup"));
+    let files: [(&str, &[u8]); 2] = [("guests", &guests), ("lookup", &lookup)];
+    let bench = Bench::offering(r#""say_*", "lookup_customer""#, &files, "").await;
+    assert_eq!(bench.ask("/readyz", false).await.text().await.expect("words"), "ready\n");
+    let half = &guests[..guests.len() / 2];
+    let bench = bench
+        .restarted(|plugins| std::fs::write(plugins.join("guests.wasm"), half).expect("a damaged file"))
+        .await;
+
+    let ready = bench.ask("/readyz", false).await;
+    assert_eq!(ready.status(), 200);
+    let words = "ready\nthe plugin guests is out of order: calls are answered without its tools and hooks\n";
+    assert_eq!(ready.text().await.expect("words"), words);
+    assert_eq!(bench.house.metric(OUT_OF_ORDER), 1.0);
+    let (in_use, out) = bench.listed().await;
+    assert_eq!(in_use, ["lookup"]);
+    let [(name, why)] = out.as_slice() else { panic!("{out:?}") };
+    assert_eq!(name, "guests");
+    assert!(why.starts_with("guests.wasm is not a WebAssembly component: "), "{why}");
+    assert!(why.ends_with("or copy it again whole"), "{why}");
+
+    // Calls are answered, the tools of others work, and a model that wants one that it knew before is told.
+    let both = r#"[{ name = "lookup_customer", arguments = { phone = "03-0000-0000" } }, { name = "say_not_found" }]"#;
+    let steps = format!(
+        "steps = [{{ model = {{ calls = {both} }} }}, {{ model = {{ says = \"はい。\" }} }}, {{ hang_up = \"caller\" }}]"
+    );
+    let provider = bench.house.call(&steps).await.provider.expect("the provider saw the call");
+    assert!(provider.accepts[0].contains("lookup_customer"), "{:?}", provider.accepts);
+    assert!(!provider.accepts[0].contains("say_not_found"), "it is not offered: {:?}", provider.accepts);
+    let mut heard: Vec<String> = provider.tool_outputs.into_iter().map(|output| output.output).collect();
+    heard.sort();
+    let words = r#"{"error":"unavailable","message":"`say_not_found` is out of order for the moment","retryable":true}"#;
+    assert!(heard.iter().any(|output| output == words), "{heard:?}");
+    assert!(heard.iter().any(|output| output.contains(r#""found":false"#)), "{heard:?}");
+
+    // What is no better is refused, and it stays out of order.
+    bench.replace("guests", EMPTY);
+    bench.counted("guests", "refused", 1.0).await;
+    assert!(
+        bench.listed().await.1[0].1.starts_with("guests.wasm is not a WebAssembly component: it is empty; ")
+    );
+    bench.replace("guests", &guests);
+    bench.counted("guests", "loaded", 1.0).await;
+    assert_eq!((bench.listed().await.1, bench.house.metric(OUT_OF_ORDER)), (Vec::new(), 0.0));
+    assert_eq!(bench.ask("/readyz", false).await.text().await.expect("words"), "ready\n");
+    assert_eq!(bench.heard().await, answer(ORDER));
+}
+
+const EMPTY: &[u8] = b"";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_happened_to_a_plugin_only_that_one_is_left_out_until_it_is_good_again() {
+    let (guests, lookup) = (guests(ORDER), component("customer-lookup"));
+    let mut bench = Bench::of(&[("guests", &guests), ("lookup", &lookup)], "").await;
+    let write = |bytes: &[u8]| {
+        let bytes = bytes.to_vec();
+        move |file: &Path| std::fs::write(file, &bytes).expect("a file")
+    };
+    type Happened<'a> = Box<dyn Fn(&Path) + 'a>;
+    let ways: [(&str, Happened<'_>, &str); 4] = [
+        ("removed", Box::new(|_| {}), "cannot read lookup.wasm: No such file or directory"),
+        (
+            "a folder",
+            Box::new(|file| std::fs::create_dir(file).expect("a folder")),
+            "cannot read lookup.wasm: ",
+        ),
+        ("a pipe", Box::new(pipe), "cannot read lookup.wasm: it is not a plain file"),
+        (
+            "of another",
+            Box::new(write(&guests)),
+            "tool `echo` is provided by plugin `guests` and by plugin `lookup`",
+        ),
+    ];
+    for (way, happen, expected) in ways {
+        bench = bench
+            .restarted(|plugins| {
+                let file = plugins.join("lookup.wasm");
+                std::fs::remove_file(&file).expect("there is one");
+                happen(&file);
+            })
+            .await;
+        let (in_use, out) = bench.listed().await;
+        assert_eq!(in_use, ["guests"], "{way}");
+        assert!(out[0].0 == "lookup" && out[0].1.starts_with(expected), "{way}: {out:?}");
+        assert!(bench.tools().contains(&"say_not_found".to_owned()), "{way}");
+        if way == "a folder" {
+            std::fs::remove_dir(bench.path("lookup")).expect("a folder");
+        }
+        bench.replace("lookup", &lookup);
+        bench.whole().await;
+    }
+    assert_eq!(bench.heard().await, answer(ORDER));
+}
+
+fn pipe(file: &Path) {
+    let made = std::process::Command::new("mkfifo").arg(file).status().expect("a system with pipes");
+    assert!(made.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_lacks_an_offered_tool_is_better_than_no_gateway() {
+    let bench = Bench::with(&guests(ORDER)).await;
+    let lookup = component("customer-lookup");
+    let bench = bench
+        .restarted(|plugins| std::fs::write(plugins.join("guests.wasm"), lookup).expect("another plugin"))
+        .await;
+    assert_eq!(bench.listed().await, (vec!["guests".to_owned()], Vec::new()));
+    let heard = bench.heard().await;
+    assert!(heard.contains("there is no tool `say_not_found`"), "{heard}");
+    bench.replace("guests", &guests(PARTS));
+    bench.counted("guests", "loaded", 1.0).await;
+    assert_eq!(bench.heard().await, answer(PARTS));
+    // What it can do now it may not lose again.
+    bench.replace("guests", &component("customer-lookup"));
+    bench.counted("guests", "refused", 1.0).await;
+    assert_eq!(bench.heard().await, answer(PARTS));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_that_fit_only_without_each_other_are_taken_in_when_the_other_is_put_right() {
+    let (guests, lookup) = (guests(ORDER), component("customer-lookup"));
+    let bench = Bench::of(&[("one", &lookup), ("two", &guests)], "").await;
+    let bench = bench
+        .restarted(|plugins| std::fs::write(plugins.join("one.wasm"), &guests).expect("the same tools"))
+        .await;
+    assert_eq!(bench.listed().await.0, ["one"], "the first in the configuration");
+    assert_eq!(bench.heard().await, answer(ORDER));
+    bench.replace("one", &lookup);
+    bench.whole().await;
+    assert_eq!(bench.listed().await.0, ["one", "two"]);
+    assert_eq!(bench.heard().await, answer(ORDER));
 }

@@ -1,5 +1,7 @@
 //! `switchboard report paths`: a week of mixed traffic, checked against what the store was given.
 
+mod week;
+
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Arc;
@@ -80,6 +82,11 @@ async fn keep(data: &std::path::Path, failing: u32) -> u64 {
 }
 
 fn report(data: &std::path::Path, words: &[&str]) -> String {
+    report_with(data, &[], words)
+}
+
+/// The command over this data directory, with more in its environment.
+fn report_with(data: &std::path::Path, environment: &[(&str, String)], words: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
     command.current_dir(env!("CARGO_MANIFEST_DIR")).env_clear().env("SWITCHBOARD__STORE__PATH", data);
     for (name, value) in [
@@ -92,6 +99,7 @@ fn report(data: &std::path::Path, words: &[&str]) -> String {
     ] {
         command.env(name, value);
     }
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     let output = command.args(["report", "paths"]).args(words).output().expect("the command runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()

@@ -3,6 +3,8 @@
 //!
 //! The process is a runtime of its own, which is thrown away with everything in it; nothing is closed in order.
 
+mod features;
+
 use std::sync::Arc;
 use std::time::Duration;
 

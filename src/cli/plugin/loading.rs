@@ -45,10 +45,7 @@ pub(super) async fn load(host: &Host, settings: &Settings, hands: Hands) -> Resu
 }
 
 fn explain(settings: &Settings, error: LoadError) -> Failure {
-    let help = error.help().map(|help| format!("; {help}")).unwrap_or_default();
-    let mut words = format!("`{}` cannot be loaded: {:#}", settings.name, anyhow!(error));
-    words.push_str(&help);
-    Failure::Misfit(anyhow!(words))
+    Failure::Misfit(anyhow!("`{}` cannot be loaded: {}", settings.name, error.told()))
 }
 
 /// Where this user's caches are.

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use anyhow::anyhow;
 use clap::Args;
 use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
@@ -56,7 +55,7 @@ async fn row(host: &Host, settings: &Settings) -> Row {
             };
             Row { name, about: Some(about), state }
         }
-        Err(error) => Row { name, about: None, state: format!("{:#}", anyhow!(error)) },
+        Err(error) => Row { name, about: None, state: error.told() },
     }
 }
 

@@ -63,6 +63,8 @@ pub(super) fn check(
     let mut checker = Checker { document, directory, defaults, problems: &mut found };
     let config = checker.config(raw);
     found.into_iter().for_each(|problem| problems.push(problem));
+    // A plugin's file may come and go. Whoever loads the plugins tells of it, and a gateway does without.
+    problems.forget_alone(&codes::PLUGIN_FILE);
     config.filter(|_| !problems.has_errors())
 }
 

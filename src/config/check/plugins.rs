@@ -41,7 +41,7 @@ impl Checker<'_> {
     fn plugin(&mut self, name: String, raw: raw::Plugin, place: &Place) -> Option<plugin::Settings> {
         let is_named = self.name(&name, place);
         let path = self.required(raw.path, place, "path", "name the plugin's `.wasm` file");
-        let path = path.and_then(|path| self.plugin_file(&path, &place.key("path")));
+        let path = path.map(|path| self.plugin_file(&path, &place.key("path")));
         let sha256 = match raw.sha256 {
             Some(text) => self.sha256(&text, &place.key("sha256")).map(Some),
             None => Some(None),
@@ -186,14 +186,14 @@ impl Checker<'_> {
         places
     }
 
-    fn plugin_file(&mut self, path: &str, place: &Place) -> Option<std::path::PathBuf> {
+    fn plugin_file(&mut self, path: &str, place: &Place) -> std::path::PathBuf {
         let file = self.path(path);
         if file.is_file() {
-            return Some(file);
+            return file;
         }
         self.report(&codes::PLUGIN_FILE, place, format!("`{place}` names a file that does not exist"))
             .help("build the plugin, or correct the path; it is relative to this file's directory");
-        None
+        file
     }
 
     fn sha256(&mut self, text: &str, place: &Place) -> Option<[u8; 32]> {

@@ -19,8 +19,6 @@ use crate::wire::realtime::{ClientEvent, ServerEvent};
 const CONFIRM_WITHIN: Duration = Duration::from_secs(5);
 /// How often a first session is tried to be opened: the caller hears silence meanwhile.
 const FIRST_TRIES: u32 = 2;
-/// When both sides should have been heard.
-const HEARD_WITHIN: Duration = Duration::from_secs(10);
 /// A session is exchanged for a new one this long before the provider ends it, in a quiet moment.
 const ROTATE_BEFORE: Duration = Duration::from_secs(300);
 /// If no quiet moment comes, it is exchanged all the same this long before its end: before the call would
@@ -115,7 +113,7 @@ impl Task {
             let (lasted, is_cut) = (lost_at.elapsed(), std::mem::take(&mut self.is_cut));
             self.pending.push_back(Event::Stream(StreamEvent::Gap { lasted, is_cut }));
         } else if !self.is_rotating {
-            self.check.until = Some(Instant::now() + HEARD_WITHIN);
+            self.check.begin(Instant::now());
             let began = self.clock.now();
             self.recorder = self.recording.take().map(|tape| Recorder::start(tape, began, Instant::now()));
         }

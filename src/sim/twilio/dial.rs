@@ -54,6 +54,7 @@ impl CallRun {
         leg.orders.call_is_over();
         self.end_recording(dial, &mut leg);
         leg.progress(self, LegEvent::Completed, Some(end)).await;
+        let end = self.as_told(&leg, end);
         self.report.dials.push(dial_report(&leg, &far_end, end));
         if let Some(order) = order {
             // Nobody asks what comes after a dial that was redirected away from.
@@ -184,6 +185,12 @@ impl CallRun {
         fields.extend(self.dial_fields(leg, end));
         let note = format!("{}  DialCallStatus={}", short(&self.sid), end.status);
         Flow::Fetch(self.errand(RequestKind::DialResult, action, fields, note))
+    }
+
+    /// The end as the result of the dial has it.
+    fn as_told(&self, leg: &Leg, end: LegEnd) -> LegEnd {
+        let told = self.caller.faults.dial_status.filter(|_| leg.sip_call_id.is_some());
+        told.map_or(end, |told| LegEnd { status: told.as_str(), ..end })
     }
 
     fn dial_fields(&self, leg: &Leg, end: LegEnd) -> Fields {

@@ -31,6 +31,41 @@ pub struct CarrierFaults {
     pub stream_without_stop: bool,
     /// What goes wrong with recordings.
     pub recording: RecordingFaults,
+    /// `DialCallStatus` of a dial towards the provider, whatever came of it: which one stands for which answer is
+    /// written nowhere.
+    pub dial_status: Option<DialStatus>,
+}
+
+/// `DialCallStatus` (Twilio, "TwiML Voice: <Dial>").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DialStatus {
+    /// The leg was answered, and has ended.
+    Completed,
+    /// The leg was answered.
+    Answered,
+    /// The other side was busy.
+    Busy,
+    /// Nobody answered.
+    NoAnswer,
+    /// The other side could not be reached.
+    Failed,
+    /// The leg was ended before it was answered.
+    Canceled,
+}
+
+impl DialStatus {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DialStatus::Completed => "completed",
+            DialStatus::Answered => "answered",
+            DialStatus::Busy => "busy",
+            DialStatus::NoAnswer => "no-answer",
+            DialStatus::Failed => "failed",
+            DialStatus::Canceled => "canceled",
+        }
+    }
 }
 
 /// What can go wrong with the recording of a call.

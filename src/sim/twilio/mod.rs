@@ -32,7 +32,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
-pub use faults::{CarrierFaults, RecordingFaults, Signing};
+pub use faults::{CarrierFaults, DialStatus, RecordingFaults, Signing};
 pub use form::Fields;
 pub use report::{CarrierReport, Delivery, DialReport, Heard, RequestKind, StreamReport};
 pub use rest::{CarrierRest, Refusal, RestRequest};

@@ -26,7 +26,8 @@ pub(super) async fn compile(
     }
     // Text would be compiled as well; a plugin is a binary.
     if !bytes.starts_with(b"\0asm") {
-        let problem = "it does not begin like WebAssembly".to_owned();
+        let problem = if bytes.is_empty() { "it is empty" } else { "it does not begin like WebAssembly" };
+        let problem = problem.to_owned();
         return Err(LoadError::NotAComponent { path, problem });
     }
     let (engine, cache) = (host.engine.clone(), host.cache.clone());

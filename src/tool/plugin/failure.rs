@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::engine::{COMPONENT_MEMORIES_MAX, COMPONENT_TABLES_MAX, CORE_INSTANCES_MAX};
 use super::guest::VERSIONS;
+use crate::text::chain;
 
 /// How much of a plugin's own words about an error is taken, in characters.
 const WORDS_CHARS_MAX: usize = 500;
@@ -54,6 +55,9 @@ pub enum Failure {
     /// It wanted more elements in a table than it may have, and trapped.
     #[error("it wanted more than the {0} table elements that `limits.table_elements` allows")]
     OutOfTable(usize),
+    /// Its calls within itself went deeper than its stack, and it trapped.
+    #[error("it wanted more stack than `stack` of `[sandbox]` allows ({0} bytes)")]
+    OutOfStack(usize),
     /// It consists of more core instances than it may.
     #[error("it consists of more than the {0} core instances that `limits.instances` allows")]
     TooManyInstances(usize),
@@ -65,7 +69,31 @@ pub enum Failure {
     Internal(String),
 }
 
-/// Why a plugin cannot be loaded.
+impl Failure {
+    /// The key of the configuration that allows a plugin of this name more, where that can help.
+    pub fn key(&self, plugin: &str) -> Option<String> {
+        let limit = |key: &str| Some(format!("plugins.{plugin}.limits.{key}"));
+        match self {
+            Failure::Timeout(_) => limit("time"),
+            Failure::TooLarge { .. } => limit("output"),
+            Failure::OutOfMemory(_) => limit("memory"),
+            Failure::OutOfTable(_) => limit("table_elements"),
+            Failure::TooManyInstances(_) => limit("instances"),
+            Failure::OutOfStack(_) => Some("sandbox.stack".to_owned()),
+            Failure::UnknownTool(_)
+            | Failure::InvalidArguments(_)
+            | Failure::NotFound(_)
+            | Failure::Denied(_)
+            | Failure::Unavailable(_)
+            | Failure::Busy(_)
+            | Failure::BadOutput(_)
+            | Failure::Trapped(_)
+            | Failure::Internal(_) => None,
+        }
+    }
+}
+
+/// Why a plugin cannot be loaded. What to do about it is in [`LoadError::help`], not in the message.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file cannot be read.
@@ -77,7 +105,7 @@ pub enum LoadError {
         source: std::io::Error,
     },
     /// The file is not the one that was pinned.
-    #[error("{} has the digest {found}, and `sha256` pins {pinned}: pin the new one if you trust the file", path.display())]
+    #[error("{} has the digest {found}, and `sha256` pins {pinned}", path.display())]
     OtherDigest {
         /// The file.
         path: PathBuf,
@@ -87,7 +115,7 @@ pub enum LoadError {
         pinned: String,
     },
     /// A core module.
-    #[error("{} is a core WebAssembly module, not a component: build it as docs/plugins/README.md tells", path.display())]
+    #[error("{} is a core WebAssembly module, not a component", path.display())]
     CoreModule {
         /// The file.
         path: PathBuf,
@@ -101,11 +129,7 @@ pub enum LoadError {
         problem: String,
     },
     /// A component that the machine has no room for.
-    #[error(
-        "{} does not fit the sandbox: {problem}; build it smaller: a plugin has room for {CORE_INSTANCES_MAX} core \
-         instances, {COMPONENT_MEMORIES_MAX} memories, {COMPONENT_TABLES_MAX} tables and 1 GiB",
-        path.display()
-    )]
+    #[error("{} does not fit the sandbox: {problem}", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -120,8 +144,7 @@ pub enum LoadError {
     },
     /// A plugin for another gateway.
     #[error(
-        "{} speaks `switchboard:plugin@{found}`; this gateway speaks {}: build the plugin for one of these, or \
-         update the gateway",
+        "{} speaks `switchboard:plugin@{found}`; this gateway speaks {}",
         path.display(), VERSIONS.join(" and ")
     )]
     OtherVersion {
@@ -131,7 +154,7 @@ pub enum LoadError {
         found: String,
     },
     /// It imports something that does not exist here.
-    #[error("{} imports `{import}`, which does not exist here: {help}", path.display())]
+    #[error("{} imports `{import}`, which does not exist here", path.display())]
     UnknownImport {
         /// The file.
         path: PathBuf,
@@ -159,7 +182,7 @@ pub enum LoadError {
         problem: String,
     },
     /// It asks for what the operator does not grant.
-    #[error("it asks for {}, which is not granted: {}", quoted(asks, " and "), grant_help(name, lines))]
+    #[error("it asks for {}, which is not granted", quoted(asks, " and "))]
     NotGranted {
         /// The plugin.
         name: String,
@@ -171,6 +194,8 @@ pub enum LoadError {
     /// It cannot describe itself.
     #[error("it cannot describe itself{}", last_words(said.as_deref()))]
     Describe {
+        /// The plugin.
+        name: String,
         /// What it logged, or wrote to its outputs, last.
         said: Option<String>,
         /// What happened.
@@ -178,8 +203,7 @@ pub enum LoadError {
     },
     /// It takes longer than anybody may to describe itself.
     #[error(
-        "{} takes longer than {} s to say what its tools and needs are: have its `describe` answer at once, and build it \
-         again",
+        "{} takes longer than {} s to say what its tools and needs are",
         path.display(), within.as_secs()
     )]
     DescribesTooLong {
@@ -190,8 +214,7 @@ pub enum LoadError {
     },
     /// It says more about itself than anybody may.
     #[error(
-        "{} says more than {} MiB about itself when it is asked for its tools and needs: shorten their descriptions and \
-         schemas, and build it again",
+        "{} says more than {} MiB about itself when it is asked for its tools and needs",
         path.display(), bytes_max >> 20
     )]
     DescribesTooMuch {
@@ -211,22 +234,68 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// What it asks for in vain, where that is the reason: a sentence without the way out.
-    pub fn asks(&self) -> Option<String> {
+    /// What to do about it, in words that can stand behind the message.
+    pub fn help(&self) -> String {
         match self {
-            LoadError::NotGranted { asks, .. } => {
-                Some(format!("it asks for {}, which is not granted", quoted(asks, " and ")))
+            LoadError::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                "build the plugin, or correct its `path`".to_owned()
             }
-            _ => None,
+            LoadError::Unreadable { .. } => {
+                "have its `path` name a `.wasm` file that the gateway's user can read".to_owned()
+            }
+            LoadError::OtherDigest { .. } => {
+                "pin the new one if you trust the file, or put the pinned file back".to_owned()
+            }
+            LoadError::CoreModule { .. } => "build it as docs/plugins/README.md tells".to_owned(),
+            LoadError::NotAComponent { .. } => {
+                "name the `.wasm` file that `switchboard plugin build` makes, or copy it again whole"
+                    .to_owned()
+            }
+            LoadError::TooLarge { .. } => format!(
+                "build it smaller: a plugin has room for {CORE_INSTANCES_MAX} core instances, \
+                 {COMPONENT_MEMORIES_MAX} memories, {COMPONENT_TABLES_MAX} tables and 1 GiB"
+            ),
+            LoadError::NoTools { .. } => {
+                "name a plugin's file, or build it as docs/plugins/README.md tells".to_owned()
+            }
+            LoadError::OtherVersion { .. } => {
+                "build the plugin for one of these, or update the gateway".to_owned()
+            }
+            LoadError::UnknownImport { help, .. } => (*help).to_owned(),
+            LoadError::OtherInterface { version, .. } => {
+                format!("build it with plugins/wit/v{version} as it is there, unchanged")
+            }
+            LoadError::BadNeed { .. } => {
+                "correct what its `describe` asks for, and build it again".to_owned()
+            }
+            LoadError::NotGranted { name, lines, .. } => grant_help(name, lines),
+            LoadError::Describe { name, source, .. } => describe_help(name, source),
+            LoadError::DescribesTooLong { .. } => {
+                "have its `describe` answer at once, and build it again".to_owned()
+            }
+            LoadError::DescribesTooMuch { .. } => {
+                "shorten their descriptions and schemas, and build it again".to_owned()
+            }
+            LoadError::Tool { .. } => {
+                "correct this in the plugin's `describe`, and build it again".to_owned()
+            }
         }
     }
 
-    /// The way out, where it is not part of the message's first sentence.
-    pub fn help(&self) -> Option<String> {
+    /// Claims that the same file may be loaded at another time: the machine was too busy for it.
+    pub fn may_pass(&self) -> bool {
         match self {
-            LoadError::NotGranted { name, lines, .. } => Some(grant_help(name, lines)),
-            _ => None,
+            LoadError::DescribesTooLong { .. } => true,
+            LoadError::Describe { source, .. } => {
+                matches!(source, Failure::Busy(_) | Failure::Unavailable(_))
+            }
+            _ => false,
         }
+    }
+
+    /// The message, its causes and what to do, on one line.
+    pub fn told(&self) -> String {
+        format!("{}; {}", chain(self), self.help())
     }
 }
 
@@ -242,4 +311,15 @@ fn quoted(texts: &[String], between: &str) -> String {
 /// What an operator writes to grant what is missing.
 fn grant_help(name: &str, lines: &[String]) -> String {
     format!("write {} in `[plugins.{name}.allow]`, if that is meant", quoted(lines, " and "))
+}
+
+/// What helps a plugin that cannot say what it is: more room, or another version of it.
+fn describe_help(name: &str, failure: &Failure) -> String {
+    match failure.key(name) {
+        Some(key) => format!("raise `{key}`, or have the plugin built to need less"),
+        None => format!(
+            "see whether its last words complain about `[plugins.{name}.config]`; else put a version back that works, \
+             and tell its author"
+        ),
+    }
 }

@@ -107,6 +107,7 @@ fn verdict<T>(result: &Result<T, Failure>) -> Verdict {
             | Failure::BadOutput(_)
             | Failure::OutOfMemory(_)
             | Failure::OutOfTable(_)
+            | Failure::OutOfStack(_)
             | Failure::TooManyInstances(_)
             | Failure::Trapped(_)
             | Failure::Internal(_) => Verdict::Ill,
@@ -131,7 +132,7 @@ fn outcome<T>(result: &Result<T, Failure>) -> &'static str {
             Failure::OutOfMemory(_) | Failure::OutOfTable(_) | Failure::TooManyInstances(_) => {
                 "out_of_memory"
             }
-            Failure::Trapped(_) => "trapped",
+            Failure::OutOfStack(_) | Failure::Trapped(_) => "trapped",
             Failure::Internal(_) => "internal",
         },
     }

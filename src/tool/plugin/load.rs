@@ -1,6 +1,8 @@
 //! From a file to a plugin: read, compiled, linked, asked what it is, and held against what is granted.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +26,8 @@ use super::{Inner, Plugin, PluginTool};
 use crate::text::hex;
 use crate::tool::schema::Schema;
 
+/// The longest file of a plugin: ten times what Python needs. A longer one is a mistake that would eat up memory.
+const FILE_BYTES_MAX: u64 = 256 << 20;
 /// How many tools one plugin may have.
 const TOOLS_MAX: usize = 64;
 /// How many things one plugin may ask for.
@@ -125,7 +129,7 @@ impl Host {
                 LoadError::DescribesTooMuch { path: settings.path.clone(), bytes_max }
             }
             Failure::Timeout(within) => LoadError::DescribesTooLong { path: settings.path.clone(), within },
-            source => LoadError::Describe { said, source },
+            source => LoadError::Describe { name: settings.name.clone(), said, source },
         })?;
         let about = about(described, &sandbox)?;
         let loaded = Loaded { digest, bytes: length, origin, took: began.elapsed() };
@@ -191,11 +195,24 @@ fn check_grants(settings: &Settings, needs: &[Need]) -> Result<(), LoadError> {
     })
 }
 
+/// Opens a plugin's file, unless reading it would take for ever or more memory than any plugin is worth.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let known = std::fs::metadata(path)?;
+    if !known.is_file() && !known.is_dir() {
+        return Err(io::Error::other("it is not a plain file"));
+    }
+    if known.len() > FILE_BYTES_MAX {
+        return Err(io::Error::other(format!("it has more than {} MiB", FILE_BYTES_MAX >> 20)));
+    }
+    File::open(path)
+}
+
 /// A file's bytes and their digest, read off the async threads: a plugin may have many megabytes.
 async fn read(settings: &Settings) -> Result<(Vec<u8>, [u8; 32]), LoadError> {
     let path = settings.path.clone();
     let reading = tokio::task::spawn_blocking(move || {
-        let bytes = std::fs::read(path)?;
+        let mut bytes = Vec::new();
+        open(&path)?.read_to_end(&mut bytes)?;
         let digest: [u8; 32] = Sha256::digest(&bytes).into();
         Ok((bytes, digest))
     });

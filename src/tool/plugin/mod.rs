@@ -51,6 +51,7 @@ pub use engine::{Host, HostError, HostSettings};
 pub use failure::{Failure, LoadError};
 pub use hands::{Fetch, Fetching, Hands, LogLevel, LogSink, OperatorsLog, Outbound};
 pub use kv::{Entry, Kept, KeyPage, KeyValueError, KeyValueStore, NothingKept};
+pub(crate) use load::open;
 pub use load::{About, Loaded};
 pub use needs::{Need, Power, Unused};
 pub use settings::{Grants, Limits, Settings};

@@ -34,6 +34,7 @@ pub(super) struct Sandbox {
     pub shared: Arc<Shared>,
     engine: wasmtime::Engine,
     lane: Arc<Lane>,
+    stack_bytes: usize,
     /// Without it nothing would stop a loop.
     _ticker: Arc<Ticker>,
 }
@@ -67,6 +68,7 @@ impl Sandbox {
             lane: Arc::new(Lane::new(&shared.name)),
             shared: Arc::new(shared),
             engine: host.engine.clone(),
+            stack_bytes: host.settings.stack_bytes,
             _ticker: Arc::clone(&host.ticker),
         })
     }
@@ -214,9 +216,18 @@ impl Sandbox {
 
     fn tell_overrun(&self, state: &State, what: &str) {
         let plugin = &*self.shared.name;
+        let limits = &self.shared.limits;
+        let key = |name: &str| format!("plugins.{plugin}.limits.{name}");
         let dropped = state.messages.dropped();
         if dropped > 0 {
-            tracing::warn!(plugin, what, dropped, "a plugin logs more than `limits.log` allows");
+            tracing::warn!(
+                plugin,
+                what,
+                dropped,
+                bytes_max = limits.log_bytes,
+                key = key("log"),
+                "a plugin logs more than `limits.log` allows"
+            );
         }
         let Overrun { actions, reports, requests } = state.overrun;
         if actions > 0 {
@@ -240,14 +251,19 @@ impl Sandbox {
                 plugin,
                 what,
                 refused = requests,
+                requests_max = limits.http_requests,
+                bytes_max = limits.http_bytes,
+                key = key("http_requests"),
                 "a plugin sends more than `limits.http_requests` or `limits.http_bytes` allow"
             );
         }
     }
 
     fn failure_of(&self, error: wasmtime::Error, state: &State, time: Duration) -> Failure {
-        if error.downcast_ref::<Trap>() == Some(&Trap::Interrupt) {
-            return Failure::Timeout(time);
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => return Failure::Timeout(time),
+            Some(Trap::StackOverflow) => return Failure::OutOfStack(self.stack_bytes),
+            _ => {}
         }
         if state.watch.is_out_of_memory {
             return Failure::OutOfMemory(self.shared.limits.memory_bytes);

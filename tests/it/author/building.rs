@@ -3,53 +3,29 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use super::{bad, good, root, text};
-
-/// Whether a program answers, so that a test that needs it can run.
-fn answers(program: &str, words: &[&str]) -> bool {
-    Command::new(program).args(words).output().is_ok_and(|output| output.status.success())
-}
+use super::{Bench, bad, good, root, text, toolchains};
 
 /// The three commands for a language. Without its toolchain the build must say what is missing, and how to
 /// get it.
 fn three_commands(lang: &str) {
-    let folder = tempfile::tempdir().expect("a folder");
-    let told = good(&["plugin", "new", "order-status", "--lang", lang], folder.path());
-    assert!(told.contains("switchboard plugin build order-status"), "{told}");
-    assert!(told.contains("switchboard plugin test order-status"), "{told}");
-    if !has_toolchain(lang) {
-        eprintln!("skipped: {lang} is not built here, as its toolchain is not installed");
-        let told = bad(&["plugin", "build", "--no-install", "order-status"], folder.path(), 69);
+    let folder = Bench::empty(lang);
+    let told = good(&["plugin", "new", "my-tools", "--lang", lang], folder.path());
+    assert!(told.contains("switchboard plugin build my-tools"), "{told}");
+    assert!(told.contains("switchboard plugin test my-tools"), "{told}");
+    if !toolchains::is_here(lang, &format!("the build of a new plugin in {lang}")) {
+        let told = bad(&["plugin", "build", "--no-install", "my-tools"], folder.path(), 69);
         assert!(told.contains("run `") || told.contains("install"), "{told}");
         return;
     }
-    let sheet = good(&["plugin", "build", "order-status"], folder.path());
+    let sheet = good(&["plugin", "build", "my-tools"], folder.path());
     assert!(sheet.contains("switchboard:plugin") && sheet.contains("greet"), "{sheet}");
-    let tested = good(&["plugin", "test", "order-status"], folder.path());
+    let tested = good(&["plugin", "test", "my-tools"], folder.path());
     assert!(tested.ends_with("2 passed, 0 failed\n"), "{tested}");
-    let component = fs::read(folder.path().join("order-status/order-status.wasm")).expect("a component");
+    let component = fs::read(folder.path().join("my-tools/my-tools.wasm")).expect("a component");
     for private in [folder.path().display().to_string(), root().display().to_string()] {
         let is_in = component.windows(private.len()).any(|part| part == private.as_bytes());
         assert!(!is_in, "the component tells that it was built in {private}");
-    }
-}
-
-/// Whether a language can be built here.
-pub(super) fn has_toolchain(lang: &str) -> bool {
-    match lang {
-        "rust" => {
-            let library = Command::new("rustc")
-                .args(["--print", "target-libdir", "--target", "wasm32-unknown-unknown"])
-                .output()
-                .map(|output| text(&output.stdout));
-            library.is_ok_and(|path| Path::new(path.trim()).is_dir())
-                || Path::new("/usr/lib/rustlib/src/rust/library").is_dir()
-        }
-        // What its build installs comes from a registry.
-        "ts" => answers("npm", &["ping"]),
-        _ => answers("componentize-py", &["--version"]),
     }
 }
 

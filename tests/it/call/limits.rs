@@ -186,6 +186,7 @@ fn a_silent_caller_is_asked_once_and_then_taken_leave_of() {
     12.000 t1 was heard
            - line Assistant 11.200–12.000 Final もしもし？
     22.000 (deadline)
+           - note audio.one_way {"detail":"the caller was not heard"}
            - #2 prompt "Nobody answers. Say that you wil" without tools
     22.400 turn t2 ends: Completed
            - line Assistant 22.200–? Final 失礼します
@@ -196,6 +197,23 @@ fn a_silent_caller_is_asked_once_and_then_taken_leave_of() {
     23.400 sideband lost 1006
            - ended assistant_hangup
     "#);
+}
+
+#[test]
+fn a_caller_who_was_heard_once_is_only_silent() {
+    let mut story = Story::live(|terms| terms.silence_max = Some(Duration::from_secs(10)));
+    story.tell([(2_000, hears("i1", 1_200)), (3_000, hears_end("i1", 2_400))]);
+    story.until(13_000);
+    story.tell([
+        (13_100, begins_as("t1", 1)),
+        (13_200, plays("t1")),
+        (13_300, says("t1", "もしもし？")),
+        (13_400, done("t1")),
+        (14_000, played("t1")),
+    ]);
+    story.until(24_000);
+    let log = story.log();
+    assert!(log.contains("Nobody answers") && !log.contains("audio.one_way"), "{log}");
 }
 
 #[test]

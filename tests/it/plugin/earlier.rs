@@ -7,7 +7,7 @@ use switchboard::clock::SystemClock;
 use switchboard::store::{self, Store};
 use switchboard::tool::plugin::{Grants, Need, Settings};
 
-use super::{AMPLE, HOST, chain, from, load_over, root, settings};
+use super::{AMPLE, HOST, from, load_over, root, settings};
 
 /// The customer lookup as it was released with 0.1.0.
 fn released() -> Settings {
@@ -33,7 +33,7 @@ async fn it_describes_itself_and_asks_for_what_it_imports() {
 async fn without_the_grant_it_is_refused_with_the_fix() {
     let ungranted = Settings { grants: Grants::default(), ..released() };
     let refused = HOST.load(&ungranted, None).await.expect_err("it is refused");
-    insta::assert_snapshot!(chain(&refused), @r#"it asks for `kv`, which is not granted: write `kv = "customer-lookup"` in `[plugins.customer-lookup.allow]`, if that is meant"#);
+    insta::assert_snapshot!(refused.told(), @r#"it asks for `kv`, which is not granted; write `kv = "customer-lookup"` in `[plugins.customer-lookup.allow]`, if that is meant"#);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use super::{HOST, Limits, file, guests_with, guests_within, load, refusal, setti
 /// How a component begins (Component Model, Binary.md): a magic number, version 13, layer 1.
 const EMPTY_COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
 /// How a core module begins.
-const EMPTY_MODULE: &[u8] = b"\0asm\x01\0\0\0";
+pub(super) const EMPTY_MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
 /// Why a file of these bytes is refused, with the file's name made short.
 async fn refusal_of(bytes: &[u8]) -> String {
@@ -27,18 +27,18 @@ fn at(path: &Path) -> Settings {
 #[tokio::test]
 async fn a_missing_file_is_named() {
     let missing = at(&super::root().join("plugins/missing.wasm"));
-    insta::assert_snapshot!(refusal(&missing).await, @"cannot read plugins/missing.wasm: No such file or directory (os error 2)");
-    insta::assert_snapshot!(refusal(&at(&super::root().join("plugins"))).await, @"cannot read plugins: Is a directory (os error 21)");
+    insta::assert_snapshot!(refusal(&missing).await, @"cannot read plugins/missing.wasm: No such file or directory (os error 2); build the plugin, or correct its `path`");
+    insta::assert_snapshot!(refusal(&at(&super::root().join("plugins"))).await, @"cannot read plugins: Is a directory (os error 21); have its `path` name a `.wasm` file that the gateway's user can read");
 }
 
 #[tokio::test]
 async fn what_is_no_component_is_told_apart() {
-    insta::assert_snapshot!(refusal_of(EMPTY_MODULE).await, @"FILE is a core WebAssembly module, not a component: build it as docs/plugins/README.md tells");
-    insta::assert_snapshot!(refusal_of(b"").await, @"FILE is not a WebAssembly component: it does not begin like WebAssembly");
-    insta::assert_snapshot!(refusal_of(b"(component)").await, @"FILE is not a WebAssembly component: it does not begin like WebAssembly");
+    insta::assert_snapshot!(refusal_of(EMPTY_MODULE).await, @"FILE is a core WebAssembly module, not a component; build it as docs/plugins/README.md tells");
+    insta::assert_snapshot!(refusal_of(b"").await, @"FILE is not a WebAssembly component: it is empty; name the `.wasm` file that `switchboard plugin build` makes, or copy it again whole");
+    insta::assert_snapshot!(refusal_of(b"(component)").await, @"FILE is not a WebAssembly component: it does not begin like WebAssembly; name the `.wasm` file that `switchboard plugin build` makes, or copy it again whole");
     let unknown = refusal_of(b"\0asm\x02\0\0\0").await;
     assert!(unknown.contains("unknown binary version"), "{unknown}");
-    insta::assert_snapshot!(refusal_of(EMPTY_COMPONENT).await, @"FILE is a component, but no plugin: it does not export `switchboard:plugin/tools`");
+    insta::assert_snapshot!(refusal_of(EMPTY_COMPONENT).await, @"FILE is a component, but no plugin: it does not export `switchboard:plugin/tools`; name a plugin's file, or build it as docs/plugins/README.md tells");
 }
 
 #[tokio::test]
@@ -61,7 +61,10 @@ async fn a_pinned_file_is_taken_and_another_is_not() {
     assert!(load(&pinned).await.tools().len() > 10);
     let words = refusal(&Settings { sha256: Some([0xab; 32]), ..pinned }).await;
     assert!(words.starts_with("plugins/test-guests/test-guests.wasm has the digest "), "{words}");
-    let tail = format!("and `sha256` pins {}: pin the new one if you trust the file", "ab".repeat(32));
+    let tail = format!(
+        "and `sha256` pins {}; pin the new one if you trust the file, or put the pinned file back",
+        "ab".repeat(32)
+    );
     assert!(words.ends_with(&tail), "{words}");
 }
 
@@ -74,20 +77,22 @@ async fn a_plugin_that_describes_itself_badly_is_refused() {
     let cramped = Limits { memory_bytes: 1 << 20, ..Limits::default() };
     told.push(refusal(&guests_within(cramped)).await);
     insta::assert_snapshot!(told.join("\n"), @r#"
-    it cannot describe itself: it trapped: wasm trap: wasm `unreachable` instruction executed
-    plugins/test-guests/test-guests.wasm says more than 4 MiB about itself when it is asked for its tools and needs: shorten their descriptions and schemas, and build it again
-    its tool `echo` cannot be offered: the plugin has two tools of this name
-    its tool `say hello` cannot be offered: a name has 1 to 64 letters, digits, `_` and `-`
-    its tool `echo` cannot be offered: its parameters are not a usable JSON Schema: it must describe an object: `"type": "object"`
-    its tool `echo` cannot be offered: its description has more than 4 KiB
-    its tool `*` cannot be offered: a plugin has at most 64 tools
-    it cannot describe itself: it wanted more memory than `limits.memory` allows (1048576 bytes)
+    it cannot describe itself: it trapped: wasm trap: wasm `unreachable` instruction executed; see whether its last words complain about `[plugins.test-guests.config]`; else put a version back that works, and tell its author
+    plugins/test-guests/test-guests.wasm says more than 4 MiB about itself when it is asked for its tools and needs; shorten their descriptions and schemas, and build it again
+    its tool `echo` cannot be offered: the plugin has two tools of this name; correct this in the plugin's `describe`, and build it again
+    its tool `say hello` cannot be offered: a name has 1 to 64 letters, digits, `_` and `-`; correct this in the plugin's `describe`, and build it again
+    its tool `echo` cannot be offered: its parameters are not a usable JSON Schema: it must describe an object: `"type": "object"`; correct this in the plugin's `describe`, and build it again
+    its tool `echo` cannot be offered: its description has more than 4 KiB; correct this in the plugin's `describe`, and build it again
+    its tool `*` cannot be offered: a plugin has at most 64 tools; correct this in the plugin's `describe`, and build it again
+    it cannot describe itself: it wanted more memory than `limits.memory` allows (1048576 bytes); raise `plugins.test-guests.limits.memory`, or have the plugin built to need less
     "#);
 }
 
 /// What `switchboard check` says about a configuration with these plugins, and its exit code.
-fn check(dir: &tempfile::TempDir, plugins: &str) -> (String, Option<i32>) {
+pub(super) fn check(dir: &tempfile::TempDir, plugins: &str) -> (String, Option<i32>) {
     let path = dir.path().join("gateway.toml");
+    // For the compiled plugins, so that each is compiled once.
+    std::fs::create_dir_all(dir.path().join("data")).expect("a directory");
     let text = format!("[sessions.shop]\ninstructions = \"Be kind.\"\n\n{plugins}");
     std::fs::write(&path, text).expect("a writable directory");
     let variables = [
@@ -97,7 +102,7 @@ fn check(dir: &tempfile::TempDir, plugins: &str) -> (String, Option<i32>) {
         ("BASE_URL", "https://voice.example.com"),
     ];
     let ran = Command::new(env!("CARGO_BIN_EXE_switchboard"))
-        .args(["check", "--config", "gateway.toml"])
+        .args(["check", "--config", "gateway.toml", "--keep-compiled"])
         .current_dir(dir.path())
         .env_clear()
         .envs(variables)
@@ -117,8 +122,8 @@ fn the_check_tells_of_every_plugin_that_cannot_be_loaded() {
     let (told, code) = check(&dir, &named);
     assert_eq!(code, Some(78), "{told}");
     for words in [
-        "error[E0503]: plugin `core` cannot be loaded: ./plugin.wasm is a core WebAssembly module, not a component: \
-         build it as docs/plugins/README.md tells",
+        "error[E0503]: plugin `core` cannot be loaded: ./plugin.wasm is a core WebAssembly module, not a component\n",
+        "help: build it as docs/plugins/README.md tells",
         "gateway.toml:5:8",
         "error[E0504]: plugin `customer-lookup` cannot be loaded: it asks for `kv`, which is not granted",
         "write `kv = \"customer-lookup\"` in `[plugins.customer-lookup.allow]`, if that is meant",

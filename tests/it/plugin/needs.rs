@@ -35,10 +35,10 @@ async fn a_plugin_that_is_granted_all_is_loaded() {
 #[tokio::test]
 async fn what_is_missing_is_named_with_the_lines_that_grant_it() {
     let none = refusal(&guests_asking(EVERYTHING, Grants::default())).await;
-    insta::assert_snapshot!(none, @r#"it asks for `kv` and `http https://api.example.com/v2/*` and `secret TOKEN` and `history` and `call say` and `call inject-context` and `call transfer` and `call hang-up` and `call set-variable` and `hook incoming` and `hook event` and `hook ended`, which is not granted: write `http = ["https://api.example.com/v2/*"]` and `calls = ["say", "inject-context", "transfer", "hang-up", "set-variable"]` and `hooks = ["incoming", "event", "ended"]` and `secrets = { TOKEN = "${TOKEN}" }` and `kv = "test-guests"` and `history = true` in `[plugins.test-guests.allow]`, if that is meant"#);
+    insta::assert_snapshot!(none, @r#"it asks for `kv` and `http https://api.example.com/v2/*` and `secret TOKEN` and `history` and `call say` and `call inject-context` and `call transfer` and `call hang-up` and `call set-variable` and `hook incoming` and `hook event` and `hook ended`, which is not granted; write `http = ["https://api.example.com/v2/*"]` and `calls = ["say", "inject-context", "transfer", "hang-up", "set-variable"]` and `hooks = ["incoming", "event", "ended"]` and `secrets = { TOKEN = "${TOKEN}" }` and `kv = "test-guests"` and `history = true` in `[plugins.test-guests.allow]`, if that is meant"#);
     let http = vec![Pattern::parse("GET https://api.example.com/v2/orders/*").expect("a pattern")];
     let narrow = refusal(&guests_asking(EVERYTHING, Grants { http, ..all_granted() })).await;
-    insta::assert_snapshot!(narrow, @r#"it asks for `http https://api.example.com/v2/*`, which is not granted: write `http = ["GET https://api.example.com/v2/orders/*", "https://api.example.com/v2/*"]` in `[plugins.test-guests.allow]`, if that is meant"#);
+    insta::assert_snapshot!(narrow, @r#"it asks for `http https://api.example.com/v2/*`, which is not granted; write `http = ["GET https://api.example.com/v2/orders/*", "https://api.example.com/v2/*"]` in `[plugins.test-guests.allow]`, if that is meant"#);
 }
 
 #[tokio::test]
@@ -51,12 +51,12 @@ async fn what_nobody_could_grant_is_refused() {
         told.push(refusal(&guests_with("describe", way)).await);
     }
     insta::assert_snapshot!(told.join("\n"), @r"
-    it asks for `http ftp://example.com/*`, which cannot be granted: a URL begins with https:// or http://
-    it asks for `http *`, which cannot be granted: a pattern begins with https:// (or http://, where that is meant)
-    it asks for `secret A B`, which cannot be granted: a secret's name has 1 to 64 letters, digits, `_` and `-`
-    it asks for `secret `, which cannot be granted: a secret's name has 1 to 64 letters, digits, `_` and `-`
-    it asks for `*`, which cannot be granted: a plugin asks for at most 64 things
-    plugins/test-guests/test-guests.wasm says more than 4 MiB about itself when it is asked for its tools and needs: shorten their descriptions and schemas, and build it again
+    it asks for `http ftp://example.com/*`, which cannot be granted: a URL begins with https:// or http://; correct what its `describe` asks for, and build it again
+    it asks for `http *`, which cannot be granted: a pattern begins with https:// (or http://, where that is meant); correct what its `describe` asks for, and build it again
+    it asks for `secret A B`, which cannot be granted: a secret's name has 1 to 64 letters, digits, `_` and `-`; correct what its `describe` asks for, and build it again
+    it asks for `secret `, which cannot be granted: a secret's name has 1 to 64 letters, digits, `_` and `-`; correct what its `describe` asks for, and build it again
+    it asks for `*`, which cannot be granted: a plugin asks for at most 64 things; correct what its `describe` asks for, and build it again
+    plugins/test-guests/test-guests.wasm says more than 4 MiB about itself when it is asked for its tools and needs; shorten their descriptions and schemas, and build it again
     ");
 }
 
@@ -120,14 +120,14 @@ async fn what_a_tool_says_of_itself_reaches_the_toolbox() {
     assert_eq!((tool.interruptible, tool.may_repeat), (false, true));
     assert_eq!(tool.timeout, Some(std::time::Duration::from_millis(700)));
     let long = refusal(&guests_with("describe", "talkative")).await;
-    insta::assert_snapshot!(long, @"its tool `echo` cannot be offered: what is said first has more than 300 characters");
+    insta::assert_snapshot!(long, @"its tool `echo` cannot be offered: what is said first has more than 300 characters; correct this in the plugin's `describe`, and build it again");
 }
 
 #[tokio::test]
 async fn the_way_out_stands_apart_from_the_reason() {
     let settings = guests_asking("kv", Grants::default());
     let error: LoadError = super::HOST.load(&settings, None).await.expect_err("it is refused");
-    assert_eq!(error.asks().as_deref(), Some("it asks for `kv`, which is not granted"));
+    assert_eq!(error.to_string(), "it asks for `kv`, which is not granted");
     let help = "write `kv = \"test-guests\"` in `[plugins.test-guests.allow]`, if that is meant";
-    assert_eq!(error.help().as_deref(), Some(help));
+    assert_eq!(error.help(), help);
 }

@@ -97,7 +97,7 @@ async fn each_attack_gets_its_failure_and_a_neighbour_is_answered() {
         let is_right = match (attack, &attacked) {
             ("spin" | "spin_in_host", Err(Failure::Timeout(time))) => *time == SHORT,
             ("eat_memory" | "huge_answer", Err(Failure::OutOfMemory(bytes))) => *bytes == 8 << 20,
-            ("recurse", Err(Failure::Trapped(words))) => words.contains("call stack exhausted"),
+            ("recurse", Err(Failure::OutOfStack(bytes))) => *bytes == 512 << 10,
             ("trap", Err(Failure::Trapped(words))) => words.contains("unreachable"),
             ("not_json", Err(Failure::BadOutput(_))) => true,
             ("flood_log", Ok(output)) => output == "true",

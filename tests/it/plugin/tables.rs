@@ -79,5 +79,5 @@ async fn a_table_that_grows_without_end_is_stopped_at_its_limit() {
     let path = file(&dir, &table_grower());
     let limits = Limits { table_elements: 50_000, ..Limits::default() };
     let told = refusal(&Settings { path, limits, ..settings("test-guests") }).await;
-    insta::assert_snapshot!(told, @"it cannot describe itself: it wanted more than the 50000 table elements that `limits.table_elements` allows");
+    insta::assert_snapshot!(told, @"it cannot describe itself: it wanted more than the 50000 table elements that `limits.table_elements` allows; raise `plugins.test-guests.limits.table_elements`, or have the plugin built to need less");
 }
