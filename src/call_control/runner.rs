@@ -90,9 +90,9 @@ pub(super) struct Runner {
     commits: FuturesUnordered<Commit>,
     /// The turn of a call that an earlier process left to open its sideband: others wait for theirs.
     turn: Option<OwnedSemaphorePermit>,
-    /// Resolves when the gateway leaves its calls. Its own, so that calls do not wait for each other here.
     /// The call's own time.
     time: Steady,
+    /// Resolves when the gateway leaves its calls. Its own, so that calls do not wait for each other here.
     leaving: Pin<Box<WaitForCancellationFutureOwned>>,
     leaving_streams: Pin<Box<WaitForCancellationFutureOwned>>,
 }

@@ -76,7 +76,17 @@ fn words_whose_end_passed_unseen_are_asked_for() {
     assert_snapshot!(story.transcript(), @r#"
     Caller 2.000–2.500 Final my order
     "#);
-    assert_snapshot!(story.log(), @"");
+    assert_snapshot!(story.log(), @r#"
+    3.000 sideband lost 1006
+          - note sideband.lost {"detail":"close code 1006"}
+          - attach after 500 ms
+    4.000 attached
+          - note sideband.reattached {"detail":"1000 ms"}
+          - #1 what is i1?
+    4.100 ReadBack { item: i1, speaker: Caller, text: "my order" }
+          - note transcript.read_back
+          - line Caller 2.000–2.500 Final my order
+    "#);
 }
 
 #[test]
@@ -98,7 +108,11 @@ fn what_was_said_last_while_nobody_listened_is_asked_for() {
     7.700 caller's words (i3) hello?
           - line Caller 6.900–7.100 Final hello?
     "#);
-    assert_snapshot!(story.transcript(), @"");
+    assert_snapshot!(story.transcript(), @r#"
+    Caller 1.900–2.400 Final hello
+    Caller 6.400–? Final are you there?
+    Caller 6.900–7.100 Final hello?
+    "#);
 }
 
 #[test]
@@ -121,5 +135,7 @@ fn what_is_known_or_not_there_is_passed_over() {
     8.000 ItemAdded { item: i3, previous: Some(i7) }
           - #1 what is i7?
     "#);
-    assert_snapshot!(story.transcript(), @"");
+    assert_snapshot!(story.transcript(), @r#"
+    Caller 1.900–2.400 Final hello
+    "#);
 }

@@ -418,6 +418,6 @@ fn silence_is_noticed_although_the_end_of_speech_was_lost() {
     story.until(12_700);
     assert_snapshot!(story.log(), @r#"
     12.700 (deadline)
-           - #1 prompt "The caller has been silent for a"
+           - #2 prompt "The caller has been silent for a"
     "#);
 }
