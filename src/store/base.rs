@@ -49,9 +49,8 @@ pub(super) struct Head {
     pub(super) seq: u64,
     /// That record's CRC: it tells this journal from another one.
     pub(super) crc: u32,
-    /// When it was made.
-    #[serde(rename = "t")]
-    pub(super) made: Timestamp,
+    /// When it was made, in milliseconds.
+    t: u64,
 }
 
 /// How a base ends.
@@ -104,7 +103,7 @@ impl Base {
     pub(super) fn read(&self) -> Result<Reading, OpenError> {
         let file = File::open(&self.path).map_err(|error| OpenError::io("read", &self.path, error))?;
         let mut reading = Reading {
-            head: Head { v: FORMAT, seq: self.seq, crc: 0, made: Timestamp::default() },
+            head: Head { v: FORMAT, seq: self.seq, crc: 0, t: 0 },
             path: self.path.clone(),
             lines: BufReader::with_capacity(1 << 20, file),
             line: Vec::new(),
@@ -132,6 +131,13 @@ impl Base {
             }
         }
         Ok(Some(reading.count))
+    }
+}
+
+impl Head {
+    /// When it was made.
+    pub(super) fn made(&self) -> Timestamp {
+        Timestamp::from_millis(self.t)
     }
 }
 
@@ -186,7 +192,7 @@ impl Writing {
             fs::remove_file(&path)?;
         }
         let file = BufWriter::with_capacity(1 << 20, files::create_file(&path)?);
-        let head = Head { v: FORMAT, seq, crc, made };
+        let head = Head { v: FORMAT, seq, crc, t: made.as_millis() };
         let mut writing =
             Writing { file, dir: dir.to_owned(), head, count: 0, unsynced: 0, line: Vec::new() };
         writing.line(json(&head).as_bytes())?;

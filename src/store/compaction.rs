@@ -94,7 +94,7 @@ pub(super) fn backlog(data: &Path) -> Result<Backlog, OpenError> {
     let trail = Trail::find(&journal_of(data))?;
     let sealed = trail.segments.split_last().map_or(&[][..], |(_, sealed)| sealed);
     let size = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
-    let made = trail.base.as_ref().map(|base| base.read().map(|reading| reading.head.made)).transpose()?;
+    let made = trail.base.as_ref().map(|base| base.read().map(|reading| reading.head.made())).transpose()?;
     Ok(Backlog {
         sealed_bytes: sealed.iter().map(|segment| size(&segment.path)).sum(),
         base_bytes: trail.base.as_ref().map_or(0, |base| size(&base.path)),
