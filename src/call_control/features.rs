@@ -2,7 +2,7 @@
 //!
 //! It is kept with the calls: a change is on disk before it holds, and then holds until it is taken back, also for
 //! the process after this one, however this one ends. A rollback in the middle of an outage must not be undone
-//! by the restart that follows. The journal has every change, with when and by whom.
+//! by the restart that follows. The journal has every change since its last compaction, with when and by whom.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
