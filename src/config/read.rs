@@ -160,7 +160,8 @@ fn stars(text: &str) -> String {
 }
 
 fn is_only_reference(secret: &str) -> bool {
-    secret.strip_prefix("${").is_some_and(|rest| rest.find('}') == Some(rest.len() - 1))
+    let name = secret.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
+    name.is_some_and(|name| !name.contains('}'))
 }
 
 fn secret_at(place: &Place) -> Option<&'static str> {
