@@ -225,7 +225,9 @@ fn international(digits: &str) -> Result<E164, NotANumber> {
     if !all_digits || digits.starts_with('0') || !DIGITS.contains(&digits.len()) {
         return Err(NotANumber::Unreadable);
     }
-    Ok(E164(format!("+{digits}")))
+    let number = format!("+{digits}");
+    // Also where it was not dialled with a plus.
+    if is_withheld(&number) { Err(NotANumber::Withheld) } else { Ok(E164(number)) }
 }
 
 /// What follows `+81`. A trunk `0` left there by mistake is dropped.
@@ -349,6 +351,7 @@ mod tests {
             "+2562533",
             "+8656696",
             "+86282452253",
+            "0107378742833",
             "",
             "  ",
         ] {

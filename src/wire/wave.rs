@@ -15,7 +15,7 @@ pub const FRAME_BYTES: u64 = 2;
 /// The head of a file with so many samples of each channel.
 pub fn head(samples: u64) -> Vec<u8> {
     // What 32 bits can say is 37 hours; no call is as long.
-    let samples = u32::try_from(samples).unwrap_or(u32::MAX / 4);
+    let samples = u32::try_from(samples).unwrap_or(u32::MAX).min(u32::MAX / 4);
     let data = samples * FRAME_BYTES as u32;
     let mut head = Vec::with_capacity(HEAD_BYTES as usize);
     head.extend(b"RIFF");
@@ -53,6 +53,13 @@ pub fn duration(file_bytes: u64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_is_too_long_for_its_head_has_one() {
+        for samples in [u64::from(u32::MAX / 4) + 1, 1 << 31, u64::from(u32::MAX), u64::MAX] {
+            assert_eq!(head(samples), head(u64::from(u32::MAX / 4)), "{samples}");
+        }
+    }
 
     #[test]
     fn the_head_says_how_long_the_file_is() {

@@ -3,6 +3,7 @@
 
 mod by_hand;
 mod customer_lookup;
+mod growth;
 mod health;
 mod earlier;
 mod greedy;
