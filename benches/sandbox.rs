@@ -5,6 +5,8 @@
 //! Both are measured, not asserted. Calm and attack alternate within one run, on one machine.
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use std::time::{Duration, Instant};
 use switchboard::clock::Timestamp;
 use switchboard::ids::CallId;
 use switchboard::tool::context::{CallContext, Wishes};
+use switchboard::tool::outbound::Pattern;
 use switchboard::tool::plugin::{Grants, Host, HostSettings, Limits, Plugin, Settings};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -25,7 +28,11 @@ const PERIOD: Duration = Duration::from_millis(5);
 const FOR: Duration = Duration::from_secs(6);
 /// How many calls the attacker makes at once: all that its `limits.concurrency` lets through.
 const ATTACKERS: usize = 16;
-const ATTACKS: [&str; 6] = ["spin", "spin_in_host", "eat_memory", "recurse", "huge_answer", "flood_log"];
+const ATTACKS: [&str; 8] =
+    ["spin", "spin_in_host", "eat_memory", "recurse", "trap", "huge_answer", "flood_log", SLOW_DRIP];
+/// A request to somebody who answers a byte at a time and never ends.
+const SLOW_DRIP: &str = "slow_drip";
+const DRIP_EVERY: Duration = Duration::from_millis(10);
 /// The child that measures memory is told its folder with this.
 const CHILD: &str = "SANDBOX_BENCH_FOLDER";
 
@@ -139,11 +146,20 @@ impl Memory {
 fn neighbour(named: &[String]) {
     let runtime = Runtime::new().expect("a runtime");
     let host = Host::new(&HostSettings::default()).expect("a machine for plugins");
-    let load = |name: &str| {
-        let settings = settings(name, guests());
-        runtime.block_on(host.load(&settings, None)).unwrap_or_else(|error| panic!("{error:?}"))
+    let load = |settings: &Settings| {
+        runtime.block_on(host.load(settings, None)).unwrap_or_else(|error| panic!("{error:?}"))
     };
-    let (good, bad) = (load("good"), load("bad"));
+    let url = dripping();
+    let good = load(&settings("good", guests()));
+    let bad = load(&Settings {
+        config: BTreeMap::from([("needs".to_owned(), format!("http {url}"))]),
+        grants: Grants {
+            http: vec![Pattern::parse(&url).expect("a pattern")],
+            private_hosts: vec!["127.0.0.1".to_owned()],
+            ..Grants::default()
+        },
+        ..settings("bad", guests())
+    });
     println!(
         "neighbour: a call every {} ms, beside {ATTACKERS} calls of the attacker at once",
         PERIOD.as_millis()
@@ -158,18 +174,44 @@ fn neighbour(named: &[String]) {
             continue;
         }
         for attack in [None, Some(attack)] {
-            runtime.block_on(beside(&good, &bad, attack));
+            runtime.block_on(beside(&good, &bad, attack, &url));
         }
     }
 }
 
+/// Somebody who answers every request a byte at a time; gives the address. It ends with the process.
+fn dripping() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/drip", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || drip(stream));
+        }
+    });
+    url
+}
+
+fn drip(mut stream: TcpStream) {
+    // Whatever was asked, and as long as somebody listens.
+    let _ = stream.read(&mut [0; 4096]);
+    let mut next: &[u8] = b"HTTP/1.1 200 OK\r\n\r\n";
+    while stream.write_all(next).is_ok() {
+        std::thread::sleep(DRIP_EVERY);
+        next = b".";
+    }
+}
+
 /// Measures the neighbour for a while, beside one attack or in calm.
-async fn beside(good: &Plugin, bad: &Plugin, attack: Option<&'static str>) {
+async fn beside(good: &Plugin, bad: &Plugin, attack: Option<&'static str>, url: &str) {
     let goes_on = Arc::new(AtomicBool::new(true));
     let attackers: Vec<_> = attack
         .into_iter()
         .flat_map(|attack| (0..ATTACKERS).map(move |_| attack))
-        .map(|attack| tokio::spawn(attacks(bad.clone(), attack, Arc::clone(&goes_on))))
+        .map(|attack| match attack {
+            SLOW_DRIP => ("fetch", format!("\"GET {url}\"")),
+            attack => (attack, "{}".to_owned()),
+        })
+        .map(|(tool, arguments)| tokio::spawn(attacks(bad.clone(), tool, arguments, Arc::clone(&goes_on))))
         .collect();
     // What begins with an attack is not yet what goes on during it.
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -196,11 +238,11 @@ async fn beside(good: &Plugin, bad: &Plugin, attack: Option<&'static str>) {
 }
 
 /// Attacks again and again; gives how often.
-async fn attacks(bad: Plugin, attack: &'static str, goes_on: Arc<AtomicBool>) -> usize {
+async fn attacks(bad: Plugin, tool: &str, arguments: String, goes_on: Arc<AtomicBool>) -> usize {
     let mut count = 0;
     while goes_on.load(Ordering::Relaxed) {
         // Whatever comes of it is the business of the tests.
-        let _ = bad.call(&context(), attack, "{}", Limits::default().time).await;
+        let _ = bad.call(&context(), tool, &arguments, Limits::default().time).await;
         count += 1;
     }
     count

@@ -258,8 +258,9 @@ mod tests {
                 // What the gateway knows is what the carrier did so long ago.
                 let at = tick.saturating_sub(back) * FRAME;
                 while marks.front().is_some_and(|(due, _)| *due <= tick) {
-                    let (_, mark): (u64, String) = marks.pop_front().unwrap();
-                    track.marked(at, &mark);
+                    let (due, mark): (u64, String) = marks.pop_front().unwrap();
+                    // In its place among the caller's frames, behind the one that went with it.
+                    track.marked((due - back) * FRAME, &mark);
                 }
                 while let Some((_, length)) = pieces.pop_front_if(|_| next <= tick) {
                     let mark = format!("m{}", pieces.len());
