@@ -26,8 +26,8 @@ use super::journal::{FORMAT, LINE_BYTES_MAX, RESTORE, check_line, seal_line};
 use super::tx::json;
 use crate::clock::Timestamp;
 
-/// What a base is called that is being written.
-const UNFINISHED: &str = "unfinished";
+/// What a base is called that is being written; backups leave a `.part` out.
+const UNFINISHED: &str = "base.part";
 const EXTENSION: &str = "base";
 /// Synced so often, so that the journal never waits for a long sync of something else.
 const SYNC_BYTES: u64 = 4 << 20;
@@ -206,8 +206,9 @@ impl Writing {
         self.line(format!("[\"{key}\",{value}]").as_bytes())
     }
 
-    /// Makes it durable, reads it back, and gives it its name. None: it was told to stop.
-    pub(super) fn finish(mut self, stop: &AtomicBool) -> Result<Option<Base>, OpenError> {
+    /// Makes it durable, reads it back, and gives it its name; gives also how many entries it has. None: it was told to
+    /// stop.
+    pub(super) fn finish(mut self, stop: &AtomicBool) -> Result<Option<(Base, u64)>, OpenError> {
         let unfinished = Base { seq: self.head.seq, path: self.dir.join(UNFINISHED) };
         let failed = |error| OpenError::io("write", &unfinished.path, error);
         let tail = Tail { seq: self.head.seq, count: self.count };
@@ -220,7 +221,7 @@ impl Writing {
         let path = self.dir.join(format!("{:012}.{EXTENSION}", self.head.seq));
         fs::rename(&unfinished.path, &path).map_err(failed)?;
         files::sync_dir(&self.dir).map_err(failed)?;
-        Ok(Some(Base { seq: self.head.seq, path }))
+        Ok(Some((Base { seq: self.head.seq, path }, self.count)))
     }
 
     fn line(&mut self, json: &[u8]) -> io::Result<()> {
@@ -246,7 +247,7 @@ mod tests {
         for key in ["a/1", "b", "c/x"] {
             writing.entry(key, "{\"v\":1}").unwrap();
         }
-        writing.finish(&AtomicBool::new(false)).unwrap().unwrap()
+        writing.finish(&AtomicBool::new(false)).unwrap().unwrap().0
     }
 
     #[test]

@@ -114,33 +114,46 @@ pub(super) fn compact(
     let dir = journal_of(data);
     let mut trail = Trail::find(&dir)?;
     let mut done = Compacted { removed_bytes: trail.remove_outdated(&dir)?, ..Compacted::default() };
-    while let Some((base, count)) = merge(&trail, until, data, now, stop)? {
-        let covered = trail.segments.drain(..count).map(|segment| segment.path);
+    let mut keys = None;
+    while let Some(merged) = merge(&trail, until, data, now, stop)? {
+        keys = Some(merged.keys);
+        let covered = trail.segments.drain(..merged.segments).map(|segment| segment.path);
         let mut outdated: Vec<PathBuf> = covered.collect();
-        outdated.extend(trail.base.replace(base).map(|old| old.path));
+        outdated.extend(trail.base.replace(merged.base).map(|old| old.path));
         trail.outdated = outdated;
         done.removed_bytes += trail.remove_outdated(&dir)?;
     }
     if let Some(base) = &trail.base {
         done.seq = base.seq;
-        done.keys = base.verify(stop)?.ok_or(CompactError::Stopped)?;
+        // A new one was read back already.
+        done.keys = match keys {
+            Some(keys) => keys,
+            None => base.verify(stop)?.ok_or(CompactError::Stopped)?,
+        };
         done.bytes = fs::metadata(&base.path).map_or(0, |found| found.len());
     }
     Ok(done)
 }
 
-/// Merges the first sealed segments into a new base; gives it, and how many segments are in it. None: nothing is left
-/// to merge.
+/// A new base.
+struct Merged {
+    base: Base,
+    keys: u64,
+    /// How many segments are in it.
+    segments: usize,
+}
+
+/// Merges the first sealed segments into a new base. None: nothing is left to merge.
 fn merge(
     trail: &Trail,
     until: u64,
     data: &Path,
     now: Timestamp,
     stop: &AtomicBool,
-) -> Result<Option<(Base, usize)>, CompactError> {
+) -> Result<Option<Merged>, CompactError> {
     let dir = &journal_of(data);
-    let (mut changes, end, count) = gather(trail, until)?;
-    if count == 0 {
+    let (mut changes, end, segments) = gather(trail, until)?;
+    if segments == 0 {
         return Ok(None);
     }
     let base_bytes = trail.base.as_ref().map_or(0, |base| fs::metadata(&base.path).map_or(0, |f| f.len()));
@@ -174,8 +187,8 @@ fn merge(
             writing.entry(&key, &value).map_err(failed)?;
         }
     }
-    let base = writing.finish(stop)?.ok_or(CompactError::Stopped)?;
-    Ok(Some((base, count)))
+    let (base, keys) = writing.finish(stop)?.ok_or(CompactError::Stopped)?;
+    Ok(Some(Merged { base, keys, segments }))
 }
 
 /// What the first sealed segments change, until the bound of memory; where they end, and how many they are.

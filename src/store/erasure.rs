@@ -125,11 +125,6 @@ impl Store {
         read(&self.0.shared.index, &key::erased(id))
     }
 
-    /// Whether a call is to be erased, and who wants it.
-    pub fn is_to_be_erased(&self, id: CallId) -> Result<Option<ErasedBy>, StoreError> {
-        read(&self.0.shared.index, &key::to_erase(id))
-    }
-
     /// Up to `limit` calls that are to be erased as soon as they can be.
     pub async fn to_erase(&self, limit: usize) -> Result<Vec<(CallId, ErasedBy)>, StoreError> {
         self.scan(move |index| {

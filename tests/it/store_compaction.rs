@@ -265,7 +265,7 @@ async fn a_crash_during_a_compaction_leaves_a_store_that_opens_whole() {
     // Half a base under its working name; then the whole one beside the segments that it stands for.
     let whole = fs::read(base(&place)).expect("the base");
     let journal = before.path().join("journal");
-    fs::write(journal.join("unfinished"), &whole[..whole.len() / 2]).expect("a write");
+    fs::write(journal.join("base.part"), &whole[..whole.len() / 2]).expect("a write");
     let (store, opened) = before.open();
     assert_eq!((opened.base_seq, opened.index_rebuilt), (None, None));
     assert_eq!(listed(&store, By::Time).await, [id(3), id(2), id(1)]);
@@ -279,7 +279,7 @@ async fn a_crash_during_a_compaction_leaves_a_store_that_opens_whole() {
     (done.seq, done.removed_bytes) = (done.seq + 1, 0);
     let again = store.compact().await.expect("a compaction");
     assert_eq!(again.seq, done.seq, "{again:?}");
-    assert!(!journal.join("unfinished").exists());
+    assert!(!journal.join("base.part").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
