@@ -20,7 +20,7 @@ use crate::ids::{ItemId, ToolCallId};
 
 /// How long an answer is waited for. After it the answers of tools are sent again, as the model would wait for ever.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
-/// How many items are asked for when the sideband is back; the transcript keeps no more open.
+/// How many items are asked for when the sideband is back.
 const ITEMS_MAX: usize = 32;
 
 /// What was asked for.
@@ -38,22 +38,26 @@ pub(super) struct ReadBack {
 impl Call {
     /// The sideband is there again.
     pub(super) fn read_back(&mut self, now: Timestamp) {
-        let is_bridged = self.record.path == Path::MediaStreams;
-        self.reading = ReadBack { awaits_first: !is_bridged, ..ReadBack::default() };
+        let asks = self.asks_back();
+        self.reading = ReadBack { awaits_first: asks, ..ReadBack::default() };
         for (tool_call, output) in self.tools.unacknowledged() {
             self.deliver_answer(tool_call, output, now);
         }
-        if !is_bridged {
+        if asks {
             for item in self.transcript.open_items().into_iter().take(ITEMS_MAX) {
                 self.ask_for(item);
             }
         }
     }
 
+    /// Claims that the conversation is the same behind a new sideband.
+    fn asks_back(&self) -> bool {
+        self.record.path == Path::Sip
+    }
+
     /// Sends the answer of a tool, or asks first whether it is there already.
     pub(super) fn deliver_answer(&mut self, tool_call: ToolCallId, output: String, now: Timestamp) {
-        let is_bridged = self.record.path == Path::MediaStreams;
-        if is_bridged || !self.tools.may_be_there(&tool_call) {
+        if !self.asks_back() || !self.tools.may_be_there(&tool_call) {
             return self.submit(tool_call, output);
         }
         self.tools.is_in_doubt(&tool_call);

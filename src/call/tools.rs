@@ -51,12 +51,10 @@ struct Pending {
 enum Delivery {
     /// It was never sent.
     Unsent,
-    /// An earlier process may have sent it.
-    Unknown,
+    /// It may have been sent before, on another sideband or by an earlier process.
+    InDoubt,
     /// It was sent on the sideband that is there.
     Sent,
-    /// It may have been sent before, and the provider was asked whether it has it.
-    InDoubt,
 }
 
 /// Whether the model gets to speak about the answer.
@@ -97,7 +95,7 @@ impl Tools {
             is_unanswered || (record.n >= from && is_unsent)
         };
         let pending = |record: &ToolCallRecord| Pending {
-            delivery: Delivery::Unknown,
+            delivery: Delivery::InDoubt,
             turn: record.turn.clone().unwrap_or_else(|| TurnId(String::new())),
             turn_is_over: true,
             next_turn: match record.outcome {

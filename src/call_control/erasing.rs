@@ -68,12 +68,8 @@ impl CallControl {
     ///
     /// [`EraseError`].
     pub async fn erase_call(self: &Arc<Self>, id: CallId, by: ErasedBy) -> Result<Erased, EraseError> {
-        if let Some(proof) = self.store.erasure(id)? {
+        if let Some(proof) = proof_of(&self.store, id)? {
             return Ok(Erased::Gone(proof));
-        }
-        let record = self.store.call(id)?.ok_or(EraseError::NoSuchCall(id))?;
-        if record.state != State::Ended {
-            return Err(EraseError::Running(id));
         }
         let deleted_by = match by {
             ErasedBy::Operator => DeletedBy::Operator,
@@ -176,15 +172,20 @@ pub async fn erase_at_rest(
     id: CallId,
     now: Timestamp,
 ) -> Result<Erased, EraseError> {
-    if let Some(proof) = store.erasure(id)? {
+    if let Some(proof) = proof_of(store, id)? {
         return Ok(Erased::Gone(proof));
-    }
-    let record = store.call(id)?.ok_or(EraseError::NoSuchCall(id))?;
-    if record.state != State::Ended {
-        return Err(EraseError::Running(id));
     }
     delete_at_rest(store, files, id, None, now).await?;
     erase(store, id, ErasedBy::Operator, now).await
+}
+
+/// The proof that a call was erased before; none: it is there, and over.
+fn proof_of(store: &Store, id: CallId) -> Result<Option<Erasure>, EraseError> {
+    if let Some(proof) = store.erasure(id)? {
+        return Ok(Some(proof));
+    }
+    let record = store.call(id)?.ok_or(EraseError::NoSuchCall(id))?;
+    if record.state == State::Ended { Ok(None) } else { Err(EraseError::Running(id)) }
 }
 
 /// Erases a call that nobody looks after, or keeps that it is to be erased.

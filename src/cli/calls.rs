@@ -1,4 +1,4 @@
-//! `switchboard calls`: read the calls that were kept.
+//! `switchboard calls`: read the calls that were kept, or erase them.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,7 +12,6 @@ use super::report::span;
 use super::source::Source;
 use super::{Failure, print, view};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
-use crate::config::Config;
 use crate::ids::CallId;
 
 #[derive(Debug, Args)]
@@ -74,19 +73,13 @@ enum Command {
 pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure> {
     let config = super::load_config(path)?;
     let source = Source::open(&config).await?;
-    let (wanted, json) = match &arguments.command {
-        Command::Delete { ids, json } => (erase::Wanted::Calls(ids.clone()), *json),
-        Command::Forget { number, json } => (erase::Wanted::Number(number.clone()), *json),
-        _ => return read(&config, source, arguments.command).await,
-    };
-    erase::run(&config, source, wanted, json).await
-}
-
-async fn read(config: &Config, source: Source, command: Command) -> Result<(), Failure> {
-    match command {
-        Command::Delete { .. } | Command::Forget { .. } => Ok(()),
+    match arguments.command {
+        Command::Delete { ids, json } => erase::run(&config, source, erase::Wanted::Calls(ids), json).await,
+        Command::Forget { number, json } => {
+            erase::run(&config, source, erase::Wanted::Number(number), json).await
+        }
         Command::Ls { limit, number, json } => {
-            let page = source.calls(number, limit).await?;
+            let page = source.calls(number.as_deref(), limit).await?;
             if json {
                 return print(&(serde_json::to_string_pretty(&page)? + "\n"));
             }

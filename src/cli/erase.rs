@@ -97,14 +97,16 @@ async fn erase(
     source: &Source,
     id: CallId,
 ) -> Result<Result<Option<Erasure>, String>, Failure> {
-    let Source::Gateway { base, token, client } = source else {
-        let Source::Store(store) = source else { return Ok(Err("there is no store".to_owned())) };
-        let files = Recordings::below(&config.store.path, u64::MAX, 0);
-        return Ok(match erase_at_rest(store, &files, id, SystemClock.now()).await {
-            Ok(Erased::Gone(proof)) => Ok(Some(proof)),
-            Ok(Erased::Later) => Ok(None),
-            Err(error) => Err(crate::text::chain(&error)),
-        });
+    let (base, token, client) = match source {
+        Source::Gateway { base, token, client } => (base, token, client),
+        Source::Store(store) => {
+            let files = Recordings::below(&config.store.path, u64::MAX, 0);
+            return Ok(match erase_at_rest(store, &files, id, SystemClock.now()).await {
+                Ok(Erased::Gone(proof)) => Ok(Some(proof)),
+                Ok(Erased::Later) => Ok(None),
+                Err(error) => Err(crate::text::chain(&error)),
+            });
+        }
     };
     let response = client.delete(format!("{base}/calls/{id}")).bearer_auth(token).send().await?;
     match response.status() {

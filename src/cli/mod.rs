@@ -63,7 +63,7 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Say everything that is wrong with the configuration.
     Check(check::Arguments),
-    /// Read the calls that were kept.
+    /// Read the calls that were kept, or erase them.
     Calls(calls::Arguments),
     /// List, export and delete the recordings that were kept.
     Recordings(recordings::Arguments),

@@ -73,21 +73,9 @@ impl Source {
         Ok(Source::Gateway { base, token: token.trim().to_owned(), client })
     }
 
-    /// The newest calls.
-    pub async fn calls(&self, number: Option<String>, limit: u16) -> Result<Page, Failure> {
-        match self {
-            Source::Store(store) => {
-                let by = number.map_or(By::Time, By::Number);
-                let query = CallQuery { by, ..CallQuery::default() };
-                let page = store.calls(query, None, limit).await?;
-                Ok(Page { calls: page.items, next: page.next.map(|cursor| cursor.to_string()) })
-            }
-            Source::Gateway { .. } => {
-                let number = number.map(|number| format!("&number={}", number.replace('+', "%2B")));
-                let path = format!("/calls?limit={limit}{}", number.unwrap_or_default());
-                self.get(&path).await?.ok_or_else(|| anyhow!("the gateway has no list of calls").into())
-            }
-        }
+    /// The newest calls, or those from or to a number.
+    pub async fn calls(&self, number: Option<&str>, limit: u16) -> Result<Page, Failure> {
+        self.page(number, None, limit).await
     }
 
     /// All calls from or to a number, newest first.
@@ -95,21 +83,7 @@ impl Source {
         let mut calls = Vec::new();
         let mut after: Option<String> = None;
         loop {
-            let page = match self {
-                Source::Store(store) => {
-                    let query = CallQuery { by: By::Number(number.to_owned()), ..CallQuery::default() };
-                    let page =
-                        store.calls(query, after.as_deref().map(str::parse).transpose()?, PAGE_MAX).await?;
-                    Page { calls: page.items, next: page.next.map(|cursor| cursor.to_string()) }
-                }
-                Source::Gateway { .. } => {
-                    let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
-                    let number = number.replace('+', "%2B");
-                    let path = format!("/calls?limit={PAGE_MAX}&number={number}{after}");
-                    let page: Option<Page> = self.get(&path).await?;
-                    page.ok_or_else(|| anyhow!("the gateway has no list of calls"))?
-                }
-            };
+            let page = self.page(Some(number), after.as_deref(), PAGE_MAX).await?;
             calls.extend(page.calls);
             match page.next {
                 Some(next) => after = Some(next),
@@ -131,7 +105,7 @@ impl Source {
         let mut calls: Vec<CallRecord> = Vec::new();
         let mut after: Option<String> = None;
         loop {
-            let page = self.page(after.as_deref()).await?;
+            let page = self.page(None, after.as_deref(), PAGE_MAX).await?;
             let all = page.calls.len();
             let fresh = page
                 .calls
@@ -146,16 +120,22 @@ impl Source {
         }
     }
 
-    async fn page(&self, after: Option<&str>) -> Result<Page, Failure> {
+    async fn page(&self, number: Option<&str>, after: Option<&str>, limit: u16) -> Result<Page, Failure> {
         match self {
             Source::Store(store) => {
-                let after = after.map(str::parse).transpose()?;
-                let page = store.calls(CallQuery::default(), after, PAGE_MAX).await?;
+                let by = number.map_or(By::Time, |number| By::Number(number.to_owned()));
+                let query = CallQuery { by, ..CallQuery::default() };
+                let page = store.calls(query, after.map(str::parse).transpose()?, limit).await?;
                 Ok(Page { calls: page.items, next: page.next.map(|cursor| cursor.to_string()) })
             }
             Source::Gateway { .. } => {
-                let after = after.map(|after| format!("&after={after}")).unwrap_or_default();
-                let path = format!("/calls?limit={PAGE_MAX}{after}");
+                let number = number.map(|number| format!("&number={}", number.replace('+', "%2B")));
+                let after = after.map(|after| format!("&after={after}"));
+                let path = format!(
+                    "/calls?limit={limit}{}{}",
+                    number.unwrap_or_default(),
+                    after.unwrap_or_default()
+                );
                 self.get(&path).await?.ok_or_else(|| anyhow!("the gateway has no list of calls").into())
             }
         }
