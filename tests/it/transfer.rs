@@ -10,7 +10,8 @@ use switchboard::sim::twilio::{CallerSetup, CarrierReport, Fields, Heard, Human,
 
 use crate::harness::{CALLEE, CALLER, House, Plan, eventually, script};
 
-const TRANSFER: &str = r#"steps = [
+/// The model hands the caller on.
+pub const TRANSFER: &str = r#"steps = [
     { model = { says = "はい。" } },
     { caller = { says = "担当の方をお願いします。" } },
     { model = { says = "おつなぎします。", calls = [{ name = "transfer", arguments = { to = "desk" } }] } },

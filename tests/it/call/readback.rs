@@ -6,15 +6,29 @@ use switchboard::call::record::Speaker;
 
 use super::story::*;
 
+/// A tool was asked for and has answered; nobody has said yet that the answer arrived.
+fn answered() -> Story {
+    let mut story = Story::live(|_| {});
+    story.tell([(2_000, begins("t1")), (2_100, wants_lookup("t1", "a"))]);
+    story.tell([(2_200, ends("t1", TurnStatus::Completed, &[])), (2_300, answers("a"))]);
+    story
+}
+
+/// The caller has said hello.
+fn greeted() -> Story {
+    let mut story = Story::live(|_| {});
+    story.tell([(2_000, hears("i1", 1_500)), (2_600, hears_end("i1", 2_500))]);
+    story.tell([(2_900, caller_says("i1", "hello"))]);
+    story
+}
+
 fn gone_and_back(story: &mut Story, lost_at: u64, back_at: u64) {
     story.tell([(lost_at, lost()), (back_at, attached())]);
 }
 
 #[test]
 fn an_answer_that_arrived_is_not_sent_again() {
-    let mut story = Story::live(|_| {});
-    story.tell([(2_000, begins("t1")), (2_100, wants_lookup("t1", "a"))]);
-    story.tell([(2_200, ends("t1", TurnStatus::Completed, &[])), (2_300, answers("a"))]);
+    let mut story = answered();
     gone_and_back(&mut story, 2_310, 3_000);
     story.skip();
     story.tell([(3_100, acked("a"))]);
@@ -27,9 +41,7 @@ fn an_answer_that_arrived_is_not_sent_again() {
 
 #[test]
 fn an_answer_that_was_lost_is_sent_again_and_the_model_goes_on() {
-    let mut story = Story::live(|_| {});
-    story.tell([(2_000, begins("t1")), (2_100, wants_lookup("t1", "a"))]);
-    story.tell([(2_200, ends("t1", TurnStatus::Completed, &[])), (2_300, answers("a"))]);
+    let mut story = answered();
     story.skip();
     gone_and_back(&mut story, 2_310, 3_000);
     story.tell([(3_100, error(ErrorClass::BadCommand, Some(3)))]);
@@ -48,9 +60,7 @@ fn an_answer_that_was_lost_is_sent_again_and_the_model_goes_on() {
 
 #[test]
 fn a_provider_that_does_not_say_gets_the_answer_after_a_while() {
-    let mut story = Story::live(|_| {});
-    story.tell([(2_000, begins("t1")), (2_100, wants_lookup("t1", "a"))]);
-    story.tell([(2_200, ends("t1", TurnStatus::Completed, &[])), (2_300, answers("a"))]);
+    let mut story = answered();
     gone_and_back(&mut story, 2_310, 3_000);
     story.skip();
     story.until(4_999);
@@ -91,9 +101,7 @@ fn words_whose_end_passed_unseen_are_asked_for() {
 
 #[test]
 fn what_was_said_last_while_nobody_listened_is_asked_for() {
-    let mut story = Story::live(|_| {});
-    story.tell([(2_000, hears("i1", 1_500)), (2_600, hears_end("i1", 2_500))]);
-    story.tell([(2_900, caller_says("i1", "hello"))]);
+    let mut story = greeted();
     gone_and_back(&mut story, 3_000, 6_000);
     story.skip();
     story.tell([(7_000, hears("i3", 6_500)), (7_500, hears_end("i3", 7_200)), (7_510, added("i3", "i2"))]);
@@ -117,9 +125,7 @@ fn what_was_said_last_while_nobody_listened_is_asked_for() {
 
 #[test]
 fn what_is_known_or_not_there_is_passed_over() {
-    let mut story = Story::live(|_| {});
-    story.tell([(2_000, hears("i1", 1_500)), (2_600, hears_end("i1", 2_500))]);
-    story.tell([(2_900, caller_says("i1", "hello"))]);
+    let mut story = greeted();
     gone_and_back(&mut story, 3_000, 4_000);
     story.skip();
     story.tell([(5_000, added("i2", "i1"))]);

@@ -18,6 +18,7 @@ use tempfile::TempDir;
 
 use super::report_with;
 use crate::harness::{CALLEE, CALLER, CONFIG, House, Operator, Plan, SHORT, eventually, script};
+use crate::transfer::TRANSFER;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -30,12 +31,6 @@ const TALK: &str = r#"steps = [
     { caller = { says = "また掛けます。" } },
     { model = { says = "お待ちしております。" } },
     { hang_up = "caller" },
-]"#;
-const TRANSFER: &str = r#"steps = [
-    { model = { says = "はい。" } },
-    { caller = { says = "担当の方をお願いします。" } },
-    { model = { says = "おつなぎします。", calls = [{ name = "transfer", arguments = { to = "desk" } }] } },
-    { hang_up = "gateway" },
 ]"#;
 /// The provider drops the call; where it goes on over the other path, the model goes on too.
 const BROKEN: &str = r#"steps = [
