@@ -70,6 +70,27 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Claims that the plugin does not work: it neither says no for a reason, nor waits for somebody else.
+    pub fn is_fault(&self) -> bool {
+        match self {
+            Failure::UnknownTool(_)
+            | Failure::InvalidArguments(_)
+            | Failure::NotFound(_)
+            | Failure::Denied(_)
+            | Failure::Unavailable(_)
+            | Failure::Busy(_) => false,
+            Failure::Timeout(_)
+            | Failure::TooLarge { .. }
+            | Failure::BadOutput(_)
+            | Failure::OutOfMemory(_)
+            | Failure::OutOfTable(_)
+            | Failure::OutOfStack(_)
+            | Failure::TooManyInstances(_)
+            | Failure::Trapped(_)
+            | Failure::Internal(_) => true,
+        }
+    }
+
     /// The key of the configuration that allows a plugin of this name more, where that can help.
     pub fn key(&self, plugin: &str) -> Option<String> {
         let limit = |key: &str| Some(format!("plugins.{plugin}.limits.{key}"));

@@ -95,23 +95,9 @@ impl Drop for Health {
 
 fn verdict<T>(result: &Result<T, Failure>) -> Verdict {
     match result {
-        Ok(_) => Verdict::Well,
-        Err(failure) => match failure {
-            Failure::UnknownTool(_)
-            | Failure::InvalidArguments(_)
-            | Failure::NotFound(_)
-            | Failure::Denied(_) => Verdict::Well,
-            Failure::Unavailable(_) | Failure::Busy(_) => Verdict::Unknown,
-            Failure::Timeout(_)
-            | Failure::TooLarge { .. }
-            | Failure::BadOutput(_)
-            | Failure::OutOfMemory(_)
-            | Failure::OutOfTable(_)
-            | Failure::OutOfStack(_)
-            | Failure::TooManyInstances(_)
-            | Failure::Trapped(_)
-            | Failure::Internal(_) => Verdict::Ill,
-        },
+        Err(Failure::Unavailable(_) | Failure::Busy(_)) => Verdict::Unknown,
+        Err(failure) if failure.is_fault() => Verdict::Ill,
+        _ => Verdict::Well,
     }
 }
 

@@ -45,7 +45,7 @@ impl Lane {
     /// Runs a call to its end, here or elsewhere. None only when its thread broke off.
     pub async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
         let mut call = Metered::new(work, &self.account);
-        if self.account.is_trusted() {
+        if self.is_trusted() {
             let briefly = std::future::poll_fn(|context| match Pin::new(&mut call).poll(context) {
                 Poll::Ready(answer) => Poll::Ready(Some(answer)),
                 Poll::Pending if self.account.is_overdrawn() => Poll::Ready(None),
@@ -56,6 +56,11 @@ impl Lane {
             }
         }
         self.elsewhere(call).await
+    }
+
+    /// Claims that its next call may begin on the gateway's threads.
+    pub fn is_trusted(&self) -> bool {
+        self.account.is_trusted()
     }
 
     async fn elsewhere<T: Send + 'static>(&self, mut call: Metered<T>) -> Option<T> {
@@ -158,7 +163,6 @@ impl Default for Account {
 }
 
 impl Account {
-    /// Claims that its next call may begin on the gateway's threads.
     fn is_trusted(&self) -> bool {
         let mut balance = self.balance();
         balance.refill();

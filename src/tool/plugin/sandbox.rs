@@ -25,6 +25,9 @@ const HOST_CALL_BYTES_MAX: usize = 1 << 20;
 const DESCRIBE_WITHIN: Duration = Duration::from_secs(5);
 /// How much a plugin may say when it describes itself, in bytes: some more than its tools may have.
 const DESCRIBE_BYTES_MAX: usize = 4 << 20;
+/// How long a call that failed keeps its place where its plugin computes more than its share: nothing is
+/// quicker than failing, and thousands of such calls a second would wake threads at the cost of everybody.
+const REST: Duration = Duration::from_millis(10);
 
 /// A plugin, ready to be called. Cloning gives another handle: a call takes one along, wherever it is run.
 #[derive(Clone)]
@@ -101,7 +104,7 @@ impl Sandbox {
             let messages = Arc::clone(&store.data().messages);
             // An unfinished line of its outputs is said when they are gone.
             drop(store);
-            settled.map_err(|failure| (failure, messages.last()))
+            Ok(settled.map_err(|failure| (failure, messages.last())))
         };
         self.run(described).await.map_err(|failure| (failure, None))?
     }
@@ -121,7 +124,7 @@ impl Sandbox {
             let called = tokio::time::timeout(time, called).await;
             this.settle(called, &store, time, &tool, this.shared.limits.output_bytes)?
         };
-        self.run(called).await?
+        self.run(called).await
     }
 
     pub async fn incoming(
@@ -137,7 +140,7 @@ impl Sandbox {
             let answered = tokio::time::timeout(time, answered).await;
             this.settle(answered, &store, time, "incoming", this.shared.limits.output_bytes)
         };
-        self.run(answered).await?
+        self.run(answered).await
     }
 
     pub async fn event(
@@ -152,7 +155,7 @@ impl Sandbox {
             let told = tokio::time::timeout(time, this.guest.event(&mut store, &context, &event)).await;
             this.settle(told, &store, time, "event", this.shared.limits.output_bytes)
         };
-        self.run(told).await?
+        self.run(told).await
     }
 
     pub async fn ended(&self, context: &CallContext, record: &str, time: Duration) -> Result<(), Failure> {
@@ -162,16 +165,20 @@ impl Sandbox {
             let told = tokio::time::timeout(time, this.guest.ended(&mut store, &context, &record)).await;
             this.settle(told, &store, time, "ended", this.shared.limits.output_bytes)
         };
-        self.run(told).await?
+        self.run(told).await
     }
 
     /// Runs a call where the plugin is welcome at the moment.
     async fn run<T: Send + 'static>(
         &self,
-        call: impl Future<Output = T> + Send + 'static,
+        call: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> Result<T, Failure> {
-        let broken_off = || Failure::Unavailable("the thread that it ran on broke off".to_owned());
-        self.lane.run(call).await.ok_or_else(broken_off)
+        let broken_off = || Err(Failure::Unavailable("the thread that it ran on broke off".to_owned()));
+        let ended = self.lane.run(call).await.unwrap_or_else(broken_off);
+        if ended.as_ref().is_err_and(Failure::is_fault) && !self.lane.is_trusted() {
+            tokio::time::sleep(REST).await;
+        }
+        ended
     }
 
     fn store(&self, context: Option<&CallContext>, time: Duration) -> Store<State> {
