@@ -39,7 +39,7 @@ use crate::twilio;
 use crate::wire::join_token::JoinKey;
 
 use plugins::Loader;
-pub use plugins::{PLUGIN_CACHE, http_tools};
+pub use plugins::http_tools;
 use reload::{Reloader, Stamp};
 
 /// The file in the data directory that holds what an operator must show.

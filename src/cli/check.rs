@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::Failure;
 use crate::config::{Config, Problems};
-use crate::gateway::{PLUGIN_CACHE, http_tools};
+use crate::gateway::http_tools;
 use crate::store::Quota;
 use crate::tool::Toolbox;
 use crate::tool::plugin::{Host, KeyValueStore, NothingKept};
@@ -24,8 +24,8 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure> {
     let config = super::load_config(path)?;
-    let cache = arguments.keep_compiled.then(|| config.store.path.join(PLUGIN_CACHE));
-    let (tools, unused) = toolbox(&config, &nothing_kept, cache.as_deref()).await?;
+    let cache = arguments.keep_compiled.then_some(&*config.plugin_cache);
+    let (tools, unused) = toolbox(&config, &nothing_kept, cache).await?;
     for warnings in [&config.warnings, &unused] {
         if !warnings.is_empty() {
             eprint!("{}", warnings.render(super::anstream_color()));

@@ -15,6 +15,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use serde_json::json;
 
+use super::plugin::compiled_cache;
 use super::scratch::Scratch;
 use super::{Failure, failures, print, pull_the_plug, torture, view};
 use crate::call::record::CallDetail;
@@ -197,6 +198,10 @@ impl Stage<'_> {
         // One call of a few kilobytes is no danger to any disk.
         config.store.free_bytes_min = 0;
         config.recordings.keep_free_bytes = 0;
+        // The data goes with the call; what was compiled for it is of use to the next one.
+        if let Some(cache) = compiled_cache() {
+            config.plugin_cache = cache;
+        }
         let gateway = Gateway::start(config, clock, Entropy::System).await?;
         let world = world.connect(&format!("http://{}", gateway.public), OPENAI_WEBHOOK)?;
         let played = world.play(scenario.caller_setup()).await;

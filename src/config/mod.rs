@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind::NotFound;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +52,9 @@ pub use environment::Environment;
 pub use problem::{Location, Problem, Problems, Source};
 pub use units::duration;
 
+/// The directory for compiled plugins, in the data directory.
+const PLUGIN_CACHE: &str = "plugin-cache";
+
 /// A whole configuration: what every room needs to know.
 #[derive(Debug)]
 pub struct Config {
@@ -78,6 +82,8 @@ pub struct Config {
     pub telemetry: TelemetrySettings,
     /// The plugins, by name.
     pub plugins: Vec<plugin::Settings>,
+    /// Where compiled plugins are kept: a directory in that of the data.
+    pub plugin_cache: PathBuf,
     /// The machine that they run on.
     pub sandbox: plugin::HostSettings,
     /// The HTTP tools.

@@ -19,9 +19,6 @@ use crate::tool::outbound::SystemResolver;
 use crate::tool::plugin::{self, Host, LoadError, Origin, Plugin};
 use crate::tool::{self, Toolbox, ToolboxError};
 
-/// The directory for compiled plugins, in the data directory.
-pub const PLUGIN_CACHE: &str = "plugin-cache";
-
 /// What came of a plugin at a start.
 pub(super) enum First {
     /// It can be loaded.
@@ -54,7 +51,7 @@ impl Loader {
         metrics: &Arc<Metrics>,
     ) -> Result<Loader, plugin::HostError> {
         let mut host = Host::new(&config.sandbox)?.counting_in(Arc::clone(metrics));
-        if let Err(error) = host.open_cache(&config.store.path.join(PLUGIN_CACHE)) {
+        if let Err(error) = host.open_cache(&config.plugin_cache) {
             tracing::warn!(
                 error = %chain(&error),
                 "compiled plugins are not kept: every start compiles them again"

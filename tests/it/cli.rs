@@ -9,10 +9,11 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Runs the command with these words; the environment is the one of a newcomer.
+/// Runs the command with these words; the environment is the one of a newcomer, but for what was compiled before.
 fn switchboard(words: &[&str], directory: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
     command.args(words).current_dir(directory).env_clear().env("HOME", directory);
+    command.env("XDG_CACHE_HOME", root().join("target/tmp"));
     command.output().expect("the command runs")
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use reqwest::Method;
 use sha2::{Digest as _, Sha256};
-use switchboard::gateway::PLUGIN_CACHE;
 use switchboard::http::{LimitsView, PluginList};
 use switchboard::sim::twilio::CallerSetup;
 use switchboard::sim::world::API_KEY;
@@ -387,7 +386,7 @@ async fn a_start_after_the_first_takes_compiled_plugins_from_the_cache() {
     bench.replace("guests", &guests(PARTS));
     bench.counted("guests", "loaded", 1.0).await;
     assert_eq!(cached(&bench.house, "miss"), 1.0, "a new version is compiled, and kept too");
-    let entries = std::fs::read_dir(bench.house.data.path().join(PLUGIN_CACHE));
+    let entries = std::fs::read_dir(bench.house.data.path().join("plugin-cache"));
     assert_eq!(entries.expect("the cache").count(), 2);
 }
 

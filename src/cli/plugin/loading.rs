@@ -15,13 +15,9 @@ use crate::tool::plugin::{About, Hands, Host, HostSettings, LoadError, Loaded, P
 /// The machine cannot run plugins.
 pub(super) fn host() -> Result<Host, Failure> {
     let mut host = Host::new(&HostSettings::default())?;
-    if let Some(caches) = caches() {
-        // Without a cache everything works, only later.
-        let kept =
-            std::fs::create_dir_all(&caches).is_ok() && host.open_cache(&caches.join("switchboard")).is_ok();
-        if kept {
-            host.prune_cache(&[]);
-        }
+    // Without a cache everything works, only later.
+    if compiled_cache().is_some_and(|cache| host.open_cache(&cache).is_ok()) {
+        host.prune_cache(&[]);
     }
     Ok(host)
 }
@@ -48,8 +44,10 @@ fn explain(settings: &Settings, error: LoadError) -> Failure {
     Failure::Misfit(anyhow!("`{}` cannot be loaded: {}", settings.name, error.told()))
 }
 
-/// Where this user's caches are.
-fn caches() -> Option<PathBuf> {
+/// Where compiled plugins are kept among this user's caches; the folder around it is made.
+pub(in crate::cli) fn compiled_cache() -> Option<PathBuf> {
     let given = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    given.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
+    let caches = given.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
+    std::fs::create_dir_all(&caches).ok()?;
+    Some(caches.join("switchboard"))
 }

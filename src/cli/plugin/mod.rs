@@ -27,6 +27,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
 use super::Failure;
+pub(super) use loading::compiled_cache;
 use manifest::Manifest;
 
 #[derive(Debug, Args)]

@@ -26,6 +26,7 @@ use jiff::tz::TimeZone;
 use crate::routing::Rollout;
 use crate::tool::plugin;
 
+use super::PLUGIN_CACHE;
 use super::codes::{self, Code, Severity};
 use super::defaults::Defaults;
 use super::document::{Document, Place};
@@ -108,6 +109,7 @@ impl Checker<'_> {
         let calls_kept = self.kept_for(raw.retention.calls.take(), "calls");
         let recordings = self.recordings(raw.recordings, raw.retention);
         let store = self.store(raw.store);
+        let plugin_cache = store.as_ref().map(|store| store.path.join(PLUGIN_CACHE));
         let telemetry = self.telemetry(raw.telemetry);
         let plugin_places = self.plugin_places(&raw.plugins);
         let grant_places = self.grant_places(&raw.plugins);
@@ -134,6 +136,7 @@ impl Checker<'_> {
             calls_kept: calls_kept?,
             telemetry: telemetry?,
             plugins: plugins?,
+            plugin_cache: plugin_cache?,
             sandbox: sandbox?,
             tools: tools?,
             prices,
