@@ -206,6 +206,6 @@ async fn commit(store: &Store, write: Write) -> Result<(), StoreError> {
 }
 
 fn tell(compacted: &Compacted) {
-    let Compacted { seq, keys, bytes, removed_bytes } = *compacted;
-    tracing::info!(seq, keys, bytes, removed_bytes, "the journal was compacted");
+    let Compacted { seq, keys, bytes, removed_bytes, resealed } = *compacted;
+    tracing::info!(seq, keys, bytes, removed_bytes, resealed, "the journal was compacted");
 }

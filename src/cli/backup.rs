@@ -14,7 +14,7 @@ use clap::Args;
 
 use super::scratch::Scratch;
 use super::{Failure, print};
-use crate::store::{Finding, Thoroughness, examine};
+use crate::store::{Finding, Thoroughness, Vault, examine};
 
 #[derive(Debug, Args)]
 pub(super) struct BackupArguments {
@@ -35,7 +35,7 @@ const ATTEMPTS: u32 = 3;
 
 pub(super) async fn back_up(path: &Path, arguments: BackupArguments) -> Result<(), Failure> {
     let config = super::load_config(path)?;
-    copy(config.store.path.clone(), arguments.folder, "backed up").await
+    copy(config.store.path.clone(), arguments.folder, config.store.vault.clone(), "backed up").await
 }
 
 pub(super) async fn restore(path: &Path, arguments: RestoreArguments) -> Result<(), Failure> {
@@ -48,11 +48,11 @@ pub(super) async fn restore(path: &Path, arguments: RestoreArguments) -> Result<
     }
     // An empty folder makes place for the whole one.
     let _ = fs::remove_dir(&to);
-    copy(arguments.folder, to, "restored").await
+    copy(arguments.folder, to, config.store.vault.clone(), "restored").await
 }
 
 /// Copies what is kept in `from` to `to`, which must not exist, and says so once the copy has been read.
-async fn copy(from: PathBuf, to: PathBuf, done: &'static str) -> Result<(), Failure> {
+async fn copy(from: PathBuf, to: PathBuf, vault: Vault, done: &'static str) -> Result<(), Failure> {
     if to.exists() {
         return Err(anyhow!("{} exists already: name a new folder", to.display()).into());
     }
@@ -64,7 +64,7 @@ async fn copy(from: PathBuf, to: PathBuf, done: &'static str) -> Result<(), Fail
     }
     let scratch = Scratch::new().context("a temporary folder cannot be made")?;
     let copied = tokio::task::spawn_blocking(move || {
-        let copied = copy_checked(&from, &to, scratch.path());
+        let copied = copy_checked(&from, &to, scratch.path(), &vault);
         (copied, to)
     });
     let (copied, to) = copied.await?;
@@ -74,18 +74,18 @@ async fn copy(from: PathBuf, to: PathBuf, done: &'static str) -> Result<(), Fail
     print(&format!("{done} to {}: {}\n", to.display(), words.join("; recordings: ")))
 }
 
-fn copy_checked(from: &Path, to: &Path, scratch: &Path) -> anyhow::Result<Vec<Finding>> {
+fn copy_checked(from: &Path, to: &Path, scratch: &Path, vault: &Vault) -> anyhow::Result<Vec<Finding>> {
     let mut name = to.file_name().context("name a folder")?.to_owned();
     name.push(format!(".{UNFINISHED}"));
     let unfinished = to.with_file_name(name);
-    let mut outcome = copy_and_read(from, &unfinished, scratch);
+    let mut outcome = copy_and_read(from, &unfinished, scratch, vault);
     for _ in 1..ATTEMPTS {
         if outcome.is_ok() {
             break;
         }
         // Perhaps a recording was deleted after the journal was copied.
         fs::remove_dir_all(&unfinished)?;
-        outcome = copy_and_read(from, &unfinished, scratch);
+        outcome = copy_and_read(from, &unfinished, scratch, vault);
     }
     let placed = outcome.and_then(|findings| {
         fs::rename(&unfinished, to)?;
@@ -99,9 +99,9 @@ fn copy_checked(from: &Path, to: &Path, scratch: &Path) -> anyhow::Result<Vec<Fi
     })
 }
 
-fn copy_and_read(from: &Path, to: &Path, scratch: &Path) -> anyhow::Result<Vec<Finding>> {
+fn copy_and_read(from: &Path, to: &Path, scratch: &Path, vault: &Vault) -> anyhow::Result<Vec<Finding>> {
     copy_into(from, to)?;
-    let findings = examine(to, scratch, Thoroughness { digests: true });
+    let findings = examine(to, scratch, Thoroughness { vault: vault.clone(), digests: true });
     match findings.iter().find(|finding| !finding.is_well) {
         Some(wrong) => Err(anyhow!("the copy is not whole: {}: {}", wrong.what, wrong.words)),
         None => Ok(findings),
@@ -112,6 +112,10 @@ fn copy_into(from: &Path, to: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(to)?;
     copy_file(&from.join("format"), &to.join("format"))?;
     copy_folder(&from.join("journal"), &to.join("journal"))?;
+    // Which keys open it; the keys themselves are elsewhere.
+    if from.join("keys").is_file() {
+        copy_file(&from.join("keys"), &to.join("keys"))?;
+    }
     let recordings = from.join("recordings");
     if recordings.is_dir() {
         copy_folder(&recordings, &to.join("recordings"))?;

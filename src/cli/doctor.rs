@@ -26,7 +26,7 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
     let config = super::load_config(path)?;
     let scratch = Scratch::new().context("a temporary folder cannot be made")?;
     let (dir, copy) = (config.store.path.clone(), scratch.path().to_owned());
-    let how = Thoroughness { digests: arguments.digests };
+    let how = Thoroughness { vault: config.store.vault.clone(), digests: arguments.digests };
     let findings = tokio::task::spawn_blocking(move || examine(&dir, &copy, how)).await?;
     if arguments.json {
         print(&(serde_json::to_string_pretty(&findings)? + "\n"))?;

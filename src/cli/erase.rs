@@ -100,7 +100,7 @@ async fn erase(
     let (base, token, client) = match source {
         Source::Gateway { base, token, client } => (base, token, client),
         Source::Store(store) => {
-            let files = Recordings::below(&config.store.path, u64::MAX, 0);
+            let files = Recordings::below(&config.store.path, u64::MAX, 0, &config.store.vault);
             return Ok(match erase_at_rest(store, &files, id, SystemClock.now()).await {
                 Ok(Erased::Gone(proof)) => Ok(Some(proof)),
                 Ok(Erased::Later) => Ok(None),
@@ -188,8 +188,14 @@ fn words(report: &Report) -> String {
 }
 
 fn compacted_words(compacted: &Compacted) -> String {
-    let Compacted { seq, keys, bytes, removed_bytes } = compacted;
+    let Compacted { seq, keys, bytes, removed_bytes, resealed } = compacted;
+    let sealed = match resealed {
+        0 => String::new(),
+        count => format!(
+            "; {count} values were sealed with the first of `store.encryption_keys`, and the next start makes the index anew"
+        ),
+    };
     format!(
-        "the journal up to record {seq} is {keys} keys in {bytes} bytes now; {removed_bytes} bytes of older files are gone"
+        "the journal up to record {seq} is {keys} keys in {bytes} bytes now; {removed_bytes} bytes of older files are gone{sealed}"
     )
 }

@@ -3,8 +3,8 @@
 //! As for calls: a running gateway is asked over its admin listener; without one the store is opened
 //! directly.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow, bail};
@@ -18,7 +18,7 @@ use crate::call_control::recordings::delete_at_rest;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::ids::{CallId, RecordingId};
-use crate::store;
+use crate::store::{self, Sound};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -165,21 +165,28 @@ async fn export(
 
 fn files(config: &Config) -> store::Recordings {
     let settings = &config.recordings;
-    store::Recordings::below(&config.store.path, settings.file_bytes_max, settings.keep_free_bytes)
+    store::Recordings::below(
+        &config.store.path,
+        settings.file_bytes_max,
+        settings.keep_free_bytes,
+        &config.store.vault,
+    )
 }
 
-fn open(config: &Config, record: &RecordingRecord) -> anyhow::Result<File> {
+fn open(config: &Config, record: &RecordingRecord) -> anyhow::Result<Sound> {
     let name = record.file.as_deref().ok_or_else(|| anyhow!("its record names no file"))?;
     files(config).open(name).context("the recording's file cannot be opened")
 }
 
-fn read_file(mut file: File, take: &mut impl FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let mut buffer = vec![0; 64 << 10];
+fn read_file(file: Sound, take: &mut impl FnMut(&[u8]) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let (mut buffer, mut at) = (vec![0; 64 << 10], 0);
     loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(()),
-            read => take(&buffer[..read])?,
+        let read = file.read_at(at, &mut buffer)?;
+        if read == 0 {
+            return Ok(());
         }
+        take(&buffer[..read])?;
+        at += read as u64;
     }
 }
 

@@ -176,7 +176,8 @@ codes! {
          into `.env`, or into a file of its own, and refer to it: `${NAME}`, `${file:/run/secrets/name}`.";
     Error CREDENTIAL = "E0405", "not a credential of its kind",
         "The value cannot be what the key wants: an account SID begins with `AC`, a project id has only letters, \
-         digits, `_` and `-`, and what follows `whsec_` in a webhook secret is base64.";
+         digits, `_` and `-`, what follows `whsec_` in a webhook secret is base64, and a key for encryption is 32 bytes in \
+         base64.";
     Warning REGION = "W0406", "API and SIP host are of different regions",
         "Calls that arrive at a regional SIP host are known only to the API of that region: accepting them elsewhere \
          fails with 404. Leave `sip_host` out to have it follow from `base_url`.";

@@ -155,6 +155,7 @@ tables! {
     Store {
         path: String,
         cache: String,
+        encryption_keys: OneOrMany<String>,
     }
 
     Telemetry {

@@ -14,7 +14,7 @@ use super::problem::{Location, Problem, Problems, Source};
 use super::suggest::did_you_mean;
 
 /// Keys that hold secrets, `*` for any name or element.
-const SECRETS: [(&[&str], &str); 10] = [
+const SECRETS: [(&[&str], &str); 12] = [
     (&["openai", "api_key"], "OPENAI_API_KEY"),
     (&["openai", "webhook_secrets"], "OPENAI_WEBHOOK_SECRET"),
     (&["openai", "webhook_secrets", "*"], "OPENAI_WEBHOOK_SECRET"),
@@ -22,6 +22,8 @@ const SECRETS: [(&[&str], &str); 10] = [
     (&["twilio", "auth_tokens", "*"], "TWILIO_AUTH_TOKEN"),
     (&["twilio", "shared_keys", "*", "secret"], "TWILIO_SHARED_KEY"),
     (&["twilio", "api_key", "secret"], "TWILIO_API_KEY_SECRET"),
+    (&["store", "encryption_keys"], "STORE_KEY"),
+    (&["store", "encryption_keys", "*"], "STORE_KEY"),
     (&["sessions", "*", "mcp", "*", "authorization"], "MCP_TOKEN"),
     (&["tools", "*", "http", "headers", "Authorization"], "TOOL_TOKEN"),
     (&["tools", "*", "http", "headers", "X-Api-Key"], "TOOL_KEY"),
@@ -99,6 +101,7 @@ fn mask_lines(text: &mut String, is_broken: bool) {
         "api_key",
         "webhook_secrets",
         "auth_tokens",
+        "encryption_keys",
         "secret",
         "whsec_",
         "sk-",

@@ -1,6 +1,6 @@
 //! Recordings for operators: listed, streamed in parts, deleted. All of it wants the admin token.
 
-use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::io;
 use std::sync::Arc;
 
 use futures_util::stream;
@@ -146,15 +146,15 @@ async fn stream_file(doors: &Doors, request: &Request, record: &RecordingRecord)
 async fn body(doors: &Doors, name: String, from: u64, length: u64) -> Result<Body, FileError> {
     let files = doors.control.recording_files().clone();
     let file = blocking(move || files.open(&name)).await?;
-    let pieces = stream::try_unfold((file, from, length), |(mut file, from, left)| async move {
+    let pieces = stream::try_unfold((file, from, length), |(file, from, left)| async move {
         if left == 0 {
             return Ok(None);
         }
         let piece = blocking(move || {
             let mut piece = vec![0; PIECE_BYTES.min(usize::try_from(left).unwrap_or(PIECE_BYTES))];
-            file.seek(SeekFrom::Start(from))?;
-            file.read_exact(&mut piece)?;
-            io::Result::Ok((piece, file))
+            let count = file.read_at(from, &mut piece)?;
+            piece.truncate(count);
+            if count == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { io::Result::Ok((piece, file)) }
         });
         let (piece, file) = piece.await?;
         let count = piece.len() as u64;

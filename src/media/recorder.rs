@@ -341,12 +341,13 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::store::Vault;
 
     const NAME: &str = "2026/11/22/call/bridge.wav";
 
     fn tape(data: &Path, keep_free: u64) -> (Tape, oneshot::Receiver<Timestamp>) {
         let (began, told) = oneshot::channel();
-        let files = Recordings::below(data, 1 << 30, keep_free);
+        let files = Recordings::below(data, 1 << 30, keep_free, &Vault::default());
         (Tape { files, name: NAME.to_owned(), began }, told)
     }
 
@@ -396,7 +397,7 @@ mod tests {
     #[test]
     fn what_the_disk_refuses_for_a_while_is_silence() {
         let folder = tempfile::tempdir().unwrap();
-        let files = |keep_free| Recordings::below(folder.path(), 1 << 30, keep_free);
+        let files = |keep_free| Recordings::below(folder.path(), 1 << 30, keep_free, &Vault::default());
         let mut writer = Writer::new(files(u64::MAX), NAME.to_owned());
         let block = |sample: u8, count: usize| Block { silence: 0, samples: vec![sample; count * 2] };
         writer.take(&block(1, 3));

@@ -208,6 +208,12 @@ impl Committer {
         if ops.is_empty() {
             return Committed { seq: None };
         }
+        let vault = self.shared.index.vault();
+        let sealed = |op: Op| match op.value {
+            Some(value) => Op { value: Some(vault.seal_value(&op.key, value)), key: op.key },
+            None => op,
+        };
+        let ops: Vec<Op> = ops.into_iter().map(sealed).collect();
         let seq = self.journal.append(self.shared.clock.now(), &ops);
         self.pending.extend(ops.into_iter().map(|op| (op.key, op.value)));
         Committed { seq: Some(seq) }
@@ -258,7 +264,8 @@ impl Committer {
 impl View<'_> {
     pub(super) fn get(&self, key: &str) -> Result<Option<Cow<'_, [u8]>>, StoreError> {
         match self.pending.get(key) {
-            Some(value) => Ok(value.as_ref().map(|text| Cow::Borrowed(text.as_bytes()))),
+            Some(None) => Ok(None),
+            Some(Some(text)) => self.index.vault().open_value(key, text.as_bytes()).map(Some),
             None => Ok(self.index.get(key)?.map(|value| Cow::Owned(value.to_vec()))),
         }
     }
@@ -276,7 +283,10 @@ impl View<'_> {
         let mut values: HashMap<String, Vec<u8>> = stored.map(|(key, value)| (key, value.to_vec())).collect();
         for (key, value) in self.pending.iter().filter(|(key, _)| key.starts_with(prefix)) {
             match value {
-                Some(value) => values.insert(key.clone(), value.clone().into_bytes()),
+                Some(value) => {
+                    let opened = self.index.vault().open_value(key, value.as_bytes())?;
+                    values.insert(key.clone(), opened.into_owned())
+                }
                 None => values.remove(key),
             };
         }

@@ -27,6 +27,7 @@ use super::journal::{self, End, Segment, Trail};
 use super::mark::Mark;
 use super::opening::RENEW_INDEX;
 use super::space::{RESERVE_BYTES, free_bytes};
+use super::vault::Vault;
 use super::{Store, erasure, files};
 use crate::clock::Timestamp;
 
@@ -58,6 +59,8 @@ pub struct Compacted {
     pub bytes: u64,
     /// The size of the files that were removed, in bytes.
     pub removed_bytes: u64,
+    /// How many values were sealed with another key than before, or for the first time.
+    pub resealed: u64,
 }
 
 /// How much of the journal could be compacted.
@@ -109,14 +112,16 @@ pub(super) fn compact(
     data: &Path,
     until: u64,
     now: Timestamp,
+    vault: &Vault,
     stop: &AtomicBool,
 ) -> Result<Compacted, CompactError> {
     let dir = journal_of(data);
     let mut trail = Trail::find(&dir)?;
     let mut done = Compacted { removed_bytes: trail.remove_outdated(&dir)?, ..Compacted::default() };
     let mut keys = None;
-    while let Some(merged) = merge(&trail, until, data, now, stop)? {
+    while let Some(merged) = merge(&trail, until, data, now, vault, stop)? {
         keys = Some(merged.keys);
+        done.resealed += merged.renewed;
         let covered = trail.segments.drain(..merged.segments).map(|segment| segment.path);
         let mut outdated: Vec<PathBuf> = covered.collect();
         outdated.extend(trail.base.replace(merged.base).map(|old| old.path));
@@ -139,6 +144,8 @@ pub(super) fn compact(
 struct Merged {
     base: Base,
     keys: u64,
+    /// How many values were sealed for it, with another key or for the first time.
+    renewed: u64,
     /// How many segments are in it.
     segments: usize,
 }
@@ -149,6 +156,7 @@ fn merge(
     until: u64,
     data: &Path,
     now: Timestamp,
+    vault: &Vault,
     stop: &AtomicBool,
 ) -> Result<Option<Merged>, CompactError> {
     let dir = &journal_of(data);
@@ -165,6 +173,12 @@ fn merge(
     }
     let failed = |error| OpenError::io("write a base in", dir, error);
     let mut writing = Writing::begin(dir, end.seq, end.crc, now).map_err(failed)?;
+    let mut renewed = 0;
+    let mut entry = |key: &str, value: &str| -> Result<(), CompactError> {
+        let (value, is_another) = vault.renew_value(key, value)?;
+        renewed += u64::from(is_another);
+        Ok(writing.entry(key, &value).map_err(failed)?)
+    };
     let mut old = trail.base.as_ref().map(Base::read).transpose()?;
     while let Some((key, value)) = old.as_mut().map_or(Ok(None), Reading::next)? {
         if stop.load(Ordering::Relaxed) {
@@ -173,22 +187,22 @@ fn merge(
         // Changed keys that come before this one, and this one as it was changed.
         while changes.first_key_value().is_some_and(|(changed, _)| *changed < key) {
             if let Some((changed, Some(value))) = changes.pop_first() {
-                writing.entry(&changed, &value).map_err(failed)?;
+                entry(&changed, &value)?;
             }
         }
         match changes.remove(&key) {
-            Some(Some(changed)) => writing.entry(&key, &changed).map_err(failed)?,
+            Some(Some(changed)) => entry(&key, &changed)?,
             Some(None) => {}
-            None => writing.entry(&key, &value).map_err(failed)?,
+            None => entry(&key, &value)?,
         }
     }
     for (key, value) in changes {
         if let Some(value) = value {
-            writing.entry(&key, &value).map_err(failed)?;
+            entry(&key, &value)?;
         }
     }
     let (base, keys) = writing.finish(stop)?.ok_or(CompactError::Stopped)?;
-    Ok(Some(Merged { base, keys, segments }))
+    Ok(Some(Merged { base, keys, renewed, segments }))
 }
 
 /// What the first sealed segments change, until the bound of memory; where they end, and how many they are.
@@ -249,7 +263,9 @@ impl Store {
     pub async fn compact(&self) -> Result<Compacted, CompactError> {
         let _turn = self.0.shared.compacting.lock().await;
         let until = self.seal().await?;
-        self.compact_until(until).await
+        let done = self.compact_until(until).await?;
+        self.vault().settle(self.path())?;
+        Ok(done)
     }
 
     /// The same where enough has gathered, or where something was erased a day ago; none: it is not worth it yet.
@@ -306,7 +322,14 @@ impl Store {
             tokio::time::sleep(SYNC_LOOK).await;
         }
         let now = shared.clock.now();
-        blocking(move || compact(&shared.settings.path, until, now, &shared.closing)).await?
+        let vault = shared.settings.vault.clone();
+        let done =
+            blocking(move || compact(&shared.settings.path, until, now, &vault, &shared.closing)).await??;
+        if done.resealed > 0 {
+            // The index has them as they were.
+            self.renew_index_at_next_start()?;
+        }
+        Ok(done)
     }
 }
 

@@ -107,6 +107,14 @@ pub enum OpenError {
         /// What can be done.
         fix: &'static str,
     },
+    /// Something in it is sealed with a key that is not there.
+    #[error("{} holds what is sealed with the key {key}, which is not among `store.encryption_keys`: add it there, behind the key that seals", path.display())]
+    Sealed {
+        /// The data directory.
+        path: PathBuf,
+        /// The key's name: how the SHA-256 of its bytes begins.
+        key: String,
+    },
     /// The directory was written by a later version.
     #[error("{} has format {found}, and this version reads up to {supported}: run the version that wrote it, or a later one", path.display())]
     NewerFormat {

@@ -5,12 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
 use super::base::Base;
 use super::disk::{Unusable, Writer};
@@ -19,17 +18,19 @@ use super::journal::{self, End, Trail};
 use super::key;
 use super::mark::Mark;
 use super::opening::read_format;
+use super::recordings::{Recordings, bytes_in};
+use super::vault::Vault;
 use crate::call::recording::{RecordingRecord, RecordingState};
 use crate::text::chain;
 
 /// Enough to read an index once.
 const CACHE_BYTES: u64 = 16 << 20;
-/// How much of a recording is read at once.
-const BLOCK_BYTES: usize = 256 << 10;
 
 /// What is to be looked at besides.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Thoroughness {
+    /// Opens what is sealed.
+    pub vault: Vault,
     /// Read every recording whole, and compare its digest.
     pub digests: bool,
 }
@@ -60,7 +61,7 @@ pub fn examine(dir: &Path, scratch: &Path, how: Thoroughness) -> Vec<Finding> {
         true => finding("index", Ok("not looked at: a gateway is running with it".to_owned())),
         false => finding("index", index(dir, scratch, &seen)),
     });
-    findings.push(finding("recordings", recordings(dir, &seen, how)));
+    findings.push(finding("recordings", recordings(dir, &seen, &how)));
     findings
 }
 
@@ -237,16 +238,17 @@ fn copy_all(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn recordings(dir: &Path, seen: &Seen, how: Thoroughness) -> Result<String, String> {
+fn recordings(dir: &Path, seen: &Seen, how: &Thoroughness) -> Result<String, String> {
     if let Some(problem) = &seen.unreadable {
         return Err(format!("{problem}: run the version that wrote it"));
     }
+    let files = Recordings::below(dir, u64::MAX, 0, &how.vault);
     let (mut kept, mut bytes, mut problems) = (0, 0, Vec::new());
     for record in seen.recordings.values().filter(|record| record.state == RecordingState::Kept) {
         kept += 1;
         let Some(name) = &record.file else { continue };
         let path = dir.join("recordings").join(name);
-        match look_at(&path, record, how) {
+        match look_at(&path, name, record, how.digests.then_some(&files)) {
             Ok(found) => bytes += found,
             Err(problem) => problems.push(format!("{}: {problem}", path.display())),
         }
@@ -263,25 +265,20 @@ fn recordings(dir: &Path, seen: &Seen, how: Thoroughness) -> Result<String, Stri
 }
 
 /// The size of a recording that is as its record says.
-fn look_at(path: &PathBuf, record: &RecordingRecord, how: Thoroughness) -> Result<u64, String> {
-    let found = fs::metadata(path).map_err(|error| error.to_string())?.len();
+fn look_at(
+    path: &Path,
+    name: &str,
+    record: &RecordingRecord,
+    digests: Option<&Recordings>,
+) -> Result<u64, String> {
+    let found = File::open(path).and_then(|file| bytes_in(&file)).map_err(|error| error.to_string())?;
     if record.bytes.is_some_and(|bytes| bytes != found) {
         return Err(format!("it has {found} bytes, and had {}", record.bytes.unwrap_or_default()));
     }
-    if let Some(digest) = record.sha256.as_ref().filter(|_| how.digests)
-        && *digest != sha256(path).map_err(|error| error.to_string())?
+    if let (Some(digest), Some(files)) = (&record.sha256, digests)
+        && *digest != files.digest(name).map_err(|error| chain(&error))?.sha256
     {
         return Err("its content has changed".to_owned());
     }
     Ok(found)
-}
-
-fn sha256(path: &Path) -> io::Result<String> {
-    let (mut file, mut hash, mut block) = (File::open(path)?, Sha256::new(), vec![0; BLOCK_BYTES]);
-    loop {
-        match file.read(&mut block)? {
-            0 => return Ok(crate::text::hex(&hash.finalize())),
-            read => hash.update(&block[..read]),
-        }
-    }
 }

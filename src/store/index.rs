@@ -2,6 +2,7 @@
 //!
 //! Lists are no snapshots: what is committed while one is read may or may not be in it.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -10,17 +11,19 @@ use sled::IVec;
 use super::disk::Disk;
 use super::error::StoreError;
 use super::recent::Recent;
+use super::vault::Vault;
 
 /// Reads from the index. A cheap handle.
 #[derive(Clone)]
 pub(super) struct Index {
     recent: Arc<Recent>,
     disk: Disk,
+    vault: Vault,
 }
 
 impl Index {
-    pub(super) fn new(recent: Arc<Recent>, disk: Disk) -> Index {
-        Index { recent, disk }
+    pub(super) fn new(recent: Arc<Recent>, disk: Disk, vault: Vault) -> Index {
+        Index { recent, disk, vault }
     }
 
     pub(super) fn recent(&self) -> &Recent {
@@ -31,12 +34,22 @@ impl Index {
         &self.disk
     }
 
-    /// Reads one value whole.
+    pub(super) fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// Reads one value whole, and opens it where it is sealed.
     pub(super) fn get(&self, key: &str) -> Result<Option<IVec>, StoreError> {
-        match self.recent.get(key) {
-            Some(value) => Ok(value),
-            None => self.disk.get(key),
-        }
+        let value = match self.recent.get(key) {
+            Some(value) => value,
+            None => self.disk.get(key)?,
+        };
+        let Some(value) = value else { return Ok(None) };
+        let opened = match self.vault.open_value(key, &value)? {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(opened) => Some(IVec::from(opened)),
+        };
+        Ok(Some(opened.unwrap_or(value)))
     }
 
     pub(super) fn contains(&self, key: &str) -> Result<bool, StoreError> {

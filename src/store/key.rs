@@ -84,6 +84,12 @@ pub(super) fn recording_in(list: RecordingList, call: CallId, id: &RecordingId) 
     format!("{}{call}/{}", recording_list(list), vendor_id(id.as_str()))
 }
 
+/// Whether the value under this key is sealed, where there is a key to seal with: what was said, by whom, and what
+/// tools and plugins made of it.
+pub(super) fn is_sealed(key: &str) -> bool {
+    ["c/", "l/", "x/", "e/", "k/"].iter().any(|kind| key.starts_with(kind))
+}
+
 pub(super) const CALLS: &str = "c/";
 
 pub(super) fn call(id: CallId) -> String {

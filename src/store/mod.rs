@@ -22,6 +22,7 @@
 //!   checkpoint, clean         up to where the index was synced; that the last run closed in order
 //!   quarantine/               damaged indexes and torn tails, moved out of the way
 //!   recordings/               the sound of calls, a file each, see `recordings`
+//!   keys                      which keys are needed to read what is sealed, see `vault`
 //! ```
 //!
 //! One thread writes the journal (`committer`); many transactions share one sync. What is durable is
@@ -56,6 +57,7 @@ mod recordings;
 mod search;
 mod space;
 mod tx;
+mod vault;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -76,9 +78,10 @@ pub use self::examine::{Finding, Thoroughness, examine};
 pub use self::kv::{Entry, KEY_BYTES_MAX, KeyValue, Keys, LIST_MAX, Quota, VALUE_BYTES_MAX};
 pub use self::opening::Opened;
 pub use self::query::{By, CallQuery, Cursor, PAGE_MAX, Page};
-pub use self::recordings::{FileError, Growing, ListedRecording, Recordings, Writing};
+pub use self::recordings::{FileError, Growing, ListedRecording, Recordings, Sound, Writing};
 pub use self::search::{Found, Searched, search};
 pub use self::tx::{Alias, Expect, Outdated, Tx, Write};
+pub use self::vault::{NotAKey, Vault};
 
 use self::committer::{Answer, Committer, Request};
 use self::index::Index;
@@ -108,6 +111,8 @@ pub struct Settings {
     pub plugin_keys_max: u64,
     /// How many bytes a namespace of plugins may keep, keys included, where nothing else is said.
     pub plugin_bytes_max: u64,
+    /// The keys that seal what is written and open what is read.
+    pub vault: Vault,
 }
 
 impl Settings {
@@ -120,6 +125,7 @@ impl Settings {
             lock_wait: Duration::from_secs(2),
             plugin_keys_max: 10_000,
             plugin_bytes_max: 16 << 20,
+            vault: Vault::default(),
         }
     }
 }
@@ -208,7 +214,11 @@ impl Store {
         let shared = Arc::new(Shared {
             settings: settings.clone(),
             clock,
-            index: Index::new(Arc::new(Recent::default()), parts.writer.disk().clone()),
+            index: Index::new(
+                Arc::new(Recent::default()),
+                parts.writer.disk().clone(),
+                settings.vault.clone(),
+            ),
             poison: OnceLock::new(),
             compacting: tokio::sync::Mutex::default(),
             sync_wanted: AtomicU64::new(0),
@@ -296,6 +306,11 @@ impl Store {
     /// A call's events, in the order of their numbers.
     pub async fn events(&self, id: CallId) -> Result<Vec<EventRecord>, StoreError> {
         self.parts(Part::Event, id).await
+    }
+
+    /// The keys that seal and open what is kept.
+    pub fn vault(&self) -> &Vault {
+        self.0.shared.index.vault()
     }
 
     /// The data directory.

@@ -84,6 +84,7 @@ pub(super) fn open(settings: &Settings, clock: &dyn Clock) -> Result<(Parts, Ope
     check_space(dir)?;
     let journal_dir = dir.join("journal");
     let created = check_format(dir)?;
+    settings.vault.prepare(dir)?;
     let made = files::create_dir(&journal_dir).and_then(|()| files::sync_dir(dir));
     made.map_err(|error| OpenError::io("create", &journal_dir, error))?;
     let mut trail = Trail::find(&journal_dir)?;

@@ -11,10 +11,10 @@
 //! Everything here that touches a file blocks: run it where that is allowed.
 
 mod growing;
+mod sound;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -23,13 +23,15 @@ use sha2::{Digest, Sha256};
 use super::error::StoreError;
 use super::index::with_prefix;
 use super::key::{self, RecordingList};
-use super::{Store, files, parse, read, space};
+use super::{Store, Vault, files, parse, read, space};
 use crate::call::recording::{RecordingRecord, StoredFile};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, RecordingId};
 use crate::text::hex;
 
 pub use growing::Growing;
+pub use sound::Sound;
+pub(super) use sound::bytes_in;
 
 /// The directory of the files, below the data directory.
 const DIRECTORY: &str = "recordings";
@@ -100,12 +102,13 @@ pub struct Recordings {
     root: PathBuf,
     bytes_max: u64,
     keep_bytes: u64,
+    vault: Vault,
 }
 
 /// A file that is being written. Dropping it removes what there is of it.
 #[derive(Debug)]
 pub struct Writing {
-    file: File,
+    file: Sound,
     name: String,
     part: PathBuf,
     whole: PathBuf,
@@ -119,9 +122,9 @@ pub struct Writing {
 
 impl Recordings {
     /// The files below this data directory. No file may be larger than `bytes_max`, and none is written
-    /// that would leave less than `keep_bytes` free on the disk.
-    pub fn below(data: &Path, bytes_max: u64, keep_bytes: u64) -> Recordings {
-        Recordings { root: data.join(DIRECTORY), bytes_max, keep_bytes }
+    /// that would leave less than `keep_bytes` free on the disk. They are sealed, where there is a key.
+    pub fn below(data: &Path, bytes_max: u64, keep_bytes: u64, vault: &Vault) -> Recordings {
+        Recordings { root: data.join(DIRECTORY), bytes_max, keep_bytes, vault: vault.clone() }
     }
 
     /// The name of a recording's file, below the directory: by the day on which its call began (UTC), so
@@ -148,7 +151,7 @@ impl Recordings {
         files::create_dir(directory).map_err(|source| at(directory, source))?;
         self.check_room(expected.unwrap_or(0))?;
         let part = whole.with_extension(UNFINISHED);
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&part);
+        let file = Sound::create(&part, name, &self.vault);
         Ok(Writing {
             file: file.map_err(|source| at(&part, source))?,
             name: name.to_owned(),
@@ -168,9 +171,9 @@ impl Recordings {
     /// # Errors
     ///
     /// [`FileError`]; also when it is not there.
-    pub fn open(&self, name: &str) -> Result<File, FileError> {
+    pub fn open(&self, name: &str) -> Result<Sound, FileError> {
         let path = self.path(name)?;
-        File::open(&path).map_err(|source| at(&path, source))
+        Sound::open(&path, name, &self.vault, false).map_err(|source| at(&path, source))
     }
 
     /// Removes a file for good, also one that grows; fine when it is not there.
@@ -210,11 +213,11 @@ impl Recordings {
     /// [`FileError`].
     pub fn digest(&self, name: &str) -> Result<StoredFile, FileError> {
         let path = self.path(name)?;
-        let mut file = self.open(name)?;
+        let file = self.open(name)?;
         let (mut hash, mut bytes) = (Sha256::new(), 0);
         let mut buffer = vec![0; 64 << 10];
         loop {
-            let read = file.read(&mut buffer).map_err(|source| at(&path, source))?;
+            let read = file.read_at(bytes, &mut buffer).map_err(|source| at(&path, source))?;
             if read == 0 {
                 return Ok(StoredFile { file: name.to_owned(), bytes, sha256: hex(&hash.finalize()) });
             }
@@ -293,7 +296,9 @@ impl Writing {
         let wanted = (RIFF.len() + 4 + WAVE.len()).saturating_sub(self.head.len());
         self.head.extend_from_slice(&bytes[..bytes.len().min(wanted)]);
         self.hash.update(bytes);
-        self.file.write_all(bytes).map_err(|source| full_or(&self.part, source))
+        self.file
+            .write_at(self.bytes - bytes.len() as u64, bytes)
+            .map_err(|source| full_or(&self.part, source))
     }
 
     /// Makes it whole: on disk, under its name, and its directory synced.
@@ -308,7 +313,7 @@ impl Writing {
         if !self.head.starts_with(RIFF) || !self.head.ends_with(WAVE) {
             return Err(FileError::NotWave);
         }
-        self.file.sync_all().map_err(|source| full_or(&self.part, source))?;
+        self.file.sync().map_err(|source| full_or(&self.part, source))?;
         fs::rename(&self.part, &self.whole).map_err(|source| at(&self.part, source))?;
         self.is_finished = true;
         self.files.sync_above(&self.whole)?;
@@ -416,7 +421,7 @@ mod tests {
     #[test]
     fn a_file_is_whole_or_not_there() {
         let data = tempfile::tempdir().unwrap();
-        let files = Recordings::below(data.path(), 1_000, 0);
+        let files = Recordings::below(data.path(), 1_000, 0, &Vault::default());
         let name = Recordings::name(call(), &"RE1".into());
         assert_eq!(name, format!("2026/11/22/{}/RE1.wav", call()));
         let mut writing = files.create(&name, Some(WAV.len() as u64)).unwrap();
@@ -436,7 +441,7 @@ mod tests {
     #[test]
     fn what_is_not_as_announced_leaves_nothing() {
         let data = tempfile::tempdir().unwrap();
-        let files = Recordings::below(data.path(), 100, 0);
+        let files = Recordings::below(data.path(), 100, 0, &Vault::default());
         let outcome = |bytes: &[u8], expected: Option<u64>| {
             let mut writing = files.create("a/b.wav", expected)?;
             writing.write(bytes)?;
@@ -451,14 +456,14 @@ mod tests {
         assert!(!data.path().join(DIRECTORY).join("a/b.wav").exists());
         assert_eq!(files.clean().unwrap(), 0, "nothing unfinished is left");
         assert!(outcome(WAV, None).is_ok());
-        let full = Recordings::below(data.path(), 100, u64::MAX);
+        let full = Recordings::below(data.path(), 100, u64::MAX, &Vault::default());
         assert!(matches!(full.create("a/c.wav", Some(1)), Err(FileError::Full { .. })));
     }
 
     #[test]
     fn names_stay_inside_and_unfinished_files_are_cleaned() {
         let data = tempfile::tempdir().unwrap();
-        let files = Recordings::below(data.path(), 100, 0);
+        let files = Recordings::below(data.path(), 100, 0, &Vault::default());
         for name in ["", "/etc/passwd", "../x.wav", "a/../../x.wav", "./x.wav"] {
             assert!(matches!(files.create(name, None), Err(FileError::BadName(_))), "{name}");
         }

@@ -31,6 +31,7 @@ mod recordings;
 mod reload;
 mod report;
 mod scenarios;
+mod sealed;
 mod signatures;
 mod sim_openai;
 mod sim_twilio;

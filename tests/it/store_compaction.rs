@@ -296,7 +296,7 @@ async fn a_damaged_base_is_refused_where_it_is_needed_and_found_where_it_is_not(
         let mut flipped = whole.clone();
         flipped[at] ^= 4;
         fs::write(&path, &flipped).expect("a write");
-        let findings = examine(&place.path(), scratch.path(), Thoroughness { digests: false });
+        let findings = examine(&place.path(), scratch.path(), Thoroughness::default());
         assert!(findings.iter().any(|finding| finding.what == "journal" && !finding.is_well), "{findings:?}");
     }
     fs::remove_dir_all(place.path().join("index")).expect("removed");

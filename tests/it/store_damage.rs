@@ -82,7 +82,7 @@ fn opened(path: &Path) -> Result<(Opened, u32), OpenError> {
 
 fn looked_at(path: &Path) -> Vec<Finding> {
     let scratch = tempfile::tempdir().expect("a folder");
-    examine(path, scratch.path(), Thoroughness { digests: true })
+    examine(path, scratch.path(), Thoroughness { digests: true, ..Thoroughness::default() })
 }
 
 /// Damages a copy, and has it opened and looked at. Gives whether anything was noticed.

@@ -95,7 +95,8 @@ struct Change {
 
 impl Archive {
     pub(super) fn new(settings: Settings, store: &Store, carrier: Option<rest::Client>) -> Archive {
-        let files = Recordings::below(store.path(), settings.file_bytes_max, settings.keep_free_bytes);
+        let files =
+            Recordings::below(store.path(), settings.file_bytes_max, settings.keep_free_bytes, store.vault());
         Archive {
             settings,
             files,

@@ -13,7 +13,8 @@ use crate::config::raw;
 use crate::config::units;
 use crate::config::{AdminSettings, AdmissionSettings, LogFormat, ServerSettings, TelemetrySettings};
 use crate::routing::Rate;
-use crate::store;
+use crate::secret::Secret;
+use crate::store::{self, Vault};
 
 use super::Checker;
 
@@ -79,7 +80,15 @@ impl Checker<'_> {
     pub(super) fn store(&mut self, raw: raw::Store) -> Option<store::Settings> {
         let cache = self.size(raw.cache, &Place::of(&["store", "cache"]), 1 << 20..=64 << 30);
         let path = self.path(&raw.path?);
-        Some(store::Settings { cache_bytes: cache?, ..store::Settings::at(path) })
+        let keys = raw.encryption_keys.map_or_else(Vec::new, |keys| keys.0);
+        let keys: Vec<Secret> = keys.iter().map(Secret::new).collect();
+        let vault = Vault::new(&keys).ok();
+        if vault.is_none() {
+            let place = Place::of(&["store", "encryption_keys"]);
+            self.report(&codes::CREDENTIAL, &place, "a key for encryption cannot be read")
+                .help("it is 32 bytes in base64, as `openssl rand -base64 32` makes them");
+        }
+        Some(store::Settings { cache_bytes: cache?, vault: vault?, ..store::Settings::at(path) })
     }
 
     pub(super) fn telemetry(&mut self, raw: raw::Telemetry) -> Option<TelemetrySettings> {

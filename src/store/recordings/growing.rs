@@ -5,12 +5,11 @@
 //! again. What does not fit on the disk is refused before it is written, so that a file is never cut in the
 //! middle of what was appended.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io;
 use std::path::PathBuf;
 
-use super::{FileError, Recordings, at, full_or};
+use super::{FileError, Recordings, Sound, at, full_or};
 use crate::call::recording::StoredFile;
 use crate::store::files;
 
@@ -20,9 +19,8 @@ pub(super) const GROWING: &str = "growing";
 /// A file that grows. Dropping it leaves what there is of it, to be taken up later.
 #[derive(Debug)]
 pub struct Growing {
-    file: File,
+    file: Sound,
     name: String,
-    bytes: u64,
     files: Recordings,
 }
 
@@ -37,11 +35,11 @@ impl Recordings {
         let directory = path.parent().unwrap_or(&self.root);
         files::create_dir(directory).map_err(|source| at(directory, source))?;
         self.check_room(0)?;
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path);
+        let file = Sound::create(&path, name, &self.vault);
         let file = file.map_err(|source| at(&path, source))?;
         // Its name is as durable as what will stand in it.
         self.sync_above(&path)?;
-        Ok(Growing { file, name: name.to_owned(), bytes: 0, files: self.clone() })
+        Ok(Growing { file, name: name.to_owned(), files: self.clone() })
     }
 
     /// Takes up what is there of a file that did not become whole; none when nothing is.
@@ -51,13 +49,12 @@ impl Recordings {
     /// [`FileError`].
     pub fn take_up(&self, name: &str) -> Result<Option<Growing>, FileError> {
         let path = self.growing_path(name)?;
-        let mut file = match OpenOptions::new().write(true).open(&path) {
+        let file = match Sound::open(&path, name, &self.vault, true) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(at(&path, source)),
         };
-        let bytes = file.seek(SeekFrom::End(0)).map_err(|source| at(&path, source))?;
-        Ok(Some(Growing { file, name: name.to_owned(), bytes, files: self.clone() }))
+        Ok(Some(Growing { file, name: name.to_owned(), files: self.clone() }))
     }
 
     pub(super) fn growing_path(&self, name: &str) -> Result<PathBuf, FileError> {
@@ -68,7 +65,7 @@ impl Recordings {
 impl Growing {
     /// Its size.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.file.bytes()
     }
 
     /// Adds bytes: all of them or none.
@@ -77,18 +74,17 @@ impl Growing {
     ///
     /// [`FileError`]; `Full` and `TooLarge` before anything was written. It may be tried again.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), FileError> {
-        let whole = self.bytes + bytes.len() as u64;
-        if whole > self.files.bytes_max {
+        let end = self.bytes();
+        if end + bytes.len() as u64 > self.files.bytes_max {
             return Err(FileError::TooLarge { bytes_max: self.files.bytes_max });
         }
         self.files.check_room(bytes.len() as u64)?;
         let path = self.files.growing_path(&self.name)?;
-        if let Err(source) = self.file.write_all(bytes) {
+        if let Err(source) = self.file.write_at(end, bytes) {
             // What came through of it goes again: what is written next shall stand where it belongs.
-            let back = self.file.set_len(self.bytes).and_then(|()| self.file.seek(SeekFrom::End(0)));
+            let back = self.file.cut(end);
             return Err(full_or(&path, back.err().unwrap_or(source)));
         }
-        self.bytes = whole;
         Ok(())
     }
 
@@ -99,10 +95,7 @@ impl Growing {
     /// [`FileError`].
     pub fn set_head(&mut self, head: &[u8]) -> Result<(), FileError> {
         let path = self.files.growing_path(&self.name)?;
-        let written = self.file.seek(SeekFrom::Start(0)).and_then(|_| self.file.write_all(head));
-        let end = self.file.seek(SeekFrom::End(0));
-        self.bytes = written.and(end).map_err(|source| full_or(&path, source))?;
-        Ok(())
+        self.file.write_at(0, head).map_err(|source| full_or(&path, source))
     }
 
     /// Cuts it off at this size; for what is longer than it should be.
@@ -112,9 +105,7 @@ impl Growing {
     /// [`FileError`].
     pub fn cut(&mut self, bytes: u64) -> Result<(), FileError> {
         let path = self.files.growing_path(&self.name)?;
-        self.file.set_len(bytes).map_err(|source| at(&path, source))?;
-        self.bytes = self.file.seek(SeekFrom::End(0)).map_err(|source| at(&path, source))?;
-        Ok(())
+        self.file.cut(bytes).map_err(|source| at(&path, source))
     }
 
     /// Makes it whole: on disk, under its name, its directories synced, and read once for its digest.
@@ -123,9 +114,9 @@ impl Growing {
     ///
     /// [`FileError`]: then it can be taken up again.
     pub fn finish(self) -> Result<StoredFile, FileError> {
-        let Growing { file, name, files, .. } = self;
+        let Growing { file, name, files } = self;
         let (growing, whole) = (files.growing_path(&name)?, files.path(&name)?);
-        file.sync_all().map_err(|source| full_or(&growing, source))?;
+        file.sync().map_err(|source| full_or(&growing, source))?;
         fs::rename(&growing, &whole).map_err(|source| at(&growing, source))?;
         files.sync_above(&whole)?;
         files.digest(&name)
@@ -135,13 +126,14 @@ impl Growing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Vault;
 
     const NAME: &str = "2026/11/22/c/bridge.wav";
 
     #[test]
     fn what_grew_is_whole_at_the_end_and_not_before() {
         let data = tempfile::tempdir().unwrap();
-        let files = Recordings::below(data.path(), 10, 0);
+        let files = Recordings::below(data.path(), 10, 0, &Vault::default());
         let mut growing = files.grow(NAME).unwrap();
         growing.append(b"..").unwrap();
         growing.append(b"abc").unwrap();
@@ -159,7 +151,7 @@ mod tests {
     #[test]
     fn what_a_crash_left_is_taken_up() {
         let data = tempfile::tempdir().unwrap();
-        let files = Recordings::below(data.path(), 100, 0);
+        let files = Recordings::below(data.path(), 100, 0, &Vault::default());
         files.grow(NAME).unwrap().append(b"..abc!").unwrap();
         assert_eq!(files.clean().unwrap(), 0, "it is not swept away");
         let mut left = files.take_up(NAME).unwrap().expect("what was left");
@@ -173,7 +165,7 @@ mod tests {
     #[test]
     fn one_that_is_removed_is_gone_also_while_it_grows() {
         let data = tempfile::tempdir().unwrap();
-        let files = Recordings::below(data.path(), 100, 0);
+        let files = Recordings::below(data.path(), 100, 0, &Vault::default());
         let mut growing = files.grow(NAME).unwrap();
         growing.append(b"abc").unwrap();
         files.remove(NAME).unwrap();
@@ -185,7 +177,7 @@ mod tests {
     #[test]
     fn nothing_is_begun_on_a_full_disk() {
         let data = tempfile::tempdir().unwrap();
-        let full = Recordings::below(data.path(), 100, u64::MAX);
+        let full = Recordings::below(data.path(), 100, u64::MAX, &Vault::default());
         assert!(matches!(full.grow(NAME), Err(FileError::Full { .. })));
         assert!(full.take_up(NAME).unwrap().is_none());
     }

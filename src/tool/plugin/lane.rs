@@ -45,7 +45,7 @@ impl Lane {
     /// Runs a call to its end, here or elsewhere. None only when its thread broke off.
     pub async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
         let mut call = Metered::new(work, &self.account);
-        if self.is_trusted() {
+        if self.account.is_trusted() {
             let briefly = std::future::poll_fn(|context| match Pin::new(&mut call).poll(context) {
                 Poll::Ready(answer) => Poll::Ready(Some(answer)),
                 Poll::Pending if self.account.is_overdrawn() => Poll::Ready(None),
@@ -58,9 +58,11 @@ impl Lane {
         self.elsewhere(call).await
     }
 
-    /// Claims that its next call may begin on the gateway's threads.
-    pub fn is_trusted(&self) -> bool {
-        self.account.is_trusted()
+    /// Claims that it computes more than its share. Its next call begins on its own thread: the last one failed.
+    pub fn failed(&self) -> bool {
+        let mut balance = self.account.balance();
+        balance.was_good = false;
+        balance.left.is_zero()
     }
 
     async fn elsewhere<T: Send + 'static>(&self, mut call: Metered<T>) -> Option<T> {
@@ -138,7 +140,7 @@ impl<T> Future for Metered<T> {
 
 impl<T> Drop for Metered<T> {
     fn drop(&mut self) {
-        self.account.balance().was_brief = self.spent <= BRIEF;
+        self.account.balance().was_good = self.spent <= BRIEF;
     }
 }
 
@@ -151,22 +153,23 @@ struct Balance {
     left: Duration,
     debt: Duration,
     at: Instant,
-    /// Its last call was done within what is brief.
-    was_brief: bool,
+    /// Its last call was done within what is brief, and did not fail.
+    was_good: bool,
 }
 
 impl Default for Account {
     fn default() -> Account {
-        let balance = Balance { left: BRIEF, debt: Duration::ZERO, at: Instant::now(), was_brief: true };
+        let balance = Balance { left: BRIEF, debt: Duration::ZERO, at: Instant::now(), was_good: true };
         Account { balance: Mutex::new(balance) }
     }
 }
 
 impl Account {
+    /// Claims that its next call may begin on the gateway's threads.
     fn is_trusted(&self) -> bool {
         let mut balance = self.balance();
         balance.refill();
-        balance.was_brief && !balance.left.is_zero()
+        balance.was_good && !balance.left.is_zero()
     }
 
     fn is_overdrawn(&self) -> bool {

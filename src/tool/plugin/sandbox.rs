@@ -175,7 +175,7 @@ impl Sandbox {
     ) -> Result<T, Failure> {
         let broken_off = || Err(Failure::Unavailable("the thread that it ran on broke off".to_owned()));
         let ended = self.lane.run(call).await.unwrap_or_else(broken_off);
-        if ended.as_ref().is_err_and(Failure::is_fault) && !self.lane.is_trusted() {
+        if ended.as_ref().is_err_and(Failure::is_fault) && self.lane.failed() {
             tokio::time::sleep(REST).await;
         }
         ended
