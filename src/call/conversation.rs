@@ -77,7 +77,7 @@ impl Call {
             ProviderEvent::ToolResultAcknowledged { tool_call } => {
                 self.on_tool_result_acknowledged(&tool_call);
             }
-            ProviderEvent::ItemAdded { item, previous } => self.on_item_added(&item, previous, now),
+            ProviderEvent::ItemAdded { item, previous } => self.on_item_added(&item, previous),
             ProviderEvent::ReadBack { item, speaker, text } => {
                 self.on_read_back(item, speaker, &text, now);
             }

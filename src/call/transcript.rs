@@ -7,6 +7,7 @@
 //! order in which their words arrive.
 
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::audio_clock::AudioClock;
@@ -41,6 +42,8 @@ pub struct Transcript {
     closed_turns: Recent<TurnId>,
     hears_playback: bool,
     next: u32,
+    /// When the line began that began last, of those that were handed out.
+    latest: Option<Timestamp>,
     changed: Vec<Line>,
 }
 
@@ -90,7 +93,8 @@ impl Transcript {
     /// assistant said last may have had no end yet; it still can.
     pub fn restored(lines: &[Line], hears_playback: bool) -> Transcript {
         let next = lines.iter().map(|line| line.n + 1).max().unwrap_or(0);
-        let mut transcript = Transcript { hears_playback, next, ..Transcript::default() };
+        let latest = lines.iter().map(|line| line.started).max();
+        let mut transcript = Transcript { hears_playback, next, latest, ..Transcript::default() };
         let open_from = lines.len().saturating_sub(REOPENED_MAX);
         for (at, line) in lines.iter().enumerate() {
             match (Speech::restored(line).filter(|_| at >= open_from), &line.turn, &line.item) {
@@ -121,7 +125,9 @@ impl Transcript {
 
     /// The lines that are new or have changed since this was last asked.
     pub fn take_changed(&mut self) -> Vec<Line> {
-        std::mem::take(&mut self.changed)
+        let changed = std::mem::take(&mut self.changed);
+        self.latest = changed.iter().map(|line| line.started).chain(self.latest).max();
+        changed
     }
 
     /// Claims that the caller is speaking now.
@@ -272,10 +278,21 @@ impl Transcript {
         caller.chain(assistant).cloned().collect()
     }
 
+    /// When the words began that began last, of all that were seen.
+    pub fn latest(&self) -> Option<Timestamp> {
+        let caller = self.caller.iter().map(|utterance| self.start_of(utterance));
+        let assistant = self.assistant.iter().map(|speech| speech.started);
+        caller.chain(assistant).chain(self.latest).max()
+    }
+
     /// When the words of an item began, while they are open.
     pub fn began(&self, item: &ItemId) -> Option<Timestamp> {
         let utterance = self.caller.iter().find(|utterance| utterance.item == *item)?;
-        Some(self.audio_clock.start(utterance.start_ms).unwrap_or(utterance.started))
+        Some(self.start_of(utterance))
+    }
+
+    fn start_of(&self, utterance: &Utterance) -> Timestamp {
+        self.audio_clock.start(utterance.start_ms).unwrap_or(utterance.started)
     }
 
     /// Claims that words of this item are here, or were.
@@ -287,13 +304,13 @@ impl Transcript {
     }
 
     /// Words that passed unseen, as the provider gives them back. Claims that they are news. Those whose beginning
-    /// passed unseen too were said before `before`.
+    /// passed unseen too began while nobody listened: within `unseen`.
     pub fn read_back(
         &mut self,
         item: ItemId,
         speaker: Speaker,
         text: &str,
-        before: Timestamp,
+        unseen: RangeInclusive<Timestamp>,
         now: Timestamp,
     ) -> bool {
         if text.is_empty() || self.closed_items.contains(&item) {
@@ -316,7 +333,7 @@ impl Transcript {
             n: self.number(),
             speaker,
             text: words,
-            started: before - PAUSE,
+            started: (*unseen.end() - PAUSE).max(*unseen.start()).min(*unseen.end()),
             ended: None,
             status: LineStatus::Final,
             item: Some(item.clone()),
@@ -356,7 +373,7 @@ impl Transcript {
     /// passed unseen.
     fn next_words_begin(&self) -> Option<Timestamp> {
         let seen = self.caller.iter().filter(|utterance| utterance.is_seen);
-        seen.map(|utterance| self.audio_clock.start(utterance.start_ms).unwrap_or(utterance.started)).min()
+        seen.map(|utterance| self.start_of(utterance)).min()
     }
 
     /// The utterance of an item, begun now if it is new; none when it was finished before.

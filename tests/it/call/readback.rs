@@ -112,14 +112,29 @@ fn what_was_said_last_while_nobody_listened_is_asked_for() {
           - #1 what is i2?
     7.600 ReadBack { item: i2, speaker: Caller, text: "are you there?" }
           - note transcript.read_back
-          - line Caller 6.400–? Final are you there?
+          - line Caller 5.500–? Final are you there?
     7.700 caller's words (i3) hello?
           - line Caller 6.900–7.100 Final hello?
     "#);
     assert_snapshot!(story.transcript(), @r#"
     Caller 1.900–2.400 Final hello
-    Caller 6.400–? Final are you there?
+    Caller 5.500–? Final are you there?
     Caller 6.900–7.100 Final hello?
+    "#);
+}
+
+#[test]
+fn what_passed_unseen_stands_before_all_that_began_since() {
+    let mut story = greeted();
+    gone_and_back(&mut story, 3_000, 6_000);
+    // The caller goes on at once, and an item of the assistant is the first that is added.
+    story.tell([(6_250, hears("i3", 6_200)), (7_000, added("a1", "i2"))]);
+    story.tell([(7_100, read_back("i2", Speaker::Caller, "are you there?"))]);
+    story.tell([(7_500, hears_end("i3", 7_200)), (7_700, caller_says("i3", "hello?"))]);
+    assert_snapshot!(story.transcript(), @r#"
+    Caller 1.900–2.400 Final hello
+    Caller 5.500–? Final are you there?
+    Caller 6.050–7.100 Final hello?
     "#);
 }
 
