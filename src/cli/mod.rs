@@ -9,6 +9,7 @@ mod check;
 mod demo;
 mod doctor;
 mod erase;
+mod explain;
 mod export;
 pub mod failures;
 mod features;
@@ -30,7 +31,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{self, Config, Environment, Problems};
 
@@ -63,6 +64,8 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Say everything that is wrong with the configuration.
     Check(check::Arguments),
+    /// Say what a code of `check` means, or how a call went, in plain words.
+    Explain(explain::Arguments),
     /// Read the calls that were kept, or erase them.
     Calls(calls::Arguments),
     /// List, export and delete the recordings that were kept.
@@ -75,6 +78,16 @@ enum Command {
     Features(features::Arguments),
     /// Look at the tools that models can call, and try one.
     Tools(tools::Arguments),
+    /// Print what a shell needs to complete this command's words.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write a manual page for each command into a folder.
+    Man {
+        /// The folder; it is made.
+        folder: PathBuf,
+    },
     /// Play many simulated calls at once against `serve` in a process of its own, and print times.
     Load(load::Arguments),
 }
@@ -129,6 +142,9 @@ pub fn main() -> ExitCode {
             Command::Compact => erase::compact(&cli.config).await,
             Command::Doctor(arguments) => doctor::run(&cli.config, arguments).await,
             Command::Check(arguments) => check::run(&cli.config, arguments).await,
+            Command::Explain(arguments) => explain::run(&cli.config, arguments).await,
+            Command::Completions { shell } => completions(shell),
+            Command::Man { folder } => man(&folder),
             Command::Plugin(arguments) => plugin::run(&cli.config, arguments).await,
             Command::Report(arguments) => report::run(&cli.config, arguments).await,
             Command::Calls(arguments) => calls::run(&cli.config, arguments).await,
@@ -141,6 +157,18 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => report(failure),
     }
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "switchboard", &mut script);
+    print(&String::from_utf8_lossy(&script))
+}
+
+fn man(folder: &std::path::Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(Cli::command(), folder))?;
+    eprintln!("written to {}: `man {}/switchboard.1`", folder.display(), folder.display());
+    Ok(())
 }
 
 fn report(failure: Failure) -> ExitCode {

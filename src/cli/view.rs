@@ -316,7 +316,7 @@ fn write_usage(text: &mut String, detail: &CallDetail) {
 }
 
 /// Minutes, seconds and milliseconds since the call began.
-fn clock(zero: Timestamp, at: Timestamp) -> String {
+pub(super) fn clock(zero: Timestamp, at: Timestamp) -> String {
     let since = at.since(zero);
     format!("{:02}:{:02}.{:03}", since.as_secs() / 60, since.as_secs() % 60, since.subsec_millis())
 }
@@ -335,7 +335,7 @@ fn millis(span: Duration) -> String {
 }
 
 /// A vendor's or caller's text without what a terminal would obey.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }
 

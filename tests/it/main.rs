@@ -15,6 +15,7 @@ mod config;
 mod conversation;
 mod docs;
 mod erasing;
+mod explain;
 mod failover;
 mod faults;
 mod following;
