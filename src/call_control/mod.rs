@@ -58,8 +58,8 @@ use crate::wire::join_token::JoinKey;
 
 use admission::{Admission, Place};
 pub use afterwards::Next;
-pub use intake::{Asked, Delivery, DialPlan, Offered};
 use feed::Feed;
+pub use intake::{Asked, Delivery, DialPlan, Offered};
 use paths::{Failover, Paths, Trial};
 use pulse::Pulse;
 use registry::{Done, Handle, Mailbox, Message, Registry};
@@ -244,6 +244,21 @@ impl CallControl {
     /// What happens in calls, for those who watch.
     pub fn feed(&self) -> &Arc<Feed> {
         &self.feed
+    }
+
+    /// The routes in their order.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// The sessions by name.
+    pub fn sessions(&self) -> &BTreeMap<String, Arc<Session>> {
+        &self.sessions
+    }
+
+    /// The path that an answered call of this route and caller would take now; none: there is none.
+    pub fn foresee_path(&self, route: Option<&str>, caller: &str, has_stream: bool) -> Option<Path> {
+        self.paths.foresee(&self.routes, route, caller, has_stream, Instant::now())
     }
 
     /// How late the machine is, where that is too late to let anybody in.

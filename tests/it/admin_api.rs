@@ -1,8 +1,11 @@
 //! The admin API through real sockets: who may ask what, what each sees, and what is done.
 
 mod acting;
+mod described;
 mod events;
+mod gateway;
 mod knowing;
+mod remote;
 mod roles;
 
 use reqwest::Method;
@@ -59,7 +62,9 @@ impl Office {
         let entries = page["entries"].as_array().expect("a list").iter().rev();
         let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
         entries
-            .map(|entry| format!("{} {} {}", text(&entry["who"]), text(&entry["what"]), text(&entry["detail"])))
+            .map(|entry| {
+                format!("{} {} {}", text(&entry["who"]), text(&entry["what"]), text(&entry["detail"]))
+            })
             .collect()
     }
 }
