@@ -5,6 +5,7 @@
 //! the store. On the SIP path a call that is still running then goes on between caller and provider:
 //! its audio never passed through here. The next start takes it up again.
 
+mod checking;
 mod plugins;
 mod reload;
 
@@ -32,7 +33,7 @@ use crate::net::{self, Guards, PromptAcceptor};
 use crate::openai::{self, Deadlines, rest, sideband};
 use crate::phone::CallingCode;
 use crate::secret::Secret;
-use crate::store::{Expect, OpenError, Store, StoreError, Tx, Write};
+use crate::store::{AuditLog, Expect, OpenError, Store, StoreError, Tx, Write};
 use crate::tool::generation::Generations;
 use crate::tool::plugin;
 use crate::twilio;
@@ -191,6 +192,14 @@ impl Gateway {
             openai: config.openai.clone(),
             twilio: config.twilio.clone(),
             admin_token,
+            tokens: config.admin.tokens.clone(),
+            admin_hosts: config.admin.hosts.clone(),
+            config: http::ConfigShown {
+                path: config.read_from.name.clone(),
+                entries: config.entries.clone(),
+            },
+            checker: checking::checker(&config.read_from),
+            priced_as_of: config.prices.iter().filter_map(|(_, price)| price.as_of.clone()).min(),
         };
         let carrier = config.twilio.as_ref();
         let carrier =
@@ -221,15 +230,22 @@ impl Gateway {
             0 => {}
             calls => tracing::info!(calls, "calls of an earlier run are looked after again"),
         }
-        let (doors, handovers) =
-            Doors::new(doors_settings, Arc::clone(&control), Arc::clone(&clock), public.served());
+        let audit = AuditLog::open(control.store().clone()).await?;
+        let look_again = reloader.look_again();
+        let (doors, handovers) = Doors::new(
+            doors_settings,
+            Arc::clone(&control),
+            Arc::clone(&clock),
+            public.served(),
+            audit,
+            Arc::clone(&look_again),
+        );
         let stopping = CancellationToken::new();
         tokio::spawn(pulse.feel(control.store().clone(), Arc::clone(&metrics), stopping.clone()));
         let archivist_stops = CancellationToken::new();
         let archivist = Arc::clone(&control).work_on_recordings(archivist_stops.clone());
         let archivist = tokio::spawn(archivist);
         let housekeeper = tokio::spawn(Arc::clone(&control).keep_house(stopping.clone()));
-        let look_again = reloader.look_again();
         let reloader = tokio::spawn(reloader.run(stopping.clone()));
         let (public_address, admin_address) = (public.address(), admin.address());
         let listeners = vec![
@@ -297,6 +313,8 @@ impl Gateway {
 
     async fn end(self) -> Sockets {
         self.stopping.cancel();
+        // Whoever watches would be waited for.
+        self.control.feed().close();
         for listener in self.listeners {
             if let Ok(Err(error)) = listener.await {
                 tracing::warn!(%error, "a listener did not end well");
@@ -342,6 +360,7 @@ fn control_settings(config: &Config) -> call_control::Settings {
         leg_limit_s: config.twilio.as_ref().map(|twilio| twilio.dial.time_limit_s),
         stale_after: STALE_AFTER,
         calls_kept: config.calls_kept,
+        audit_kept: config.audit_kept,
         handed_on_url: http::handed_on_url(&config.server.public_url),
     }
 }

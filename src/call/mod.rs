@@ -7,7 +7,7 @@
 //! when), `turns` (when the assistant may be asked to speak), `tools` (run once, answer all, go on once),
 //! `leave` (last words are heard), `handover` (a transfer is proven), `listening` (when the caller's words
 //! are a turn), `fillers` (what is said while a tool runs), `carrier` (reports in any order). [`resume`]
-//! goes on with a call that an earlier process left; [`story`] tells a call in plain words; [`recording`] is what is known of the recordings of a call, which outlive it.
+//! goes on with a call that an earlier process left; [`story`] tells a call in plain words; [`privacy`] says what of a call is shown to whom; [`recording`] is what is known of the recordings of a call, which outlive it.
 
 mod answering;
 mod audio_clock;
@@ -21,12 +21,14 @@ mod leave;
 mod legs;
 mod limits;
 mod listening;
+pub mod privacy;
 mod readback;
 pub mod record;
 pub mod recording;
 pub mod report;
 pub mod resume;
 mod sideband;
+pub mod spending;
 mod step;
 pub mod story;
 mod stream;
@@ -40,4 +42,5 @@ mod wishes;
 pub use conversation::{HANG_UP_TOOL, TRANSFER_TOOL};
 pub use event::{Action, Event};
 pub use step::{Beginning, Call};
+pub use transcript::Growing;
 pub use wishes::variable_problem;

@@ -5,7 +5,7 @@
 //! `streams` lets the audio of bridged calls in; [`paths`] says which way a call goes, [`features`] what operators set of that, and `afterwards` what
 //! becomes of a caller when that is over; `registry` finds the runner
 //! of a call; `resume` goes on with the calls that an earlier process left, `draining` leaves them to the next; `incoming` asks plugins before a call is accepted, `following` tells them what happens in
-//! it. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
+//! it; [`feed`] has what operators watch. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
 //! that nobody looks after any more is read back from the store when something late arrives for it.
 //! [`recordings`] looks after what outlives the call. What of all this is a function of data is in [`order`].
 
@@ -15,6 +15,7 @@ mod answering;
 mod draining;
 pub mod erasing;
 pub mod features;
+pub mod feed;
 mod following;
 mod handing;
 mod incoming;
@@ -40,8 +41,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::call::Call;
-use crate::call::event::{CarrierEvent, Command, Event};
-use crate::call::record::Path;
+use crate::call::event::{CarrierEvent, Command, Event, Wish, Wished};
+use crate::call::record::{CallRecord, Path, State};
 use crate::call::usage::Prices;
 use crate::clock::{Clock, Entropy};
 use crate::ids::{CallId, CallSid};
@@ -57,6 +58,7 @@ use crate::wire::join_token::JoinKey;
 
 use admission::{Admission, Place};
 pub use afterwards::Next;
+use feed::Feed;
 pub use intake::{Asked, Delivery, DialPlan, Offered};
 use paths::{Failover, Paths, Trial};
 use pulse::Pulse;
@@ -98,6 +100,8 @@ pub struct Settings {
     pub stale_after: Duration,
     /// Calls that began longer ago are erased; none: they are kept.
     pub calls_kept: Option<Duration>,
+    /// Entries of the audit log that are older are forgotten; none: they are kept.
+    pub audit_kept: Option<Duration>,
     /// Where the carrier tells how the dial to whom a caller was handed on went; the call's id is appended.
     pub handed_on_url: String,
 }
@@ -122,6 +126,7 @@ pub struct CallControl {
     paths: Paths,
     archive: recordings::Archive,
     admission: Admission,
+    feed: Arc<Feed>,
     /// Whose turn it is to take up a call that an earlier process left.
     resuming: Arc<Semaphore>,
     /// No new calls are let in: the gateway is being stopped.
@@ -196,6 +201,7 @@ impl CallControl {
                 Arc::clone(&parts.metrics),
             ),
             archive: recordings::Archive::new(parts.recordings, &parts.store, parts.carrier),
+            feed: Feed::new(parts.clock.now()),
             settings: parts.settings,
             routes: parts.routes,
             sessions: parts.sessions,
@@ -233,6 +239,26 @@ impl CallControl {
     /// The tools.
     pub fn tools(&self) -> &Generations {
         &self.tools
+    }
+
+    /// What happens in calls, for those who watch.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+
+    /// The routes in their order.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// The sessions by name.
+    pub fn sessions(&self) -> &BTreeMap<String, Arc<Session>> {
+        &self.sessions
+    }
+
+    /// The path that an answered call of this route and caller would take now; none: there is none.
+    pub fn foresee_path(&self, route: Option<&str>, caller: &str, has_stream: bool) -> Option<Path> {
+        self.paths.foresee(&self.routes, route, caller, has_stream, Instant::now())
     }
 
     /// How late the machine is, where that is too late to let anybody in.
@@ -286,6 +312,33 @@ impl CallControl {
     /// [`DeliverError`].
     pub async fn command(self: &Arc<Self>, call: CallId, command: Command) -> Result<(), DeliverError> {
         self.deliver(call, Message::durable(Event::Command(command), Vec::new())).await
+    }
+
+    /// Brings to a call what somebody beside it wants of it, as a plugin's wish is brought; `by` says who.
+    ///
+    /// # Errors
+    ///
+    /// [`DeliverError`].
+    pub async fn wish(self: &Arc<Self>, call: CallId, by: String, wish: Wish) -> Result<(), DeliverError> {
+        let wished = Wished { by, tool_call: None, wish };
+        self.deliver(call, Message::durable(Event::Wished(wished), Vec::new())).await
+    }
+
+    /// To whom a caller can be handed on, by name; nobody once the call is over.
+    pub fn transfer_targets(&self, call: &CallRecord) -> Vec<String> {
+        let session = call.session.as_ref().filter(|_| call.state != State::Ended);
+        let session = session.and_then(|name| self.sessions.get(name));
+        session.map(|session| session.transfer.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Goes on with something to its end, also when whoever wanted it is gone; the gateway waits for it when it stops.
+    pub fn finish(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runners.spawn(task);
+    }
+
+    /// Chance, for those who need an id that nobody can guess.
+    pub fn draw<const N: usize>(&self) -> [u8; N] {
+        self.entropy.bytes()
     }
 
     /// Brings a message to the call's task, which is started if there is none, and waits until what

@@ -23,6 +23,7 @@ mod recordings;
 mod scratch;
 mod serve;
 mod source;
+mod token;
 mod tools;
 mod torture;
 mod view;
@@ -78,6 +79,8 @@ enum Command {
     Features(features::Arguments),
     /// Look at the tools that models can call, and try one.
     Tools(tools::Arguments),
+    /// Make tokens for operators.
+    Token(token::Arguments),
     /// Print what a shell needs to complete this command's words.
     Completions {
         /// Which shell.
@@ -150,6 +153,7 @@ pub fn main() -> ExitCode {
             Command::Calls(arguments) => calls::run(&cli.config, arguments).await,
             Command::Features(arguments) => features::run(&cli.config, arguments).await,
             Command::Recordings(arguments) => recordings::run(&cli.config, arguments).await,
+            Command::Token(arguments) => token::run(arguments),
             Command::Tools(arguments) => tools::run(&cli.config, arguments).await,
         }
     });

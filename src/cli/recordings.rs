@@ -11,7 +11,7 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, Subcommand};
 use sha2::{Digest as _, Sha256};
 
-use super::source::Source;
+use super::source::{Source, refusal};
 use super::{Failure, print, view};
 use crate::call::recording::{RecordingRecord, RecordingState};
 use crate::call_control::recordings::delete_at_rest;
@@ -144,7 +144,7 @@ async fn export(
     };
     match source {
         Source::Store(_) => read_file(open(config, record)?, &mut take)?,
-        Source::Gateway { base, token, client } => {
+        Source::Gateway { base, token, client, .. } => {
             let path = format!("{base}/calls/{}/recording?recording={}", record.call, record.id);
             let mut response = client.get(path).bearer_auth(token).send().await?.error_for_status()?;
             while let Some(piece) = response.chunk().await? {
@@ -201,7 +201,7 @@ async fn delete(
             let now = SystemClock.now();
             Ok(delete_at_rest(store, &files(config), id, only, now).await?)
         }
-        Source::Gateway { base, token, client } => {
+        Source::Gateway { base, token, client, .. } => {
             let only = only.map(|only| format!("?recording={only}")).unwrap_or_default();
             let path = format!("{base}/calls/{id}/recording{only}");
             let response = client.delete(path).bearer_auth(token).send().await?;
@@ -210,9 +210,7 @@ async fn delete(
                 status if status.is_success() => {
                     Ok(response.json::<crate::http::Recordings>().await?.recordings)
                 }
-                status => {
-                    Err(anyhow!("the gateway answered {status}: {}", response.text().await?.trim()).into())
-                }
+                _ => Err(refusal(response).await),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! All integration tests, in one binary: a file per behaviour, listed here.
 
 mod admin;
+mod admin_api;
 mod author;
 mod backend;
 mod backup;
@@ -37,6 +38,7 @@ mod signatures;
 mod sim_openai;
 mod sim_twilio;
 mod store;
+mod store_audit;
 mod store_compaction;
 mod store_crash;
 mod store_damage;

@@ -3,6 +3,7 @@
 //! Each function reads all of its table before it gives up, so that all problems are told at once:
 //! values are read into options first and put together at the end.
 
+mod admin;
 mod failover;
 mod mcp;
 mod params;
@@ -19,6 +20,7 @@ mod vendors;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -107,6 +109,7 @@ impl Checker<'_> {
         let announcement = self
             .announcement(raw.recordings.announcement.clone(), &Place::of(&["recordings", "announcement"]));
         let calls_kept = self.kept_for(raw.retention.calls.take(), "calls");
+        let audit_kept = self.kept_for(raw.retention.audit.take(), "audit");
         let recordings = self.recordings(raw.recordings, raw.retention);
         let store = self.store(raw.store);
         let plugin_cache = store.as_ref().map(|store| store.path.join(PLUGIN_CACHE));
@@ -134,6 +137,7 @@ impl Checker<'_> {
             store: store?,
             recordings: recordings?,
             calls_kept: calls_kept?,
+            audit_kept: audit_kept?,
             telemetry: telemetry?,
             plugins: plugins?,
             plugin_cache: plugin_cache?,
@@ -147,6 +151,8 @@ impl Checker<'_> {
             tool_places,
             grant_places,
             warnings: Problems::default(),
+            entries: Vec::new(),
+            read_from: Arc::default(),
         })
     }
 

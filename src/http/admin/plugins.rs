@@ -1,18 +1,19 @@
 //! `GET /api/v1/plugins`: what is loaded, how it fares, what became of the last change, and what is out of order.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use poem::{Request, Response};
+use poem::http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Doors, admin, answer};
+use super::{Accepted, Answered, Ask};
 use crate::clock::Timestamp;
+use crate::http::answer;
 use crate::tool::generation::{Change, Generations};
 use crate::tool::plugin::{Grants, Limits, Origin, Plugin};
 
 /// All plugins of the configuration, in its order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PluginList {
     /// Those that new calls get.
     pub plugins: Vec<PluginView>,
@@ -21,7 +22,7 @@ pub struct PluginList {
 }
 
 /// A plugin that new calls do without.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OutOfOrderView {
     /// Its name in the configuration.
     pub name: String,
@@ -32,7 +33,7 @@ pub struct OutOfOrderView {
 }
 
 /// A plugin as new calls get it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PluginView {
     /// Its name in the configuration.
     pub name: String,
@@ -59,7 +60,7 @@ pub struct PluginView {
 }
 
 /// What a plugin is granted. Secrets are there by name only.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GrantsView {
     /// Its key-value namespace.
     pub kv: Option<String>,
@@ -80,7 +81,7 @@ pub struct GrantsView {
 }
 
 /// What one tool call, or one call of a hook, may use up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LimitsView {
     /// Memory of its instance.
     pub memory_bytes: usize,
@@ -113,7 +114,7 @@ pub struct LimitsView {
 }
 
 /// What became of a changed file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangeView {
     /// When it was decided.
     pub at: Timestamp,
@@ -122,18 +123,22 @@ pub struct ChangeView {
 }
 
 /// `GET /api/v1/plugins`.
-pub(super) async fn list(doors: Arc<Doors>, request: Request) -> Response {
-    if let Err(refused) = admin::authorize(&doors, &request) {
-        return refused;
-    }
-    let tools = doors.control.tools();
+pub(super) async fn list(ask: Ask) -> Answered {
+    let tools = ask.doors.control.tools();
     let current = tools.current();
     let plugins = current.plugins().iter().map(|plugin| view(plugin, tools)).collect();
     let out_of_order = current.left_out().iter().filter_map(|name| {
         let Change { at, refused } = tools.change_of(name)?;
         Some(OutOfOrderView { name: name.clone(), at, why: refused? })
     });
-    answer::json(&PluginList { plugins, out_of_order: out_of_order.collect() })
+    Ok(answer::json(&PluginList { plugins, out_of_order: out_of_order.collect() }))
+}
+
+/// `POST /api/v1/plugins/reload`: what came of it is in `GET /plugins` and in the log.
+pub(super) async fn reload(ask: Ask) -> Answered {
+    ask.audit("plugins.reload", None, None).await?;
+    ask.doors.look_again.notify_one();
+    Ok(answer::json_with(StatusCode::ACCEPTED, &Accepted {}))
 }
 
 fn view(plugin: &Plugin, tools: &Generations) -> PluginView {
