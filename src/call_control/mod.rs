@@ -371,6 +371,10 @@ impl CallControl {
         let (handle, mailbox) = self.registry.enter(id);
         if let Some(mailbox) = mailbox {
             let record = self.store.call(id)?.ok_or(DeliverError::NoSuchCall(id))?;
+            // The record alone knows nothing of tools that run: a call that was left is the next process's.
+            if self.leaving.is_cancelled() && record.state != State::Ended {
+                return Err(DeliverError::Stopping);
+            }
             self.spawn(Call::from_record(record), mailbox, Held::default());
         }
         Ok(handle)

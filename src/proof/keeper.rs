@@ -18,7 +18,7 @@ use crate::call::event::{
     AcceptAnswer, Action, AttachFailure, CommandId, Event, ProviderCommand, ProviderEvent, StreamEvent,
     ToolCall, ToolFinished,
 };
-use crate::call::record::{Path, ToolOutcomeKind};
+use crate::call::record::{Path, State, ToolOutcomeKind};
 use crate::call::{Beginning, Call};
 use crate::call_control::order::{self, Outbox, ToolStart, Waited};
 use crate::clock::Timestamp;
@@ -108,6 +108,13 @@ impl World {
                 }
                 return;
             };
+            let is_left = self.process.as_ref().is_some_and(|process| process.is_leaving);
+            if is_left && record.state != State::Ended {
+                if let Some(done) = message.done.take() {
+                    done(self, false);
+                }
+                return;
+            }
             let caller = self.caller_of(id);
             self.keep(id, Call::from_record(record), caller);
         }
