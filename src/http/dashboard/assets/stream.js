@@ -1,0 +1,106 @@
+// What happens, as it happens: one stream of server-sent events for all pages.
+//
+// The browser comes back by itself with the last id it saw; where it gives up (the server refused), this comes back
+// with `?after=`. What the server no longer remembers it says with `reset`: pages then read everything again.
+
+import { path } from "./api.js";
+
+const KINDS = ["call", "line", "tool", "happened", "usage", "speaking"];
+/** The longest wait before trying again, in milliseconds. */
+const WAIT_MAX = 15_000;
+const WAIT_MIN = 500;
+/** How long a page waits for the stream before it shows what it can read without, in milliseconds. */
+const PATIENCE = 1_500;
+
+const listeners = new Set();
+let watcher = () => {};
+let source = null;
+let last = null;
+let wait = WAIT_MIN;
+let timer;
+let state = "closed";
+let waiting = [];
+/** Something may have been read before the stream was open, and nothing says from where to go on. */
+let isBehind = false;
+
+/** Tells `listener(kind, data)` of every event, and `listener("reset")` when everything is to be read again. Gives
+ *  the function that ends it. */
+export function follow(listener) {
+  listeners.add(listener);
+  open();
+  return () => listeners.delete(listener);
+}
+
+/** When the stream is open: what is read from now on misses nothing. Does not wait for ever: a page that is read
+ *  before is told `reset` when the stream opens at last. */
+export function opened() {
+  if (state === "open") return Promise.resolve();
+  return new Promise((done) => {
+    waiting.push(done);
+    setTimeout(() => { isBehind ||= waiting.includes(done); done(); }, PATIENCE);
+  });
+}
+
+/** Tells `next(state)`, and nobody else any more, whether we are `open`, `connecting` or `closed`; now, and when it changes. */
+export function watchConnection(next) {
+  watcher = next;
+  watcher(state);
+}
+
+/** Ends the stream: nobody is signed in any more. */
+export function close() {
+  clearTimeout(timer);
+  source?.close();
+  source = null;
+  last = null;
+  isBehind = false;
+  become("closed");
+}
+
+function become(next) {
+  if (state === next) return;
+  state = next;
+  watcher(state);
+}
+
+function open() {
+  if (source) return;
+  clearTimeout(timer);
+  become("connecting");
+  const stream = new EventSource(path("/events", { after: last }));
+  source = stream;
+  stream.onopen = () => {
+    wait = WAIT_MIN;
+    become("open");
+    const done = waiting;
+    waiting = [];
+    for (const tellOne of done) tellOne();
+    if (isBehind && last === null) tell("reset");
+    isBehind = true;
+  };
+  stream.onerror = () => {
+    become("connecting");
+    if (stream.readyState === EventSource.CLOSED && source === stream) again();
+  };
+  stream.addEventListener("reset", (event) => {
+    last = event.lastEventId || null;
+    tell("reset");
+  });
+  for (const kind of KINDS) {
+    stream.addEventListener(kind, (event) => {
+      last = event.lastEventId || last;
+      tell(kind, JSON.parse(event.data));
+    });
+  }
+}
+
+function again() {
+  source.close();
+  source = null;
+  timer = setTimeout(open, wait);
+  wait = Math.min(wait * 2, WAIT_MAX);
+}
+
+function tell(kind, data) {
+  for (const listener of listeners) listener(kind, data);
+}
