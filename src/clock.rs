@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -86,6 +87,24 @@ impl fmt::Display for Timestamp {
             Ok(moment) => write!(f, "{moment:.3}"),
             Err(_) => write!(f, "{} µs", self.0),
         }
+    }
+}
+
+/// A text that is no moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("write microseconds since 1970, or a time such as `2026-11-18T11:06:40Z`")]
+pub struct NotATime;
+
+impl FromStr for Timestamp {
+    type Err = NotATime;
+
+    /// Reads whole microseconds since the epoch, or RFC 3339.
+    fn from_str(text: &str) -> Result<Timestamp, NotATime> {
+        if let Ok(micros) = text.parse() {
+            return Ok(Timestamp(micros));
+        }
+        let moment: jiff::Timestamp = text.parse().map_err(|_| NotATime)?;
+        u64::try_from(moment.as_microsecond()).map(Timestamp).map_err(|_| NotATime)
     }
 }
 
@@ -210,6 +229,17 @@ mod tests {
     #[test]
     fn a_timestamp_prints_as_rfc_3339() {
         assert_eq!(Timestamp::from_millis(1_795_000_000_042).to_string(), "2026-11-18T11:06:40.042Z");
+    }
+
+    #[test]
+    fn a_timestamp_is_read_in_two_ways() {
+        let at = Timestamp::from_millis(1_795_000_000_042);
+        for text in ["2026-11-18T11:06:40.042Z", "2026-11-18T20:06:40.042+09:00", "1795000000042000"] {
+            assert_eq!(text.parse(), Ok(at), "{text}");
+        }
+        for text in ["", "yesterday", "-1", "1969-12-31T23:59:59Z", "2026-11-18"] {
+            assert_eq!(text.parse::<Timestamp>(), Err(NotATime), "{text}");
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ use crate::net::{self, Guards, PromptAcceptor};
 use crate::openai::{self, Deadlines, rest, sideband};
 use crate::phone::CallingCode;
 use crate::secret::Secret;
-use crate::store::{Expect, OpenError, Store, StoreError, Tx, Write};
+use crate::store::{AuditLog, Expect, OpenError, Store, StoreError, Tx, Write};
 use crate::tool::generation::Generations;
 use crate::tool::plugin;
 use crate::twilio;
@@ -191,6 +191,8 @@ impl Gateway {
             openai: config.openai.clone(),
             twilio: config.twilio.clone(),
             admin_token,
+            tokens: config.admin.tokens.clone(),
+            admin_hosts: config.admin.hosts.clone(),
         };
         let carrier = config.twilio.as_ref();
         let carrier =
@@ -221,8 +223,9 @@ impl Gateway {
             0 => {}
             calls => tracing::info!(calls, "calls of an earlier run are looked after again"),
         }
+        let audit = AuditLog::open(control.store().clone()).await?;
         let (doors, handovers) =
-            Doors::new(doors_settings, Arc::clone(&control), Arc::clone(&clock), public.served());
+            Doors::new(doors_settings, Arc::clone(&control), Arc::clone(&clock), public.served(), audit);
         let stopping = CancellationToken::new();
         tokio::spawn(pulse.feel(control.store().clone(), Arc::clone(&metrics), stopping.clone()));
         let archivist_stops = CancellationToken::new();
@@ -342,6 +345,7 @@ fn control_settings(config: &Config) -> call_control::Settings {
         leg_limit_s: config.twilio.as_ref().map(|twilio| twilio.dial.time_limit_s),
         stale_after: STALE_AFTER,
         calls_kept: config.calls_kept,
+        audit_kept: config.audit_kept,
         handed_on_url: http::handed_on_url(&config.server.public_url),
     }
 }

@@ -7,7 +7,7 @@
 //! when), `turns` (when the assistant may be asked to speak), `tools` (run once, answer all, go on once),
 //! `leave` (last words are heard), `handover` (a transfer is proven), `listening` (when the caller's words
 //! are a turn), `fillers` (what is said while a tool runs), `carrier` (reports in any order). [`resume`]
-//! goes on with a call that an earlier process left; [`recording`] is what is known of the recordings of a call, which outlive it.
+//! goes on with a call that an earlier process left; [`privacy`] says what of a call is shown to whom; [`recording`] is what is known of the recordings of a call, which outlive it.
 
 mod answering;
 mod audio_clock;
@@ -21,6 +21,7 @@ mod leave;
 mod legs;
 mod limits;
 mod listening;
+pub mod privacy;
 mod readback;
 pub mod record;
 pub mod recording;

@@ -140,7 +140,10 @@ impl CallControl {
                 Err(error) => return Err(error),
             }
         }
-        let outdated = self.store.outdated(now - WEBHOOKS_KEPT, now - PROOFS_KEPT, PER_COMMIT).await?;
+        let mut outdated = self.store.outdated(now - WEBHOOKS_KEPT, now - PROOFS_KEPT, PER_COMMIT).await?;
+        if let Some(age) = self.settings.audit_kept {
+            outdated.extend(self.store.old_audit(now - age, PER_COMMIT).await?);
+        }
         if !outdated.is_empty() {
             let writes = outdated.into_iter().map(Write::Forget).collect();
             self.store.commit(Tx { expect: Vec::new(), writes }).await?;

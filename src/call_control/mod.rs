@@ -40,8 +40,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::call::Call;
-use crate::call::event::{CarrierEvent, Command, Event};
-use crate::call::record::Path;
+use crate::call::event::{CarrierEvent, Command, Event, Wish, Wished};
+use crate::call::record::{CallRecord, Path, State};
 use crate::call::usage::Prices;
 use crate::clock::{Clock, Entropy};
 use crate::ids::{CallId, CallSid};
@@ -98,6 +98,8 @@ pub struct Settings {
     pub stale_after: Duration,
     /// Calls that began longer ago are erased; none: they are kept.
     pub calls_kept: Option<Duration>,
+    /// Entries of the audit log that are older are forgotten; none: they are kept.
+    pub audit_kept: Option<Duration>,
     /// Where the carrier tells how the dial to whom a caller was handed on went; the call's id is appended.
     pub handed_on_url: String,
 }
@@ -286,6 +288,28 @@ impl CallControl {
     /// [`DeliverError`].
     pub async fn command(self: &Arc<Self>, call: CallId, command: Command) -> Result<(), DeliverError> {
         self.deliver(call, Message::durable(Event::Command(command), Vec::new())).await
+    }
+
+    /// Brings to a call what somebody beside it wants of it, as a plugin's wish is brought; `by` says who.
+    ///
+    /// # Errors
+    ///
+    /// [`DeliverError`].
+    pub async fn wish(self: &Arc<Self>, call: CallId, by: String, wish: Wish) -> Result<(), DeliverError> {
+        let wished = Wished { by, tool_call: None, wish };
+        self.deliver(call, Message::durable(Event::Wished(wished), Vec::new())).await
+    }
+
+    /// To whom a caller can be handed on, by name; nobody once the call is over.
+    pub fn transfer_targets(&self, call: &CallRecord) -> Vec<String> {
+        let session = call.session.as_ref().filter(|_| call.state != State::Ended);
+        let session = session.and_then(|name| self.sessions.get(name));
+        session.map(|session| session.transfer.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Chance, for those who need an id that nobody can guess.
+    pub fn draw<const N: usize>(&self) -> [u8; N] {
+        self.entropy.bytes()
     }
 
     /// Brings a message to the call's task, which is started if there is none, and waits until what

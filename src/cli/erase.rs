@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 
-use super::source::Source;
+use super::source::{Source, refusal, words_of};
 use super::{Failure, print};
 use crate::call::record::CallRecord;
 use crate::call_control::erasing::{Erased, erase_at_rest};
@@ -111,8 +111,8 @@ async fn erase(
     let response = client.delete(format!("{base}/calls/{id}")).bearer_auth(token).send().await?;
     match response.status() {
         status if status.is_success() => Ok(Ok(response.json::<ErasedCall>().await?.proof)),
-        StatusCode::NOT_FOUND | StatusCode::CONFLICT => Ok(Err(response.text().await?.trim().to_owned())),
-        status => Err(anyhow!("the gateway answered {status}: {}", response.text().await?.trim()).into()),
+        StatusCode::NOT_FOUND | StatusCode::CONFLICT => Ok(Err(words_of(response).await)),
+        _ => Err(refusal(response).await),
     }
 }
 

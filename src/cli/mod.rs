@@ -22,6 +22,7 @@ mod recordings;
 mod scratch;
 mod serve;
 mod source;
+mod token;
 mod tools;
 mod torture;
 mod view;
@@ -75,6 +76,8 @@ enum Command {
     Features(features::Arguments),
     /// Look at the tools that models can call, and try one.
     Tools(tools::Arguments),
+    /// Make tokens for operators.
+    Token(token::Arguments),
     /// Play many simulated calls at once against `serve` in a process of its own, and print times.
     Load(load::Arguments),
 }
@@ -134,6 +137,7 @@ pub fn main() -> ExitCode {
             Command::Calls(arguments) => calls::run(&cli.config, arguments).await,
             Command::Features(arguments) => features::run(&cli.config, arguments).await,
             Command::Recordings(arguments) => recordings::run(&cli.config, arguments).await,
+            Command::Token(arguments) => token::run(arguments),
             Command::Tools(arguments) => tools::run(&cli.config, arguments).await,
         }
     });

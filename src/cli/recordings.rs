@@ -11,7 +11,7 @@ use anyhow::{Context as _, anyhow, bail};
 use clap::{Args, Subcommand};
 use sha2::{Digest as _, Sha256};
 
-use super::source::Source;
+use super::source::{Source, refusal};
 use super::{Failure, print, view};
 use crate::call::recording::{RecordingRecord, RecordingState};
 use crate::call_control::recordings::delete_at_rest;
@@ -203,9 +203,7 @@ async fn delete(
                 status if status.is_success() => {
                     Ok(response.json::<crate::http::Recordings>().await?.recordings)
                 }
-                status => {
-                    Err(anyhow!("the gateway answered {status}: {}", response.text().await?.trim()).into())
-                }
+                _ => Err(refusal(response).await),
             }
         }
     }

@@ -60,7 +60,7 @@ impl Source {
             .map_err(Failure::Unavailable)?;
         match response.status() {
             status if status.is_success() => Ok(response.json().await?),
-            status => Err(anyhow!("the gateway answered {status}: {}", response.text().await?.trim()).into()),
+            _ => Err(refusal(response).await),
         }
     }
 
@@ -96,7 +96,7 @@ impl Source {
     pub async fn detail(&self, id: CallId) -> Result<Option<CallDetail>, Failure> {
         match self {
             Source::Store(store) => Ok(detail(store, id).await?),
-            Source::Gateway { .. } => self.get(&format!("/calls/{id}")).await,
+            Source::Gateway { .. } => self.get(&format!("/calls/{id}?unmasked=true")).await,
         }
     }
 
@@ -132,7 +132,7 @@ impl Source {
                 let number = number.map(|number| format!("&number={}", number.replace('+', "%2B")));
                 let after = after.map(|after| format!("&after={after}"));
                 let path = format!(
-                    "/calls?limit={limit}{}{}",
+                    "/calls?unmasked=true&limit={limit}{}{}",
                     number.unwrap_or_default(),
                     after.unwrap_or_default()
                 );
@@ -151,7 +151,21 @@ impl Source {
         match response.status() {
             StatusCode::NOT_FOUND => Ok(None),
             status if status.is_success() => Ok(Some(response.json().await?)),
-            status => Err(anyhow!("the gateway answered {status}: {}", response.text().await?.trim()).into()),
+            _ => Err(refusal(response).await),
         }
     }
+}
+
+/// Why the gateway does not do what it was asked, in its own words.
+pub(super) async fn refusal(response: reqwest::Response) -> Failure {
+    let status = response.status();
+    anyhow!("the gateway answered {status}: {}", words_of(response).await).into()
+}
+
+/// The words of a refusal; what is none of ours is given as it is.
+pub(super) async fn words_of(response: reqwest::Response) -> String {
+    let text = response.text().await.unwrap_or_default();
+    let told: Option<serde_json::Value> = serde_json::from_str(&text).ok();
+    let message = told.as_ref().and_then(|told| told["error"]["message"].as_str());
+    message.unwrap_or(text.trim()).to_owned()
 }

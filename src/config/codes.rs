@@ -180,6 +180,10 @@ codes! {
     Warning REGION = "W0406", "API and SIP host are of different regions",
         "Calls that arrive at a regional SIP host are known only to the API of that region: accepting them elsewhere \
          fails with 404. Leave `sip_host` out to have it follow from `base_url`.";
+    Error TOKEN = "E0407", "not a token of an operator",
+        "Each of `[[admin.tokens]]` has a name of its own, a role and the hash of a token: `sha256:` and 64 hexadecimal \
+         digits. The token itself does not stand here. `switchboard token new --name NAME --role ROLE` makes one and \
+         prints the lines to paste.";
     Error PLUGIN_FILE = "E0501", "the plugin's file is missing",
         "`path` must name a WebAssembly component, relative to the directory of the configuration. A \
          gateway that is started all the same runs without the plugin, and takes it in once the file is there.";

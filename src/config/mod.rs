@@ -18,6 +18,7 @@ use toml::de::{DeTable, DeValue};
 use crate::call_control::admission::Overflow;
 use crate::call_control::paths::Failover;
 use crate::call_control::recordings;
+use crate::http::TokenSettings;
 use crate::openai;
 use crate::routing::{Rate, Rollout, Routes, Wildcard};
 use crate::session::Session;
@@ -74,6 +75,8 @@ pub struct Config {
     pub recordings: recordings::Settings,
     /// Calls that began longer ago are erased; none: they are kept.
     pub calls_kept: Option<Duration>,
+    /// Entries of the audit log that are older are forgotten; none: they are kept.
+    pub audit_kept: Option<Duration>,
     /// Logs.
     pub telemetry: TelemetrySettings,
     /// The plugins, by name.
@@ -127,6 +130,10 @@ pub struct ServerSettings {
 pub struct AdminSettings {
     /// Where operators are heard.
     pub listen: SocketAddr,
+    /// Names by which browsers may know that listener, beside its addresses.
+    pub hosts: Vec<String>,
+    /// Tokens beside the one in the data directory.
+    pub tokens: Vec<TokenSettings>,
 }
 
 /// `[admission]`.

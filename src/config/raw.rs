@@ -65,6 +65,14 @@ tables! {
 
     Admin {
         listen: String,
+        hosts: Vec<String>,
+        tokens: Vec<Token>,
+    }
+
+    Token {
+        name: String,
+        role: String,
+        hash: String,
     }
 
     Admission {
@@ -143,6 +151,7 @@ tables! {
         calls: String,
         recordings: String,
         recordings_max: String,
+        audit: String,
     }
 
     Announcement {

@@ -1,180 +1,200 @@
-//! What operators read and do: calls, metrics, health.
+//! The operators' door: who asks is known and may ask, then the endpoint answers.
 //!
-//! `/healthz` says only that the process runs, `/readyz` that it can take calls; neither tells of
-//! calls and neither wants a token. Everything else does.
+//! `/healthz` says only that the process runs, `/readyz` that it can take calls; neither tells of calls and neither
+//! wants a token. Everything else stands in [`table`], below `/api/v1`. What is read of callers and what is done is in
+//! the audit log, and there before it is done.
+
+mod about;
+mod acts;
+mod audit;
+mod calls;
+mod erasing;
+mod features;
+mod plugins;
+mod problem;
+mod range;
+mod recordings;
+mod role;
+mod session;
+mod table;
+mod vitals;
+mod who;
 
 use std::sync::Arc;
 
-use poem::http::StatusCode;
-use poem::{Request, Response};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use poem::endpoint::make;
+use poem::http::{HeaderValue, header};
+use poem::{EndpointExt, IntoResponse as _, Request, Response, Route, RouteMethod, get};
+use serde::de::DeserializeOwned;
 
-use super::{Doors, answer};
-use crate::call::event::Command;
-use crate::call::record::{CallDetail, CallRecord, State};
-use crate::call_control::DeliverError;
+use super::{BODY_WITHIN, Doors, door};
+use crate::call::privacy::Sight;
 use crate::ids::CallId;
-use crate::store::{By, CallQuery, Cursor, Health, Store, StoreError};
+use crate::store::AuditEntry;
 
-/// How many calls one page holds where the question does not say.
-const PAGE: u16 = 50;
+pub use about::{About, HandoverAsked};
+pub use audit::AuditPage;
+pub use calls::{Page, detail};
+pub use erasing::ErasedCall;
+pub use features::{ResetOpenAiSip, SetOpenAiSip, Value};
+pub use plugins::{ChangeView, GrantsView, LimitsView, OutOfOrderView, PluginList, PluginView};
+pub(in crate::http) use problem::Problem;
+pub use recordings::Recordings;
+pub use role::{NotARole, Role, TokenSettings, digest_in, new_token};
+pub use session::SignedIn;
+pub use table::{ENDPOINTS, Endpoint};
+pub(in crate::http) use who::{Keys, Who};
 
-/// A page of calls, newest first.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Page {
-    /// The calls.
-    pub calls: Vec<CallRecord>,
-    /// Where the next page begins; none on the last one.
-    pub next: Option<String>,
+/// Where the API begins.
+pub const API: &str = "/api/v1";
+/// The longest body of a request by somebody who is known: a configuration of 1 MiB, written as JSON.
+const BODY_BYTES_MAX: usize = 2 << 20;
+/// The longest body of a request by anybody: a token.
+const STRANGERS_BODY_BYTES_MAX: usize = 4 << 10;
+
+/// What an endpoint gives.
+pub(super) type Answered = Result<Response, Problem>;
+
+/// A request, with who asks.
+pub(super) struct Ask {
+    pub doors: Arc<Doors>,
+    /// Without its body.
+    pub request: Request,
+    pub body: Vec<u8>,
+    pub who: Who,
 }
 
-/// What `GET /api/v1/calls` may be asked.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Question {
-    number: Option<String>,
-    state: Option<State>,
-    after: Option<String>,
-    limit: Option<u16>,
-}
-
-/// Everything that is kept of a call; none when there is no such call.
-///
-/// # Errors
-///
-/// [`StoreError`] when the store cannot be read.
-pub async fn detail(store: &Store, id: CallId) -> Result<Option<CallDetail>, StoreError> {
-    store.detail(id).await
-}
-
-/// `GET /healthz`.
-pub(super) async fn live(_: Arc<Doors>, _: Request) -> Response {
-    answer::text(StatusCode::OK, "ok\n")
-}
-
-/// `GET /readyz`.
-pub(super) async fn ready(doors: Arc<Doors>, _: Request) -> Response {
-    match doors.control.store().health() {
-        _ if doors.control.is_refusing() => {
-            let words = "stopping: no new calls, running ones may end\n";
-            answer::text(StatusCode::SERVICE_UNAVAILABLE, words)
-        }
-        Health::Ok if let Some(lag) = doors.control.behind() => {
-            let words = format!("the machine is {} ms late: new calls are refused\n", lag.as_millis());
-            answer::text(StatusCode::SERVICE_UNAVAILABLE, words)
-        }
-        Health::Ok => {
-            // Calls are taken all the same, over the other path.
-            let resting = doors.control.resting_paths().into_iter().map(|path| {
-                format!("the path {} failed too often and is left alone for now\n", path.as_str())
+/// The admin listener.
+pub(super) fn listener(doors: &Arc<Doors>) -> impl poem::Endpoint<Output = Response> + use<> {
+    let mut routes = Route::new()
+        .at("/healthz", get(door(doors, vitals::live)))
+        .at("/readyz", get(door(doors, vitals::ready)))
+        .at("/metrics", get(door(doors, metrics)));
+    for (at, endpoint) in ENDPOINTS.iter().enumerate() {
+        let is_first = ENDPOINTS[..at].iter().all(|before| before.path != endpoint.path);
+        if is_first {
+            let of_path = ENDPOINTS.iter().filter(|other| other.path == endpoint.path);
+            let methods = of_path.fold(RouteMethod::new(), |methods, endpoint| {
+                methods.method(endpoint.method.clone(), opened(doors, endpoint))
             });
-            // Why is for those who have the token.
-            let tools = doors.control.tools().current();
-            let left_out = tools.left_out().iter().map(|plugin| {
-                format!(
-                    "the plugin {plugin} is out of order: calls are answered without its tools and hooks\n"
-                )
-            });
-            let degraded: String = resting.chain(left_out).collect();
-            answer::text(StatusCode::OK, format!("ready\n{degraded}"))
+            routes = routes.at(format!("{API}{}", endpoint.path), methods);
         }
-        Health::Full { free_bytes, needed_bytes } => {
-            let words = format!("the disk is full: {free_bytes} bytes are free, {needed_bytes} are needed\n");
-            answer::text(StatusCode::SERVICE_UNAVAILABLE, words)
-        }
-        Health::Poisoned { reason } => {
-            answer::text(StatusCode::SERVICE_UNAVAILABLE, format!("the store takes no writes: {reason}\n"))
-        }
+    }
+    routes.catch_all_error(|error| async move { Problem::of_router(&error).into_response() })
+}
+
+fn opened(
+    doors: &Arc<Doors>,
+    endpoint: &'static Endpoint,
+) -> impl poem::Endpoint<Output = Response> + use<> {
+    let doors = Arc::clone(doors);
+    make::<_, _, Response, poem::Result<Response>>(move |request| {
+        let answer = answer(Arc::clone(&doors), endpoint, request);
+        async move { Ok(answer.await) }
+    })
+}
+
+async fn answer(doors: Arc<Doors>, endpoint: &'static Endpoint, request: Request) -> Response {
+    let answered = ask(doors, endpoint, request).await;
+    let mut response = answered.unwrap_or_else(Problem::into_response);
+    let headers = response.headers_mut();
+    // What is told here is for whoever asked, and for now.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+async fn ask(doors: Arc<Doors>, endpoint: &'static Endpoint, mut request: Request) -> Answered {
+    let (who, bytes_max) = match endpoint.needs {
+        None => (Who::nobody(), STRANGERS_BODY_BYTES_MAX),
+        Some(role) => (known(&doors, &request, role)?, BODY_BYTES_MAX),
+    };
+    let body = body(&mut request, bytes_max).await?;
+    (endpoint.answer)(Ask { doors, request, body, who }).await
+}
+
+/// Who asks, where they may what this role may.
+fn known(doors: &Doors, request: &Request, role: Role) -> Result<Who, Problem> {
+    let who = doors.keys.who(request, doors.clock.now())?;
+    if who.may(role) {
+        return Ok(who);
+    }
+    Err(Problem::forbidden(format!("this is for the role `{role}`: ask with a token of that role")))
+}
+
+async fn body(request: &mut Request, bytes_max: usize) -> Result<Vec<u8>, Problem> {
+    let read = request.take_body().into_bytes_limit(bytes_max);
+    match tokio::time::timeout(BODY_WITHIN, read).await {
+        Ok(Ok(bytes)) => Ok(bytes.to_vec()),
+        Ok(Err(poem::error::ReadBodyError::PayloadTooLarge)) => Err(Problem::too_large(bytes_max)),
+        Ok(Err(error)) => Err(Problem::bad(error.to_string())),
+        Err(_) => Err(Problem::bad("the body did not come in time")),
     }
 }
 
 /// `GET /metrics`.
-pub(super) async fn metrics(doors: Arc<Doors>, request: Request) -> Response {
-    if let Err(refused) = authorize(&doors, &request) {
-        return refused;
+async fn metrics(doors: Arc<Doors>, request: Request) -> Response {
+    match known(&doors, &request, Role::Viewer) {
+        Ok(_) => vitals::metrics(&doors),
+        Err(problem) => problem.into_response(),
     }
-    Response::builder()
-        .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
-        .body(doors.control.metrics().text())
 }
 
-/// `GET /api/v1/calls`.
-pub(super) async fn calls(doors: Arc<Doors>, request: Request) -> Response {
-    if let Err(refused) = authorize(&doors, &request) {
-        return refused;
+impl Ask {
+    /// The query; what is not known in it is refused.
+    pub fn params<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        self.request.params().map_err(|error| Problem::bad(error.to_string()))
     }
-    let question: Question = match request.params() {
-        Ok(question) => question,
-        Err(error) => return answer::text(StatusCode::BAD_REQUEST, error.to_string()),
-    };
-    let after = match question.after.as_deref().map(str::parse::<Cursor>).transpose() {
-        Ok(after) => after,
-        Err(error) => return answer::text(StatusCode::BAD_REQUEST, error.to_string()),
-    };
-    let by = match (question.number, question.state) {
-        (Some(number), _) => By::Number(number),
-        (None, Some(state)) => By::State(state),
-        (None, None) => By::Time,
-    };
-    let query = CallQuery { by, ..CallQuery::default() };
-    let limit = question.limit.unwrap_or(PAGE);
-    match doors.control.store().calls(query, after, limit).await {
-        Ok(page) => {
-            let next = page.next.map(|cursor| cursor.to_string());
-            answer::json(&Page { calls: page.items, next })
+
+    /// The body.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        serde_json::from_slice(&self.body).map_err(|error| Problem::bad(format!("the body: {error}")))
+    }
+
+    /// The call that the path names.
+    pub fn call_id(&self) -> Result<CallId, Problem> {
+        Ok(self.request.raw_path_param("id").unwrap_or_default().parse()?)
+    }
+
+    /// What of callers is shown, where whole numbers are asked for or not.
+    pub fn sight(&self, unmasked: bool) -> Result<Sight, Problem> {
+        let words = self.who.may(Role::Listener);
+        if unmasked && !words {
+            return Err(Problem::forbidden("`unmasked` is for the role `listener`"));
         }
-        Err(error) => unreadable(&error),
+        Ok(Sight { words, numbers: unmasked })
     }
-}
 
-/// `GET /api/v1/calls/ID`.
-pub(super) async fn call(doors: Arc<Doors>, request: Request) -> Response {
-    let id = match authorize(&doors, &request).and_then(|()| call_id(&request)) {
-        Ok(id) => id,
-        Err(refused) => return refused,
-    };
-    match detail(doors.control.store(), id).await {
-        Ok(Some(detail)) => answer::json(&detail),
-        Ok(None) => answer::text(StatusCode::NOT_FOUND, format!("no call `{id}`\n")),
-        Err(error) => unreadable(&error),
+    /// Has it in the audit log who does what, to which call; on disk when this returns.
+    pub async fn audit(
+        &self,
+        what: &str,
+        call: Option<CallId>,
+        detail: Option<String>,
+    ) -> Result<(), Problem> {
+        Ok(self.doors.audit.record(self.entry(what, call, detail)).await?)
     }
-}
 
-/// `POST /api/v1/calls/ID/hangup`.
-pub(super) async fn hang_up(doors: Arc<Doors>, request: Request) -> Response {
-    let id = match authorize(&doors, &request).and_then(|()| call_id(&request)) {
-        Ok(id) => id,
-        Err(refused) => return refused,
-    };
-    match doors.control.command(id, Command::HangUp).await {
-        Ok(()) => answer::status(StatusCode::ACCEPTED),
-        Err(DeliverError::NoSuchCall(id)) => answer::text(StatusCode::NOT_FOUND, format!("no call `{id}`\n")),
-        Err(error) => answer::text(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+    /// The same for something that is read: again and again within a minute is once.
+    pub async fn audit_reading(
+        &self,
+        what: &str,
+        call: Option<CallId>,
+        detail: Option<String>,
+    ) -> Result<(), Problem> {
+        Ok(self.doors.audit.record_reading(self.entry(what, call, detail)).await?)
     }
-}
 
-pub(super) fn call_id(request: &Request) -> Result<CallId, Response> {
-    let text = request.raw_path_param("id").unwrap_or_default();
-    text.parse()
-        .map_err(|error: crate::ids::NotACallId| answer::text(StatusCode::BAD_REQUEST, error.to_string()))
-}
-
-pub(super) fn unreadable(error: &StoreError) -> Response {
-    tracing::error!(%error, "the store could not be read");
-    answer::text(StatusCode::INTERNAL_SERVER_ERROR, "the store could not be read\n")
-}
-
-/// Wants `Authorization: Bearer TOKEN`; compared by digest, so that neither length nor content leaks.
-pub(super) fn authorize(doors: &Doors, request: &Request) -> Result<(), Response> {
-    let shown = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
-    let wanted = Sha256::digest(doors.settings.admin_token.expose());
-    let is_right = shown.is_some_and(|shown| Sha256::digest(shown).ct_eq(&wanted).into());
-    if is_right {
-        return Ok(());
+    fn entry(&self, what: &str, call: Option<CallId>, detail: Option<String>) -> AuditEntry {
+        AuditEntry {
+            n: 0,
+            at: self.doors.clock.now(),
+            who: self.who.name.clone(),
+            role: self.who.role.map_or("none", Role::as_str).to_owned(),
+            what: what.to_owned(),
+            call,
+            detail,
+            from: self.request.remote_addr().as_socket_addr().map(|address| address.ip().to_string()),
+        }
     }
-    let words =
-        "show the admin token: `Authorization: Bearer …` (it is in `admin.token` in the data directory)\n";
-    Err(answer::text(StatusCode::UNAUTHORIZED, words))
 }

@@ -4,25 +4,18 @@
 //! is bounded, read whole, verified, and only then understood. The admin listener serves operators and
 //! wants a token for everything that tells of calls.
 
-mod about;
 mod admin;
 mod afterwards;
 mod answer;
-mod erasing;
-mod features;
 mod media;
 mod openai;
-mod plugins;
-mod range;
-mod recordings;
 mod twilio;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use poem::endpoint::make;
-use poem::{Endpoint, EndpointExt, Request, Response, Route, get, post};
-
+use poem::{EndpointExt, Request, Response, Route, get, post};
 use tokio::sync::mpsc;
 
 use crate::call_control::CallControl;
@@ -30,13 +23,13 @@ use crate::clock::{Clock, Timestamp};
 use crate::net::Served;
 use crate::phone::CallingCode;
 use crate::secret::Secret;
+use crate::store::AuditLog;
 
-pub use about::{About, HandoverAsked};
-pub use admin::{Page, detail};
-pub use erasing::ErasedCall;
-pub use features::{ResetOpenAiSip, SetOpenAiSip, Value};
-pub use plugins::{ChangeView, GrantsView, LimitsView, OutOfOrderView, PluginList, PluginView};
-pub use recordings::Recordings;
+pub use admin::{
+    API, About, AuditPage, ChangeView, ENDPOINTS, Endpoint, ErasedCall, GrantsView, HandoverAsked, LimitsView,
+    NotARole, OutOfOrderView, Page, PluginList, PluginView, Recordings, ResetOpenAiSip, Role, SetOpenAiSip,
+    SignedIn, TokenSettings, Value, detail, digest_in, new_token,
+};
 pub use twilio::handed_on_url;
 
 /// Where the provider's webhook arrives.
@@ -78,8 +71,12 @@ pub struct Settings {
     pub openai: crate::openai::Settings,
     /// What is needed to verify Twilio's requests and to answer them; none: no such carrier.
     pub twilio: Option<crate::twilio::Settings>,
-    /// What an operator must show.
+    /// What an operator must show who may do everything.
     pub admin_token: Secret,
+    /// What others show, who may do less.
+    pub tokens: Vec<TokenSettings>,
+    /// Names by which browsers may know the admin listener, beside its addresses.
+    pub admin_hosts: Vec<String>,
 }
 
 /// What all doors share.
@@ -92,6 +89,8 @@ pub struct Doors {
     since: Timestamp,
     handovers: mpsc::Sender<HandoverAsked>,
     served: Served,
+    keys: admin::Keys,
+    audit: AuditLog,
 }
 
 impl Doors {
@@ -101,16 +100,20 @@ impl Doors {
         control: Arc<CallControl>,
         clock: Arc<dyn Clock>,
         served: Served,
+        audit: AuditLog,
     ) -> (Arc<Doors>, mpsc::Receiver<HandoverAsked>) {
         // One at a time.
         let (handovers, asked) = mpsc::channel(1);
         let (since, waiting_streams) = (clock.now(), media::Waiting::default());
-        (Arc::new(Doors { settings, control, clock, waiting_streams, since, handovers, served }), asked)
+        let keys = admin::Keys::new(&settings.admin_token, &settings.tokens, &settings.admin_hosts);
+        let doors =
+            Doors { settings, control, clock, waiting_streams, since, handovers, served, keys, audit };
+        (Arc::new(doors), asked)
     }
 }
 
 /// The public listener.
-pub fn public(doors: &Arc<Doors>) -> impl Endpoint + use<> {
+pub fn public(doors: &Arc<Doors>) -> impl poem::Endpoint + use<> {
     Route::new()
         .at(OPENAI_WEBHOOK, post(door(doors, openai::call_incoming)))
         .at(TWILIO_VOICE, post(door(doors, twilio::voice)))
@@ -126,36 +129,15 @@ pub fn public(doors: &Arc<Doors>) -> impl Endpoint + use<> {
 }
 
 /// The admin listener.
-pub fn admin(doors: &Arc<Doors>) -> impl Endpoint + use<> {
-    Route::new()
-        .at("/healthz", get(door(doors, admin::live)))
-        .at("/readyz", get(door(doors, admin::ready)))
-        .at("/metrics", get(door(doors, admin::metrics)))
-        .at("/api/v1/about", get(door(doors, about::about)))
-        .at("/api/v1/handover", post(door(doors, about::hand_over)))
-        .at("/api/v1/calls", get(door(doors, admin::calls)))
-        .at("/api/v1/calls/:id", get(door(doors, admin::call)).delete(door(doors, erasing::erase)))
-        .at("/api/v1/compact", post(door(doors, erasing::compact)))
-        .at("/api/v1/calls/:id/hangup", post(door(doors, admin::hang_up)))
-        .at("/api/v1/features", get(door(doors, features::show)))
-        .at(
-            "/api/v1/features/openai-sip",
-            post(door(doors, features::set)).delete(door(doors, features::reset)),
-        )
-        .at(
-            "/api/v1/calls/:id/recording",
-            get(door(doors, recordings::play)).delete(door(doors, recordings::delete)),
-        )
-        .at("/api/v1/recordings", get(door(doors, recordings::list)))
-        .at("/api/v1/plugins", get(door(doors, plugins::list)))
-        .map_to_response()
+pub fn admin(doors: &Arc<Doors>) -> impl poem::Endpoint + use<> {
+    admin::listener(doors)
 }
 
 /// An endpoint that shares the doors.
 fn door<F>(
     doors: &Arc<Doors>,
     answer: fn(Arc<Doors>, Request) -> F,
-) -> impl Endpoint<Output = Response> + use<F>
+) -> impl poem::Endpoint<Output = Response> + use<F>
 where
     F: Future<Output = Response> + Send + 'static,
 {

@@ -88,7 +88,7 @@ impl Books {
             Write::Event(id, event) => self.part(id, |kept| drop(kept.events.insert(event.n, event))),
             Write::Alias(alias, id) => drop(self.aliases.insert(alias, id)),
             Write::Webhook { id, .. } => drop(self.webhooks.insert(id)),
-            Write::Recording(_) | Write::Meta { .. } => {}
+            Write::Recording(_) | Write::Meta { .. } | Write::Audit(_) => {}
             // Nobody erases anything in the simulation.
             Write::Erase { .. } | Write::ToErase(..) | Write::Forget(_) => {}
         }

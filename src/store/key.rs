@@ -15,6 +15,7 @@
 //! | `d/<call id>` | the proof that a call was erased |
 //! | `z/<call id>` | by whom a call is to be erased that cannot be yet |
 //! | `m/<name>` | a small value of our own |
+//! | `t/<n, 16 hexadecimal digits>` | an entry of the audit log |
 //!
 //! A call id carries the time its call began and its text sorts by it, so every list of calls is in
 //! time order without a time of its own in the key.
@@ -157,6 +158,12 @@ fn kind_and_id(alias: &Alias) -> String {
 pub(super) const WEBHOOKS: &str = "w/";
 pub(super) const ERASED: &str = "d/";
 pub(super) const TO_ERASE: &str = "z/";
+
+pub(super) const AUDIT: &str = "t/";
+
+pub(super) fn audit(n: u64) -> String {
+    format!("{AUDIT}{n:016x}")
+}
 
 pub(super) fn erased(call: CallId) -> String {
     format!("{ERASED}{call}")

@@ -34,6 +34,7 @@
 //! [`OpenError`] names place, problem and way out. [`StoreError`] tells a conflict from a full disk from a
 //! poisoned store; only after [`StoreError::Full`] may the same transaction be tried again later.
 
+mod audit;
 mod base;
 mod committer;
 mod compaction;
@@ -69,13 +70,14 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::audit::{AuditEntry, AuditLog};
 pub use self::compaction::Compacted;
 pub use self::erasure::{ErasedBy, ErasedRecording, Erasure};
 pub use self::error::{CompactError, OpenError, StoreError};
 pub use self::examine::{Finding, Thoroughness, examine};
 pub use self::kv::{Entry, KEY_BYTES_MAX, KeyValue, Keys, LIST_MAX, Quota, VALUE_BYTES_MAX};
 pub use self::opening::Opened;
-pub use self::query::{By, CallQuery, Cursor, PAGE_MAX, Page};
+pub use self::query::{By, CallFilter, CallQuery, Cursor, PAGE_MAX, Page};
 pub use self::recordings::{FileError, Growing, ListedRecording, Recordings, Writing};
 pub use self::search::{Found, Searched, search};
 pub use self::tx::{Alias, Expect, Outdated, Tx, Write};
@@ -274,6 +276,18 @@ impl Store {
         limit: u16,
     ) -> Result<Page<CallRecord>, StoreError> {
         self.scan(move |index| query.run(index, after, limit)).await
+    }
+
+    /// The same, of the calls that pass the filter. Where a bounded number of calls was looked at, the page may have
+    /// fewer than `limit` and go on all the same.
+    pub async fn calls_like(
+        &self,
+        query: CallQuery,
+        filter: CallFilter,
+        after: Option<Cursor>,
+        limit: u16,
+    ) -> Result<Page<CallRecord>, StoreError> {
+        self.scan(move |index| query.run_like(index, &filter, after, limit)).await
     }
 
     /// A call's transcript, in the order in which speech started.

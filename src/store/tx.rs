@@ -6,6 +6,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::audit::AuditEntry;
 use super::erasure::ErasedBy;
 use super::error::StoreError;
 use super::key::{self, Part, RecordingList};
@@ -80,8 +81,10 @@ pub enum Write {
     },
     /// A call is to be erased as soon as it can be.
     ToErase(CallId, ErasedBy),
-    /// A webhook delivery, or the proof of an erasure, that has had its time is forgotten.
+    /// A webhook delivery, the proof of an erasure or an entry of the audit log that has had its time is forgotten.
     Forget(Outdated),
+    /// An entry of the audit log, under its number.
+    Audit(Box<AuditEntry>),
     /// A small value of our own, such as a signing key.
     Meta {
         /// Its name.
@@ -213,6 +216,7 @@ fn steps(write: &Write) -> Vec<Step> {
         Write::Usage(id, usage) => (key::part(Part::Usage, *id, usage.n), json(usage)),
         Write::Event(id, event) => (key::part(Part::Event, *id, event.n), json(event)),
         Write::Webhook { id, seen } => (key::webhook(id), json(seen)),
+        Write::Audit(entry) => (key::audit(entry.n), json(entry)),
         Write::Meta { name, value } => (key::meta(name), json(value)),
     };
     vec![Step::Put(Op::put(key, value))]

@@ -3,6 +3,7 @@
 //! Each function reads all of its table before it gives up, so that all problems are told at once:
 //! values are read into options first and put together at the end.
 
+mod admin;
 mod failover;
 mod mcp;
 mod params;
@@ -106,6 +107,7 @@ impl Checker<'_> {
         let announcement = self
             .announcement(raw.recordings.announcement.clone(), &Place::of(&["recordings", "announcement"]));
         let calls_kept = self.kept_for(raw.retention.calls.take(), "calls");
+        let audit_kept = self.kept_for(raw.retention.audit.take(), "audit");
         let recordings = self.recordings(raw.recordings, raw.retention);
         let store = self.store(raw.store);
         let telemetry = self.telemetry(raw.telemetry);
@@ -132,6 +134,7 @@ impl Checker<'_> {
             store: store?,
             recordings: recordings?,
             calls_kept: calls_kept?,
+            audit_kept: audit_kept?,
             telemetry: telemetry?,
             plugins: plugins?,
             sandbox: sandbox?,

@@ -1,4 +1,4 @@
-//! `[server]`, `[admin]`, `[store]` and `[telemetry]`.
+//! `[server]`, `[store]` and `[telemetry]`.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::config::document::Place;
 use crate::config::problem::Location;
 use crate::config::raw;
 use crate::config::units;
-use crate::config::{AdminSettings, AdmissionSettings, LogFormat, ServerSettings, TelemetrySettings};
+use crate::config::{AdmissionSettings, LogFormat, ServerSettings, TelemetrySettings};
 use crate::routing::Rate;
 use crate::store;
 
@@ -46,11 +46,6 @@ impl Checker<'_> {
             default_country: default_country?,
             direct_sip: raw.direct_sip.map_or(direct_sip, |flag| flag.0),
         })
-    }
-
-    pub(super) fn admin(&mut self, raw: raw::Admin) -> Option<AdminSettings> {
-        let listen = self.address(raw.listen, &Place::of(&["admin", "listen"]))?;
-        Some(AdminSettings { listen })
     }
 
     pub(super) fn admission(&mut self, raw: raw::Admission) -> Option<AdmissionSettings> {
@@ -108,7 +103,7 @@ impl Checker<'_> {
         Some(level)
     }
 
-    fn address(&mut self, text: Option<String>, place: &Place) -> Option<SocketAddr> {
+    pub(super) fn address(&mut self, text: Option<String>, place: &Place) -> Option<SocketAddr> {
         let address = text?.parse().ok();
         if address.is_none() {
             self.report(&codes::ADDRESS, place, format!("`{place}` is not an address to listen on"))

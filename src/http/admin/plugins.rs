@@ -1,13 +1,12 @@
 //! `GET /api/v1/plugins`: what is loaded, how it fares, what became of the last change, and what is out of order.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use poem::{Request, Response};
 use serde::{Deserialize, Serialize};
 
-use super::{Doors, admin, answer};
+use super::{Answered, Ask};
 use crate::clock::Timestamp;
+use crate::http::answer;
 use crate::tool::generation::{Change, Generations};
 use crate::tool::plugin::{Grants, Limits, Origin, Plugin};
 
@@ -122,18 +121,15 @@ pub struct ChangeView {
 }
 
 /// `GET /api/v1/plugins`.
-pub(super) async fn list(doors: Arc<Doors>, request: Request) -> Response {
-    if let Err(refused) = admin::authorize(&doors, &request) {
-        return refused;
-    }
-    let tools = doors.control.tools();
+pub(super) async fn list(ask: Ask) -> Answered {
+    let tools = ask.doors.control.tools();
     let current = tools.current();
     let plugins = current.plugins().iter().map(|plugin| view(plugin, tools)).collect();
     let out_of_order = current.left_out().iter().filter_map(|name| {
         let Change { at, refused } = tools.change_of(name)?;
         Some(OutOfOrderView { name: name.clone(), at, why: refused? })
     });
-    answer::json(&PluginList { plugins, out_of_order: out_of_order.collect() })
+    Ok(answer::json(&PluginList { plugins, out_of_order: out_of_order.collect() }))
 }
 
 fn view(plugin: &Plugin, tools: &Generations) -> PluginView {

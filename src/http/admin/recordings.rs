@@ -1,19 +1,18 @@
-//! Recordings for operators: listed, streamed in parts, deleted. All of it wants the admin token.
+//! Recordings for operators: listed, streamed in parts, deleted.
 
 use std::io::{self, Read as _, Seek as _, SeekFrom};
-use std::sync::Arc;
 
 use futures_util::stream;
 use poem::http::{StatusCode, header};
-use poem::{Body, Request, Response};
+use poem::{Body, IntoResponse as _, Request, Response};
 use serde::{Deserialize, Serialize};
 
-use super::admin::{authorize, call_id, unreadable};
 use super::range::{Wanted, wanted};
-use super::{Doors, answer};
+use super::{Answered, Ask, Problem};
 use crate::call::recording::{DeletedBy, RecordingRecord};
 use crate::call_control::DeliverError;
 use crate::call_control::recordings::RecordingError;
+use crate::http::{Doors, answer};
 use crate::ids::{CallId, RecordingId};
 use crate::store::FileError;
 
@@ -41,68 +40,54 @@ struct Which {
 }
 
 /// `GET /api/v1/recordings`.
-pub(super) async fn list(doors: Arc<Doors>, request: Request) -> Response {
-    let which = match authorize(&doors, &request).and_then(|()| which(&request)) {
-        Ok(which) => which,
-        Err(refused) => return refused,
-    };
-    let limit = which.limit.unwrap_or(LIST).clamp(1, LIST_MAX);
-    match doors.control.store().recordings(limit).await {
-        Ok(recordings) => answer::json(&Recordings { recordings }),
-        Err(error) => unreadable(&error),
-    }
+pub(super) async fn list(ask: Ask) -> Answered {
+    let limit = ask.params::<Which>()?.limit.unwrap_or(LIST).clamp(1, LIST_MAX);
+    let recordings = ask.doors.control.store().recordings(limit).await?;
+    Ok(answer::json(&Recordings { recordings }))
 }
 
 /// `GET /api/v1/calls/ID/recording`: the sound, whole or in part.
-pub(super) async fn play(doors: Arc<Doors>, request: Request) -> Response {
-    let asked = authorize(&doors, &request).and_then(|()| Ok((call_id(&request)?, which(&request)?)));
-    let (call, which) = match asked {
-        Ok(asked) => asked,
-        Err(refused) => return refused,
-    };
-    let records = match doors.control.store().recordings_of(call).await {
-        Ok(records) => records,
-        Err(error) => return unreadable(&error),
-    };
+pub(super) async fn play(ask: Ask) -> Answered {
+    let (call, which): (CallId, Which) = (ask.call_id()?, ask.params()?);
+    let records = ask.doors.control.store().recordings_of(call).await?;
     let is_meant = |record: &&RecordingRecord| which.recording.as_ref().is_none_or(|id| *id == record.id);
     let mut meant = records.iter().filter(is_meant);
     match meant.clone().find(|record| record.is_kept()) {
-        Some(record) => stream_file(&doors, &request, record).await,
+        Some(record) => {
+            ask.audit_reading("recording.play", Some(call), Some(record.id.to_string())).await?;
+            Ok(stream_file(&ask.doors, &ask.request, record).await)
+        }
         None => match meant.next() {
             Some(record) => {
-                let words = format!("the recording `{}` is {}\n", record.id, record.state.as_str());
-                answer::text(StatusCode::NOT_FOUND, words)
+                let words = format!("the recording `{}` is {}", record.id, record.state.as_str());
+                Err(Problem::missing(words))
             }
-            None => answer::text(StatusCode::NOT_FOUND, format!("the call `{call}` has no such recording\n")),
+            None => Err(Problem::missing(format!("the call `{call}` has no such recording"))),
         },
     }
 }
 
 /// `DELETE /api/v1/calls/ID/recording`: all of the call's, or one.
-pub(super) async fn delete(doors: Arc<Doors>, request: Request) -> Response {
-    let asked = authorize(&doors, &request).and_then(|()| Ok((call_id(&request)?, which(&request)?)));
-    let (call, which) = match asked {
-        Ok(asked) => asked,
-        Err(refused) => return refused,
-    };
-    match doors.control.delete_recordings(call, which.recording.as_ref(), DeletedBy::Operator).await {
-        Ok(recordings) if recordings.is_empty() => nothing_to_delete(call),
-        Ok(recordings) => answer::json(&Recordings { recordings }),
-        Err(RecordingError::Deliver(DeliverError::NoSuchCall(call))) => nothing_to_delete(call),
-        Err(error) => {
-            tracing::error!(%call, %error, "a recording could not be deleted");
-            answer::text(StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n"))
-        }
+pub(super) async fn delete(ask: Ask) -> Answered {
+    let (call, which): (CallId, Which) = (ask.call_id()?, ask.params()?);
+    let detail = which.recording.as_ref().map(ToString::to_string);
+    ask.audit("recording.delete", Some(call), detail).await?;
+    let control = &ask.doors.control;
+    match control.delete_recordings(call, which.recording.as_ref(), DeletedBy::Operator).await {
+        Ok(recordings) if recordings.is_empty() => Err(nothing_to_delete(call)),
+        Ok(recordings) => Ok(answer::json(&Recordings { recordings })),
+        Err(RecordingError::Deliver(DeliverError::NoSuchCall(call))) => Err(nothing_to_delete(call)),
+        Err(error) => Err(Problem::failed("a recording could not be deleted", &error)),
     }
 }
 
-fn nothing_to_delete(call: CallId) -> Response {
-    answer::text(StatusCode::NOT_FOUND, format!("the call `{call}` has no recording to delete\n"))
+fn nothing_to_delete(call: CallId) -> Problem {
+    Problem::missing(format!("the call `{call}` has no recording to delete"))
 }
 
 async fn stream_file(doors: &Doors, request: &Request, record: &RecordingRecord) -> Response {
     let (Some(name), Some(size)) = (record.file.clone(), record.bytes) else {
-        return answer::status(StatusCode::NOT_FOUND);
+        return Problem::missing("the recording has no file").into_response();
     };
     let etag = format!("\"{}\"", record.sha256.as_deref().unwrap_or_default());
     if request.header(header::IF_NONE_MATCH).is_some_and(|known| known.contains(&etag)) {
@@ -125,7 +110,7 @@ async fn stream_file(doors: &Doors, request: &Request, record: &RecordingRecord)
         Ok(body) => body,
         Err(error) => {
             tracing::error!(call = %record.call, %error, "a recording's file cannot be read");
-            return answer::text(StatusCode::INTERNAL_SERVER_ERROR, "the recording cannot be read\n");
+            return Problem::broken("the recording cannot be read").into_response();
         }
     };
     let mut response = Response::builder()
@@ -167,8 +152,4 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
     tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
-}
-
-fn which(request: &Request) -> Result<Which, Response> {
-    request.params().map_err(|error| answer::text(StatusCode::BAD_REQUEST, error.to_string()))
 }

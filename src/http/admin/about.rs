@@ -1,15 +1,12 @@
 //! Which process answers here, and how it is asked to make place for the next one.
 
-use std::sync::Arc;
-
 use poem::http::StatusCode;
-use poem::{Request, Response};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use super::admin::authorize;
-use super::{Doors, answer};
+use super::{Answered, Ask, Problem};
 use crate::clock::Timestamp;
+use crate::http::answer;
 
 /// What `GET /api/v1/about` says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,32 +25,27 @@ pub struct About {
 pub type HandoverAsked = oneshot::Sender<Result<(), String>>;
 
 /// `GET /api/v1/about`.
-pub(super) async fn about(doors: Arc<Doors>, request: Request) -> Response {
-    if let Err(refused) = authorize(&doors, &request) {
-        return refused;
-    }
-    answer::json(&About {
+pub(super) async fn about(ask: Ask) -> Answered {
+    Ok(answer::json(&About {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
-        since: doors.since,
-        calls: doors.control.active(),
-    })
+        since: ask.doors.since,
+        calls: ask.doors.control.active(),
+    }))
 }
 
 /// `POST /api/v1/handover`: 202 when it is about to be done, 409 with the reason when it is not.
-pub(super) async fn hand_over(doors: Arc<Doors>, request: Request) -> Response {
-    if let Err(refused) = authorize(&doors, &request) {
-        return refused;
-    }
+pub(super) async fn hand_over(ask: Ask) -> Answered {
+    ask.audit("handover", None, None).await?;
     let (asked, answered) = oneshot::channel();
-    let refusal = match doors.handovers.try_send(asked) {
+    let refusal = match ask.doors.handovers.try_send(asked) {
         Ok(()) => match answered.await {
-            Ok(Ok(())) => return answer::json_with(StatusCode::ACCEPTED, &serde_json::json!({})),
+            Ok(Ok(())) => return Ok(answer::json_with(StatusCode::ACCEPTED, &serde_json::json!({}))),
             Ok(Err(why)) => why,
             Err(_) => "the gateway is stopping".to_owned(),
         },
         Err(mpsc::error::TrySendError::Full(_)) => "it is being handed over already".to_owned(),
         Err(mpsc::error::TrySendError::Closed(_)) => "the gateway is stopping".to_owned(),
     };
-    answer::text(StatusCode::CONFLICT, format!("{refusal}\n"))
+    Err(Problem::conflict(refusal))
 }
