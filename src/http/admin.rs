@@ -27,7 +27,7 @@ use poem::http::{HeaderValue, header};
 use poem::{EndpointExt, IntoResponse as _, Request, Response, Route, RouteMethod, get};
 use serde::de::DeserializeOwned;
 
-use super::{BODY_WITHIN, Doors, door};
+use super::{BODY_WITHIN, Doors, dashboard, door};
 use crate::call::privacy::Sight;
 use crate::ids::CallId;
 use crate::store::AuditEntry;
@@ -80,13 +80,11 @@ pub(super) fn listener(doors: &Arc<Doors>) -> impl poem::Endpoint<Output = Respo
             routes = routes.at(format!("{API}{}", endpoint.path), methods);
         }
     }
-    routes.catch_all_error(|error| async move { Problem::of_router(&error).into_response() })
+    dashboard::routes(routes)
+        .catch_all_error(|error| async move { Problem::of_router(&error).into_response() })
 }
 
-fn opened(
-    doors: &Arc<Doors>,
-    endpoint: &'static Endpoint,
-) -> impl poem::Endpoint<Output = Response> + use<> {
+fn opened(doors: &Arc<Doors>, endpoint: &'static Endpoint) -> impl poem::Endpoint<Output = Response> + use<> {
     let doors = Arc::clone(doors);
     make::<_, _, Response, poem::Result<Response>>(move |request| {
         let answer = answer(Arc::clone(&doors), endpoint, request);

@@ -7,6 +7,7 @@
 mod admin;
 mod afterwards;
 mod answer;
+mod dashboard;
 mod media;
 mod openai;
 mod twilio;
@@ -26,9 +27,9 @@ use crate::secret::Secret;
 use crate::store::AuditLog;
 
 pub use admin::{
-    API, About, AuditPage, ChangeView, ENDPOINTS, Endpoint, ErasedCall, GrantsView, HandoverAsked, LimitsView,
-    NotARole, OutOfOrderView, Page, PluginList, PluginView, Recordings, ResetOpenAiSip, Role, SetOpenAiSip,
-    SignedIn, TokenSettings, Value, detail, digest_in, new_token,
+    API, About, AuditPage, ChangeView, ENDPOINTS, Endpoint, ErasedCall, GrantsView, HandoverAsked,
+    LimitsView, NotARole, OutOfOrderView, Page, PluginList, PluginView, Recordings, ResetOpenAiSip, Role,
+    SetOpenAiSip, SignedIn, TokenSettings, Value, detail, digest_in, new_token,
 };
 pub use twilio::handed_on_url;
 

@@ -220,7 +220,9 @@ mod tests {
     #[test]
     fn names_of_ours_are_addresses_and_those_of_the_configuration() {
         let keys = keys();
-        for host in ["127.0.0.1:9797", "[::1]:9797", "[::1]", "localhost", "LOCALHOST:1", "Ops.Example.com:443"] {
+        for host in
+            ["127.0.0.1:9797", "[::1]:9797", "[::1]", "localhost", "LOCALHOST:1", "Ops.Example.com:443"]
+        {
             assert!(keys.is_ours(host), "{host}");
         }
         for host in ["", "evil.example", "localhost.evil.example:9797", "ops.example.com.evil.example"] {

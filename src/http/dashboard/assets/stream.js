@@ -5,12 +5,15 @@
 
 import { path } from "./api.js";
 
-const KINDS = ["call", "line", "tool", "happened", "usage", "speaking"];
+const KINDS = ["call", "line", "growing", "tool", "happened", "usage", "speaking", "gone"];
 /** The longest wait before trying again, in milliseconds. */
 const WAIT_MAX = 15_000;
 const WAIT_MIN = 500;
 /** How long a page waits for the stream before it shows what it can read without, in milliseconds. */
 const PATIENCE = 1_500;
+
+/** How long a page may be out of sight before it lets go of its connection, in milliseconds. */
+const HIDDEN_FOR = 60_000;
 
 const listeners = new Set();
 let watcher = () => {};
@@ -82,6 +85,8 @@ function open() {
     become("connecting");
     if (stream.readyState === EventSource.CLOSED && source === stream) again();
   };
+  // The first thing told: from where to go on, should the connection break before anything happens.
+  stream.addEventListener("hello", (event) => { last = event.lastEventId || last; });
   stream.addEventListener("reset", (event) => {
     last = event.lastEventId || null;
     tell("reset");
@@ -100,6 +105,21 @@ function again() {
   timer = setTimeout(open, wait);
   wait = Math.min(wait * 2, WAIT_MAX);
 }
+
+// A browser has six connections for one address, and each page that nobody looks at would hold one.
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(hiding);
+  if (!document.hidden) {
+    if (state === "closed" && listeners.size) open();
+  } else if (source) {
+    hiding = setTimeout(() => {
+      source?.close();
+      source = null;
+      become("closed");
+    }, HIDDEN_FOR);
+  }
+});
+let hiding;
 
 function tell(kind, data) {
   for (const listener of listeners) listener(kind, data);

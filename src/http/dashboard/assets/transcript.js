@@ -9,14 +9,15 @@ import { button, hidden } from "./parts.js";
 const NEAR = 48;
 
 /** A transcript that begins at `began` (milliseconds). `onSeek(seconds)` is told which line was chosen. `follows`:
- *  it scrolls along with what is said, until somebody scrolls back. */
-export function transcript({ began, onSeek, follows }) {
+ *  it scrolls along with what is said, until somebody scrolls back. `isHidden`: whoever looks may not read words. */
+export function transcript({ began, onSeek, follows, isHidden }) {
   const list = h("ol", { class: "transcript" });
   const box = h("div", { class: "transcript-box", tabindex: "0", role: "group", "aria-label": t("transcript") }, list);
   // Only finished lines are read aloud: a line that grows word by word would be read over and over.
   const aloud = h("div", { class: "unseen", "aria-live": "polite" });
   const newest = button(t("transcript.newest"), () => { isFollowing = true; scroll(); }, { class: "newest", hidden: true });
   const entries = new Map();
+  const nodes = new Map();
   let isFollowing = follows;
   let current = null;
   let isTold = false;
@@ -38,7 +39,9 @@ export function transcript({ began, onSeek, follows }) {
         : h("div", { class: "line" });
       entry = { node: h("li", null, body), body };
       entries.set(key, entry);
+      nodes.set(entry.node, entry);
     }
+    list.querySelector(".empty")?.remove();
     const isMoved = entry.at !== at;
     Object.assign(entry, { at, item, seconds: (at - began) / 1000 });
     entry.node.className = kind;
@@ -50,21 +53,16 @@ export function transcript({ began, onSeek, follows }) {
 
   function insert(entry) {
     const rest = [...list.children].filter((node) => node !== entry.node);
-    const after = rest.find((node) => byNode(node).at > entry.at);
+    const after = rest.find((node) => nodes.get(node)?.at > entry.at);
     list.insertBefore(entry.node, after ?? null);
   }
-  const nodes = new Map();
-  function byNode(node) {
-    if (!nodes.has(node)) for (const entry of entries.values()) nodes.set(entry.node, entry);
-    return nodes.get(node);
-  }
-
   function line(record) {
-    const isGrowing = follows && record.status === "partial" && !record.ended;
+    const isGrowing = record.n === undefined;
     const speaker = t(`speaker.${record.speaker}`);
-    const words = record.text === null ? hidden()
+    if (!isGrowing) drop(keyOf(record));
+    const words = isHidden && !record.text ? hidden()
       : record.status === "untranscribed" && !record.text ? h("span", { class: "faint" }, t("line.untranscribed")) : record.text;
-    put(`l${record.n}`, ms(record.started), record, [
+    put(isGrowing ? keyOf(record) : `l${record.n}`, ms(record.started), record, [
       h("span", { class: "who" }, speaker),
       h("span", { class: "words", lang: "" }, words,
         isGrowing && h("span", { class: "caret", "aria-hidden": "true" }),
@@ -72,6 +70,19 @@ export function transcript({ began, onSeek, follows }) {
         !isGrowing && record.status === "partial" && h("span", { class: "tag" }, t("line.partial")))],
       `${record.speaker}${isGrowing ? " growing" : ""}`);
     if (isTold && !isGrowing && record.text) aloud.textContent = `${speaker}: ${record.text}`;
+  }
+
+  /** What grows is known by its item or turn; the line that comes of it has a number, and takes its place. */
+  function keyOf({ turn, item }) {
+    return `g${turn ?? item}`;
+  }
+
+  function drop(key) {
+    const entry = entries.get(key);
+    if (!entry) return;
+    entry.node.remove();
+    nodes.delete(entry.node);
+    entries.delete(key);
   }
 
   function tool(record) {
@@ -89,6 +100,12 @@ export function transcript({ began, onSeek, follows }) {
     node: h("div", { class: "transcript-frame" }, box, newest, aloud),
     line,
     tool,
+    /** Words that are no line yet. */
+    growing(words) {
+      const isLine = [...entries.values()].some(({ item }) => item.n !== undefined && item.speaker
+        && (words.turn ? item.turn === words.turn : item.item === words.item));
+      if (!isLine) line({ ...words, status: "final" });
+    },
     /** Everything anew. */
     all(lines, tools) {
       isTold = false;

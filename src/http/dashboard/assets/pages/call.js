@@ -33,7 +33,7 @@ export async function call({ params }) {
   }
   const began = beganAt(detail.call);
   const isLive = !detail.call.ended;
-  const words = makeTranscript({ began, onSeek: chosen, follows: isLive });
+  const words = makeTranscript({ began, onSeek: chosen, follows: isLive, isHidden: detail.call.hidden });
   const line = makeTimeline({ onSeek: chosen });
   const sound = makePlayer({ onTime: (seconds, isSeen) => { line.mark(seconds); words.mark(seconds, isSeen); } });
   const top = h("div", { class: "callhead" });
@@ -63,6 +63,7 @@ export async function call({ params }) {
       if (isOver) again();
     }
     if (kind === "line") { keep(detail.lines, data.line); words.line(data.line); }
+    if (kind === "growing") return words.growing(data);
     if (kind === "tool") { keep(detail.tool_calls, data.tool_call); words.tool(data.tool_call); }
     if (kind === "happened") keep(detail.events, data.event);
     if (kind === "usage") { keep(detail.usage, data.usage); detail.call.cost_usd = data.cost_usd ?? detail.call.cost_usd; }
@@ -181,7 +182,7 @@ const make = {
     const total = (name) => detail.usage.reduce((sum, each) => sum + (each.usage[name] ?? 0), 0);
     const columns = [
       { title: t("turn.at"), class: "num", cell: (each) => place(((ms(lineOf(each.turn)?.started) ?? ms(each.at)) - began) / 1000) },
-      { title: t("turn.what"), class: "wide", cell: (each) => each.turn ? lineOf(each.turn)?.text ?? (lineOf(each.turn) ? hidden() : h("span", { class: "faint" }, t("turn.silent"))) : h("span", { class: "faint" }, t("turn.transcription")) },
+      { title: t("turn.what"), class: "wide", cell: (each) => each.turn ? lineOf(each.turn)?.text || (lineOf(each.turn) ? hidden() : h("span", { class: "faint" }, t("turn.silent"))) : h("span", { class: "faint" }, t("turn.transcription")) },
       { title: t("turn.latency"), class: "num right", cell: (each) => { const one = lineOf(each.turn); return one && wait.has(one.n) ? took(wait.get(one.n)) : "–"; } },
       { title: t("turn.in"), class: "num right", cell: ({ usage }) => tokens(usage.text_in + usage.transcription_in, usage.audio_in) },
       { title: t("turn.cached"), class: "num right", cell: ({ usage }) => tokens(usage.text_cached, usage.audio_cached) },
@@ -193,16 +194,17 @@ const make = {
     return table(t("tab.turns"), columns, detail.usage, { empty: t("turn.none"), foot });
   },
 
-  tools({ call, tool_calls: calls }) {
-    const began = beganAt(call);
+  tools(detail) {
+    const calls = detail.tool_calls;
+    const began = beganAt(detail.call);
     if (!calls.length) return nothing(t("tool.none"));
     return h("ol", { class: "toolcalls" }, calls.map((each) => h("li", null,
       h("p", { class: "row" }, h("span", { class: "num faint" }, place((ms(each.requested) - began) / 1000)), h("code", null, each.name),
         h("span", { class: each.outcome && each.outcome !== "ok" ? "bad-words" : "" }, word("tool", each.outcome ?? "running")),
         h("span", { class: "num faint" }, each.finished ? took(ms(each.finished) - ms(each.requested)) : t("tool.running"))),
       h("div", { class: "pair" },
-        h("div", null, h("h3", null, t("tool.arguments")), each.arguments === null ? hidden() : code(pretty(each.arguments), t("tool.arguments"))),
-        h("div", null, h("h3", null, t("tool.output")), each.output === null && call.hidden ? hidden() : code(pretty(each.output), t("tool.output")))))));
+        h("div", null, h("h3", null, t("tool.arguments")), !each.arguments && detail.call.hidden ? hidden() : code(pretty(each.arguments), t("tool.arguments"))),
+        h("div", null, h("h3", null, t("tool.output")), each.output === null && detail.call.hidden ? hidden() : code(pretty(each.output), t("tool.output")))))));
   },
 
   events({ call, events }) {
@@ -241,7 +243,7 @@ const make = {
       ]), h("h3", null, t("provider.headers")), provider.sip_headers?.length ? table(t("provider.headers"), [
         { title: t("provider.header"), cell: ([name]) => h("code", null, name) },
         { title: t("provider.value"), class: "wide", cell: ([, value]) => value === null ? hidden() : h("code", { class: "data" }, value) },
-      ], provider.sip_headers) : nothing(t("provider.no_headers"))] : nothing(t("provider.none"))));
+      ], provider.sip_headers) : nothing(t(call.hidden ? "hidden" : "provider.no_headers"))] : nothing(t("provider.none"))));
   },
 
   config({ call }) {

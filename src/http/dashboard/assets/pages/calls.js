@@ -114,6 +114,7 @@ export async function calls() {
   // New calls come to the top while nobody has scrolled away from it; known ones change where they are.
   const stop = follow((kind, call) => {
     if (kind === "reset") load({ isFirst: true });
+    if (kind === "gone" && known.has(call.call)) load({ isFirst: true });
     if (kind !== "call") return;
     const at = known.get(call.id);
     if (at !== undefined) { items[at] = call; list.change(at); } else if (list.node.scrollTop === 0) again();

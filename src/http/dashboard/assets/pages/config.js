@@ -38,7 +38,7 @@ export async function config() {
       reload && !isGood && h("p", { class: "bad-words" }, reload.detail ?? reload.refused ?? reload.error),
       h("div", { class: "columns wide-left" },
         h("div", null, h("div", { class: "bar" }, field(t("event.filter"), search), field(t("config.origin"), origin)), body),
-        panel(t("config.check"), { class: "aside" }, may("operator") ? checker() : h("p", { class: "faint" }, t("tools.role"))))],
+        panel(t("config.check"), { class: "aside" }, may("admin") ? checker() : h("p", { class: "faint" }, t("config.role"))))],
   };
 }
 

@@ -33,8 +33,10 @@ export async function live({ query }) {
     if (kind === "call") return changed(data);
     if (kind === "speaking") return speaking(data);
     if (kind === "usage") return spent(data);
+    if (kind === "gone") { drop(data.call); count(); }
     if (data?.call === selected && shown) {
       if (kind === "line") { keep(shown.detail.lines, data.line); shown.words.line(data.line); }
+      if (kind === "growing") shown.words.growing(data);
       if (kind === "tool") { keep(shown.detail.tool_calls, data.tool_call); shown.words.tool(data.tool_call); }
     }
     return tools(kind, data);
@@ -138,7 +140,7 @@ export async function live({ query }) {
     try {
       const detail = await get(`/calls/${part(id)}`);
       if (mine !== turn) return;
-      shown = { detail, words: transcript({ began: beganAt(detail.call), follows: true }), head: h("div", { class: "livehead" }) };
+      shown = { detail, words: transcript({ began: beganAt(detail.call), follows: true, isHidden: detail.call.hidden }), head: h("div", { class: "livehead" }) };
       bar();
       fill(side, shown.head, shown.words.node);
       shown.words.all(detail.lines, detail.tool_calls);

@@ -386,6 +386,7 @@ export const en = {
   "config.check": "Check a file",
   "config.text": "gateway.toml",
   "config.text.help": "Paste a configuration. Nothing is changed.",
+  "config.role": "This takes the role admin.",
   "config.do_check": "Check",
   "config.good": "Nothing is wrong",
   "config.bad": "{count} problems",

@@ -386,6 +386,7 @@ export const ja = {
   "config.check": "設定ファイルを検査",
   "config.text": "gateway.toml",
   "config.text.help": "設定を貼り付けてください。実際の設定は変更されません。",
+  "config.role": "この操作には「管理者」の権限が必要です。",
   "config.do_check": "検査",
   "config.good": "問題はありません",
   "config.bad": "問題 {count} 件",
