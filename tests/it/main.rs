@@ -13,6 +13,7 @@ mod cli;
 mod cli_tools;
 mod config;
 mod conversation;
+mod dashboard;
 mod docs;
 mod erasing;
 mod failover;
