@@ -300,6 +300,8 @@ impl Gateway {
 
     async fn end(self) -> Sockets {
         self.stopping.cancel();
+        // Whoever watches would be waited for.
+        self.control.feed().close();
         for listener in self.listeners {
             if let Ok(Err(error)) = listener.await {
                 tracing::warn!(%error, "a listener did not end well");

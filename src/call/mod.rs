@@ -40,4 +40,5 @@ mod wishes;
 pub use conversation::{HANG_UP_TOOL, TRANSFER_TOOL};
 pub use event::{Action, Event};
 pub use step::{Beginning, Call};
+pub use transcript::Growing;
 pub use wishes::variable_problem;

@@ -25,7 +25,7 @@ use super::resume::RETURNS_WITHIN;
 use super::sideband::Sideband;
 use super::terms::Terms;
 use super::tools::Tools;
-use super::transcript::Transcript;
+use super::transcript::{Growing, Transcript};
 use super::turns::Turns;
 use crate::clock::Timestamp;
 use crate::ids::{CallId, ToolCallId};
@@ -227,6 +227,19 @@ impl Call {
     /// The row of keys that was pressed since this was last asked; it is kept nowhere.
     pub fn take_pressed(&mut self) -> Option<String> {
         self.pressed.take()
+    }
+
+    /// Whether the caller speaks now, and whether the caller hears the assistant.
+    pub fn speaking(&self) -> (bool, bool) {
+        let is_live = self.record.state == State::Live;
+        let (caller, assistant) =
+            (self.transcript.caller_is_speaking(), self.transcript.assistant_is_audible());
+        (is_live && caller, is_live && assistant)
+    }
+
+    /// What is being said, where it has grown since this was last asked.
+    pub fn take_grown(&mut self) -> Vec<Growing> {
+        self.transcript.take_grown()
     }
 
     /// When [`Event::Deadline`] is wanted at the latest.

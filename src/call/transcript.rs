@@ -9,11 +9,15 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+mod growing;
+
 use super::audio_clock::AudioClock;
 use super::event::{SpeechPadding, TextMode, TurnStatus};
 use super::record::{FORMAT, Line, LineStatus, Speaker};
 use crate::clock::Timestamp;
 use crate::ids::{ItemId, TurnId};
+
+pub use growing::Growing;
 
 /// The longest text of one line in bytes; more is cut. A model's turn is at most a few thousand.
 const TEXT_BYTES_MAX: usize = 64 << 10;
@@ -42,6 +46,8 @@ pub struct Transcript {
     hears_playback: bool,
     next: u32,
     changed: Vec<Line>,
+    /// Words came that are no line yet.
+    has_grown: bool,
 }
 
 /// How far what a turn says has come to the caller's ear.
@@ -173,6 +179,7 @@ impl Transcript {
             utterance.started = utterance.started.min(next - PAUSE);
         }
         put_words(&mut utterance.text, text, mode, TEXT_BYTES_MAX);
+        self.has_grown = true;
         if mode == TextMode::Final {
             self.close_utterance(&item, LineStatus::Final);
         }
@@ -210,6 +217,7 @@ impl Transcript {
     ) {
         if let Some(speech) = self.speech(turn, now) {
             speech.put_words(item, text, mode);
+            self.has_grown = true;
         }
     }
 
@@ -454,13 +462,11 @@ impl Transcript {
         };
         let speech = &mut self.assistant[at];
         speech.n = Some(n);
-        let words = speech.parts.iter().map(|(_, words)| words.as_str());
-        let texts: Vec<&str> = words.filter(|words| !words.is_empty()).collect();
         self.changed.push(Line {
             v: FORMAT,
             n,
             speaker: Speaker::Assistant,
-            text: texts.join(" "),
+            text: speech.words(),
             started: speech.started,
             ended: speech.played.map(|(at, _)| at),
             status: speech.line_status(hears_playback),
@@ -492,6 +498,12 @@ impl Speech {
             played: None,
             status: is_whole.then_some(TurnStatus::Completed),
         })
+    }
+
+    fn words(&self) -> String {
+        let words = self.parts.iter().map(|(_, words)| words.as_str());
+        let texts: Vec<&str> = words.filter(|words| !words.is_empty()).collect();
+        texts.join(" ")
     }
 
     fn has_words(&self) -> bool {

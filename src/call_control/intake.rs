@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use super::admission::{Overflow, Place, TooMany};
 use super::answering::UNAVAILABLE;
+use super::feed::News;
 use super::incoming::Beginnings;
 use super::order;
 use super::paths::Way;
@@ -268,6 +269,7 @@ impl CallControl {
             },
             _ => kept.await?,
         };
+        self.feed.publish([News::Call(Box::new(call.record.clone()))]);
         let plan = self.dial_plan(&call.record, choice);
         if !call.is_over() {
             self.look_after(call, Held { place, trial: way.and_then(|way| way.trial) });

@@ -5,7 +5,7 @@
 //! `streams` lets the audio of bridged calls in; [`paths`] says which way a call goes, [`features`] what operators set of that, and `afterwards` what
 //! becomes of a caller when that is over; `registry` finds the runner
 //! of a call; `resume` goes on with the calls that an earlier process left, `draining` leaves them to the next; `incoming` asks plugins before a call is accepted, `following` tells them what happens in
-//! it. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
+//! it; [`feed`] has what operators watch. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
 //! that nobody looks after any more is read back from the store when something late arrives for it.
 //! [`recordings`] looks after what outlives the call. What of all this is a function of data is in [`order`].
 
@@ -15,6 +15,7 @@ mod answering;
 mod draining;
 pub mod erasing;
 pub mod features;
+pub mod feed;
 mod following;
 mod handing;
 mod incoming;
@@ -58,6 +59,7 @@ use crate::wire::join_token::JoinKey;
 use admission::{Admission, Place};
 pub use afterwards::Next;
 pub use intake::{Asked, Delivery, DialPlan, Offered};
+use feed::Feed;
 use paths::{Failover, Paths, Trial};
 use pulse::Pulse;
 use registry::{Done, Handle, Mailbox, Message, Registry};
@@ -124,6 +126,7 @@ pub struct CallControl {
     paths: Paths,
     archive: recordings::Archive,
     admission: Admission,
+    feed: Arc<Feed>,
     /// Whose turn it is to take up a call that an earlier process left.
     resuming: Arc<Semaphore>,
     /// No new calls are let in: the gateway is being stopped.
@@ -198,6 +201,7 @@ impl CallControl {
                 Arc::clone(&parts.metrics),
             ),
             archive: recordings::Archive::new(parts.recordings, &parts.store, parts.carrier),
+            feed: Feed::new(parts.clock.now()),
             settings: parts.settings,
             routes: parts.routes,
             sessions: parts.sessions,
@@ -235,6 +239,11 @@ impl CallControl {
     /// The tools.
     pub fn tools(&self) -> &Generations {
         &self.tools
+    }
+
+    /// What happens in calls, for those who watch.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
     }
 
     /// How late the machine is, where that is too late to let anybody in.
@@ -305,6 +314,11 @@ impl CallControl {
         let session = call.session.as_ref().filter(|_| call.state != State::Ended);
         let session = session.and_then(|name| self.sessions.get(name));
         session.map(|session| session.transfer.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Goes on with something to its end, also when whoever wanted it is gone; the gateway waits for it when it stops.
+    pub fn finish(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runners.spawn(task);
     }
 
     /// Chance, for those who need an id that nobody can guess.

@@ -21,6 +21,7 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::TaskTracker;
 
 use super::answering::UNAVAILABLE;
+use super::feed::News;
 use super::following::{Followers, History, WishBox, context_now, state_event, tell_ended};
 use super::link::{self, Link, LinkItem};
 use super::order::{self, Outbox, ToolStart, Waited};
@@ -44,9 +45,11 @@ use crate::tool::context::{CallContext, Wishes};
 use crate::tool::hooks::{CallEvent, Hook};
 
 mod resumed;
+mod shown;
 mod words;
 
 pub(super) use resumed::Left;
+use shown::Shown;
 use words::{failed, log_ended, unavailable};
 
 /// How long a call that is over is kept at hand for the carrier's last reports.
@@ -95,6 +98,7 @@ pub(super) struct Runner {
     /// Resolves when the gateway leaves its calls. Its own, so that calls do not wait for each other here.
     leaving: Pin<Box<WaitForCancellationFutureOwned>>,
     leaving_streams: Pin<Box<WaitForCancellationFutureOwned>>,
+    shown: Shown,
 }
 
 /// What a request to the provider came to.
@@ -113,6 +117,7 @@ struct Landed {
     tools: Vec<ToolCall>,
     /// How many times the outbox waits for it.
     releases: usize,
+    news: Vec<News>,
 }
 
 /// Something the runner has to do something about.
@@ -164,6 +169,7 @@ impl Runner {
             history: History::default(),
             commits: FuturesUnordered::new(),
             turn: None,
+            shown: Shown::default(),
         }
     }
 
@@ -299,6 +305,7 @@ impl Runner {
             self.tell(&event);
         }
         self.commit(work, done).await;
+        self.show();
         if self.call.record.path != path {
             self.on_moved();
         }
@@ -533,13 +540,14 @@ impl Runner {
             return;
         }
         let writes = order::without_overwritten(writes);
+        let news = self.news_in(&writes);
         match self.control.store.submit(Tx { expect: Vec::new(), writes }).await {
             Ok(receipt) => {
                 self.commits
-                    .push(Box::pin(async move { Landed { result: receipt.await, done, tools, releases } }));
+                    .push(Box::pin(async move { Landed { result: receipt.await, done, tools, releases, news } }));
             }
             Err(error) => {
-                let landed = Landed { result: Err(error), done, tools, releases };
+                let landed = Landed { result: Err(error), done, tools, releases, news };
                 self.commits.push(Box::pin(std::future::ready(landed)));
             }
         }
@@ -551,6 +559,7 @@ impl Runner {
             tracing::error!(call = %self.call.record.id, error = %error, "a call could not be kept");
         }
         let is_kept = landed.result.is_ok();
+        self.control.feed.publish(landed.news.into_iter().filter(|_| is_kept));
         if let Some(done) = landed.done {
             // Nobody waits any more: the request that wanted to know was given up.
             let _ = done.send(landed.result.map(|_| ()));

@@ -6,9 +6,11 @@
 
 mod about;
 mod acts;
+mod again;
 mod audit;
 mod calls;
 mod erasing;
+mod events;
 mod features;
 mod plugins;
 mod problem;
@@ -23,7 +25,7 @@ mod who;
 use std::sync::Arc;
 
 use poem::endpoint::make;
-use poem::http::{HeaderValue, header};
+use poem::http::{HeaderValue, Method, header};
 use poem::{EndpointExt, IntoResponse as _, Request, Response, Route, RouteMethod, get};
 use serde::de::DeserializeOwned;
 
@@ -32,6 +34,7 @@ use crate::call::privacy::Sight;
 use crate::ids::CallId;
 use crate::store::AuditEntry;
 
+pub(in crate::http) use again::Again;
 pub use about::{About, HandoverAsked};
 pub use audit::AuditPage;
 pub use calls::{Page, detail};
@@ -108,7 +111,11 @@ async fn ask(doors: Arc<Doors>, endpoint: &'static Endpoint, mut request: Reques
         Some(role) => (known(&doors, &request, role)?, BODY_BYTES_MAX),
     };
     let body = body(&mut request, bytes_max).await?;
-    (endpoint.answer)(Ask { doors, request, body, who }).await
+    let ask = Ask { doors, request, body, who };
+    if endpoint.acts() && endpoint.method == Method::POST && ask.request.header(again::KEY).is_some() {
+        return again::once(ask, endpoint).await;
+    }
+    (endpoint.answer)(ask).await
 }
 
 /// Who asks, where they may what this role may.

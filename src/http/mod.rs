@@ -91,6 +91,7 @@ pub struct Doors {
     handovers: mpsc::Sender<HandoverAsked>,
     served: Served,
     keys: admin::Keys,
+    again: admin::Again,
     audit: AuditLog,
 }
 
@@ -107,8 +108,19 @@ impl Doors {
         let (handovers, asked) = mpsc::channel(1);
         let (since, waiting_streams) = (clock.now(), media::Waiting::default());
         let keys = admin::Keys::new(&settings.admin_token, &settings.tokens, &settings.admin_hosts);
-        let doors =
-            Doors { settings, control, clock, waiting_streams, since, handovers, served, keys, audit };
+        let again = admin::Again::default();
+        let doors = Doors {
+            settings,
+            control,
+            clock,
+            waiting_streams,
+            since,
+            handovers,
+            served,
+            keys,
+            again,
+            audit,
+        };
         (Arc::new(doors), asked)
     }
 }

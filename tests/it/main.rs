@@ -1,6 +1,7 @@
 //! All integration tests, in one binary: a file per behaviour, listed here.
 
 mod admin;
+mod admin_api;
 mod author;
 mod backend;
 mod backup;

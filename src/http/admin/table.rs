@@ -7,7 +7,7 @@ use poem::http::Method;
 
 use super::role::Role;
 use super::{Answered, Ask};
-use super::{about, acts, audit, calls, erasing, features, plugins, recordings, session};
+use super::{about, acts, audit, calls, erasing, events, features, plugins, recordings, session};
 
 /// What an endpoint's answer comes from.
 pub(super) type Answering = Pin<Box<dyn Future<Output = Answered> + Send>>;
@@ -65,6 +65,7 @@ endpoints! {
     GET "/calls/:id/recording" listener recordings::play, "The sound of a call, whole or in part";
     DELETE "/calls/:id/recording" admin recordings::delete, "Delete a call's recordings, here and at the carrier";
     GET "/recordings" listener recordings::list, "Recordings, newest call first";
+    GET "/events" viewer events::watch, "What happens, as it happens (server-sent events)";
     GET "/plugins" viewer plugins::list, "Plugins as new calls get them";
     GET "/features" viewer features::show, "Which path calls take";
     POST "/features/openai-sip" operator features::set, "Have the next calls go over SIP or not";

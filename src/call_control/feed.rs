@@ -1,0 +1,319 @@
+//! What happens in calls, for those who watch: news in order, the last of them kept at hand.
+//!
+//! Everything that the store has committed for a call becomes news, and so does who speaks. Calls put news into a ring
+//! and go on: nobody who watches is waited for. Whoever watches reads out of the ring at their own pace; who is so
+//! slow that the ring has gone on without them must begin anew, and is told so.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::call::Growing;
+use crate::call::record::{CallRecord, EventRecord, Line, ToolCallRecord, UsageRecord};
+use crate::clock::Timestamp;
+use crate::ids::CallId;
+use crate::store::Write;
+
+/// How much news is kept at hand: some minutes of a busy gateway.
+const RING_MAX: usize = 8_192;
+/// How many bytes of text it has together, about.
+const RING_BYTES_MAX: usize = 32 << 20;
+/// How many may watch at once; each has a connection of the admin listener, which has 64.
+const WATCHERS_MAX: usize = 32;
+/// How much news is read at once.
+const BATCH: usize = 64;
+
+/// Something that happened in a call.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// Its record is new or has changed.
+    Call(Box<CallRecord>),
+    /// A line is new or has changed.
+    Line(CallId, Line),
+    /// Words that are no line yet.
+    Growing(CallId, Growing),
+    /// A tool call is new or has changed.
+    ToolCall(CallId, ToolCallRecord),
+    /// Something for the person who asks why.
+    Event(CallId, EventRecord),
+    /// Usage, with what the call costs so far.
+    Usage(CallId, UsageRecord, Option<f64>),
+    /// Who speaks now.
+    Speaking(CallId, Speaking),
+    /// The call was erased.
+    Gone(CallId),
+}
+
+/// Who speaks in a call, as far as it can be known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Speaking {
+    /// The caller.
+    pub caller: bool,
+    /// The assistant, as the caller hears it.
+    pub assistant: bool,
+}
+
+impl News {
+    /// The news in something that is written; none: it is nobody's business.
+    pub(super) fn of(write: &Write, cost_usd: Option<f64>) -> Option<News> {
+        match write {
+            Write::Call(record) => Some(News::Call(record.clone())),
+            Write::Line(id, line) => Some(News::Line(*id, line.clone())),
+            Write::ToolCall(id, tool_call) => Some(News::ToolCall(*id, tool_call.clone())),
+            Write::Usage(id, usage) => Some(News::Usage(*id, usage.clone(), cost_usd)),
+            Write::Event(id, event) => Some(News::Event(*id, event.clone())),
+            _ => None,
+        }
+    }
+
+    /// The call that it is about.
+    pub fn call(&self) -> CallId {
+        match self {
+            News::Call(record) => record.id,
+            News::Line(id, _)
+            | News::Growing(id, _)
+            | News::ToolCall(id, _)
+            | News::Event(id, _)
+            | News::Usage(id, ..)
+            | News::Speaking(id, _)
+            | News::Gone(id) => *id,
+        }
+    }
+
+    /// About how many bytes it takes.
+    fn bytes(&self) -> usize {
+        let text = match self {
+            News::Call(record) => {
+                let headers = record.provider.iter().flat_map(|provider| &provider.sip_headers);
+                let headers: usize = headers.map(|(name, value)| name.len() + value.len()).sum();
+                headers + record.vars.values().map(String::len).sum::<usize>()
+            }
+            News::Line(_, line) => line.text.len(),
+            News::Growing(_, growing) => growing.text.len(),
+            News::ToolCall(_, call) => call.arguments.len() + call.output.as_ref().map_or(0, String::len),
+            News::Event(_, event) => event.data.as_ref().map_or(0, |data| data.get().len()),
+            News::Usage(..) | News::Speaking(..) | News::Gone(_) => 0,
+        };
+        size_of::<CallRecord>() + text
+    }
+}
+
+/// The ring of news.
+pub struct Feed {
+    epoch: String,
+    ring: Mutex<Ring>,
+    head: watch::Sender<Head>,
+    watchers: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Ring {
+    news: VecDeque<Arc<News>>,
+    bytes: usize,
+}
+
+/// How far the news have come.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    /// The number of the next.
+    next: u64,
+    /// There will be no more.
+    is_closed: bool,
+}
+
+impl Default for Head {
+    fn default() -> Head {
+        // From one on, so that there is an id of what was seen before everything.
+        Head { next: 1, is_closed: false }
+    }
+}
+
+impl Feed {
+    /// A ring that begins now; another process has another one.
+    pub fn new(now: Timestamp) -> Arc<Feed> {
+        Arc::new(Feed {
+            epoch: format!("{:x}", now.as_micros()),
+            ring: Mutex::default(),
+            head: watch::Sender::default(),
+            watchers: AtomicUsize::new(0),
+        })
+    }
+
+    /// Claims that somebody watches now.
+    pub fn is_watched(&self) -> bool {
+        self.watchers.load(Ordering::Relaxed) > 0
+    }
+
+    /// Has everybody know.
+    pub fn publish(&self, all: impl IntoIterator<Item = News>) {
+        let mut ring = self.ring();
+        let mut count = 0;
+        for news in all {
+            ring.bytes += news.bytes();
+            ring.news.push_back(Arc::new(news));
+            count += 1;
+        }
+        while ring.news.len() > RING_MAX || ring.bytes > RING_BYTES_MAX {
+            let Some(oldest) = ring.news.pop_front() else { break };
+            ring.bytes -= oldest.bytes();
+        }
+        if count > 0 {
+            // Within the lock: the ring and the number go together.
+            self.head.send_modify(|head| head.next += count);
+        }
+    }
+
+    /// Whoever watches is told that it is over.
+    pub fn close(&self) {
+        self.head.send_modify(|head| head.is_closed = true);
+    }
+
+    /// Watches from now on, or from what was seen last; none: so many watch already.
+    pub fn watch(self: &Arc<Self>, seen: Option<&str>) -> Option<Watch> {
+        if self.watchers.fetch_add(1, Ordering::Relaxed) >= WATCHERS_MAX {
+            self.watchers.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        let head = self.head.subscribe();
+        let (oldest, next) = self.bounds();
+        let wanted = seen.map(|seen| self.after(seen).filter(|wanted| (oldest..=next).contains(wanted)));
+        let (at, is_reset) = match wanted {
+            None => (next, false),
+            Some(Some(wanted)) => (wanted, false),
+            Some(None) => (next, true),
+        };
+        Some(Watch { feed: Arc::clone(self), head, at, is_reset })
+    }
+
+    /// The number of what comes after this id; none where it is not of this process.
+    fn after(&self, seen: &str) -> Option<u64> {
+        let (epoch, n) = seen.split_once('-')?;
+        let n: u64 = n.parse().ok()?;
+        (epoch == self.epoch).then(|| n.saturating_add(1))
+    }
+
+    /// The number of the oldest news at hand, and of the next to come.
+    fn bounds(&self) -> (u64, u64) {
+        let ring = self.ring();
+        let next = self.head.borrow().next;
+        (next - ring.news.len() as u64, next)
+    }
+
+    /// News from this number on, up to a bounded number; none: they are not at hand any more.
+    fn read(&self, at: u64) -> Option<Vec<Arc<News>>> {
+        let ring = self.ring();
+        let oldest = self.head.borrow().next - ring.news.len() as u64;
+        let skip = usize::try_from(at.checked_sub(oldest)?).ok()?;
+        Some(ring.news.iter().skip(skip).take(BATCH).cloned().collect())
+    }
+
+    fn ring(&self) -> MutexGuard<'_, Ring> {
+        // Nothing panics while it is held.
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody who watches.
+pub struct Watch {
+    feed: Arc<Feed>,
+    head: watch::Receiver<Head>,
+    /// The number of what is read next.
+    at: u64,
+    is_reset: bool,
+}
+
+impl Watch {
+    /// Claims that something was missed before this began: everything is to be read again.
+    pub fn is_reset(&self) -> bool {
+        self.is_reset
+    }
+
+    /// The id of what was seen last.
+    pub fn seen(&self) -> String {
+        self.id(self.at - 1)
+    }
+
+    /// The id of the news of this number.
+    pub fn id(&self, n: u64) -> String {
+        format!("{}-{n}", self.feed.epoch)
+    }
+
+    /// What comes next, with its numbers; none: it is over, or was too slow for what was to be told.
+    pub async fn next(&mut self) -> Option<Vec<(u64, Arc<News>)>> {
+        loop {
+            let news = self.feed.read(self.at)?;
+            if !news.is_empty() {
+                let numbered: Vec<_> = (self.at..).zip(news).collect();
+                self.at += numbered.len() as u64;
+                return Some(numbered);
+            }
+            let at = self.at;
+            let head = self.head.wait_for(|head| head.next > at || head.is_closed).await.ok()?;
+            if head.is_closed && head.next <= at {
+                return None;
+            }
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.feed.watchers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn news(n: u64) -> News {
+        News::Gone(CallId::new(Timestamp::from_millis(n), [0; 10]))
+    }
+
+    async fn read(watch: &mut Watch) -> Option<Vec<u64>> {
+        let read = watch.next().await?;
+        Some(read.iter().map(|(_, news)| news.call().began().as_millis()).collect())
+    }
+
+    #[tokio::test]
+    async fn who_comes_back_goes_on_where_they_were() {
+        let feed = Feed::new(Timestamp::from_secs(1));
+        let mut watch = feed.watch(None).expect("a place");
+        let before_all = watch.seen();
+        assert!(feed.is_watched());
+        feed.publish([news(1), news(2)]);
+        assert_eq!(read(&mut watch).await, Some(vec![1, 2]));
+        let seen = watch.seen();
+        drop(watch);
+        assert!(!feed.is_watched());
+        feed.publish([news(3)]);
+        let mut again = feed.watch(Some(&seen)).expect("a place");
+        assert!(!again.is_reset());
+        assert_eq!(read(&mut again).await, Some(vec![3]));
+        let mut first = feed.watch(Some(&before_all)).expect("a place");
+        assert!(!first.is_reset());
+        feed.publish([news(4)]);
+        assert_eq!(read(&mut first).await, Some(vec![1, 2, 3, 4]));
+        feed.close();
+        assert_eq!(read(&mut again).await, Some(vec![4]));
+        assert_eq!(read(&mut again).await, None);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_at_hand_is_told_anew_and_who_is_too_slow_is_cut_off() {
+        let feed = Feed::new(Timestamp::from_secs(1));
+        feed.publish([news(0)]);
+        let slow = feed.watch(None).expect("a place");
+        let seen = slow.seen();
+        feed.publish((0..=RING_MAX as u64).map(news));
+        let mut slow = slow;
+        assert_eq!(read(&mut slow).await, None, "too slow");
+        for id in [seen.as_str(), "", "x", "ffff-1", &format!("{}-999999", feed.epoch)] {
+            assert!(feed.watch(Some(id)).expect("a place").is_reset(), "{id}");
+        }
+        let many: Vec<_> = std::iter::from_fn(|| feed.watch(None)).collect();
+        assert_eq!(many.len(), WATCHERS_MAX - 1);
+    }
+}
