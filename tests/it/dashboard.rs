@@ -21,8 +21,7 @@ use self::wire::Wire;
 use crate::author::toolchains::is_here;
 use crate::harness::{CALLEE, CALLER, CONFIG, House, Operator, Plan, attach, eventually, script};
 
-/// Somebody who wants to be markup.
-const HOSTILE: &str = "<img src=x onerror='document.title=1'> いつ届きますか。";
+/// The caller says words that want to be markup.
 const ORDER: &str = r#"steps = [
     { model = { says = "お電話ありがとうございます。さくら商店でございます。" } },
     { caller = { says = "もしもし、佐藤です。注文した便箋は <img src=x onerror='document.title=1'> いつ届きますか。" } },

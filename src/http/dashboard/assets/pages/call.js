@@ -39,7 +39,8 @@ export async function call({ params }) {
   const top = h("div", { class: "callhead" });
   const below = tabs(t("call.tabs"), TABS.map((name) => ({ name, title: t(`tab.${name}`), make: () => make[name](detail) })),
     query().get("tab") ?? "turns", (tab) => changeQuery({ tab: tab === "turns" ? null : tab, q: null }));
-  let tab = () => query().get("tab") ?? "turns";
+  const tab = () => query().get("tab") ?? "turns";
+  let isUnmasked = false;
 
   function chosen(seconds) {
     setTimeInHash(Math.max(0, seconds));
@@ -47,7 +48,7 @@ export async function call({ params }) {
   }
 
   function all() {
-    header(top, detail, remove);
+    head();
     words.all(detail.lines, detail.tool_calls);
     sound.show(detail, lengthOf(detail.call));
     line.show(detail);
@@ -58,8 +59,9 @@ export async function call({ params }) {
     if (id !== detail.call.id) return;
     if (kind === "call") {
       const isOver = data.ended && !detail.call.ended;
-      detail.call = data;
-      header(top, detail, remove);
+      // The stream tells masked numbers.
+      detail.call = isUnmasked ? { ...data, ...numbersOf(detail.call) } : data;
+      head();
       if (isOver) again();
     }
     if (kind === "line") { keep(detail.lines, data.line); words.line(data.line); }
@@ -75,8 +77,17 @@ export async function call({ params }) {
     if (!below.node.contains(document.activeElement)) below.choose(tab());
   }, 300);
 
+  function head() {
+    header(top, detail, { remove, unmask });
+  }
+
+  async function unmask() {
+    isUnmasked = true;
+    await again();
+  }
+
   async function again() {
-    const next = await get(address).catch(() => null);
+    const next = await act(() => get(address, { unmasked: isUnmasked || null }));
     if (!next) return;
     detail = next;
     all();
@@ -138,7 +149,11 @@ function latencies({ lines }) {
   return found;
 }
 
-function header(top, detail, remove) {
+function numbersOf({ caller, callee, handed_to, masked }) {
+  return { caller, callee, handed_to, masked };
+}
+
+function header(top, detail, { remove, unmask }) {
   const { call } = detail;
   const replies = [...latencies(detail).values()].filter((each) => each >= 0);
   fill(top,
@@ -147,6 +162,7 @@ function header(top, detail, remove) {
       h("h1", { tabindex: "-1" }, who(call.caller), h("span", { class: "faint" }, " → "), who(call.callee)),
       h("div", { class: "beside" }, outcome(call)),
       h("div", { class: "actions" }, actions(detail),
+        call.masked && may("listener") && button(t("call.unmask"), unmask, { class: "quiet", title: t("call.unmask.help") }),
         button(t("call.copy"), () => copy(location.href, t("copied")), { class: "quiet" }),
         h("a", { class: "button quiet", href: path(`/calls/${part(call.id)}`), download: `${call.id}.json` }, "JSON"),
         may("admin") && call.ended && button(t("call.delete"), remove, { class: "quiet" }))),

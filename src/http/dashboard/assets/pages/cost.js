@@ -48,7 +48,7 @@ export async function cost({ refresh }) {
 }
 
 function keyOf(row) {
-  return typeof row.key === "object" && row.key !== null ? Object.values(row.key).join(" · ") : row.key ?? "–";
+  return typeof row.key === "object" && row.key !== null ? Object.values(row.key).filter((each) => each !== null).join(" · ") || "–" : row.key ?? "–";
 }
 
 function grouped(caption, title, rows, write = (key) => key) {

@@ -83,6 +83,8 @@ export async function live({ query }) {
     if (!isKnown && call.ended) return;
     const entry = upsert(call);
     if (shown?.detail.call.id === call.id) { shown.detail.call = call; bar(); }
+    // What was still growing is told as it stands.
+    if (call.ended && call.id === selected && !entry.leaves) open(call.id);
     if (call.ended && !entry.leaves) {
       speaking({ call: call.id, caller: false, assistant: false });
       entry.leaves = setTimeout(() => { if (selected !== call.id) { drop(call.id); count(); } }, LINGER);

@@ -31,7 +31,7 @@ export async function routes() {
           h("p", { class: "row" }, h("b", null, route.name), step?.matched && badge("good", t("routes.takes"))),
           h("p", { class: "faint" }, route.match || t("routes.always")),
           step && h("p", { class: step.matched ? "why good-words" : "why" }, step.why)),
-        h("div", null, word("action", route.action), route.session && h("p", { class: "faint" }, route.session)),
+        h("div", null, action(route.action), route.session && h("p", { class: "faint" }, route.session)),
         h("span", { class: "num right" }, number(route.hits)));
     }));
   }
@@ -48,7 +48,7 @@ export async function routes() {
     try {
       const told = await post("/routes/explain", question);
       fill(answer, told.route
-        ? [badge("good", told.route), facts([[t("routes.action"), word("action", told.action)], [t("config.session"), told.session], [t("filter.path"), told.path && word("path", told.path)]])]
+        ? [badge("good", told.route), facts([[t("routes.action"), action(told.action)], [t("config.session"), told.session], [t("filter.path"), told.path && word("path", told.path)]])]
         : badge("warn", t("routes.nobody")));
       draw(told.steps);
     } catch (error) {
@@ -72,6 +72,12 @@ export async function routes() {
         panel(t("routes.which"), { class: "aside" }, form))],
     ready: () => { if (controls.to.value) explain(); },
   };
+}
+
+/** `answer`, `reject 404`, `forward tel:+81…`: the first word in the page's language. */
+function action(text) {
+  const [first, ...rest] = String(text).split(" ");
+  return [word("action", first), ...rest].join(" ");
 }
 
 /** `Name: value`, one a line. */

@@ -161,6 +161,8 @@ export const en = {
   // call
   "call.when": "Began",
   "call.reply": "Reply p50",
+  "call.unmask": "Show numbers",
+  "call.unmask.help": "This is written to the audit log.",
   "call.copy": "Copy link",
   "call.delete": "Delete",
   "call.delete.text": "Transcript, tool calls, events and recordings of this call are erased for good.",

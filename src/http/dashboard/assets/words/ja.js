@@ -161,6 +161,8 @@ export const ja = {
   // call
   "call.when": "開始",
   "call.reply": "応答時間 p50",
+  "call.unmask": "番号を表示",
+  "call.unmask.help": "監査ログに記録されます。",
   "call.copy": "リンクをコピー",
   "call.delete": "削除",
   "call.delete.text": "この通話の文字起こし、ツール呼び出し、イベント、録音を完全に削除します。元に戻せません。",
