@@ -58,8 +58,8 @@ use crate::wire::join_token::JoinKey;
 
 use admission::{Admission, Place};
 pub use afterwards::Next;
-pub use intake::{Asked, Delivery, DialPlan, Offered};
 use feed::Feed;
+pub use intake::{Asked, Delivery, DialPlan, Offered};
 use paths::{Failover, Paths, Trial};
 use pulse::Pulse;
 use registry::{Done, Handle, Mailbox, Message, Registry};

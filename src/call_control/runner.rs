@@ -543,8 +543,9 @@ impl Runner {
         let news = self.news_in(&writes);
         match self.control.store.submit(Tx { expect: Vec::new(), writes }).await {
             Ok(receipt) => {
-                self.commits
-                    .push(Box::pin(async move { Landed { result: receipt.await, done, tools, releases, news } }));
+                self.commits.push(Box::pin(async move {
+                    Landed { result: receipt.await, done, tools, releases, news }
+                }));
             }
             Err(error) => {
                 let landed = Landed { result: Err(error), done, tools, releases, news };

@@ -34,8 +34,8 @@ use crate::call::privacy::Sight;
 use crate::ids::CallId;
 use crate::store::AuditEntry;
 
-pub(in crate::http) use again::Again;
 pub use about::{About, HandoverAsked};
+pub(in crate::http) use again::Again;
 pub use audit::AuditPage;
 pub use calls::{Page, detail};
 pub use erasing::ErasedCall;

@@ -109,18 +109,8 @@ impl Doors {
         let (since, waiting_streams) = (clock.now(), media::Waiting::default());
         let keys = admin::Keys::new(&settings.admin_token, &settings.tokens, &settings.admin_hosts);
         let again = admin::Again::default();
-        let doors = Doors {
-            settings,
-            control,
-            clock,
-            waiting_streams,
-            since,
-            handovers,
-            served,
-            keys,
-            again,
-            audit,
-        };
+        let doors =
+            Doors { settings, control, clock, waiting_streams, since, handovers, served, keys, again, audit };
         (Arc::new(doors), asked)
     }
 }

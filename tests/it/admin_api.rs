@@ -59,7 +59,9 @@ impl Office {
         let entries = page["entries"].as_array().expect("a list").iter().rev();
         let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
         entries
-            .map(|entry| format!("{} {} {}", text(&entry["who"]), text(&entry["what"]), text(&entry["detail"])))
+            .map(|entry| {
+                format!("{} {} {}", text(&entry["who"]), text(&entry["what"]), text(&entry["detail"]))
+            })
             .collect()
     }
 }

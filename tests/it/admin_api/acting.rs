@@ -36,7 +36,10 @@ async fn an_operator_speaks_into_a_call_and_hands_it_on() {
         assert_eq!(detail["transfer_targets"], serde_json::json!(["desk"]));
         let (status, refused) = act("transfer", r#"{"to":"elsewhere"}"#).await;
         assert_eq!(status, 400);
-        assert!(refused["error"]["message"].as_str().is_some_and(|words| words.contains("desk")), "{refused}");
+        assert!(
+            refused["error"]["message"].as_str().is_some_and(|words| words.contains("desk")),
+            "{refused}"
+        );
         for (what, body) in [("say", ""), ("say", r#"{"text":" "}"#), ("note", r#"{"words":"x"}"#)] {
             assert_eq!(act(what, body).await.0, 400, "{what} {body}");
         }
@@ -71,8 +74,7 @@ async fn an_operator_speaks_into_a_call_and_hands_it_on() {
         .collect();
     assert_eq!(wishes, ["wish.say", "wish.inject_context", "wish.transfer"]);
     let audit = office.audit().await;
-    let acts: Vec<&str> =
-        audit.iter().filter_map(|entry| entry.strip_prefix("the-operator ")).collect();
+    let acts: Vec<&str> = audit.iter().filter_map(|entry| entry.strip_prefix("the-operator ")).collect();
     assert_eq!(acts, ["call.say 10 characters", "call.note 24 characters", "call.transfer desk"]);
     for (what, body) in [("say", r#"{"text":"x"}"#), ("transfer", r#"{"to":"desk"}"#)] {
         let (status, _) =

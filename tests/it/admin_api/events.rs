@@ -115,7 +115,8 @@ async fn those_who_watch_see_a_call_as_it_happens_and_miss_nothing() {
     assert_eq!(again.next().await.name, "hello");
     assert_eq!(durable(&again.until(is_end).await), durable(&seen));
     let middle = seen[seen.len() / 2].id.clone();
-    let mut rest = Watcher::of(&office, Role::Listener, &format!("?unmasked=true&after={middle}"), None).await;
+    let mut rest =
+        Watcher::of(&office, Role::Listener, &format!("?unmasked=true&after={middle}"), None).await;
     rest.next().await;
     let rest = durable(&rest.until(is_end).await);
     assert_eq!(rest, durable(&seen[seen.len() / 2 + 1..]));
@@ -128,7 +129,10 @@ async fn those_who_watch_see_a_call_as_it_happens_and_miss_nothing() {
     other.next().await;
     let (status, _) = office.ask(Role::Admin, Method::DELETE, &format!("/calls/{id}"), "").await;
     assert_eq!(status, 200);
-    assert_eq!(other.until(|event| event.name == "gone").await.last().map(|gone| &gone.data["call"]), Some(&id.into()));
+    assert_eq!(
+        other.until(|event| event.name == "gone").await.last().map(|gone| &gone.data["call"]),
+        Some(&id.into())
+    );
     let audit = office.audit().await;
     assert!(audit.contains(&"the-listener events.watch unmasked".to_owned()), "{audit:#?}");
     // Nobody who watches is waited for.

@@ -15,7 +15,8 @@ async fn every_endpoint_lets_in_whom_it_may_and_nobody_else() {
     assert!(ENDPOINTS.len() > 20, "the table was read");
     for endpoint in ENDPOINTS {
         let Some(needs) = endpoint.needs else { continue };
-        let path = endpoint.path.replace(":id", "call_00000000000000000000000000000000").replace(":name", "none");
+        let path =
+            endpoint.path.replace(":id", "call_00000000000000000000000000000000").replace(":name", "none");
         let (method, path) = (&endpoint.method, format!("{API}{path}"));
         let nobody = office.anybody(Role::Viewer).ask_showing(method.clone(), &path, None).await;
         assert_eq!(nobody.0, 401, "{method} {path}");

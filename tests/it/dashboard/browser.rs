@@ -110,7 +110,9 @@ impl Browser {
 
     /// Waits until an expression is true.
     pub async fn until(&self, what: &str, expression: &str) {
-        let claim = format!("Boolean({expression})");
+        // What is not there yet is not an error.
+        let claim =
+            format!("(() => {{ try {{ return Boolean({expression}); }} catch {{ return false; }} }})()");
         let waiting = eventually(what, || async { (self.eval(&claim).await == true).then_some(()) });
         let waited = tokio::time::timeout(std::time::Duration::from_secs(20), waiting).await;
         if waited.is_err() {
@@ -197,14 +199,25 @@ impl Browser {
 
     /// Where `BLESS=1`, keeps a picture for the documentation.
     pub async fn picture(&self, name: &str) {
+        self.picture_of(name, 1120, 720).await;
+    }
+
+    /// The same in another size.
+    pub async fn picture_of(&self, name: &str, width: u32, height: u32) {
         if std::env::var_os("BLESS").is_none() {
             return;
         }
+        self.size(width, height).await;
+        // Two frames: what is drawn by its size has been drawn anew.
+        self.eval("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 100))))").await;
         let told = self.command("Page.captureScreenshot", json!({ "format": "png" })).await;
         let bytes = STANDARD.decode(told["data"].as_str().unwrap_or_default()).expect("a picture");
         assert!(bytes.len() < PICTURE_BYTES_MAX, "{name} has {} bytes", bytes.len());
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images");
         std::fs::create_dir_all(&folder).expect("a folder");
         std::fs::write(folder.join(format!("{name}.png")), bytes).expect("written");
+        if width > 360 {
+            self.size(1280, 800).await;
+        }
     }
 }

@@ -34,6 +34,27 @@ export function follow(listener) {
   return () => listeners.delete(listener);
 }
 
+/** A listener for pages that read and follow: what happens while `listener.during(read)` reads is told once more when it
+ *  has read, for what was read may be older than that. So `apply` must bear to be told twice. */
+export function catchingUp(apply) {
+  const reading = new Set();
+  const listener = (kind, data) => {
+    for (const kept of reading) kept.push([kind, data]);
+    apply(kind, data);
+  };
+  listener.during = async (read) => {
+    const kept = [];
+    reading.add(kept);
+    try {
+      return await read();
+    } finally {
+      reading.delete(kept);
+      for (const [kind, data] of kept) if (kind !== "reset") apply(kind, data);
+    }
+  };
+  return listener;
+}
+
 /** When the stream is open: what is read from now on misses nothing. Does not wait for ever: a page that is read
  *  before is told `reset` when the stream opens at last. */
 export function opened() {

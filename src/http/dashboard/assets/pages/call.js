@@ -4,7 +4,7 @@ import { h, fill, calmly } from "../dom.js";
 import { t } from "../words.js";
 import { clockLength, compact, exactly, moment, ms, number, place, quantile, took, usd, word } from "../format.js";
 import { erase, get, part, path } from "../api.js";
-import { follow, opened } from "../stream.js";
+import { catchingUp, follow, opened } from "../stream.js";
 import { changeQuery, go, query, setTimeInHash, timeInHash } from "../router.js";
 import { actions } from "../actions.js";
 import { act, ask, button, code, copy, facts, field, hidden, nothing, outcome, panel, pretty, table, tabs, who } from "../parts.js";
@@ -18,15 +18,16 @@ const TABS = ["turns", "tools", "events", "carrier", "config"];
 export async function call({ params }) {
   const address = `/calls/${part(params.id)}`;
   let detail = null;
-  const missed = [];
-  const stop = follow((kind, data) => {
-    if (kind === "reset") return again();
-    if (!detail) return missed.push([kind, data]);
-    return happened(kind, data);
+  let isShown = false;
+  let isUnmasked = false;
+  const news = catchingUp((kind, data) => {
+    if (kind === "reset") return isShown && again();
+    return detail && happened(kind, data);
   });
+  const stop = follow(news);
   try {
     await opened();
-    detail = await get(address);
+    await news.during(async () => { detail = await get(address); });
   } catch (error) {
     stop();
     throw error;
@@ -40,7 +41,6 @@ export async function call({ params }) {
   const below = tabs(t("call.tabs"), TABS.map((name) => ({ name, title: t(`tab.${name}`), make: () => make[name](detail) })),
     query().get("tab") ?? "turns", (tab) => changeQuery({ tab: tab === "turns" ? null : tab, q: null }));
   const tab = () => query().get("tab") ?? "turns";
-  let isUnmasked = false;
 
   function chosen(seconds) {
     setTimeInHash(Math.max(0, seconds));
@@ -57,19 +57,25 @@ export async function call({ params }) {
   function happened(kind, data) {
     const id = kind === "call" ? data.id : data?.call;
     if (id !== detail.call.id) return;
-    if (kind === "call") {
-      const isOver = data.ended && !detail.call.ended;
-      // The stream tells masked numbers.
-      detail.call = isUnmasked ? { ...data, ...numbersOf(detail.call) } : data;
-      head();
-      if (isOver) again();
-    }
-    if (kind === "line") { keep(detail.lines, data.line); words.line(data.line); }
-    if (kind === "growing") return words.growing(data);
-    if (kind === "tool") { keep(detail.tool_calls, data.tool_call); words.tool(data.tool_call); }
+    const isOver = kind === "call" && data.ended && !detail.call.ended;
+    learn(kind, data);
+    if (!isShown) return;
+    if (kind === "call") head();
+    if (kind === "line") words.line(data.line);
+    if (kind === "growing") words.growing(data);
+    if (kind === "tool") words.tool(data.tool_call);
+    if (isOver) again();
+    if (kind !== "growing") redraw();
+  }
+
+  /** Puts what happened where it belongs in what is known. */
+  function learn(kind, data) {
+    // The stream tells masked numbers.
+    if (kind === "call") detail.call = isUnmasked ? { ...data, ...numbersOf(detail.call) } : data;
+    if (kind === "line") keep(detail.lines, data.line);
+    if (kind === "tool") keep(detail.tool_calls, data.tool_call);
     if (kind === "happened") keep(detail.events, data.event);
     if (kind === "usage") { keep(detail.usage, data.usage); detail.call.cost_usd = data.cost_usd ?? detail.call.cost_usd; }
-    redraw();
   }
   const redraw = calmly(() => {
     if (!top.isConnected) return;
@@ -87,10 +93,12 @@ export async function call({ params }) {
   }
 
   async function again() {
-    const next = await act(() => get(address, { unmasked: isUnmasked || null }));
-    if (!next) return;
-    detail = next;
-    all();
+    await news.during(async () => {
+      const next = await act(() => get(address, { unmasked: isUnmasked || null }));
+      if (!next) return;
+      detail = next;
+      all();
+    });
     redraw();
   }
 
@@ -118,8 +126,8 @@ export async function call({ params }) {
         panel(t("timeline"), { class: "drawn" }, line.node, summary(detail))),
       below.node],
     ready() {
+      isShown = true;
       all();
-      missed.forEach(([kind, data]) => happened(kind, data));
       start();
     },
     onHash: start,

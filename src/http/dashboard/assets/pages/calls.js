@@ -4,7 +4,7 @@ import { h, fill, calmly } from "../dom.js";
 import { t } from "../words.js";
 import { clockLength, moment, ms, number, took, usd, word } from "../format.js";
 import { get, part } from "../api.js";
-import { follow } from "../stream.js";
+import { catchingUp, follow } from "../stream.js";
 import { changeQuery, query } from "../router.js";
 import { button, describe, field, head, outcome, save, select, who } from "../parts.js";
 import { may } from "../session.js";
@@ -56,11 +56,8 @@ export async function calls() {
       let tries = 0;
       const before = items.length;
       do {
-        const page = await get("/calls", { ...asked(), limit: PAGE, after: isFirst && !tries ? null : next }, { signal: mine.signal });
+        await news.during(() => take(mine, isFirst && !tries));
         if (reading !== mine) return;
-        if (isFirst && !tries) { items = []; known.clear(); }
-        for (const call of page.calls) if (!known.has(call.id)) { known.set(call.id, items.length); items.push(call); }
-        next = page.next;
         tries += 1;
       } while (next && items.length < (isFirst ? 0 : before) + PAGE / 2 && tries < EMPTY_PAGES);
       isAtEnd = !next || items.length >= MOST;
@@ -74,8 +71,17 @@ export async function calls() {
     }
   }
 
+  /** One page more, or the first one anew; nothing where meanwhile something else was asked for. */
+  async function take(mine, isAnew) {
+    const page = await get("/calls", { ...asked(), limit: PAGE, after: isAnew ? null : next }, { signal: mine.signal });
+    if (reading !== mine) return;
+    if (isAnew) { items = []; known.clear(); }
+    for (const call of page.calls) if (!known.has(call.id)) { known.set(call.id, items.length); items.push(call); }
+    next = page.next;
+  }
+
   function tell() {
-    let [length, cost, tools, failed] = [0, 0, 0, 0];
+    let [length, cost, tools] = [0, 0, 0, 0];
     for (const call of items) {
       if (call.stages.ended) length += ms(call.stages.ended) - beganAt(call);
       cost += call.cost_usd ?? 0;
@@ -112,13 +118,14 @@ export async function calls() {
   }
 
   // New calls come to the top while nobody has scrolled away from it; known ones change where they are.
-  const stop = follow((kind, call) => {
+  const news = catchingUp((kind, call) => {
     if (kind === "reset") load({ isFirst: true });
     if (kind === "gone" && known.has(call.call)) load({ isFirst: true });
     if (kind !== "call") return;
     const at = known.get(call.id);
     if (at !== undefined) { items[at] = call; list.change(at); } else if (list.node.scrollTop === 0) again();
   });
+  const stop = follow(news);
   const again = calmly(() => { if (list.node.isConnected && list.node.scrollTop === 0 && !list.node.contains(document.activeElement)) load({ isFirst: true }); }, 1_000);
 
   load({ isFirst: true });

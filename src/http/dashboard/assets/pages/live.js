@@ -4,7 +4,7 @@ import { h, fill } from "../dom.js";
 import { t } from "../words.js";
 import { clockLength, ms, usd } from "../format.js";
 import { get, part } from "../api.js";
-import { follow, opened } from "../stream.js";
+import { catchingUp, follow, opened } from "../stream.js";
 import { changeQuery } from "../router.js";
 import { actions } from "../actions.js";
 import { head, nothing, outcome, trouble, who } from "../parts.js";
@@ -28,19 +28,20 @@ export async function live({ query }) {
   const empty = nothing(t("live.empty"), h("p", { class: "faint" }, t("live.try")), h("pre", null, h("code", null, "switchboard demo")));
   const body = h("div", { class: "livepage" }, list, side);
 
-  const stop = follow((kind, data) => {
-    if (kind === "reset") return read();
+  const news = catchingUp((kind, data) => {
+    if (kind === "reset") return news.during(read);
     if (kind === "call") return changed(data);
     if (kind === "speaking") return speaking(data);
     if (kind === "usage") return spent(data);
     if (kind === "gone") { drop(data.call); count(); }
-    if (data?.call === selected && shown) {
+    if (shown?.detail.call.id === data.call) {
       if (kind === "line") { keep(shown.detail.lines, data.line); shown.words.line(data.line); }
       if (kind === "growing") shown.words.growing(data);
       if (kind === "tool") { keep(shown.detail.tool_calls, data.tool_call); shown.words.tool(data.tool_call); }
     }
     return tools(kind, data);
   });
+  const stop = follow(news);
 
   async function read() {
     const pages = await Promise.all(STATES.map((state) => get("/calls", { state, limit: MOST })));
@@ -114,7 +115,7 @@ export async function live({ query }) {
     if (!entry) return;
     entry.call.cost_usd = cost ?? entry.call.cost_usd;
     entry.cost.textContent = usd(entry.call.cost_usd);
-    if (selected === call) bar();
+    if (shown?.detail.call.id === call) bar();
   }
 
   function tools(kind, data) {
@@ -130,7 +131,8 @@ export async function live({ query }) {
     await open(id);
   }
 
-  async function open(id) {
+  const open = (id) => news.during(() => readCall(id));
+  async function readCall(id) {
     turn += 1;
     const mine = turn;
     for (const [each, entry] of calls) {
@@ -185,7 +187,7 @@ export async function live({ query }) {
   const dispose = () => { stop(); clearInterval(clock); };
   try {
     await opened();
-    await read();
+    await news.during(read);
   } catch (error) {
     dispose();
     throw error;
