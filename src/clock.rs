@@ -11,10 +11,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A moment: microseconds since the Unix epoch, UTC.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default, JsonSchema)]
 #[serde(transparent)]
 pub struct Timestamp(u64);
 

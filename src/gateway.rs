@@ -5,6 +5,7 @@
 //! the store. On the SIP path a call that is still running then goes on between caller and provider:
 //! its audio never passed through here. The next start takes it up again.
 
+mod checking;
 mod plugins;
 mod reload;
 
@@ -193,6 +194,12 @@ impl Gateway {
             admin_token,
             tokens: config.admin.tokens.clone(),
             admin_hosts: config.admin.hosts.clone(),
+            config: http::ConfigShown {
+                path: config.read_from.name.clone(),
+                entries: config.entries.clone(),
+            },
+            checker: checking::checker(&config.read_from),
+            priced_as_of: config.prices.iter().filter_map(|(_, price)| price.as_of.clone()).min(),
         };
         let carrier = config.twilio.as_ref();
         let carrier =
@@ -224,15 +231,21 @@ impl Gateway {
             calls => tracing::info!(calls, "calls of an earlier run are looked after again"),
         }
         let audit = AuditLog::open(control.store().clone()).await?;
-        let (doors, handovers) =
-            Doors::new(doors_settings, Arc::clone(&control), Arc::clone(&clock), public.served(), audit);
+        let look_again = reloader.look_again();
+        let (doors, handovers) = Doors::new(
+            doors_settings,
+            Arc::clone(&control),
+            Arc::clone(&clock),
+            public.served(),
+            audit,
+            Arc::clone(&look_again),
+        );
         let stopping = CancellationToken::new();
         tokio::spawn(pulse.feel(control.store().clone(), Arc::clone(&metrics), stopping.clone()));
         let archivist_stops = CancellationToken::new();
         let archivist = Arc::clone(&control).work_on_recordings(archivist_stops.clone());
         let archivist = tokio::spawn(archivist);
         let housekeeper = tokio::spawn(Arc::clone(&control).keep_house(stopping.clone()));
-        let look_again = reloader.look_again();
         let reloader = tokio::spawn(reloader.run(stopping.clone()));
         let (public_address, admin_address) = (public.address(), admin.address());
         let listeners = vec![

@@ -3,6 +3,8 @@
 //! Base units, few labels, never a call id or a number as a label. The names are listed in
 //! `docs/operations.md`; a test keeps that list true.
 
+mod seen;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -12,6 +14,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use seen::Seen;
+pub use seen::ToolFigures;
 
 /// Seconds, from far below our own part to the patience of a caller.
 const SECONDS: [f64; 14] =
@@ -51,6 +56,8 @@ pub struct Metrics {
     recording_lost: Counter<f64, std::sync::atomic::AtomicU64>,
     recording_bytes: Gauge,
     recordings_backlog: Gauge,
+    /// For who looks at this gateway now.
+    seen: Seen,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -176,6 +183,7 @@ impl Metrics {
             recording_lost: Counter::default(),
             recording_bytes: Gauge::default(),
             recordings_backlog: Gauge::default(),
+            seen: Seen::default(),
         };
         metrics.register();
         metrics.register_plugins();
@@ -364,9 +372,11 @@ impl Metrics {
 
     /// A call ended. `route` comes from the configuration, so that there are few.
     pub fn call_ended(&self, route: Option<&str>, outcome: &'static str, cost_usd: Option<f64>) {
-        let route = route.unwrap_or("none").to_owned();
+        let route_name = route.unwrap_or("none");
+        let route = route_name.to_owned();
         self.calls.get_or_create(&CallLabels { route, outcome }).inc();
         self.cost_usd.inc_by(cost_usd.unwrap_or(0.0));
+        self.seen.route(route_name);
     }
 
     /// A caller was one too many.
@@ -388,6 +398,22 @@ impl Metrics {
     pub fn tool_call(&self, tool: &str, outcome: &'static str, took: Duration) {
         self.tool_calls.get_or_create(&ToolLabels { tool: tool.to_owned(), outcome }).inc();
         self.tool_seconds.get_or_create(&ToolName { tool: tool.to_owned() }).observe(took.as_secs_f64());
+        self.seen.tool_call(tool, outcome, took);
+    }
+
+    /// How a tool of the configuration fared since the start.
+    pub fn tool_figures(&self, tool: &str) -> ToolFigures {
+        self.seen.tool(tool)
+    }
+
+    /// How many calls of a route ended since the start.
+    pub fn calls_of(&self, route: &str) -> u64 {
+        self.seen.calls_of(route)
+    }
+
+    /// How late the machine was at the last look, in seconds.
+    pub fn lag_seconds(&self) -> f64 {
+        self.lag_seconds.get()
     }
 
     /// A call into a plugin came to an end. `plugin` is a name of the configuration.

@@ -28,6 +28,7 @@ pub mod recording;
 pub mod report;
 pub mod resume;
 mod sideband;
+pub mod spending;
 mod step;
 mod stream;
 pub mod terms;

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -19,7 +20,7 @@ pub const FORMAT: u8 = 1;
 const SLOW_LETTER: Duration = Duration::from_millis(250);
 
 /// One caller's conversation, from the first webhook to its end.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CallRecord {
     /// Format number, see [`FORMAT`].
     pub v: u8,
@@ -100,7 +101,7 @@ impl CallRecord {
 }
 
 /// A path failed, and the same caller went on over the other one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Moved {
     /// The path that failed.
     pub from: Path,
@@ -127,7 +128,7 @@ fn is_zero(count: &u32) -> bool {
 }
 
 /// The carrier was seen to hand a caller on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Handed {
     /// When.
     pub at: Timestamp,
@@ -140,7 +141,7 @@ pub struct Handed {
 }
 
 /// What made the carrier hand a caller on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HandedBy {
     /// The provider's REFER, about which it asked us.
@@ -167,7 +168,7 @@ impl HandedBy {
 
 /// Who was heard in a call. On the bridge this is told by the sound itself, over SIP by what the provider
 /// says of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Heard {
     /// The caller.
     pub caller: bool,
@@ -184,7 +185,7 @@ impl Heard {
 
 /// What a caller is told of the recording of the call. The words are kept, for they may be asked for when
 /// the configuration has long been another one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Consent {
     /// The announcement, word for word; none: nothing is said.
     pub announcement: Option<String>,
@@ -202,7 +203,7 @@ impl Consent {
 }
 
 /// Whose voice tells a caller that the call is recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Announcer {
     /// The carrier's, before anybody is dialled: it answers the call.
@@ -214,7 +215,7 @@ pub enum Announcer {
 
 /// Where a call is in its life. It only moves forward, but for a call that is moved to another path: that
 /// begins again with [`State::Dialing`], once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// The carrier asked what to do and was told to dial the provider, or to open a stream.
@@ -230,7 +231,7 @@ pub enum State {
 }
 
 /// How audio reaches the model.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Path {
     /// The carrier sends it to the provider over SIP; it never passes through us.
@@ -253,7 +254,7 @@ impl Path {
 }
 
 /// The carrier's side of a call.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Carrier {
     /// The carrier's name: `twilio`.
     pub name: String,
@@ -297,7 +298,7 @@ impl Carrier {
 }
 
 /// The provider's side of a call.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Provider {
     /// The provider's name: `openai-realtime`.
     pub name: String,
@@ -320,7 +321,7 @@ pub struct Provider {
 }
 
 /// What joined the provider's call to the carrier's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JoinedBy {
     /// Our signed token in a custom SIP header.
@@ -334,7 +335,7 @@ pub enum JoinedBy {
 }
 
 /// When each stage was reached, on this machine's clock except where said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stages {
     /// The carrier asked for TwiML.
     pub carrier_asked: Option<Timestamp>,
@@ -380,7 +381,7 @@ impl Stages {
 }
 
 /// How a call ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Ended {
     /// Why.
     pub reason: EndedReason,
@@ -389,7 +390,7 @@ pub struct Ended {
 }
 
 /// Why a call ended; also the `outcome` label of `switchboard_calls_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EndedReason {
     /// The call ended, nothing of ours had asked for it, and the carrier does not say that the caller
@@ -470,7 +471,7 @@ impl EndedReason {
 }
 
 /// How many parts of each kind a call has; the next part's number.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     /// Transcript lines.
     pub lines: u32,
@@ -483,7 +484,7 @@ pub struct Counts {
 }
 
 /// Tokens and seconds as the provider counts them; cached tokens are a part of the input tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Usage {
     /// Text tokens read, cached ones included.
@@ -511,7 +512,7 @@ pub struct Usage {
 }
 
 /// One line of the transcript: who said what, and when speech started and ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Line {
     /// Format number, see [`FORMAT`].
     pub v: u8,
@@ -534,7 +535,7 @@ pub struct Line {
 }
 
 /// Who spoke a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Speaker {
     /// The caller.
@@ -546,7 +547,7 @@ pub enum Speaker {
 }
 
 /// How far a line's text can be trusted to be whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LineStatus {
     /// Whole.
@@ -560,7 +561,7 @@ pub enum LineStatus {
 }
 
 /// One call of a tool.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ToolCallRecord {
     /// Format number, see [`FORMAT`].
     pub v: u8,
@@ -589,7 +590,7 @@ pub struct ToolCallRecord {
 }
 
 /// What came of a tool call; also the `outcome` label of `switchboard_tool_calls_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ToolOutcomeKind {
     /// It answered.
@@ -636,7 +637,7 @@ impl ToolOutcomeKind {
 }
 
 /// Usage of one assistant turn or one transcription.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UsageRecord {
     /// Format number, see [`FORMAT`].
     pub v: u8,
@@ -655,7 +656,7 @@ pub struct UsageRecord {
 }
 
 /// Something that happened to a call, for the person who asks why.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct EventRecord {
     /// Format number, see [`FORMAT`].
     pub v: u8,
@@ -667,11 +668,12 @@ pub struct EventRecord {
     pub kind: String,
     /// More of it, as JSON, where there is more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Value>")]
     pub data: Option<Box<RawValue>>,
 }
 
 /// Everything that is kept of one call; also what `switchboard calls show --json` and the admin API give.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CallDetail {
     /// The call.
     pub call: CallRecord,

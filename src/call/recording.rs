@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::record::{Announcer, CallRecord, Consent, FORMAT, Path};
@@ -20,7 +21,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const BRIDGE: &str = "bridge";
 
 /// One recording of a call.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RecordingRecord {
     /// Format number, see [`FORMAT`].
     pub v: u8,
@@ -66,7 +67,7 @@ pub struct RecordingRecord {
 }
 
 /// Who made a recording.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// The carrier, on the SIP path.
@@ -76,7 +77,7 @@ pub enum Source {
 }
 
 /// How far a recording is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordingState {
     /// It is being made.
@@ -111,7 +112,7 @@ impl RecordingState {
 }
 
 /// The copy that the carrier has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CarrierCopy {
     /// It never had one.
@@ -125,7 +126,7 @@ pub enum CarrierCopy {
 }
 
 /// The end of our copy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Deletion {
     /// When it was decided.
     pub at: Timestamp,
@@ -134,7 +135,7 @@ pub struct Deletion {
 }
 
 /// Why a recording was deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeletedBy {
     /// It was older than `retention.recordings`.

@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::carrier;
@@ -32,7 +33,7 @@ const IN_DOUBT: &str = "whether it was done is not known: the connection broke w
      Say so, and ask the caller before doing it again";
 
 /// The process that carried the caller's audio went away, and another one waits for the caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Interrupted {
     /// When the next process found the call.
     pub at: Timestamp,

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::feed::News;
 use super::recordings::{RecordingError, delete_at_rest};
 use super::registry::Mailbox;
 use super::{CallControl, DeliverError};
@@ -88,7 +87,7 @@ impl CallControl {
         let erased = erase(&self.store, id, by, self.clock.now()).await?;
         if matches!(erased, Erased::Gone(_)) {
             self.metrics.call_erased(by.as_str());
-            self.feed.publish([News::Gone(id)]);
+            self.feed.forget(id);
         }
         Ok(erased)
     }

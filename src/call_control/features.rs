@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::time::Instant;
@@ -24,7 +25,7 @@ const FORMAT: u8 = 1;
 pub const BY_CHARS_MAX: usize = 64;
 
 /// How calls are sent over the paths now; also what `GET /api/v1/features` gives.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Features {
     /// Calls over SIP, where a route does not say otherwise.
     pub openai_sip: Feature,
@@ -37,7 +38,7 @@ pub struct Features {
 }
 
 /// A value, and where it is from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Feature {
     /// `true`, `false` or a share such as `25%`.
     pub value: String,
@@ -51,7 +52,7 @@ pub struct Feature {
 }
 
 /// When something was set, and by whom.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Setting {
     /// When.
     pub at: Timestamp,
@@ -61,7 +62,7 @@ pub struct Setting {
 }
 
 /// A name of somebody who sets something: one line of at most [`BY_CHARS_MAX`] characters, not empty.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct By(String);
 

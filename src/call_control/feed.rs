@@ -165,6 +165,21 @@ impl Feed {
         }
     }
 
+    /// The call was erased: nothing of it is at hand any more, and everybody is to know.
+    pub fn forget(&self, call: CallId) {
+        let mut ring = self.ring();
+        let mut freed = 0;
+        for news in ring.news.iter_mut().filter(|news| news.call() == call) {
+            // The numbers stay as they are: in its place stands that the call is gone.
+            let gone = Arc::new(News::Gone(call));
+            freed += news.bytes().saturating_sub(gone.bytes());
+            *news = gone;
+        }
+        ring.bytes = ring.bytes.saturating_sub(freed);
+        drop(ring);
+        self.publish([News::Gone(call)]);
+    }
+
     /// Whoever watches is told that it is over.
     pub fn close(&self) {
         self.head.send_modify(|head| head.is_closed = true);
@@ -268,8 +283,12 @@ impl Drop for Watch {
 mod tests {
     use super::*;
 
+    fn call(n: u64) -> CallId {
+        CallId::new(Timestamp::from_millis(n), [0; 10])
+    }
+
     fn news(n: u64) -> News {
-        News::Gone(CallId::new(Timestamp::from_millis(n), [0; 10]))
+        News::Speaking(call(n), Speaking::default())
     }
 
     async fn read(watch: &mut Watch) -> Option<Vec<u64>> {
@@ -299,6 +318,17 @@ mod tests {
         feed.close();
         assert_eq!(read(&mut again).await, Some(vec![4]));
         assert_eq!(read(&mut again).await, None);
+    }
+
+    #[tokio::test]
+    async fn nothing_of_an_erased_call_is_at_hand() {
+        let feed = Feed::new(Timestamp::from_secs(1));
+        let mut watch = feed.watch(None).expect("a place");
+        feed.publish([news(1), news(2), news(1)]);
+        feed.forget(call(1));
+        let read = watch.next().await.expect("news");
+        let told: Vec<_> = read.iter().map(|(n, news)| (*n, matches!(**news, News::Gone(_)))).collect();
+        assert_eq!(told, [(1, true), (2, false), (3, true), (4, true)]);
     }
 
     #[tokio::test]

@@ -246,6 +246,21 @@ impl CallControl {
         &self.feed
     }
 
+    /// The routes in their order.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
+    /// The sessions by name.
+    pub fn sessions(&self) -> &BTreeMap<String, Arc<Session>> {
+        &self.sessions
+    }
+
+    /// The path that an answered call of this route and caller would take now; none: there is none.
+    pub fn foresee_path(&self, route: Option<&str>, caller: &str, has_stream: bool) -> Option<Path> {
+        self.paths.foresee(&self.routes, route, caller, has_stream, Instant::now())
+    }
+
     /// How late the machine is, where that is too late to let anybody in.
     pub fn behind(&self) -> Option<Duration> {
         self.admission.behind()

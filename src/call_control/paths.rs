@@ -102,6 +102,26 @@ impl Paths {
         }
     }
 
+    /// The way that such a call would take now; nothing is tried for it.
+    pub fn foresee(
+        &self,
+        routes: &Routes,
+        route: Option<&str>,
+        caller: &str,
+        has_stream: bool,
+        now: Instant,
+    ) -> Option<Path> {
+        let rollout = self.rollout(routes, route);
+        let first = match rollout.takes(caller) {
+            true => Path::Sip,
+            false if has_stream => Path::MediaStreams,
+            false => return None,
+        };
+        let has_other = has_stream && self.failover.is_some() && (first == Path::Sip || !rollout.is_none());
+        let is_avoided = has_other && self.is_open(first, now) && !self.is_open(other(first), now);
+        Some(if is_avoided { other(first) } else { first })
+    }
+
     /// A call was moved to this path, and will show whether it works.
     pub fn moved_to(&self, path: Path, now: Instant) -> Option<Trial> {
         self.admit(path, now).ok().flatten()

@@ -4,20 +4,49 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use reqwest::Method;
+use serde_json::Value;
 
 use super::erase;
 use super::export::{self, Format};
 use super::report::span;
-use super::source::Source;
+use super::source::{Remote, Source};
 use super::{Failure, print, view};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::ids::CallId;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
+    #[command(flatten)]
+    remote: Remote,
     #[command(subcommand)]
     command: Command,
+}
+
+/// How something is printed.
+#[derive(Clone, Copy, Debug, Args)]
+struct Printed {
+    /// Print JSON; the same as `--format json`.
+    #[arg(long)]
+    json: bool,
+    /// How it is printed.
+    #[arg(long, value_enum, default_value = "text")]
+    format: Shape,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Shape {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+impl Printed {
+    fn is_json(self) -> bool {
+        self.json || self.format == Shape::Json
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -30,9 +59,8 @@ enum Command {
         /// Only calls from or to this number (E.164).
         #[arg(long)]
         number: Option<String>,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        printed: Printed,
     },
     /// Write calls to standard output for other programs: JSON Lines with everything, or CSV with a line each.
     Export {
@@ -48,56 +76,104 @@ enum Command {
         /// Their ids.
         #[arg(required = true)]
         ids: Vec<CallId>,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        printed: Printed,
     },
     /// Erase every call from or to a number, and prove that nothing of them is left in the files.
     Forget {
         /// The number (E.164).
         number: String,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        printed: Printed,
     },
     /// Show one call with its transcript, tool calls, usage and events.
     Show {
         /// Its id.
         id: CallId,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
+        #[command(flatten)]
+        printed: Printed,
+    },
+    /// End a call in the running gateway.
+    Hangup {
+        /// Its id.
+        id: CallId,
+    },
+    /// Hand a caller on, in the running gateway.
+    Transfer {
+        /// Its id.
+        id: CallId,
+        /// To whom: the name of a transfer target of the call's session.
+        to: String,
     },
 }
 
 pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { remote, command } = arguments;
+    if let Some(url) = &remote.remote {
+        let source = Source::remote(&remote, url).await?;
+        return match command {
+            Command::Delete { ids, printed } => erase::run_remote(&source, ids, printed.is_json()).await,
+            Command::Forget { .. } => Err(anyhow!(
+                "`forget` looks through the gateway's files: run it on the gateway's machine, or use `delete`"
+            )
+            .into()),
+            command => read(&source, url, command).await,
+        };
+    }
     let config = super::load_config(path)?;
+    if let Command::Hangup { .. } | Command::Transfer { .. } = command {
+        return read(&Source::of_gateway(&config)?, "", command).await;
+    }
     let source = Source::open(&config).await?;
-    match arguments.command {
-        Command::Delete { ids, json } => erase::run(&config, source, erase::Wanted::Calls(ids), json).await,
-        Command::Forget { number, json } => {
-            erase::run(&config, source, erase::Wanted::Number(number), json).await
+    match command {
+        Command::Delete { ids, printed } => {
+            erase::run(&config, source, erase::Wanted::Calls(ids), printed.is_json()).await
         }
-        Command::Ls { limit, number, json } => {
+        Command::Forget { number, printed } => {
+            erase::run(&config, source, erase::Wanted::Number(number), printed.is_json()).await
+        }
+        command => read(&source, &config.store.path.display().to_string(), command).await,
+    }
+}
+
+/// What is the same wherever calls are; `place` names it.
+async fn read(source: &Source, place: &str, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Ls { limit, number, printed } => {
             let page = source.calls(number.as_deref(), limit).await?;
-            if json {
+            if printed.is_json() {
                 return print(&(serde_json::to_string_pretty(&page)? + "\n"));
             }
             if page.calls.is_empty() {
-                eprintln!("no calls are kept in {}", config.store.path.display());
+                eprintln!("no calls are kept in {place}");
                 return Ok(());
             }
             print(&view::table(&page.calls))
         }
         Command::Export { format, since } => {
             let since = since.map_or(Timestamp::default(), |span| SystemClock.now() - span);
-            export::run(&source, since, format).await
+            export::run(source, since, format).await
         }
-        Command::Show { id, json } => {
+        Command::Show { id, printed } => {
             let detail = source.detail(id).await?.ok_or_else(|| anyhow!("no call `{id}`"))?;
-            let text =
-                if json { serde_json::to_string_pretty(&detail)? + "\n" } else { view::detail(&detail) };
+            let text = match printed.is_json() {
+                true => serde_json::to_string_pretty(&detail)? + "\n",
+                false => view::detail(&detail),
+            };
             print(&text)
         }
+        Command::Hangup { id } => {
+            let _: Value = source.ask(Method::POST, &format!("/calls/{id}/hangup"), None).await?;
+            eprintln!("{id} is being ended");
+            Ok(())
+        }
+        Command::Transfer { id, to } => {
+            let body = serde_json::json!({ "to": to }).to_string();
+            let _: Value = source.ask(Method::POST, &format!("/calls/{id}/transfer"), Some(body)).await?;
+            eprintln!("{id} is being handed on to {to}");
+            Ok(())
+        }
+        // They want the gateway's files, and were carried out before.
+        Command::Delete { .. } | Command::Forget { .. } => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 
@@ -83,6 +83,30 @@ pub(super) async fn run(config: &Config, source: Source, wanted: Wanted, json: b
     }
 }
 
+/// Erases calls in a gateway elsewhere: its files cannot be looked through from here, and it gives the proofs.
+pub(super) async fn run_remote(source: &Source, ids: Vec<CallId>, json: bool) -> Result<(), Failure> {
+    let (mut erased, mut later, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+    for id in ids {
+        match erase_over(source, id).await? {
+            Ok(Some(proof)) => erased.push(proof),
+            Ok(None) => later.push(id),
+            Err(why) => kept.push(Kept { call: id, why }),
+        }
+    }
+    let is_done = kept.is_empty();
+    if json {
+        let report = serde_json::json!({ "erased": erased, "later": later, "kept": kept });
+        print(&(serde_json::to_string_pretty(&report)? + "\n"))?;
+    } else {
+        let gone = erased.iter().map(|proof| format!("{} is erased\n", proof.call));
+        let later =
+            later.iter().map(|id| format!("{id} goes as soon as its recording is deleted at the carrier\n"));
+        let kept = kept.iter().map(|kept| format!("{} stays: {}\n", kept.call, kept.why));
+        print(&gone.chain(later).chain(kept).collect::<String>())?;
+    }
+    if is_done { Ok(()) } else { Err(Failure::Said) }
+}
+
 /// `switchboard compact`.
 pub(super) async fn compact(path: &Path) -> Result<(), Failure> {
     let config = super::load_config(path)?;
@@ -97,16 +121,19 @@ async fn erase(
     source: &Source,
     id: CallId,
 ) -> Result<Result<Option<Erasure>, String>, Failure> {
-    let (base, token, client) = match source {
-        Source::Gateway { base, token, client } => (base, token, client),
-        Source::Store(store) => {
-            let files = Recordings::below(&config.store.path, u64::MAX, 0);
-            return Ok(match erase_at_rest(store, &files, id, SystemClock.now()).await {
-                Ok(Erased::Gone(proof)) => Ok(Some(proof)),
-                Ok(Erased::Later) => Ok(None),
-                Err(error) => Err(crate::text::chain(&error)),
-            });
-        }
+    let Source::Store(store) = source else { return erase_over(source, id).await };
+    let files = Recordings::below(&config.store.path, u64::MAX, 0);
+    Ok(match erase_at_rest(store, &files, id, SystemClock.now()).await {
+        Ok(Erased::Gone(proof)) => Ok(Some(proof)),
+        Ok(Erased::Later) => Ok(None),
+        Err(error) => Err(crate::text::chain(&error)),
+    })
+}
+
+/// The same in a running gateway.
+async fn erase_over(source: &Source, id: CallId) -> Result<Result<Option<Erasure>, String>, Failure> {
+    let Source::Gateway { base, token, client, .. } = source else {
+        return Err(Failure::Unavailable(anyhow!("no gateway runs here")));
     };
     let response = client.delete(format!("{base}/calls/{id}")).bearer_auth(token).send().await?;
     match response.status() {

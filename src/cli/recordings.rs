@@ -144,7 +144,7 @@ async fn export(
     };
     match source {
         Source::Store(_) => read_file(open(config, record)?, &mut take)?,
-        Source::Gateway { base, token, client } => {
+        Source::Gateway { base, token, client, .. } => {
             let path = format!("{base}/calls/{}/recording?recording={}", record.call, record.id);
             let mut response = client.get(path).bearer_auth(token).send().await?.error_for_status()?;
             while let Some(piece) = response.chunk().await? {
@@ -194,7 +194,7 @@ async fn delete(
             let now = SystemClock.now();
             Ok(delete_at_rest(store, &files(config), id, only, now).await?)
         }
-        Source::Gateway { base, token, client } => {
+        Source::Gateway { base, token, client, .. } => {
             let only = only.map(|only| format!("?recording={only}")).unwrap_or_default();
             let path = format!("{base}/calls/{id}/recording{only}");
             let response = client.delete(path).bearer_auth(token).send().await?;

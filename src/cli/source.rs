@@ -1,10 +1,13 @@
 //! Where commands read calls: the running gateway, which has its data directory to itself, or else the
 //! store.
 
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
-use reqwest::{Method, StatusCode};
+use clap::Args;
+use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
 use super::Failure;
@@ -12,13 +15,30 @@ use crate::call::record::{CallDetail, CallRecord};
 use crate::clock::{SystemClock, Timestamp};
 use crate::config::Config;
 use crate::gateway::ADMIN_TOKEN_FILE;
-use crate::http::{Page, detail};
+use crate::http::{API, Page, Role, SignedIn, detail};
 use crate::ids::CallId;
 use crate::store::{By, CallQuery, OpenError, PAGE_MAX, Store};
 
+/// A gateway that is asked over its admin API, wherever it runs.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Remote {
+    /// Ask the gateway at this address, such as `https://phones.example.com`, in place of the one of the configuration.
+    #[arg(long, global = true, value_name = "URL", env = "SWITCHBOARD_REMOTE")]
+    pub remote: Option<String>,
+    /// The file that holds the token for it (`switchboard token new`).
+    #[arg(long, global = true, value_name = "FILE", env = "SWITCHBOARD_TOKEN_FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
 /// Where calls are read.
 pub(super) enum Source {
-    Gateway { base: String, token: String, client: reqwest::Client },
+    Gateway {
+        base: String,
+        token: String,
+        client: reqwest::Client,
+        /// The token may see whole numbers.
+        unmasked: bool,
+    },
     Store(Store),
 }
 
@@ -40,6 +60,23 @@ impl Source {
         Source::gateway(config).map_err(Failure::Unavailable)
     }
 
+    /// A gateway elsewhere, with a token of its own; what it shows is what the token's role sees.
+    pub async fn remote(remote: &Remote, url: &str) -> Result<Source, Failure> {
+        let base = base_of(url)?;
+        let path = remote.token_file.as_ref().ok_or_else(|| {
+            anyhow!("give the file that holds your token with `--token-file`, or in SWITCHBOARD_TOKEN_FILE")
+        })?;
+        let token = std::fs::read_to_string(path);
+        let token = token.with_context(|| format!("cannot read the token in {}", path.display()))?;
+        let client = reqwest::Client::builder().build()?;
+        let mut source = Source::Gateway { base, token: token.trim().to_owned(), client, unmasked: false };
+        let who: SignedIn = source.ask(Method::GET, "/session", None).await?;
+        if let Source::Gateway { unmasked, .. } = &mut source {
+            *unmasked = who.role >= Role::Listener;
+        }
+        Ok(source)
+    }
+
     /// Asks something of the running gateway, below `/api/v1`.
     pub async fn ask<T: DeserializeOwned>(
         &self,
@@ -47,7 +84,7 @@ impl Source {
         path: &str,
         body: Option<String>,
     ) -> Result<T, Failure> {
-        let Source::Gateway { base, token, client } = self else {
+        let Source::Gateway { base, token, client, .. } = self else {
             return Err(Failure::Unavailable(anyhow!("no gateway runs here")));
         };
         let mut request = client.request(method, format!("{base}{path}")).bearer_auth(token);
@@ -69,8 +106,8 @@ impl Source {
         let token = std::fs::read_to_string(&path)
             .with_context(|| format!("cannot read the running gateway's token in {}", path.display()))?;
         let client = reqwest::Client::builder().no_proxy().build()?;
-        let base = format!("http://{}/api/v1", config.admin.listen);
-        Ok(Source::Gateway { base, token: token.trim().to_owned(), client })
+        let base = format!("http://{}{API}", config.admin.listen);
+        Ok(Source::Gateway { base, token: token.trim().to_owned(), client, unmasked: true })
     }
 
     /// The newest calls, or those from or to a number.
@@ -96,7 +133,7 @@ impl Source {
     pub async fn detail(&self, id: CallId) -> Result<Option<CallDetail>, Failure> {
         match self {
             Source::Store(store) => Ok(detail(store, id).await?),
-            Source::Gateway { .. } => self.get(&format!("/calls/{id}?unmasked=true")).await,
+            Source::Gateway { unmasked, .. } => self.get(&format!("/calls/{id}?unmasked={unmasked}")).await,
         }
     }
 
@@ -128,11 +165,11 @@ impl Source {
                 let page = store.calls(query, after.map(str::parse).transpose()?, limit).await?;
                 Ok(Page { calls: page.items, next: page.next.map(|cursor| cursor.to_string()) })
             }
-            Source::Gateway { .. } => {
+            Source::Gateway { unmasked, .. } => {
                 let number = number.map(|number| format!("&number={}", number.replace('+', "%2B")));
                 let after = after.map(|after| format!("&after={after}"));
                 let path = format!(
-                    "/calls?unmasked=true&limit={limit}{}{}",
+                    "/calls?unmasked={unmasked}&limit={limit}{}{}",
                     number.unwrap_or_default(),
                     after.unwrap_or_default()
                 );
@@ -143,7 +180,7 @@ impl Source {
 
     /// What the running gateway answers below `/api/v1`; none: there is no such thing.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, Failure> {
-        let Source::Gateway { base, token, client } = self else { return Ok(None) };
+        let Source::Gateway { base, token, client, .. } = self else { return Ok(None) };
         let response = client.get(format!("{base}{path}")).bearer_auth(token).send().await;
         let response = response
             .with_context(|| format!("the data directory is in use, but nobody answers at {base}"))
@@ -154,6 +191,22 @@ impl Source {
             _ => Err(refusal(response).await),
         }
     }
+}
+
+/// Where the API of a gateway begins. A token goes over the network only where nobody can read it there.
+fn base_of(url: &str) -> anyhow::Result<String> {
+    let parsed = Url::parse(url).with_context(|| format!("`{url}` is not a URL"))?;
+    let is_here = match parsed.host_str() {
+        Some("localhost") => true,
+        Some(host) => {
+            host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        }
+        None => false,
+    };
+    if parsed.scheme() == "https" || (parsed.scheme() == "http" && is_here) {
+        return Ok(format!("{}{API}", url.trim_end_matches('/')));
+    }
+    Err(anyhow!("`{url}` would have the token be read on its way: use https, or a tunnel to this machine"))
 }
 
 /// Why the gateway does not do what it was asked, in its own words.

@@ -4,6 +4,7 @@
 //! The process's environment is read once, by the caller, and never changed.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// Variables of the environment.
 #[derive(Clone, Default)]
@@ -20,6 +21,11 @@ impl Environment {
     /// The variable's text; an empty one counts as absent.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// The texts of all variables.
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        self.0.values().map(String::as_str)
     }
 
     /// These variables, and those of `other` where these have none.
@@ -43,6 +49,13 @@ impl Environment {
     /// The names that are set, for suggestions.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
+    }
+}
+
+impl fmt::Debug for Environment {
+    /// Without what is in it: much of that is secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Environment")
     }
 }
 

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind::NotFound;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use toml::de::{DeTable, DeValue};
 use crate::call_control::admission::Overflow;
 use crate::call_control::paths::Failover;
 use crate::call_control::recordings;
-use crate::http::TokenSettings;
+use crate::http::{ConfigEntry, TokenSettings};
 use crate::openai;
 use crate::routing::{Rate, Rollout, Routes, Wildcard};
 use crate::session::Session;
@@ -42,6 +42,7 @@ mod problem;
 mod raw;
 mod read;
 mod shape;
+mod shown;
 mod suggest;
 mod units;
 
@@ -93,6 +94,10 @@ pub struct Config {
     pub sessions: BTreeMap<String, Arc<Session>>,
     /// What is allowed but probably not meant.
     pub warnings: Problems,
+    /// Every value that holds, as operators are shown it.
+    pub entries: Vec<ConfigEntry>,
+    /// Where it was read.
+    pub read_from: Arc<ReadFrom>,
     offered: Vec<Offered>,
     /// Where each plugin's file is named.
     plugin_places: BTreeMap<String, Location>,
@@ -100,6 +105,17 @@ pub struct Config {
     tool_places: BTreeMap<String, Location>,
     /// Where each grant stands, by the plugin and the place in its `allow`.
     grant_places: BTreeMap<(String, String), Location>,
+}
+
+/// Where a configuration was read, for who wants another one read there.
+#[derive(Clone, Debug, Default)]
+pub struct ReadFrom {
+    /// The file, as messages name it.
+    pub name: String,
+    /// The directory that paths are relative to.
+    pub directory: PathBuf,
+    /// The environment, without the file `.env`.
+    pub environment: Environment,
 }
 
 /// `[server]`.
@@ -385,17 +401,23 @@ fn checked(
     environment: &Environment,
     problems: &mut Problems,
 ) -> Option<Config> {
+    let read_from =
+        ReadFrom { name: name.to_owned(), directory: directory.to_owned(), environment: environment.clone() };
     let environment = environment.clone().or(read::dotenv(directory, problems));
     let mut document = read::parse(name, bytes, problems)?;
+    let references = shown::references(&mut document);
     read::complete(&mut document, directory, &environment, problems);
     shape::fit(&mut document, problems);
     let defaults = Defaults::read();
-    let raw = match shape::typed(with_defaults(&document, &defaults)) {
+    let whole = with_defaults(&document, &defaults);
+    let entries = shown::entries(&whole, &document, &references);
+    let raw = match shape::typed(whole) {
         Ok(raw) => raw,
         // What does not fit was taken out and told, unless there was no end of it.
         Err(_) => return None,
     };
-    check::check(&document, directory, &defaults, raw, problems)
+    let config = check::check(&document, directory, &defaults, raw, problems)?;
+    Some(Config { entries, read_from: Arc::new(read_from), ..config })
 }
 
 /// The document with everything put under it that holds by default.

@@ -164,6 +164,16 @@ fn is_only_reference(secret: &str) -> bool {
     name.is_some_and(|name| !name.contains('}'))
 }
 
+/// Claims that the value there is a secret.
+pub(super) fn is_secret(place: &Place) -> bool {
+    secret_of(place).is_some()
+}
+
+/// The text without the user and password of any URL in it.
+pub(super) fn without_user(text: String) -> String {
+    mask_urls(text)
+}
+
 fn secret_at(place: &Place) -> Option<&'static str> {
     let pattern = place.pattern();
     let is_it = |keys: &[&str]| {

@@ -9,24 +9,33 @@ mod acts;
 mod again;
 mod audit;
 mod calls;
+mod config;
+mod cost;
 mod erasing;
 mod events;
 mod features;
+mod health;
+mod openapi;
 mod plugins;
 mod problem;
 mod range;
 mod recordings;
 mod role;
+mod routes;
 mod session;
 mod table;
+mod tools;
 mod vitals;
+mod webhooks;
 mod who;
 
 use std::sync::Arc;
 
 use poem::endpoint::make;
 use poem::http::{HeaderValue, Method, header};
-use poem::{EndpointExt, IntoResponse as _, Request, Response, Route, RouteMethod, get};
+use poem::{EndpointExt as _, IntoResponse as _, Request, Response, Route, RouteMethod, get};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{BODY_WITHIN, Doors, dashboard, door};
@@ -38,6 +47,7 @@ pub use about::{About, HandoverAsked};
 pub(in crate::http) use again::Again;
 pub use audit::AuditPage;
 pub use calls::{Page, detail};
+pub use config::{ConfigChecked, ConfigChecker, ConfigEntry, ConfigOrigin, ConfigProblem, ConfigShown};
 pub use erasing::ErasedCall;
 pub use features::{ResetOpenAiSip, SetOpenAiSip, Value};
 pub use plugins::{ChangeView, GrantsView, LimitsView, OutOfOrderView, PluginList, PluginView};
@@ -58,6 +68,10 @@ const STRANGERS_BODY_BYTES_MAX: usize = 4 << 10;
 /// What an endpoint gives.
 pub(super) type Answered = Result<Response, Problem>;
 
+/// What is said of something that is being done.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Accepted {}
+
 /// A request, with who asks.
 pub(super) struct Ask {
     pub doors: Arc<Doors>,
@@ -72,7 +86,11 @@ pub(super) fn listener(doors: &Arc<Doors>) -> impl poem::Endpoint<Output = Respo
     let mut routes = Route::new()
         .at("/healthz", get(door(doors, vitals::live)))
         .at("/readyz", get(door(doors, vitals::ready)))
-        .at("/metrics", get(door(doors, metrics)));
+        .at("/metrics", get(door(doors, metrics)))
+        .at("/api", get(door(doors, openapi::page)))
+        .at("/api/", get(door(doors, openapi::page)))
+        .at("/api/page.js", get(door(doors, openapi::script)))
+        .at("/api/page.css", get(door(doors, openapi::style)));
     for (at, endpoint) in ENDPOINTS.iter().enumerate() {
         let is_first = ENDPOINTS[..at].iter().all(|before| before.path != endpoint.path);
         if is_first {

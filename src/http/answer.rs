@@ -6,6 +6,7 @@ use poem::http::StatusCode;
 use poem::http::header::CONTENT_TYPE;
 use poem::{Request, Response};
 
+use super::deliveries::Capture;
 use super::{BODY_WITHIN, Doors};
 
 /// A body that could not be read, as an answer.
@@ -28,6 +29,9 @@ pub(super) async fn body(doors: &Doors, request: &mut Request) -> Result<Vec<u8>
     match tokio::time::timeout(BODY_WITHIN, read).await {
         Ok(Ok(bytes)) => {
             doors.served.is_read(request.remote_addr());
+            if let Some(capture) = request.extensions().get::<Capture>() {
+                capture.put(&bytes);
+            }
             Ok(bytes.to_vec())
         }
         Ok(Err(poem::error::ReadBodyError::PayloadTooLarge)) => Err(too_large()),

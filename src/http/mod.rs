@@ -8,6 +8,7 @@ mod admin;
 mod afterwards;
 mod answer;
 mod dashboard;
+mod deliveries;
 mod media;
 mod openai;
 mod twilio;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 use poem::endpoint::make;
 use poem::{EndpointExt, Request, Response, Route, get, post};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::call_control::CallControl;
 use crate::clock::{Clock, Timestamp};
@@ -27,9 +28,10 @@ use crate::secret::Secret;
 use crate::store::AuditLog;
 
 pub use admin::{
-    API, About, AuditPage, ChangeView, ENDPOINTS, Endpoint, ErasedCall, GrantsView, HandoverAsked,
-    LimitsView, NotARole, OutOfOrderView, Page, PluginList, PluginView, Recordings, ResetOpenAiSip, Role,
-    SetOpenAiSip, SignedIn, TokenSettings, Value, detail, digest_in, new_token,
+    API, About, AuditPage, ChangeView, ConfigChecked, ConfigChecker, ConfigEntry, ConfigOrigin,
+    ConfigProblem, ConfigShown, ENDPOINTS, Endpoint, ErasedCall, GrantsView, HandoverAsked, LimitsView,
+    NotARole, OutOfOrderView, Page, PluginList, PluginView, Recordings, ResetOpenAiSip, Role, SetOpenAiSip,
+    SignedIn, TokenSettings, Value, detail, digest_in, new_token,
 };
 pub use twilio::handed_on_url;
 
@@ -78,6 +80,12 @@ pub struct Settings {
     pub tokens: Vec<TokenSettings>,
     /// Names by which browsers may know the admin listener, beside its addresses.
     pub admin_hosts: Vec<String>,
+    /// The configuration, as operators are shown it.
+    pub config: ConfigShown,
+    /// What says whether another one would do.
+    pub checker: ConfigChecker,
+    /// The day of the oldest price that is gone by.
+    pub priced_as_of: Option<String>,
 }
 
 /// What all doors share.
@@ -92,7 +100,10 @@ pub struct Doors {
     served: Served,
     keys: admin::Keys,
     again: admin::Again,
+    deliveries: deliveries::Deliveries,
     audit: AuditLog,
+    /// Has every plugin's file looked at.
+    look_again: Arc<Notify>,
 }
 
 impl Doors {
@@ -103,14 +114,27 @@ impl Doors {
         clock: Arc<dyn Clock>,
         served: Served,
         audit: AuditLog,
+        look_again: Arc<Notify>,
     ) -> (Arc<Doors>, mpsc::Receiver<HandoverAsked>) {
         // One at a time.
         let (handovers, asked) = mpsc::channel(1);
         let (since, waiting_streams) = (clock.now(), media::Waiting::default());
         let keys = admin::Keys::new(&settings.admin_token, &settings.tokens, &settings.admin_hosts);
         let again = admin::Again::default();
-        let doors =
-            Doors { settings, control, clock, waiting_streams, since, handovers, served, keys, again, audit };
+        let doors = Doors {
+            settings,
+            control,
+            clock,
+            waiting_streams,
+            since,
+            handovers,
+            served,
+            keys,
+            again,
+            deliveries: deliveries::Deliveries::default(),
+            audit,
+            look_again,
+        };
         (Arc::new(doors), asked)
     }
 }
@@ -118,16 +142,16 @@ impl Doors {
 /// The public listener.
 pub fn public(doors: &Arc<Doors>) -> impl poem::Endpoint + use<> {
     Route::new()
-        .at(OPENAI_WEBHOOK, post(door(doors, openai::call_incoming)))
-        .at(TWILIO_VOICE, post(door(doors, twilio::voice)))
-        .at(TWILIO_DIAL_RESULT, post(door(doors, afterwards::dial_result)))
-        .at(TWILIO_REFER, post(door(doors, twilio::refer)))
-        .at(TWILIO_STATUS, post(door(doors, twilio::status)))
-        .at(TWILIO_RECORDING, post(door(doors, twilio::recording)))
-        .at(TWILIO_HANDED_ON, post(door(doors, twilio::handed_on)))
+        .at(OPENAI_WEBHOOK, post(watched(doors, openai::SOURCE, openai::call_incoming)))
+        .at(TWILIO_VOICE, post(watched(doors, twilio::SOURCE, twilio::voice)))
+        .at(TWILIO_DIAL_RESULT, post(watched(doors, twilio::SOURCE, afterwards::dial_result)))
+        .at(TWILIO_REFER, post(watched(doors, twilio::SOURCE, twilio::refer)))
+        .at(TWILIO_STATUS, post(watched(doors, twilio::SOURCE, twilio::status)))
+        .at(TWILIO_RECORDING, post(watched(doors, twilio::SOURCE, twilio::recording)))
+        .at(TWILIO_HANDED_ON, post(watched(doors, twilio::SOURCE, twilio::handed_on)))
         .at(TWILIO_MEDIA, get(door(doors, media::media)))
-        .at(TWILIO_AFTER_STREAM, post(door(doors, afterwards::after_stream)))
-        .at(TWILIO_AFTER_VOICEMAIL, post(door(doors, afterwards::after_voicemail)))
+        .at(TWILIO_AFTER_STREAM, post(watched(doors, twilio::SOURCE, afterwards::after_stream)))
+        .at(TWILIO_AFTER_VOICEMAIL, post(watched(doors, twilio::SOURCE, afterwards::after_voicemail)))
         .map_to_response()
 }
 
@@ -147,6 +171,22 @@ where
     let doors = Arc::clone(doors);
     make::<_, _, Response, poem::Result<Response>>(move |request| {
         let answer = answer(Arc::clone(&doors), request);
+        async move { Ok(answer.await) }
+    })
+}
+
+/// The same for a vendor's requests, which are kept for a while.
+fn watched<F>(
+    doors: &Arc<Doors>,
+    source: &'static str,
+    answer: fn(Arc<Doors>, Request) -> F,
+) -> impl poem::Endpoint<Output = Response> + use<F>
+where
+    F: Future<Output = Response> + Send + 'static,
+{
+    let doors = Arc::clone(doors);
+    make::<_, _, Response, poem::Result<Response>>(move |request| {
+        let answer = deliveries::watched(Arc::clone(&doors), source, answer, request);
         async move { Ok(answer.await) }
     })
 }

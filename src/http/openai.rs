@@ -9,6 +9,7 @@ use std::sync::Arc;
 use poem::http::StatusCode;
 use poem::{Request, Response};
 
+use super::deliveries::Verdict;
 use super::{Doors, answer};
 use crate::call_control::{Delivery, Offered};
 use crate::clock::Timestamp;
@@ -16,17 +17,18 @@ use crate::ids::WebhookId;
 use crate::wire::incoming::{self, Kind};
 use crate::wire::webhook::{self, Headers};
 
-const SOURCE: &str = "openai";
+pub(super) const SOURCE: &str = "openai";
 /// The provider's name in records.
 const PROVIDER: &str = "openai-realtime";
 
 /// `POST /api/openai/webhook/call-incoming`.
 pub(super) async fn call_incoming(doors: Arc<Doors>, mut request: Request) -> Response {
-    let (verdict, response) = match take(&doors, &mut request).await {
+    let (verdict, mut response) = match take(&doors, &mut request).await {
         Ok(verdict) => (verdict, answer::status(StatusCode::OK)),
         Err((verdict, response)) => (verdict, response),
     };
     doors.control.metrics().webhook(SOURCE, verdict);
+    response.extensions_mut().insert(Verdict(verdict));
     response
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use poem::http::StatusCode;
 use poem::{Request, Response};
 
+use super::deliveries::Verdict;
 use super::{Doors, TWILIO_DIAL_RESULT, TWILIO_REFER, TWILIO_STATUS, afterwards, answer, media};
 use crate::call::event::CarrierEvent;
 use crate::call_control::{Asked, DeliverError, DialPlan, Next};
@@ -29,7 +30,7 @@ pub(super) use recording::{announcement, named as recording_named, recording};
 pub use transfer::handed_on_url;
 pub(super) use transfer::{hand_on, handed_on, refer};
 
-const SOURCE: &str = "twilio";
+pub(super) const SOURCE: &str = "twilio";
 
 /// The metric's label and the answer to a request that is not taken.
 pub(super) type Refused = (&'static str, Response);
@@ -53,11 +54,12 @@ pub(super) async fn status(doors: Arc<Doors>, request: Request) -> Response {
 }
 
 pub(super) fn counted(doors: &Doors, answer: Result<Response, Refused>) -> Response {
-    let (verdict, response) = match answer {
+    let (verdict, mut response) = match answer {
         Ok(response) => ("taken", response),
         Err(refused) => refused,
     };
     doors.control.metrics().webhook(SOURCE, verdict);
+    response.extensions_mut().insert(Verdict(verdict));
     response
 }
 

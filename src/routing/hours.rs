@@ -1,5 +1,7 @@
 //! Opening hours: days of the week and a span of the day, in a time zone.
 
+use std::fmt;
+
 use jiff::Zoned;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
@@ -36,6 +38,19 @@ impl Hours {
         let began_today = self.days.contain(today) && minute >= span.from;
         let began_yesterday = self.days.contain(today.previous()) && minute < span.until;
         began_today || began_yesterday
+    }
+}
+
+impl fmt::Display for Hours {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.outside {
+            f.write_str("outside ")?;
+        }
+        write!(f, "{}", self.days)?;
+        if let Some(Span { from, until }) = self.span {
+            write!(f, " {:02}:{:02}-{:02}:{:02}", from / 60, from % 60, until / 60, until % 60)?;
+        }
+        write!(f, " {}", self.zone.iana_name().unwrap_or("local time"))
     }
 }
 
@@ -79,6 +94,25 @@ pub enum BadHours {
 }
 
 const DAY_NAMES: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+impl fmt::Display for Days {
+    /// As it may be written: `mon-fri,sun`; `every day` for all of them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Days::ALL {
+            return f.write_str("every day");
+        }
+        let has = |day: usize| self.0 & (1 << day) != 0;
+        let firsts = (0..DAY_NAMES.len()).filter(|day| has(*day) && (*day == 0 || !has(day - 1)));
+        let parts = firsts.map(|first| {
+            let last = (first..DAY_NAMES.len()).take_while(|day| has(*day)).last().unwrap_or(first);
+            match first == last {
+                true => DAY_NAMES[first].to_owned(),
+                false => format!("{}-{}", DAY_NAMES[first], DAY_NAMES[last]),
+            }
+        });
+        f.write_str(&parts.collect::<Vec<_>>().join(","))
+    }
+}
 
 impl Days {
     /// Every day.

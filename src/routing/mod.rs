@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::clock::Timestamp;
 
 mod action;
+mod explain;
 mod fallback;
 mod hours;
 mod pattern;
@@ -18,6 +19,7 @@ mod recording;
 mod rollout;
 
 pub use action::{Action, BadTarget, RejectCode, RejectReason, Target};
+pub use explain::Considered;
 pub use fallback::{Fallback, Voicemail, Words};
 pub use hours::{BadHours, Days, Hours, Span, local_time};
 pub use pattern::{BadPattern, CallerPattern, NumberPattern, Wildcard};

@@ -1,5 +1,7 @@
 //! Patterns an operator writes: numbers with a `*` at the end, texts with a `*` anywhere.
 
+use std::fmt;
+
 /// A text in which every `*` stands for any run of characters, also an empty one.
 ///
 /// Letters are compared with their case. Matching takes time proportional to pattern times text.
@@ -51,6 +53,13 @@ pub struct NumberPattern {
     is_prefix: bool,
 }
 
+impl fmt::Display for NumberPattern {
+    /// As it was written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.digits, if self.is_prefix { "*" } else { "" })
+    }
+}
+
 /// A caller: a number or prefix, or nobody in particular.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallerPattern {
@@ -99,6 +108,16 @@ impl NumberPattern {
     pub fn matches(&self, number: Option<&str>) -> bool {
         let Some(number) = number else { return false };
         if self.is_prefix { number.starts_with(&self.digits) } else { number == self.digits }
+    }
+}
+
+impl fmt::Display for CallerPattern {
+    /// As it was written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CallerPattern::Number(number) => fmt::Display::fmt(number, f),
+            CallerPattern::Anonymous => f.write_str("anonymous"),
+        }
     }
 }
 

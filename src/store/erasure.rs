@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::committer::View;
@@ -21,7 +22,7 @@ use crate::ids::{CallId, RecordingId};
 const LAST_ERASED: &str = "last_erased";
 
 /// Who wanted a call erased.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ErasedBy {
     /// It was older than `retention.calls`.
@@ -41,7 +42,7 @@ impl ErasedBy {
 }
 
 /// The proof that a call was erased: how much there was of it, and nothing of what it was.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Erasure {
     /// The call.
     pub call: CallId,
@@ -62,7 +63,7 @@ pub struct Erasure {
 }
 
 /// What there was of a recording.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErasedRecording {
     /// Its id.
     pub id: RecordingId,

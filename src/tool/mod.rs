@@ -95,6 +95,10 @@ pub struct ToolView {
     pub time_max: Duration,
     /// Whether running it twice does no harm.
     pub may_repeat: bool,
+    /// What the assistant says before it runs.
+    pub say_first: Option<String>,
+    /// It failed too often, and is not called at the moment.
+    pub is_resting: bool,
 }
 
 /// A tool that cannot be offered.
@@ -195,6 +199,8 @@ impl Toolbox {
             origin: tool.origin(),
             time_max: tool.time_max,
             may_repeat: tool.may_repeat,
+            say_first: tool.terms.say_first.clone(),
+            is_resting: tool.is_resting(),
         })
     }
 
@@ -389,6 +395,14 @@ impl Tool {
             wants_history: false,
             hand: Hand::Http(tool),
         })
+    }
+
+    fn is_resting(&self) -> bool {
+        match &self.hand {
+            Hand::Plugin(plugin) => plugin.is_resting(),
+            Hand::Http(tool) => tool.is_resting(),
+            Hand::Embedded(_) => false,
+        }
     }
 
     fn origin(&self) -> Origin {

@@ -1,8 +1,11 @@
 //! The admin API through real sockets: who may ask what, what each sees, and what is done.
 
 mod acting;
+mod described;
 mod events;
+mod gateway;
 mod knowing;
+mod remote;
 mod roles;
 
 use reqwest::Method;

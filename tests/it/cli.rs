@@ -10,13 +10,13 @@ fn root() -> &'static Path {
 }
 
 /// Runs the command with these words; the environment is the one of a newcomer.
-fn switchboard(words: &[&str], directory: &Path) -> Output {
+pub fn switchboard(words: &[&str], directory: &Path) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
     command.args(words).current_dir(directory).env_clear().env("HOME", directory);
     command.output().expect("the command runs")
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

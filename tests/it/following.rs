@@ -132,7 +132,7 @@ async fn house_of(tools: Vec<Embedded>) -> House {
     house
 }
 
-fn tool<F>(name: &str, run: F) -> Embedded
+pub fn tool<F>(name: &str, run: F) -> Embedded
 where
     F: Fn(CallContext, String) -> BoxFuture<'static, Result<String, Failure>> + Send + Sync + 'static,
 {

@@ -1,5 +1,6 @@
 //! Words that are not a line yet, for those who watch a call while it is spoken.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Speech, Transcript, Utterance};
@@ -8,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::ids::{ItemId, TurnId};
 
 /// What somebody is saying, as far as it is known. The line that has the same item, or turn, takes its place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Growing {
     /// Who speaks.
     pub speaker: Speaker,

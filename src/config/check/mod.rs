@@ -20,6 +20,7 @@ mod vendors;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -147,6 +148,8 @@ impl Checker<'_> {
             tool_places,
             grant_places,
             warnings: Problems::default(),
+            entries: Vec::new(),
+            read_from: Arc::default(),
         })
     }
 

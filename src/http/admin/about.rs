@@ -1,15 +1,16 @@
 //! Which process answers here, and how it is asked to make place for the next one.
 
 use poem::http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Answered, Ask, Problem};
+use super::{Accepted, Answered, Ask, Problem};
 use crate::clock::Timestamp;
 use crate::http::answer;
 
 /// What `GET /api/v1/about` says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct About {
     /// The version of the program.
     pub version: String,
@@ -40,7 +41,7 @@ pub(super) async fn hand_over(ask: Ask) -> Answered {
     let (asked, answered) = oneshot::channel();
     let refusal = match ask.doors.handovers.try_send(asked) {
         Ok(()) => match answered.await {
-            Ok(Ok(())) => return Ok(answer::json_with(StatusCode::ACCEPTED, &serde_json::json!({}))),
+            Ok(Ok(())) => return Ok(answer::json_with(StatusCode::ACCEPTED, &Accepted {})),
             Ok(Err(why)) => why,
             Err(_) => "the gateway is stopping".to_owned(),
         },

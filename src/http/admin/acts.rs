@@ -5,10 +5,11 @@
 
 use poem::Response;
 use poem::http::StatusCode;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::calls::no_call;
-use super::{Answered, Ask, Problem};
+use super::{Accepted, Answered, Ask, Problem};
 use crate::call::event::{Command, Wish};
 use crate::call::record::{CallRecord, State};
 use crate::http::answer;
@@ -18,16 +19,16 @@ use crate::ids::CallId;
 const TEXT_BYTES_MAX: usize = 2_000;
 
 /// What `POST /calls/ID/transfer` takes.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Transfer {
+pub(super) struct Transfer {
     to: String,
 }
 
 /// What `POST /calls/ID/say` and `/note` take.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Words {
+pub(super) struct Words {
     text: String,
 }
 
@@ -75,7 +76,7 @@ async fn wish(ask: &Ask, id: CallId, wish: Wish) -> Answered {
 }
 
 fn accepted() -> Response {
-    answer::json_with(StatusCode::ACCEPTED, &serde_json::json!({}))
+    answer::json_with(StatusCode::ACCEPTED, &Accepted {})
 }
 
 fn known(ask: &Ask) -> Result<CallRecord, Problem> {

@@ -1,5 +1,6 @@
 //! `GET /api/v1/audit`: who read and did what.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Answered, Ask};
@@ -12,7 +13,7 @@ const PAGE: usize = 100;
 const PAGE_MAX: usize = 1_000;
 
 /// A part of the audit log, newest first.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AuditPage {
     /// The entries.
     pub entries: Vec<AuditEntry>,
@@ -20,9 +21,9 @@ pub struct AuditPage {
     pub next: Option<String>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-struct Question {
+pub(super) struct Question {
     after: Option<u64>,
     limit: Option<usize>,
 }

@@ -1,5 +1,6 @@
 //! Calls: found, listed, shown; each as far as who asks may see.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Answered, Ask, Problem};
@@ -13,11 +14,11 @@ use crate::http::answer;
 use crate::ids::CallId;
 use crate::store::{By, CallFilter, CallQuery, Cursor, Store, StoreError};
 
-/// How many calls one page holds where the question does not say.
+/// Unmasked many calls one page holds where the question does not say.
 const PAGE: u16 = 50;
 
 /// A page of calls, newest first.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Page {
     /// The calls.
     pub calls: Vec<CallRecord>,
@@ -26,8 +27,8 @@ pub struct Page {
 }
 
 /// A call as it is shown to somebody.
-#[derive(Debug, Serialize)]
-pub(super) struct Shown {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct ShownCall {
     #[serde(flatten)]
     call: CallRecord,
     /// Its words are left out.
@@ -36,15 +37,15 @@ pub(super) struct Shown {
     masked: bool,
 }
 
-#[derive(Serialize)]
-struct ShownPage {
-    calls: Vec<Shown>,
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ShownPage {
+    calls: Vec<ShownCall>,
     next: Option<String>,
 }
 
-#[derive(Serialize)]
-struct ShownDetail {
-    call: Shown,
+#[derive(Serialize, JsonSchema)]
+pub(super) struct ShownDetail {
+    call: ShownCall,
     lines: Vec<Line>,
     tool_calls: Vec<ToolCallRecord>,
     usage: Vec<UsageRecord>,
@@ -54,18 +55,18 @@ struct ShownDetail {
     transfer_targets: Vec<String>,
 }
 
-impl Shown {
+impl ShownCall {
     /// What somebody with this sight sees of a call.
-    pub fn of(mut call: CallRecord, sight: Sight) -> Shown {
+    pub fn of(mut call: CallRecord, sight: Sight) -> ShownCall {
         sight.of_record(&mut call);
-        Shown { call, hidden: !sight.words, masked: !sight.numbers }
+        ShownCall { call, hidden: !sight.words, masked: !sight.numbers }
     }
 }
 
 /// What `GET /api/v1/calls` may be asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-struct Question {
+pub(super) struct Question {
     number: Option<String>,
     state: Option<State>,
     since: Option<String>,
@@ -104,7 +105,7 @@ pub(super) async fn list(ask: Ask) -> Answered {
     let (query, filter) = looked_for(question)?;
     let page = ask.doors.control.store().calls_like(query, filter, after, limit).await?;
     let next = page.next.map(|cursor| cursor.to_string());
-    let calls = page.items.into_iter().map(|call| Shown::of(call, sight)).collect();
+    let calls = page.items.into_iter().map(|call| ShownCall::of(call, sight)).collect();
     Ok(answer::json(&ShownPage { calls, next }))
 }
 
@@ -138,15 +139,15 @@ pub(super) fn moment(name: &str, text: Option<String>) -> Result<Option<Timestam
 }
 
 /// What else may be said of a call that is asked for.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-struct How {
+pub(super) struct Unmasked {
     unmasked: bool,
 }
 
 /// `GET /api/v1/calls/ID`.
 pub(super) async fn show(ask: Ask) -> Answered {
-    let (id, How { unmasked }) = (ask.call_id()?, ask.params()?);
+    let (id, Unmasked { unmasked }) = (ask.call_id()?, ask.params()?);
     let sight = ask.sight(unmasked)?;
     let store = ask.doors.control.store();
     let detail = detail(store, id).await?.ok_or_else(|| no_call(id))?;
@@ -159,7 +160,7 @@ pub(super) async fn show(ask: Ask) -> Answered {
     lines.iter_mut().for_each(|line| sight.of_line(line));
     tool_calls.iter_mut().for_each(|tool_call| sight.of_tool_call(tool_call));
     events.iter_mut().for_each(|event| sight.of_event(event));
-    let call = Shown::of(call, sight);
+    let call = ShownCall::of(call, sight);
     let shown = ShownDetail { call, lines, tool_calls, usage, events, recordings, transfer_targets };
     Ok(answer::json(&shown))
 }

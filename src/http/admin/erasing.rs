@@ -1,6 +1,7 @@
 //! Erasing calls and compacting the journal, for operators.
 
 use poem::http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Answered, Ask, Problem};
@@ -9,16 +10,16 @@ use crate::http::answer;
 use crate::store::{ErasedBy, Erasure};
 
 /// What became of a wish to erase a call.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ErasedCall {
     /// The proof; none: it goes as soon as it can.
     pub proof: Option<Erasure>,
 }
 
 /// What is asked of a compaction.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-struct Question {
+pub(super) struct Question {
     /// The index is to be made anew at the next start, since its free space may hold what was erased.
     renew_index: bool,
 }
@@ -28,7 +29,10 @@ pub(super) async fn erase(ask: Ask) -> Answered {
     let id = ask.call_id()?;
     ask.audit("call.erase", Some(id), None).await?;
     match ask.doors.control.erase_call(id, ErasedBy::Operator).await {
-        Ok(Erased::Gone(proof)) => Ok(answer::json(&ErasedCall { proof: Some(proof) })),
+        Ok(Erased::Gone(proof)) => {
+            ask.doors.deliveries.forget_where(|call| call == id);
+            Ok(answer::json(&ErasedCall { proof: Some(proof) }))
+        }
         Ok(Erased::Later) => Ok(answer::json_with(StatusCode::ACCEPTED, &ErasedCall { proof: None })),
         Err(error @ EraseError::NoSuchCall(_)) => Err(Problem::missing(error.to_string())),
         Err(error @ EraseError::Running(_)) => Err(Problem::conflict(error.to_string())),

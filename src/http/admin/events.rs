@@ -10,11 +10,12 @@ use std::time::Duration;
 use futures_util::stream;
 use poem::http::header;
 use poem::{Body, Response};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::calls::Shown;
+use super::calls::ShownCall;
 use super::{Answered, Ask, Problem};
 use crate::call::privacy::Sight;
 use crate::call_control::feed::{News, Watch};
@@ -24,16 +25,16 @@ use crate::ids::CallId;
 const BEAT: Duration = Duration::from_secs(15);
 
 /// What may be asked.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-struct Question {
+pub(super) struct Question {
     call: Option<CallId>,
     after: Option<String>,
     unmasked: bool,
 }
 
 /// One who watches.
-struct Watcher {
+pub(super) struct Watcher {
     watch: Watch,
     call: Option<CallId>,
     sight: Sight,
@@ -98,7 +99,7 @@ fn event(id: &str, name: &str, data: &Value) -> String {
 /// The event of some news, as far as it is seen.
 fn told(news: &Arc<News>, sight: Sight) -> Option<(&'static str, Value)> {
     Some(match news.as_ref() {
-        News::Call(record) => ("call", json!(Shown::of((**record).clone(), sight))),
+        News::Call(record) => ("call", json!(ShownCall::of((**record).clone(), sight))),
         News::Line(call, line) => {
             let mut line = line.clone();
             sight.of_line(&mut line);

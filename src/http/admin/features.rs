@@ -1,6 +1,7 @@
 //! Which path calls take: shown, and changed at run time. What is set here holds for the next calls until it
 //! is taken back, also after a restart; calls that run stay where they are.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Answered, Ask, Problem};
@@ -10,7 +11,7 @@ use crate::routing::Rollout;
 use crate::text::chain;
 
 /// What `POST /api/v1/features/openai-sip` takes.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetOpenAiSip {
     /// `true`, `false`, or a share such as `"25%"`.
@@ -24,7 +25,7 @@ pub struct SetOpenAiSip {
 }
 
 /// What `DELETE /api/v1/features/openai-sip` takes, if it has a body.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ResetOpenAiSip {
     /// Who wants it.
@@ -33,7 +34,7 @@ pub struct ResetOpenAiSip {
 }
 
 /// A value as JSON has it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Value {
     /// All or none.

@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use poem::http::StatusCode;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Answered, Ask};
+use super::{Accepted, Answered, Ask};
 use crate::clock::Timestamp;
 use crate::http::answer;
 use crate::tool::generation::{Change, Generations};
 use crate::tool::plugin::{Grants, Limits, Origin, Plugin};
 
 /// All plugins of the configuration, in its order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PluginList {
     /// Those that new calls get.
     pub plugins: Vec<PluginView>,
@@ -20,7 +22,7 @@ pub struct PluginList {
 }
 
 /// A plugin that new calls do without.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OutOfOrderView {
     /// Its name in the configuration.
     pub name: String,
@@ -31,7 +33,7 @@ pub struct OutOfOrderView {
 }
 
 /// A plugin as new calls get it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PluginView {
     /// Its name in the configuration.
     pub name: String,
@@ -58,7 +60,7 @@ pub struct PluginView {
 }
 
 /// What a plugin is granted. Secrets are there by name only.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GrantsView {
     /// Its key-value namespace.
     pub kv: Option<String>,
@@ -79,7 +81,7 @@ pub struct GrantsView {
 }
 
 /// What one tool call, or one call of a hook, may use up.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LimitsView {
     /// Memory of its instance.
     pub memory_bytes: usize,
@@ -112,7 +114,7 @@ pub struct LimitsView {
 }
 
 /// What became of a changed file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangeView {
     /// When it was decided.
     pub at: Timestamp,
@@ -130,6 +132,13 @@ pub(super) async fn list(ask: Ask) -> Answered {
         Some(OutOfOrderView { name: name.clone(), at, why: refused? })
     });
     Ok(answer::json(&PluginList { plugins, out_of_order: out_of_order.collect() }))
+}
+
+/// `POST /api/v1/plugins/reload`: what came of it is in `GET /plugins` and in the log.
+pub(super) async fn reload(ask: Ask) -> Answered {
+    ask.audit("plugins.reload", None, None).await?;
+    ask.doors.look_again.notify_one();
+    Ok(answer::json_with(StatusCode::ACCEPTED, &Accepted {}))
 }
 
 fn view(plugin: &Plugin, tools: &Generations) -> PluginView {

@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use futures_util::stream;
 use poem::http::{StatusCode, header};
 use poem::{Body, IntoResponse as _, Request, Response};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::range::{Wanted, wanted};
@@ -24,16 +25,16 @@ const LIST: usize = 50;
 const PIECE_BYTES: usize = 64 << 10;
 
 /// A list of recordings, newest call first.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Recordings {
     /// The recordings.
     pub recordings: Vec<RecordingRecord>,
 }
 
 /// What a request for a recording may say.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-struct Which {
+pub(super) struct Which {
     /// One of the call's recordings; without it the first that is kept, or all for deletion.
     recording: Option<RecordingId>,
     limit: Option<usize>,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use poem::Response;
 use poem::http::{StatusCode, header};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::role::Role;
@@ -15,14 +16,14 @@ use crate::http::answer;
 const FAILED_WAITS: Duration = Duration::from_millis(500);
 
 /// What `POST /session` takes.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Shown {
+pub(super) struct SignIn {
     token: String,
 }
 
 /// Who is signed in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SignedIn {
     /// The token's name.
     pub name: String,
@@ -36,7 +37,7 @@ pub struct SignedIn {
 pub(super) async fn sign_in(ask: Ask) -> Answered {
     let keys = &ask.doors.keys;
     keys.check_origin(&ask.request)?;
-    let Shown { token } = ask.json()?;
+    let SignIn { token } = ask.json()?;
     if keys.failed.available_permits() == 0 {
         return Err(Problem::too_many("too many wrong tokens were shown just now: try again in a second"));
     }

@@ -77,6 +77,11 @@ impl HttpTool {
         &self.inner.settings
     }
 
+    /// Claims that its backend failed too often and is not asked at the moment.
+    pub fn is_resting(&self) -> bool {
+        self.inner.breaker.as_ref().is_some_and(|breaker| breaker.is_open(Instant::now()))
+    }
+
     /// Asks the backend. `arguments` fit the schema. The answer is JSON text.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use switchboard::http::Role;
 use super::Office;
 use crate::harness::{CALLEE, CALLER};
 
-const TALK: &str = r#"steps = [
+pub const TALK: &str = r#"steps = [
     { model = { says = "はい。" } },
     { caller = { says = "在庫はありますか。" } },
     { model = { says = "ございます。" } },
