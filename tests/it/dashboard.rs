@@ -11,7 +11,7 @@ mod wire;
 use std::time::Duration;
 
 use serde_json::json;
-use switchboard::call::record::EndedReason;
+use switchboard::call::record::{CallRecord, EndedReason};
 use switchboard::ids::CallId;
 use switchboard::sim::twilio::CallerSetup;
 use switchboard::sim::world::API_KEY;
@@ -19,12 +19,18 @@ use switchboard::sim::world::API_KEY;
 use self::browser::Browser;
 use self::wire::Wire;
 use crate::author::toolchains::is_here;
-use crate::harness::{CALLEE, CALLER, CONFIG, House, Operator, Plan, attach, eventually, script};
+use crate::harness::{CALLEE, CALLER, CONFIG, House, Operator, Plan, SHORT, attach, eventually, script};
 
-/// The caller says words that want to be markup.
+/// A caller whose words want to be markup.
+const HOSTILE: &str = r#"steps = [
+    { model = { says = "はい。" } },
+    { caller = { says = "<img src=x onerror='document.title=1'>" } },
+    { model = { says = "はい。" } },
+    { hang_up = "caller" },
+]"#;
 const ORDER: &str = r#"steps = [
     { model = { says = "お電話ありがとうございます。さくら商店でございます。" } },
-    { caller = { says = "もしもし、佐藤です。注文した便箋は <img src=x onerror='document.title=1'> いつ届きますか。" } },
+    { caller = { says = "もしもし、佐藤です。注文した便箋はいつ届きますか。" } },
     { model = { says = "お調べいたします。", calls = [{ name = "lookup_customer" }] } },
     { model = { says = "{/name}様、ご注文の便箋は発送済みでございます。" } },
     { caller = { says = "ありがとうございます。助かりました。" } },
@@ -64,6 +70,8 @@ struct Office {
     house: House,
     browser: Browser,
     wire: Wire,
+    /// How many calls there are beside those that are looked at.
+    more: u32,
 }
 
 fn config() -> String {
@@ -77,15 +85,21 @@ async fn a_person_works_with_the_dashboard() {
         return;
     }
     let program = browser::program().expect("a browser");
-    let house = House::with(Plan { config: config(), ..Plan::default() }).await;
+    let mut plan = Plan { config: config(), ..Plan::default() };
+    // In pictures people speak as fast as people speak.
+    let is_pictured = std::env::var_os("BLESS").is_some();
+    plan.speed = if is_pictured { 1.0 } else { plan.speed };
+    let more = if is_pictured { 9 } else { 0 };
+    let house = House::with(plan).await;
     let wire = Wire::to(house.gateway.admin).await;
     let browser = Browser::open(&program, format!("http://{}", wire.address)).await;
     browser.prefers("light").await;
-    let office = Office { house, browser, wire };
+    let office = Office { house, browser, wire, more };
 
     office.signs_in().await;
-    let order = office.has_a_call_behind_it().await;
+    let order = office.has_calls_behind_it().await;
     office.sees_a_call_grow_and_hangs_up().await;
+    office.sees_words_as_words().await;
     office.looks_at_a_call(order).await;
     office.filters_calls().await;
     office.asks_for_a_route_and_tries_a_tool().await;
@@ -112,11 +126,11 @@ impl Office {
         let browser = &self.browser;
         browser.go("/calls?outcome=operator").await;
         browser.shows("Sign in to Switchboard").await;
+        assert_eq!(access::faults(browser, "").await, [""; 0], "signing in");
         browser.until("the field has the focus", "document.activeElement.name === 'token'").await;
         browser.write("wrong").await;
         browser.key("Enter").await;
         browser.until("the refusal is told", "document.querySelector('[role=alert]').textContent").await;
-        browser.picture("sign-in").await;
         browser.write(&Operator::of(&self.house).token).await;
         browser.key("Enter").await;
         // To where somebody wanted to go.
@@ -128,23 +142,25 @@ impl Office {
         assert_eq!(browser.text("JSON.stringify(localStorage)").await, "{}", "the token is kept nowhere");
     }
 
-    /// Two calls that are over: one of them is recorded, and asked for an order.
-    async fn has_a_call_behind_it(&self) -> CallId {
-        self.house
-            .play(CallerSetup::new(
-                "anonymous",
-                CALLEE,
-                script(r#"steps = [{ model = { says = "はい。" } }, { hang_up = "caller" }]"#),
-            ))
-            .await;
+    /// Calls that are over: in one of them, which is recorded, somebody asked for an order.
+    async fn has_calls_behind_it(&self) -> CallId {
+        let more = (0..self.more).map(|n| {
+            let from = format!("+8190123400{n:02}");
+            self.house.play(CallerSetup::new(&from, CALLEE, script(SHORT)))
+        });
+        futures_util::future::join_all(more).await;
+        self.house.play(CallerSetup::new("anonymous", CALLEE, script(HOSTILE))).await;
         self.house.play(CallerSetup::new(CALLER, CALLEE, script(ORDER))).await;
         let kept = || async {
-            let calls = self.house.calls().await;
-            let id = calls.iter().find(|call| call.caller.as_deref() == Some(CALLER))?.id;
+            let id = self.call_of(|call| call.caller.as_deref() == Some(CALLER)).await?;
             let detail = self.house.ended_call(id).await;
             detail.recordings.iter().any(|record| record.is_kept()).then_some(id)
         };
         eventually("the recording is kept", kept).await
+    }
+
+    async fn call_of(&self, is_it: impl Fn(&CallRecord) -> bool) -> Option<CallId> {
+        self.house.calls().await.iter().find(|call| is_it(call)).map(|call| call.id)
     }
 
     async fn sees_a_call_grow_and_hangs_up(&self) {
@@ -195,16 +211,17 @@ impl Office {
         browser.shows("Operator").await;
     }
 
+    async fn sees_words_as_words(&self) {
+        let id = self.call_of(|call| call.caller.is_none()).await.expect("the hostile caller's call");
+        self.browser.go(&format!("/calls/{id}")).await;
+        self.browser.shows("<img src=x onerror=").await;
+        assert_eq!(self.browser.eval("document.querySelectorAll('main img').length").await, 0);
+    }
+
     async fn looks_at_a_call(&self, id: CallId) {
         let browser = &self.browser;
         browser.go(&format!("/calls/{id}")).await;
         browser.shows("発送済みでございます。").await;
-        assert_eq!(
-            browser.eval("document.querySelectorAll('main img').length").await,
-            0,
-            "words are no markup"
-        );
-        browser.shows("<img src=x").await;
         browser.until("the sound is there", "document.querySelector('.player input[type=range]')").await;
         browser
             .until("the line of time is drawn", "document.querySelectorAll('.drawing rect').length >= 5")
@@ -214,7 +231,7 @@ impl Office {
         browser
             .until(
                 "the sound is at that place",
-                "document.querySelector('.player input[type=range]').valueAsNumber > 0.2",
+                "Number(document.querySelector('.player .num').textContent.slice(3)) >= Number(location.hash.slice(3)) - 0.06",
             )
             .await;
         browser
@@ -256,7 +273,7 @@ impl Office {
     async fn filters_calls(&self) {
         let browser = &self.browser;
         browser.go("/calls").await;
-        browser.until("there are three", "document.querySelectorAll('.vbody .vrow').length === 3").await;
+        browser.until("all are there", "document.querySelectorAll('.vbody .vrow').length >= 3").await;
         let choose = |value: &str| {
             format!(
                 "(() => {{ const node = document.querySelector('select[name=outcome]'); node.value = '{value}'; node.dispatchEvent(new Event('change', {{ bubbles: true }})); }})()"
@@ -270,7 +287,7 @@ impl Office {
         browser
             .until(
                 "there are three again",
-                "document.querySelectorAll('.vbody .vrow').length === 3 && location.search === ''",
+                "document.querySelectorAll('.vbody .vrow').length >= 3 && location.search === ''",
             )
             .await;
         browser.picture("calls").await;
@@ -323,7 +340,7 @@ impl Office {
         browser
             .until(
                 "the calls are there",
-                "location.pathname === '/calls' && document.querySelectorAll('.vbody .vrow').length === 3",
+                "location.pathname === '/calls' && document.querySelectorAll('.vbody .vrow').length >= 3",
             )
             .await;
         browser.key("j").await;
@@ -363,7 +380,7 @@ impl Office {
         let wide = browser.eval("document.documentElement.scrollWidth <= innerWidth").await;
         assert_eq!(wide, true, "nothing is wider than a telephone");
         browser.prefers("dark").await;
-        browser.picture("telephone").await;
+        browser.picture_of("telephone", 360, 740).await;
         browser.prefers("light").await;
         browser.size(1280, 800).await;
         browser.eval("localStorage.setItem('switchboard.language', 'en')").await;

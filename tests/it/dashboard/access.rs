@@ -7,7 +7,7 @@ use super::browser::Browser;
 const AXE: &str = include_str!("../../fixtures/axe/axe.min.js");
 
 /// Serious and critical faults of the page that is shown; `only` limits the rules.
-async fn faults(browser: &Browser, only: &str) -> Vec<String> {
+pub async fn faults(browser: &Browser, only: &str) -> Vec<String> {
     if browser.eval("typeof axe").await == "undefined" {
         browser.eval(&format!("{AXE}; true")).await;
     }

@@ -208,6 +208,7 @@ impl Browser {
             return;
         }
         self.size(width, height).await;
+        self.eval("scrollTo(0, 0)").await;
         // Two frames: what is drawn by its size has been drawn anew.
         self.eval("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 100))))").await;
         let told = self.command("Page.captureScreenshot", json!({ "format": "png" })).await;

@@ -61,7 +61,7 @@ export function timeInHash() {
 }
 
 export function setTimeInHash(seconds) {
-  history.replaceState(null, "", `${location.pathname}${location.search}#t=${seconds.toFixed(1)}`);
+  history.replaceState(null, "", `${location.pathname}${location.search}#t=${Math.round(seconds * 1000) / 1000}`);
 }
 
 function here() {

@@ -34,7 +34,6 @@ export function timeline({ onSeek }) {
     closer.disabled = zoom === ZOOMS.length - 1;
     further.disabled = zoom === 0;
     draw();
-    if (at !== null) mark(at);
   }
 
   function show(next) {
@@ -69,6 +68,7 @@ export function timeline({ onSeek }) {
       told.textContent = thing?.dataset.told ?? "";
     });
     fill(drawing, image);
+    if (at !== null) mark(at);
   }
 
   function ticks(x, height) {

@@ -7,6 +7,8 @@ import { button, hidden } from "./parts.js";
 
 /** How near its end the transcript must stand for it to follow, in pixels. */
 const NEAR = 48;
+/** How near in time two places are one, in seconds: addresses tell milliseconds. */
+const CLOSE = 0.002;
 
 /** A transcript that begins at `began` (milliseconds). `onSeek(seconds)` is told which line was chosen. `follows`:
  *  it scrolls along with what is said, until somebody scrolls back. `isHidden`: whoever looks may not read words. */
@@ -121,7 +123,7 @@ export function transcript({ began, onSeek, follows, isHidden }) {
     mark(seconds, isSeen) {
       let found = null;
       for (const entry of entries.values()) {
-        if (entry.seconds <= seconds + 0.05 && (!found || entry.seconds >= found.seconds)) found = entry;
+        if (entry.seconds <= seconds + CLOSE && (!found || entry.seconds >= found.seconds)) found = entry;
       }
       if (found === current) return;
       current?.body.removeAttribute("aria-current");
@@ -133,7 +135,7 @@ export function transcript({ began, onSeek, follows, isHidden }) {
     /** The beginning of the line after, or before, this place; null where there is none. */
     next(seconds, step) {
       const all = [...entries.values()].map((entry) => entry.seconds).sort((a, b) => a - b);
-      const found = step > 0 ? all.find((each) => each > seconds + 0.05) : all.findLast((each) => each < seconds - 0.05);
+      const found = step > 0 ? all.find((each) => each > seconds + CLOSE) : all.findLast((each) => each < seconds - CLOSE);
       return found ?? null;
     },
   };

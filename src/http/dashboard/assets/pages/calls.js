@@ -165,7 +165,7 @@ function filters(routes, changed) {
   return h("details", { class: "filters", open: matchMedia("(min-width: 60rem)").matches || FILTERS.some((name) => now.get(name)) },
     h("summary", null, t("filter.title")),
     h("form", { role: "search", onsubmit: (event) => event.preventDefault() },
-      input("number", { "data-filter": true, inputmode: "tel", placeholder: "+81…" }),
+      input("number", { "data-filter": true, inputmode: "tel", placeholder: "+819012345678" }),
       choice("outcome", ENDS.map((each) => [each, word("ended", each)])),
       choice("route", routes.map((each) => [each, each])),
       date("since"), date("until"),

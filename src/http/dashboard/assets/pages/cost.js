@@ -37,6 +37,7 @@ export async function cost({ refresh }) {
         [t("cost.per_call"), total("calls") ? usd(total("cost_usd") / total("calls")) : "–"], [t("cost.per_minute"), total("minutes") ? usd(total("cost_usd") / total("minutes")) : "–"],
       ].map(([name, value]) => h("div", null, h("dt", null, name), h("dd", { class: "num" }, value)))),
       unpriced > 0 && h("p", { class: "tagline" }, t("cost.unpriced", { count: unpriced })),
+      [byDay, byRoute, byModel].some((each) => each.is_cut) && h("p", { class: "tagline" }, t("cost.cut")),
       panel(t("cost.per_day"), null, rows.length ? chart : h("p", { class: "faint" }, t("nothing")),
         h("details", null, h("summary", null, t("cost.table")), grouped(t("cost.per_day"), t("cost.day"), rows, (key) => day(key)))),
       panel(t("cost.per_route"), null, grouped(t("cost.per_route"), t("calls.route"), byRoute.rows)),

@@ -1,7 +1,7 @@
 // Whether the gateway can take calls, and why not.
 
 import { h, fill } from "../dom.js";
-import { t } from "../words.js";
+import { known, t } from "../words.js";
 import { bytes, number, took, uptime, word } from "../format.js";
 import { get } from "../api.js";
 import { badge, describe, facts, head, panel, table } from "../parts.js";
@@ -23,7 +23,7 @@ export async function health() {
         [t("health.uptime"), uptime(told.uptime_s)], [t("health.calls"), number(told.calls_active)], [t("health.lag"), took(told.lag_ms)],
       ].map(([name, value]) => h("div", null, h("dt", null, name), h("dd", { class: "num" }, value)))),
       table(t("health.checks"), [
-        { title: t("health.check"), cell: (check) => word("check", check.name) },
+        { title: t("health.check"), cell: (check) => named(check.name) },
         { title: t("health.state"), cell: (check) => badge(check.ok ? "good" : "bad", t(check.ok ? "health.ok" : "health.bad")) },
         { title: t("health.detail"), class: "wide", cell: (check) => check.detail ?? "" },
       ], told.checks),
@@ -35,6 +35,12 @@ export async function health() {
     try { draw(await get("/health")); } catch (error) { fill(beside, badge("bad", describe(error))); }
   }, EVERY);
   return { title: t("nav.health"), node: [head(t("nav.health"), beside), body], dispose: () => clearInterval(timer) };
+}
+
+/** `store`, `path sip`, `plugin NAME`: the first word in the page's language. */
+function named(name) {
+  const [first, ...rest] = name.split(" ");
+  return rest.length && known(`check.${first}`) ? [word("check", first), " ", h("code", null, rest.join(" "))] : word("check", name);
 }
 
 function values(object) {
