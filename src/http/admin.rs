@@ -38,7 +38,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{BODY_WITHIN, Doors, door};
+use super::{BODY_WITHIN, Doors, dashboard, door};
 use crate::call::privacy::Sight;
 use crate::ids::CallId;
 use crate::store::{AuditEntry, StoreError};
@@ -102,7 +102,8 @@ pub(super) fn listener(doors: &Arc<Doors>) -> impl poem::Endpoint<Output = Respo
             routes = routes.at(format!("{API}{}", endpoint.path), methods);
         }
     }
-    routes.catch_all_error(|error| async move { Problem::of_router(&error).into_response() })
+    dashboard::routes(routes)
+        .catch_all_error(|error| async move { Problem::of_router(&error).into_response() })
 }
 
 fn opened(doors: &Arc<Doors>, endpoint: &'static Endpoint) -> impl poem::Endpoint<Output = Response> + use<> {

@@ -7,6 +7,7 @@
 mod admin;
 mod afterwards;
 mod answer;
+mod dashboard;
 mod deliveries;
 mod media;
 mod openai;

@@ -8,7 +8,7 @@ mod live;
 mod pages;
 mod rebuilding;
 mod testing;
-mod toolchains;
+pub mod toolchains;
 mod watching;
 
 use std::fs::{self, File};

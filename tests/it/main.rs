@@ -14,6 +14,7 @@ mod cli;
 mod cli_tools;
 mod config;
 mod conversation;
+mod dashboard;
 mod docs;
 mod erasing;
 mod explain;

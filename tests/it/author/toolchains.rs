@@ -1,19 +1,21 @@
-//! Which languages can be built here. A test that needs one and has it not says so where it is seen; where
-//! the language is one of `REQUIRE_TOOLCHAINS`, it fails.
+//! Which languages can be built here, and whether there is a browser. A test that needs one and has it not says so
+//! where it is seen; where it is one of `REQUIRE_TOOLCHAINS`, it fails.
 
 use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
 use super::text;
+use crate::dashboard;
 
 /// The environment's list of languages that have to be here: `rust,js,python`, or some of them.
 const REQUIRED: &str = "REQUIRE_TOOLCHAINS";
 /// The names in that list, and the languages of `plugin new --lang` that they mean.
-const NAMES: [(&str, &str); 3] = [("rust", "rust"), ("js", "ts"), ("python", "python")];
+const NAMES: [(&str, &str); 4] =
+    [("rust", "rust"), ("js", "ts"), ("python", "python"), ("chromium", "chromium")];
 
-/// Whether a language can be built here. `what` is left out where it cannot.
-pub(super) fn is_here(lang: &str, what: &str) -> bool {
+/// Whether a language can be built here, or what has this name is there. `what` is left out where it cannot.
+pub fn is_here(lang: &str, what: &str) -> bool {
     let required = std::env::var(REQUIRED).unwrap_or_default();
     match verdict(&required, lang, can_build(lang)) {
         Ok(true) => true,
@@ -32,8 +34,9 @@ fn verdict(required: &str, lang: &str, is_found: bool) -> Result<bool, String> {
     let mut languages = Vec::new();
     for name in required.split(',').map(str::trim).filter(|name| !name.is_empty()) {
         let known = NAMES.iter().find(|(known, _)| *known == name);
-        let (_, language) =
-            known.ok_or_else(|| format!("{REQUIRED} names `{name}`: write some of rust, js and python"))?;
+        let (_, language) = known.ok_or_else(|| {
+            format!("{REQUIRED} names `{name}`: write some of rust, js, python and chromium")
+        })?;
         languages.push(*language);
     }
     if !is_found && languages.contains(&lang) {
@@ -52,6 +55,7 @@ fn can_build(lang: &str) -> bool {
             library.is_ok_and(|path| Path::new(path.trim()).is_dir())
                 || Path::new("/usr/lib/rustlib/src/rust/library").is_dir()
         }
+        "chromium" => dashboard::has_browser(),
         // What its build installs comes from a registry.
         "ts" => answers("node", &["--version"]) && answers("npm", &["ping"]),
         _ => answers("componentize-py", &["--version"]),

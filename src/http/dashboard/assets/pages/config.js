@@ -1,0 +1,75 @@
+// What the gateway runs with, and where each value is from; and whether another file would be good.
+
+import { h, fill } from "../dom.js";
+import { t } from "../words.js";
+import { moment, word } from "../format.js";
+import { get, post } from "../api.js";
+import { changeQuery, query } from "../router.js";
+import { badge, code, describe, field, head, panel, select, table } from "../parts.js";
+import { may } from "../session.js";
+
+export async function config() {
+  const told = await get("/config");
+  const body = h("div");
+  const now = query();
+  const search = h("input", { type: "search", value: now.get("q") ?? "", "data-filter": true, autocomplete: "off", oninput: () => { changeQuery({ q: search.value.trim() }, { replace: true }); draw(); } });
+  const origin = select([["", t("filter.any")], ["set", t("config.set")], ["file", t("origin.file")], ["environment", t("origin.environment")], ["default", t("origin.default")]],
+    now.get("origin") ?? "", { onchange: () => { changeQuery({ origin: origin.value }); draw(); } });
+
+  function draw() {
+    const wanted = search.value.trim().toLowerCase();
+    const from = origin.value;
+    const found = told.entries.filter(({ key, value, origin: { kind } }) =>
+      (!wanted || `${key} ${shown(value)}`.toLowerCase().includes(wanted)) && (!from || (from === "set" ? kind !== "default" : kind === from)));
+    fill(body, table(t("nav.config"), [
+      { title: t("config.key"), cell: ({ key }) => h("code", null, key) },
+      { title: t("config.value"), class: "wide", cell: ({ value }) => h("code", { class: "data" }, shown(value)) },
+      { title: t("config.origin"), cell: ({ origin: each }) => whence(each) },
+    ], found));
+  }
+
+  draw();
+  const reload = told.last_reload;
+  return {
+    title: t("nav.config"),
+    node: [head(t("nav.config"), [h("code", null, told.path ?? "–"), h("span", { class: "faint" }, t("config.read", { at: moment(told.read_at) })),
+      reload && badge("good", t("config.reloaded", { at: moment(reload) }))]),
+      h("div", { class: "columns wide-left" },
+        h("div", null, h("div", { class: "bar" }, field(t("event.filter"), search), field(t("config.origin"), origin)), body),
+        panel(t("config.check"), { class: "aside" }, may("admin") ? checker() : h("p", { class: "faint" }, t("config.role"))))],
+  };
+}
+
+function shown(value) {
+  if (value === null || value === undefined) return "–";
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+function whence(origin) {
+  if (origin.kind === "file") return [h("span", null, origin.file ? fileName(origin.file) : t("origin.file")), origin.line && h("span", { class: "faint num" }, `:${origin.line}`)];
+  if (origin.kind === "environment") return h("code", null, `$${origin.variable ?? ""}`);
+  return h("span", { class: "faint" }, word("origin", origin.kind));
+}
+
+function fileName(path) {
+  return path.split("/").pop();
+}
+
+function checker() {
+  const text = h("textarea", { rows: 12, required: true, spellcheck: "false", class: "mono", placeholder: "[server]\nlisten = \"0.0.0.0:8080\"" });
+  const result = h("div", { role: "status" });
+  async function check(event) {
+    event.preventDefault();
+    try {
+      const { ok, problems, rendered } = await post("/config/check", { text: text.value });
+      fill(result, badge(ok ? "good" : "bad", ok ? t("config.good") : t("config.bad", { count: problems.length })),
+        h("ul", { class: "problems" }, problems.map((each) => h("li", null,
+          h("p", null, badge(each.severity === "error" ? "bad" : "warn", each.code ?? each.severity), " ", each.line && h("span", { class: "num faint" }, `${each.line}:${each.column ?? 1} `), each.message),
+          each.help && h("p", { class: "faint" }, each.help)))),
+        rendered && h("details", null, h("summary", null, t("config.rendered")), code(rendered, t("config.rendered"))));
+    } catch (error) {
+      fill(result, h("p", { class: "bad-words" }, describe(error)));
+    }
+  }
+  return h("form", { onsubmit: check }, field(t("config.text"), text, t("config.text.help")), h("button", { type: "submit", class: "main" }, t("config.do_check")), result);
+}
