@@ -15,6 +15,7 @@ mod cli_tools;
 mod config;
 mod conversation;
 mod dashboard;
+mod deploy;
 mod docs;
 mod erasing;
 mod explain;
