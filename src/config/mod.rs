@@ -116,6 +116,8 @@ pub struct ReadFrom {
     pub directory: PathBuf,
     /// The environment, without the file `.env`.
     pub environment: Environment,
+    /// The same with it, as it was then.
+    pub known: Environment,
 }
 
 /// `[server]`.
@@ -401,9 +403,14 @@ fn checked(
     environment: &Environment,
     problems: &mut Problems,
 ) -> Option<Config> {
-    let read_from =
-        ReadFrom { name: name.to_owned(), directory: directory.to_owned(), environment: environment.clone() };
-    let environment = environment.clone().or(read::dotenv(directory, problems));
+    let process = environment;
+    let environment = process.clone().or(read::dotenv(directory, problems));
+    let read_from = ReadFrom {
+        name: name.to_owned(),
+        directory: directory.to_owned(),
+        environment: process.clone(),
+        known: environment.clone(),
+    };
     let mut document = read::parse(name, bytes, problems)?;
     let references = shown::references(&mut document);
     read::complete(&mut document, directory, &environment, problems);

@@ -23,15 +23,10 @@ fn checked(read_from: &ReadFrom, text: &str) -> ConfigChecked {
 }
 
 fn told(read_from: &ReadFrom, ok: bool, problems: &Problems) -> ConfigChecked {
-    let hide = |text: String| {
-        // Whoever checks a text may have it filled in with whatever the environment has.
-        read_from.environment.values().filter(|value| value.len() >= SECRET_BYTES_MIN).fold(
-            text,
-            |text, value| {
-                if text.contains(value) { text.replace(value, "•••") } else { text }
-            },
-        )
-    };
+    // Whoever checks a text may have it filled in with whatever the environment has.
+    let secrets: Vec<&str> =
+        read_from.known.values().filter(|value| value.len() >= SECRET_BYTES_MIN).collect();
+    let hide = |text: String| secrets.iter().fold(text, |text, secret| text.replace(secret, "•••"));
     let list = problems.iter().map(|problem| {
         let (line, column) = problem.position().unzip();
         ConfigProblem {

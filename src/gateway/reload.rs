@@ -256,8 +256,9 @@ impl Reloader {
                 tracing::error!(plugin = name, why, "a plugin cannot be taken in: it stays out of order");
             }
         }
-        self.metrics.plugin_reloaded(name, "refused");
         self.tools.note(name, Change { at: self.clock.now(), refused: Some(why.to_owned()) });
+        // Whoever sees it counted can ask why.
+        self.metrics.plugin_reloaded(name, "refused");
     }
 
     /// The plugins in use, with the new versions of these.
@@ -286,8 +287,8 @@ impl Reloader {
                 took_ms = millis(loaded.took),
                 "a changed plugin is in use: new calls get it, calls that run keep the old one"
             );
-            self.metrics.plugin_reloaded(name, "loaded");
             self.tools.note(name, Change { at: self.clock.now(), refused: None });
+            self.metrics.plugin_reloaded(name, "loaded");
         }
         self.metrics.plugins_out_of_order(out_of_order(&self.watched));
         let in_use: Vec<Plugin> = self.watched.iter().filter_map(|watched| watched.plugin.clone()).collect();

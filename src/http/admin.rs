@@ -41,7 +41,8 @@ use serde::de::DeserializeOwned;
 use super::{BODY_WITHIN, Doors, dashboard, door};
 use crate::call::privacy::Sight;
 use crate::ids::CallId;
-use crate::store::AuditEntry;
+use crate::store::{AuditEntry, StoreError};
+use crate::text::chain;
 
 pub use about::{About, HandoverAsked};
 pub(in crate::http) use again::Again;
@@ -195,7 +196,8 @@ impl Ask {
         call: Option<CallId>,
         detail: Option<String>,
     ) -> Result<(), Problem> {
-        Ok(self.doors.audit.record(self.entry(what, call, detail)).await?)
+        let written = self.doors.audit.record(self.entry(what, call, detail)).await;
+        written.map_err(|error| unlogged("nothing was changed", &error))
     }
 
     /// The same for something that is read: again and again within a minute is once.
@@ -205,7 +207,8 @@ impl Ask {
         call: Option<CallId>,
         detail: Option<String>,
     ) -> Result<(), Problem> {
-        Ok(self.doors.audit.record_reading(self.entry(what, call, detail)).await?)
+        let written = self.doors.audit.record_reading(self.entry(what, call, detail)).await;
+        written.map_err(|error| unlogged("it is not shown", &error))
     }
 
     fn entry(&self, what: &str, call: Option<CallId>, detail: Option<String>) -> AuditEntry {
@@ -220,4 +223,10 @@ impl Ask {
             from: self.request.remote_addr().as_socket_addr().map(|address| address.ip().to_string()),
         }
     }
+}
+
+/// What is not in the audit log is not done, and not shown.
+fn unlogged(what: &str, error: &StoreError) -> Problem {
+    tracing::error!(%error, "the audit log could not be written");
+    Problem::unavailable(format!("{what}, as the audit log cannot be written: {}", chain(error)))
 }

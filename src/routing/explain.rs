@@ -117,7 +117,7 @@ mod tests {
         };
         let routes = Routes::new(vec![
             route("to", Conditions { to, ..Conditions::default() }),
-            route("from", Conditions { from: from.clone(), ..Conditions::default() }),
+            route("from", Conditions { from, ..Conditions::default() }),
             route(
                 "header",
                 Conditions { headers: vec![("X-A".into(), Wildcard::new("b*"))], ..Conditions::default() },

@@ -409,7 +409,7 @@ async fn what_is_no_share_or_no_route_changes_nothing() {
     let operator = Operator::of(&house);
     let before = features(&operator).await;
     for (body, status, words) in [
-        ("", 400, "write {\"value\": \"25%\"}"),
+        ("", 400, r#"write {\"value\": \"25%\"}"#),
         ("{}", 400, "missing field"),
         (r#"{"value": "often"}"#, 400, "25%"),
         (r#"{"value": 25}"#, 400, "value"),

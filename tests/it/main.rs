@@ -37,6 +37,7 @@ mod signatures;
 mod sim_openai;
 mod sim_twilio;
 mod store;
+mod store_audit;
 mod store_compaction;
 mod store_crash;
 mod store_damage;

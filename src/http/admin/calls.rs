@@ -14,7 +14,7 @@ use crate::http::answer;
 use crate::ids::CallId;
 use crate::store::{By, CallFilter, CallQuery, Cursor, Store, StoreError};
 
-/// Unmasked many calls one page holds where the question does not say.
+/// How many calls one page holds where the question does not say.
 const PAGE: u16 = 50;
 
 /// A page of calls, newest first.

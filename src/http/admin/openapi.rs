@@ -5,8 +5,8 @@ use std::sync::{Arc, LazyLock};
 
 use poem::http::header;
 use poem::{Request, Response};
+use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
-use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::role::Role;
@@ -160,20 +160,16 @@ fn parameters(endpoint: &Endpoint, reading: &mut SchemaGenerator) -> Vec<Value> 
 }
 
 fn in_query(query: SchemaOf, reading: &mut SchemaGenerator) -> Vec<Value> {
+    // In a generator of its own: the question as a whole is in no body, only what its parts refer to is wanted.
     let mut apart = reading.clone();
-    let referred: Schema = query(&mut apart);
-    let name = referred.as_value()["$ref"].as_str().and_then(|path| path.rsplit('/').next());
-    let definitions = apart.definitions();
-    let object = name.and_then(|name| definitions.get(name)).unwrap_or(referred.as_value());
-    let properties = object["properties"].as_object().cloned().unwrap_or_default();
-    // What the parameters themselves refer to must be there as well.
-    for (name, schema) in definitions.clone() {
-        if Some(name.as_str())
-            != referred.as_value()["$ref"].as_str().and_then(|path| path.rsplit('/').next())
-        {
-            reading.definitions_mut().entry(name).or_insert(schema);
-        }
+    let question = query(&mut apart).to_value();
+    let name = question["$ref"].as_str().and_then(|path| path.rsplit('/').next()).unwrap_or_default();
+    let mut definitions = apart.take_definitions(true);
+    let object = definitions.remove(name).unwrap_or_default();
+    for (name, schema) in definitions {
+        reading.definitions_mut().entry(name).or_insert(schema);
     }
+    let properties = object["properties"].as_object().cloned().unwrap_or_default();
     properties
         .into_iter()
         .map(|(name, schema)| json!({ "name": name, "in": "query", "schema": schema }))

@@ -1,7 +1,7 @@
 //! What each role knows of calls, and that every reading is in the audit log.
 
 use reqwest::Method;
-use switchboard::http::Role;
+use switchboard::http::{ENDPOINTS, Role};
 
 use super::Office;
 use crate::harness::{CALLEE, CALLER};
@@ -29,6 +29,12 @@ async fn words_are_for_listeners_and_numbers_for_those_who_ask_for_them() {
     let text = viewed.to_string();
     for secret in ["在庫", &CALLER[1..], &CALLEE[1..], "X-Switchboard-Token"] {
         assert!(!text.contains(secret), "{secret}: {text}");
+    }
+    // Nor by whatever other way.
+    let ways = ENDPOINTS.iter().filter(|endpoint| endpoint.method == Method::GET);
+    for way in ways.filter(|way| way.needs == Some(Role::Viewer) && way.path != "/events") {
+        let text = office.get(Role::Viewer, &way.path.replace(":id", &id.to_string())).await.to_string();
+        assert!(!text.contains("在庫") && !text.contains(&CALLER[1..]), "{}: {text}", way.path);
     }
     assert_eq!(office.ask(Role::Viewer, Method::GET, &unmasked, "").await.0, 403);
     assert_eq!(office.ask(Role::Viewer, Method::GET, "/calls?text=x", "").await.0, 403);
