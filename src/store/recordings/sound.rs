@@ -269,7 +269,7 @@ mod tests {
         assert!(refused("y", 1).contains("altered"), "another recording's");
         assert!(refused("x", 2).contains("store.encryption_keys"));
         assert!(Sound::open(&path, "x", &vault(2), true).is_err(), "nor is it gone on with");
-        let mut flipped = on_disk.clone();
+        let mut flipped = on_disk;
         flipped[HEAD_BYTES as usize + 40] ^= 1;
         std::fs::write(&path, flipped).unwrap();
         assert!(refused("x", 1).contains("altered"));
