@@ -27,7 +27,7 @@ fn alerts_are_about_metrics_that_exist() {
     let known = metrics(&page);
     let (alerts, tests) = (text("deploy/prometheus/alerts.yml"), text("deploy/prometheus/alerts.test.yml"));
     let used = metrics(&alerts);
-    assert!(used.len() >= 10, "{used:?}");
+    assert!(used.len() >= 5, "{used:?}");
     let unknown: Vec<_> = used.difference(&known).collect();
     assert!(unknown.is_empty(), "no such metrics: {unknown:?}");
     assert_eq!(used, metrics(&tests), "each is in the test of the alerts, and no other");
