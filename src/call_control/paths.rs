@@ -80,15 +80,8 @@ impl Paths {
         has_stream: bool,
         now: Instant,
     ) -> Option<Way> {
-        let rollout = self.rollout(routes, route);
-        let first = match rollout.takes(caller) {
-            true => Path::Sip,
-            false if has_stream => Path::MediaStreams,
-            false => return None,
-        };
+        let (first, has_other) = self.wanted(routes, route, caller, has_stream)?;
         let way = |path, other, avoided, trial| Some(Way { path, other, avoided, trial });
-        // Nobody goes over SIP where that is switched off, not even from a bridge that fails.
-        let has_other = has_stream && self.failover.is_some() && (first == Path::Sip || !rollout.is_none());
         if !has_other {
             return way(first, None, None, None);
         }
@@ -102,6 +95,25 @@ impl Paths {
         }
     }
 
+    /// The path that such a call takes where none is left alone, and whether there is another one for it.
+    fn wanted(
+        &self,
+        routes: &Routes,
+        route: Option<&str>,
+        caller: &str,
+        has_stream: bool,
+    ) -> Option<(Path, bool)> {
+        let rollout = self.rollout(routes, route);
+        let first = match rollout.takes(caller) {
+            true => Path::Sip,
+            false if has_stream => Path::MediaStreams,
+            false => return None,
+        };
+        // Nobody goes over SIP where that is switched off, not even from a bridge that fails.
+        let has_other = has_stream && self.failover.is_some() && (first == Path::Sip || !rollout.is_none());
+        Some((first, has_other))
+    }
+
     /// The way that such a call would take now; nothing is tried for it.
     pub fn foresee(
         &self,
@@ -111,13 +123,7 @@ impl Paths {
         has_stream: bool,
         now: Instant,
     ) -> Option<Path> {
-        let rollout = self.rollout(routes, route);
-        let first = match rollout.takes(caller) {
-            true => Path::Sip,
-            false if has_stream => Path::MediaStreams,
-            false => return None,
-        };
-        let has_other = has_stream && self.failover.is_some() && (first == Path::Sip || !rollout.is_none());
+        let (first, has_other) = self.wanted(routes, route, caller, has_stream)?;
         let is_avoided = has_other && self.is_open(first, now) && !self.is_open(other(first), now);
         Some(if is_avoided { other(first) } else { first })
     }
