@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{Answered, Ask};
+use super::{Answered, Ask, vitals};
 use crate::http::{Doors, answer};
 use crate::store::Health as StoreHealth;
 
@@ -58,7 +58,6 @@ pub(super) async fn show(ask: Ask) -> Answered {
         check("machine", behind.is_none(), late),
         check("doors", !is_refusing, doors.to_owned()),
     ];
-    let ready = checks.iter().all(|check| check.ok);
     // Calls are taken without these all the same.
     let resting = control.resting_paths();
     for path in ["sip", "media-streams"] {
@@ -72,7 +71,7 @@ pub(super) async fn show(ask: Ask) -> Answered {
         checks.push(check(&format!("plugin {plugin}"), false, why));
     }
     Ok(answer::json(&Health {
-        ready,
+        ready: vitals::why_not_ready(&ask.doors).is_none(),
         checks,
         store,
         build: Build {

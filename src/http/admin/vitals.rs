@@ -15,37 +15,38 @@ pub(super) async fn live(_: Arc<Doors>, _: Request) -> Response {
 
 /// `GET /readyz`.
 pub(super) async fn ready(doors: Arc<Doors>, _: Request) -> Response {
+    if let Some(why) = why_not_ready(&doors) {
+        return answer::text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"));
+    }
+    // Calls are taken all the same, over the other path.
+    let resting = doors
+        .control
+        .resting_paths()
+        .into_iter()
+        .map(|path| format!("the path {} failed too often and is left alone for now\n", path.as_str()));
+    // Why is for those who have the token.
+    let tools = doors.control.tools().current();
+    let left_out = tools.left_out().iter().map(|plugin| {
+        format!("the plugin {plugin} is out of order: calls are answered without its tools and hooks\n")
+    });
+    let degraded: String = resting.chain(left_out).collect();
+    answer::text(StatusCode::OK, format!("ready\n{degraded}"))
+}
+
+/// Why no new calls are taken; none: they are.
+pub(super) fn why_not_ready(doors: &Doors) -> Option<String> {
+    if doors.control.is_refusing() {
+        return Some("stopping: no new calls, running ones may end".to_owned());
+    }
     match doors.control.store().health() {
-        _ if doors.control.is_refusing() => {
-            let words = "stopping: no new calls, running ones may end\n";
-            answer::text(StatusCode::SERVICE_UNAVAILABLE, words)
-        }
-        Health::Ok if let Some(lag) = doors.control.behind() => {
-            let words = format!("the machine is {} ms late: new calls are refused\n", lag.as_millis());
-            answer::text(StatusCode::SERVICE_UNAVAILABLE, words)
-        }
-        Health::Ok => {
-            // Calls are taken all the same, over the other path.
-            let resting = doors.control.resting_paths().into_iter().map(|path| {
-                format!("the path {} failed too often and is left alone for now\n", path.as_str())
-            });
-            // Why is for those who have the token.
-            let tools = doors.control.tools().current();
-            let left_out = tools.left_out().iter().map(|plugin| {
-                format!(
-                    "the plugin {plugin} is out of order: calls are answered without its tools and hooks\n"
-                )
-            });
-            let degraded: String = resting.chain(left_out).collect();
-            answer::text(StatusCode::OK, format!("ready\n{degraded}"))
-        }
+        Health::Ok => doors
+            .control
+            .behind()
+            .map(|lag| format!("the machine is {} ms late: new calls are refused", lag.as_millis())),
         Health::Full { free_bytes, needed_bytes } => {
-            let words = format!("the disk is full: {free_bytes} bytes are free, {needed_bytes} are needed\n");
-            answer::text(StatusCode::SERVICE_UNAVAILABLE, words)
+            Some(format!("the disk is full: {free_bytes} bytes are free, {needed_bytes} are needed"))
         }
-        Health::Poisoned { reason } => {
-            answer::text(StatusCode::SERVICE_UNAVAILABLE, format!("the store takes no writes: {reason}\n"))
-        }
+        Health::Poisoned { reason } => Some(format!("the store takes no writes: {reason}")),
     }
 }
 
