@@ -31,7 +31,6 @@ mod who;
 
 use std::sync::Arc;
 
-use poem::endpoint::make;
 use poem::http::{HeaderValue, Method, header};
 use poem::{EndpointExt as _, IntoResponse as _, Request, Response, Route, RouteMethod, get};
 use schemars::JsonSchema;
@@ -107,11 +106,7 @@ pub(super) fn listener(doors: &Arc<Doors>) -> impl poem::Endpoint<Output = Respo
 }
 
 fn opened(doors: &Arc<Doors>, endpoint: &'static Endpoint) -> impl poem::Endpoint<Output = Response> + use<> {
-    let doors = Arc::clone(doors);
-    make::<_, _, Response, poem::Result<Response>>(move |request| {
-        let answer = answer(Arc::clone(&doors), endpoint, request);
-        async move { Ok(answer.await) }
-    })
+    door(doors, move |doors, request| answer(doors, endpoint, request))
 }
 
 async fn answer(doors: Arc<Doors>, endpoint: &'static Endpoint, request: Request) -> Response {

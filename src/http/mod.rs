@@ -161,11 +161,9 @@ pub fn admin(doors: &Arc<Doors>) -> impl poem::Endpoint + use<> {
 }
 
 /// An endpoint that shares the doors.
-fn door<F>(
-    doors: &Arc<Doors>,
-    answer: fn(Arc<Doors>, Request) -> F,
-) -> impl poem::Endpoint<Output = Response> + use<F>
+fn door<F, A>(doors: &Arc<Doors>, answer: A) -> impl poem::Endpoint<Output = Response> + use<F, A>
 where
+    A: Fn(Arc<Doors>, Request) -> F + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
     let doors = Arc::clone(doors);
@@ -184,9 +182,5 @@ fn watched<F>(
 where
     F: Future<Output = Response> + Send + 'static,
 {
-    let doors = Arc::clone(doors);
-    make::<_, _, Response, poem::Result<Response>>(move |request| {
-        let answer = deliveries::watched(Arc::clone(&doors), source, answer, request);
-        async move { Ok(answer.await) }
-    })
+    door(doors, move |doors, request| deliveries::watched(doors, source, answer, request))
 }
