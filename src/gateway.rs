@@ -6,6 +6,7 @@
 //! its audio never passed through here. The next start takes it up again.
 
 mod checking;
+mod following;
 mod plugins;
 mod reload;
 
@@ -18,20 +19,18 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use poem::Server;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::call::usage::{Price, Prices, TokenPrice};
 use crate::call_control::pulse::Pulse;
-use crate::call_control::{self, CallControl, Parts, admission};
+use crate::call_control::{CallControl, Parts};
 use crate::clock::{Clock, Entropy};
-use crate::config::{self, Config};
-use crate::http::{self, Doors, HandoverAsked};
+use crate::config::Config;
+use crate::http::{self, Entrance, HandoverAsked, Reloads};
 use crate::metrics::Metrics;
 use crate::net::{self, Guards, PromptAcceptor};
-use crate::openai::{self, Deadlines, rest, sideband};
-use crate::phone::CallingCode;
+use crate::openai;
 use crate::secret::Secret;
 use crate::store::{AuditLog, Expect, OpenError, Store, StoreError, Tx, Write};
 use crate::tool::generation::Generations;
@@ -41,16 +40,12 @@ use crate::wire::join_token::JoinKey;
 
 use plugins::Loader;
 pub use plugins::http_tools;
-use reload::{Reloader, Stamp};
+use reload::{Around, Reloader, Stamp};
 
 /// The file in the data directory that holds what an operator must show.
 pub const ADMIN_TOKEN_FILE: &str = "admin.token";
 /// Under which name the store keeps the key that signs join tokens.
 const JOIN_KEY: &str = "join_key";
-/// A join token is good for as long as a carrier may take to dial (Twilio: 5 to 600 s and about 5 more).
-const JOIN_GRACE: Duration = Duration::from_secs(60);
-/// A call's webhook event older than this is for a caller who is gone.
-const STALE_AFTER: Duration = Duration::from_secs(60);
 /// How long reports that came last may take to be kept.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(5);
 /// How long a connection's first request may take until it is answered; a body alone has ten seconds.
@@ -74,7 +69,7 @@ pub struct Gateway {
     archivist: JoinHandle<()>,
     archivist_stops: CancellationToken,
     housekeeper: JoinHandle<()>,
-    look_again: Arc<Notify>,
+    reloads: Arc<Reloads>,
     reloader: JoinHandle<()>,
     drain_timeout: Duration,
     handovers: mpsc::Receiver<HandoverAsked>,
@@ -171,58 +166,23 @@ impl Gateway {
         let stamps: Vec<Stamp> = loader.settings().iter().map(|plugin| Stamp::of(&plugin.path)).collect();
         let mut plugins = loader.load_all().await;
         let tools = Arc::new(Generations::new(loader.first_toolbox(&mut plugins)?));
-        let reloader = Reloader::new(
-            loader,
-            plugins.into_iter().zip(stamps),
-            Arc::clone(&tools),
-            Arc::clone(&metrics),
-            Arc::clone(&clock),
-        );
         let admin_token = admin_token(&config.store.path, &entropy)?;
         let join_key = join_key(&store, &entropy).await?;
-        let openai = rest::Client::new(&config.openai, Deadlines::default())?;
-        let sidebands = sideband::Connector::new(&config.openai, Deadlines::default())?;
-        if let Err(why) = openai.warm_up().await {
+        let rules = following::rules(&config)?;
+        if let Err(why) = rules.openai.warm_up().await {
             tracing::warn!(why, "the provider cannot be reached at the moment");
         }
-        let doors_settings = http::Settings {
-            public_url: config.server.public_url.clone(),
-            default_country: country(config.server.default_country.as_deref()),
-            body_bytes_max: config.server.body_bytes_max,
-            openai: config.openai.clone(),
-            twilio: config.twilio.clone(),
-            admin_token,
-            tokens: config.admin.tokens.clone(),
-            admin_hosts: config.admin.hosts.clone(),
-            config: http::ConfigShown {
-                path: config.read_from.name.clone(),
-                entries: config.entries.clone(),
-            },
-            checker: checking::checker(&config.read_from),
-            priced_as_of: config.prices.iter().filter_map(|(_, price)| price.as_of.clone()).min(),
-        };
-        let carrier = config.twilio.as_ref();
-        let carrier =
-            carrier.map(|twilio| twilio::rest::Client::new(twilio, twilio::rest::Deadlines::default()));
-        let carrier = carrier.transpose()?;
         let drain_timeout = config.server.drain_timeout;
         let pulse = Pulse::new(config.admission.max_lag);
         let control = CallControl::new(Parts {
-            settings: control_settings(&config),
-            routes: config.routes.clone(),
-            sessions: config.sessions.clone(),
-            prices: prices(&config.prices),
+            rules,
             store,
-            openai,
-            sidebands,
             tools: Arc::clone(&tools),
             metrics: Arc::clone(&metrics),
             clock: Arc::clone(&clock),
             entropy,
             join_key,
             pulse: Arc::clone(&pulse),
-            recordings: config.recordings.clone(),
-            carrier,
         });
         control.recall_features()?;
         // Before anybody is let in: what arrives for such a call waits until it has been taken up.
@@ -231,14 +191,28 @@ impl Gateway {
             calls => tracing::info!(calls, "calls of an earlier run are looked after again"),
         }
         let audit = AuditLog::open(control.store().clone()).await?;
-        let look_again = reloader.look_again();
-        let (doors, handovers) = Doors::new(
-            doors_settings,
+        let (reloads, reloads_asked) = Reloads::new();
+        let reloads = Arc::new(reloads);
+        let (entrance, handovers) = Entrance::new(
+            following::doors(&config, &admin_token, clock.now()),
             Arc::clone(&control),
             Arc::clone(&clock),
             public.served(),
             audit,
-            Arc::clone(&look_again),
+            Arc::clone(&reloads),
+        );
+        let reloader = Reloader::new(
+            loader,
+            plugins.into_iter().zip(stamps),
+            Around {
+                tools,
+                metrics: Arc::clone(&metrics),
+                clock,
+                control: Arc::clone(&control),
+                entrance: Arc::clone(&entrance),
+                reloads: Arc::clone(&reloads),
+                admin_token,
+            },
         );
         let stopping = CancellationToken::new();
         tokio::spawn(pulse.feel(control.store().clone(), Arc::clone(&metrics), stopping.clone()));
@@ -246,11 +220,11 @@ impl Gateway {
         let archivist = Arc::clone(&control).work_on_recordings(archivist_stops.clone());
         let archivist = tokio::spawn(archivist);
         let housekeeper = tokio::spawn(Arc::clone(&control).keep_house(stopping.clone()));
-        let reloader = tokio::spawn(reloader.run(stopping.clone()));
+        let reloader = tokio::spawn(reloader.run(reloads_asked, stopping.clone()));
         let (public_address, admin_address) = (public.address(), admin.address());
         let listeners = vec![
-            tokio::spawn(serve(public, http::public(&doors), stopping.clone())),
-            tokio::spawn(serve(admin, http::admin(&doors), stopping.clone())),
+            tokio::spawn(serve(public, http::public(&entrance), stopping.clone())),
+            tokio::spawn(serve(admin, http::admin(&entrance), stopping.clone())),
         ];
         Ok(Gateway {
             public: public_address,
@@ -261,7 +235,7 @@ impl Gateway {
             archivist,
             archivist_stops,
             housekeeper,
-            look_again,
+            reloads,
             reloader,
             drain_timeout,
             handovers,
@@ -274,10 +248,16 @@ impl Gateway {
         &self.control
     }
 
-    /// Looks at every plugin's file now, also at one that was refused before. What came of it is in the
-    /// log, the metrics and [`Generations::change_of`].
+    /// Reads the configuration again, and looks at every plugin's file, also at one that was refused before. What came
+    /// of it is in the log, the metrics, [`Reloads::last`] and [`Generations::change_of`].
     pub fn reload(&self) {
-        self.look_again.notify_one();
+        self.reloads.reload_soon();
+        self.reloads.look_again();
+    }
+
+    /// The way to whoever reads the configuration, for those who want to be told what came of it.
+    pub fn reloads(&self) -> &Arc<Reloads> {
+        &self.reloads
     }
 
     /// Lets no new calls in, lets running ones end until the drain timeout, leaves the rest to the next process,
@@ -340,52 +320,6 @@ impl Gateway {
         }
         self.sockets
     }
-}
-
-fn control_settings(config: &Config) -> call_control::Settings {
-    let dial_timeout_s = config.twilio.as_ref().map_or(0, |twilio| twilio.dial.timeout_s);
-    call_control::Settings {
-        admission: admission::Settings {
-            calls_max: config.server.max_calls,
-            overflow: config.admission.overflow,
-            per_caller: config.admission.per_caller,
-        },
-        openai_sip: config.features.openai_sip,
-        failover: config.features.failover.then(|| config.failover.clone()),
-        direct_sip: config.server.direct_sip,
-        called_number_headers: config.server.called_number_headers.clone(),
-        default_country: country(config.server.default_country.as_deref()),
-        join_within: Duration::from_secs(u64::from(dial_timeout_s)) + JOIN_GRACE,
-        is_plain_taken: config.twilio.as_ref().is_some_and(|twilio| twilio.dial.is_plain_taken),
-        leg_limit_s: config.twilio.as_ref().map(|twilio| twilio.dial.time_limit_s),
-        stale_after: STALE_AFTER,
-        calls_kept: config.calls_kept,
-        audit_kept: config.audit_kept,
-        handed_on_url: http::handed_on_url(&config.server.public_url),
-    }
-}
-
-fn country(code: Option<&str>) -> CallingCode {
-    // Without one, Japan's notation is read: the only national notation that is known.
-    code.and_then(|code| code.parse().ok()).and_then(CallingCode::new).unwrap_or(CallingCode::JAPAN)
-}
-
-/// The price table in the words of calls.
-fn prices(table: &[(String, config::Price)]) -> Prices {
-    let tokens = |rates: &Option<config::Rates>| {
-        let rates = rates.unwrap_or_default();
-        TokenPrice { input: rates.input, cached: rates.cached, output: rates.output }
-    };
-    let priced = table.iter().map(|(model, price)| {
-        let price = Price {
-            text: tokens(&price.text),
-            audio: tokens(&price.audio),
-            image: tokens(&price.image),
-            per_minute: price.per_minute.unwrap_or_default(),
-        };
-        (model.clone(), price)
-    });
-    Prices(priced.collect())
 }
 
 fn guards(connections_max: usize) -> Guards {

@@ -41,7 +41,9 @@ pub struct Metrics {
     path_breakers: Family<PathName, Gauge>,
     plugin_hooks_late: Family<PluginName, Counter>,
     plugin_reloads: Family<ReloadLabels, Counter>,
-    plugin_cache: Family<CacheLabels, Counter>,
+    config_reloads: Family<ResultLabel, Counter>,
+    config_last_reload_successful: Gauge,
+    plugin_cache: Family<ResultLabel, Counter>,
     accept_seconds: Histogram,
     first_word_seconds: Histogram,
     provider_events_unknown: Counter,
@@ -138,7 +140,7 @@ struct ReloadLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct CacheLabels {
+struct ResultLabel {
     result: &'static str,
 }
 
@@ -168,6 +170,8 @@ impl Metrics {
             path_breakers: Family::default(),
             plugin_hooks_late: Family::default(),
             plugin_reloads: Family::default(),
+            config_reloads: Family::default(),
+            config_last_reload_successful: Gauge::default(),
             plugin_cache: Family::default(),
             accept_seconds: seconds(),
             first_word_seconds: seconds(),
@@ -354,6 +358,18 @@ impl Metrics {
             self.plugin_reloads.clone(),
         );
         registry.register(
+            "config_reloads",
+            "Times that the configuration was read again, by what became of it",
+            self.config_reloads.clone(),
+        );
+        // The configuration of the start holds until another one is read.
+        self.config_last_reload_successful.set(1);
+        registry.register(
+            "config_last_reload_successful",
+            "1: what the configuration's file said when it was read last is in use, 0: it was refused",
+            self.config_last_reload_successful.clone(),
+        );
+        registry.register(
             "plugin_cache",
             "Plugins looked for in the cache of compiled ones, by result",
             self.plugin_cache.clone(),
@@ -456,9 +472,16 @@ impl Metrics {
         self.plugin_reloads.get_or_create(&ReloadLabels { plugin: plugin.to_owned(), result }).inc();
     }
 
+    /// The configuration was read again, and is in use now or was refused.
+    pub fn config_reloaded(&self, is_in_use: bool) {
+        let result = if is_in_use { "loaded" } else { "refused" };
+        self.config_reloads.get_or_create(&ResultLabel { result }).inc();
+        self.config_last_reload_successful.set(i64::from(is_in_use));
+    }
+
     /// A plugin was looked for in the cache: `hit`, `miss`, or `distrusted`.
     pub fn plugin_cached(&self, result: &'static str) {
-        self.plugin_cache.get_or_create(&CacheLabels { result }).inc();
+        self.plugin_cache.get_or_create(&ResultLabel { result }).inc();
     }
 
     /// How long a call's webhook waited for our accept.

@@ -4,12 +4,12 @@
 //! anybody while the machine cannot keep up ([`Pulse`]). Who is one too many is told at once, so that those who are
 //! served keep their pace. All of it recovers by itself.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::pulse::Pulse;
@@ -82,45 +82,67 @@ impl fmt::Display for TooMany {
 /// The right of a call to be answered; it is given back when it is dropped.
 #[derive(Debug, Default)]
 pub struct Place {
-    _in_all: Option<OwnedSemaphorePermit>,
-    _on_route: Option<OwnedSemaphorePermit>,
+    _in_all: Option<Counted>,
+    _on_route: Option<Counted>,
 }
 
-/// Lets calls in.
+/// One call among those that are counted, until it is dropped.
+#[derive(Debug)]
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn among(count: &Arc<AtomicUsize>) -> Counted {
+        count.fetch_add(1, Ordering::Relaxed);
+        Counted(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Lets calls in. It counts every call, also where nothing limits them, so that a limit that comes later counts those
+/// that are there.
 pub struct Admission {
-    settings: Settings,
-    in_all: Arc<Semaphore>,
-    routes: BTreeMap<String, RouteRoom>,
-    callers: Mutex<HashMap<String, VecDeque<Instant>>>,
+    rooms: Mutex<Rooms>,
     pulse: Arc<Pulse>,
 }
 
+#[derive(Default)]
+struct Rooms {
+    in_all: Arc<AtomicUsize>,
+    /// By name; there are as many as routes had calls.
+    routes: HashMap<String, RouteRoom>,
+    callers: HashMap<String, VecDeque<Instant>>,
+}
+
+#[derive(Default)]
 struct RouteRoom {
-    places: Option<Arc<Semaphore>>,
-    rate: Option<Rate>,
-    begun: Mutex<VecDeque<Instant>>,
+    calls: Arc<AtomicUsize>,
+    begun: VecDeque<Instant>,
+}
+
+impl Rooms {
+    fn of(&mut self, route: Option<&str>) -> Option<&mut RouteRoom> {
+        let name = route?;
+        if !self.routes.contains_key(name) {
+            self.routes.insert(name.to_owned(), RouteRoom::default());
+        }
+        self.routes.get_mut(name)
+    }
+
+    fn place(&mut self, route: Option<&str>) -> Place {
+        let on_route = self.of(route).map(|room| Counted::among(&room.calls));
+        Place { _in_all: Some(Counted::among(&self.in_all)), _on_route: on_route }
+    }
 }
 
 impl Admission {
-    /// Room as the settings and the routes say.
-    pub fn new(settings: Settings, routes: &Routes, pulse: Arc<Pulse>) -> Admission {
-        let limited = routes.iter().filter(|route| route.calls_max.is_some() || route.rate.is_some());
-        let routes = limited.map(|route| {
-            let places = route.calls_max.map(semaphore);
-            (route.name.clone(), RouteRoom { places, rate: route.rate, begun: Mutex::default() })
-        });
-        Admission {
-            in_all: semaphore(settings.calls_max),
-            routes: routes.collect(),
-            callers: Mutex::default(),
-            settings,
-            pulse,
-        }
-    }
-
-    /// What those get who are one too many.
-    pub fn overflow(&self) -> Overflow {
-        self.settings.overflow
+    /// Nobody is in.
+    pub fn new(pulse: Arc<Pulse>) -> Admission {
+        Admission { rooms: Mutex::default(), pulse }
     }
 
     /// How late the machine is, where that is too late to let anybody in.
@@ -128,55 +150,60 @@ impl Admission {
         self.pulse.behind(Instant::now())
     }
 
-    /// Lets a caller of a route in.
+    /// Lets a caller of a route in, where there is room by these settings and routes.
     ///
     /// # Errors
     ///
     /// [`TooMany`]; nothing is counted then.
-    pub fn admit(&self, route: Option<&str>, caller: Option<&str>) -> Result<Place, TooMany> {
+    pub fn admit(
+        &self,
+        settings: &Settings,
+        routes: &Routes,
+        route: Option<&str>,
+        caller: Option<&str>,
+    ) -> Result<Place, TooMany> {
         let now = Instant::now();
         if let Some(lag) = self.pulse.behind(now) {
             return Err(TooMany::Behind(lag));
         }
-        let room = route.and_then(|route| self.routes.get(route));
-        let in_all = Arc::clone(&self.in_all).try_acquire_owned().map_err(|_| TooMany::Calls)?;
-        let on_route = match room.and_then(|room| room.places.as_ref()) {
-            Some(places) => Some(Arc::clone(places).try_acquire_owned().map_err(|_| TooMany::OnRoute)?),
-            None => None,
-        };
-        // Both are looked at before either counts the call.
-        let mut callers = lock(&self.callers);
-        let caller = caller.zip(self.settings.per_caller);
+        let limits = route.and_then(|name| routes.named(name));
+        let mut rooms = self.rooms();
+        if rooms.in_all.load(Ordering::Relaxed) >= settings.calls_max {
+            return Err(TooMany::Calls);
+        }
+        // Everything is looked at before anything counts the call.
+        let caller = caller.zip(settings.per_caller);
         if let Some((number, rate)) = caller
-            && callers.get_mut(number).is_some_and(|begun| is_used_up(begun, rate, now))
+            && rooms.callers.get_mut(number).is_some_and(|begun| is_used_up(begun, rate, now))
         {
             return Err(TooMany::CallerRate(rate));
         }
-        if let Some((room, rate)) = room.and_then(|room| Some((room, room.rate?))) {
-            let mut begun = lock(&room.begun);
-            if is_used_up(&mut begun, rate, now) {
-                return Err(TooMany::RouteRate(rate));
+        if let Some((limits, room)) = limits.zip(rooms.of(route)) {
+            if limits.calls_max.is_some_and(|max| room.calls.load(Ordering::Relaxed) >= max) {
+                return Err(TooMany::OnRoute);
             }
-            begun.push_back(now);
+            if let Some(rate) = limits.rate {
+                if is_used_up(&mut room.begun, rate, now) {
+                    return Err(TooMany::RouteRate(rate));
+                }
+                room.begun.push_back(now);
+            }
         }
         if let Some((number, rate)) = caller {
-            remember(&mut callers, number, rate, now);
+            remember(&mut rooms.callers, number, rate, now);
         }
-        Ok(Place { _in_all: Some(in_all), _on_route: on_route })
+        Ok(rooms.place(route))
     }
 
     /// The place of a call that an earlier process let in: it stays in, also where there is no room for it now.
     pub fn readmit(&self, route: Option<&str>) -> Place {
-        let places = route.and_then(|route| self.routes.get(route)?.places.clone());
-        Place {
-            _in_all: Arc::clone(&self.in_all).try_acquire_owned().ok(),
-            _on_route: places.and_then(|places| places.try_acquire_owned().ok()),
-        }
+        self.rooms().place(route)
     }
-}
 
-fn semaphore(places: usize) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS)))
+    fn rooms(&self) -> MutexGuard<'_, Rooms> {
+        // Each change leaves the counts right.
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Forgets what is too long ago; claims that there were as many calls within the span as there may be.
@@ -196,8 +223,4 @@ fn remember(callers: &mut HashMap<String, VecDeque<Instant>>, number: &str, rate
     if callers.len() < CALLERS_MAX || callers.contains_key(number) {
         callers.entry(number.to_owned()).or_default().push_back(now);
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -135,7 +135,8 @@ impl CallControl {
     }
 
     pub(super) fn fallback(&self, record: &CallRecord) -> Fallback {
-        let route = record.route.as_deref().and_then(|name| self.routes.named(name));
+        let rules = self.rules();
+        let route = record.route.as_deref().and_then(|name| rules.settings.routes.named(name));
         route.map(|route| route.fallback.clone()).unwrap_or_default()
     }
 }

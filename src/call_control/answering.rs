@@ -62,7 +62,8 @@ impl CallControl {
         beginnings: &Beginnings,
         now: Timestamp,
     ) -> (Verdict, Option<Box<Plan>>) {
-        let Some(session) = self.sessions.values().next() else {
+        let rules = self.rules();
+        let Some(session) = rules.sessions.values().next() else {
             let detail = Some("forwarding needs at least one session".to_owned());
             let reason = EndedReason::Rejected;
             return (Verdict::Refuse { sip_code: UNAVAILABLE, reason, detail }, None);
@@ -135,7 +136,7 @@ impl CallControl {
                 .iter()
                 .map(|(name, target)| (name.clone(), target.to_string()))
                 .collect(),
-            prices: Arc::clone(&self.prices),
+            prices: Arc::clone(&self.rules().prices),
         }
     }
 }

@@ -129,7 +129,7 @@ impl CallControl {
     /// [`EraseError`]; what went before stays gone.
     pub async fn sweep_calls(self: &Arc<Self>, now: Timestamp) -> Result<usize, EraseError> {
         let mut wanted = self.store.to_erase(PER_LOOK).await?;
-        if let Some(age) = self.settings.calls_kept {
+        if let Some(age) = self.rules().settings.calls_kept {
             let old = self.store.ended_before(now - age, PER_LOOK).await?;
             wanted.extend(old.into_iter().map(|id| (id, ErasedBy::Retention)));
         }
@@ -142,7 +142,7 @@ impl CallControl {
             }
         }
         let mut outdated = self.store.outdated(now - WEBHOOKS_KEPT, now - PROOFS_KEPT, PER_COMMIT).await?;
-        if let Some(age) = self.settings.audit_kept {
+        if let Some(age) = self.rules().settings.audit_kept {
             outdated.extend(self.store.old_audit(now - age, PER_COMMIT).await?);
         }
         if !outdated.is_empty() {

@@ -107,7 +107,7 @@ pub(super) struct Choices {
 impl CallControl {
     /// How calls are sent over the paths now.
     pub fn features(&self) -> Features {
-        self.paths.features(&self.routes, Instant::now())
+        self.paths.features(&self.rules().settings, Instant::now())
     }
 
     /// Has the next calls of a route, or of all routes, go over SIP or not; durable when this returns.
@@ -121,7 +121,7 @@ impl CallControl {
         value: Rollout,
         by: Option<By>,
     ) -> Result<(), ChangeError> {
-        if let Some(name) = route.as_ref().filter(|name| self.routes.named(name).is_none()) {
+        if let Some(name) = route.as_ref().filter(|name| self.rules().settings.routes.named(name).is_none()) {
             return Err(ChangeError::NoSuchRoute(name.clone()));
         }
         let setting = Setting { at: self.clock.now(), by };
@@ -161,7 +161,7 @@ impl CallControl {
         let Some(text) = self.store.meta(KEPT_AS)? else { return Ok(()) };
         match Choices::read(&text) {
             Ok(choices) => {
-                choices.tell(&self.routes);
+                choices.tell(&self.rules().settings.routes);
                 self.paths.take(choices);
             }
             // Only a later version writes what this one cannot read: a gateway that answers is better than none.
@@ -185,7 +185,8 @@ impl CallControl {
             let mut choices = control.paths.choices();
             change(&mut choices);
             // Routes come and go with the configuration; what was set for one that is gone does not stay for ever.
-            choices.routes.retain(|name, _| control.routes.named(name).is_some());
+            let rules = control.rules();
+            choices.routes.retain(|name, _| rules.settings.routes.named(name).is_some());
             let writes = vec![Write::Meta { name: KEPT_AS.to_owned(), value: choices.to_text() }];
             control.store.commit(Tx { expect: Vec::new(), writes }).await?;
             control.paths.take(choices);

@@ -47,16 +47,18 @@ impl CallControl {
 
     /// Has the carrier take a caller from whoever is connected, and dial somebody else.
     pub(super) async fn dial_on(&self, call: CallId, caller: &CallSid, target: &str) -> Result<(), String> {
-        let carrier = self.archive.carrier().ok_or("there is no carrier to ask")?;
+        let rules = self.rules();
+        let carrier = rules.carrier.as_ref().ok_or("there is no carrier to ask")?;
         let target = Target::parse(target).map_err(|error| error.to_string())?;
-        let told = format!("{}{call}", self.settings.handed_on_url);
-        let document = carrier.forward(&target, self.settings.default_country, told)?;
+        let told = format!("{}{call}", rules.settings.handed_on_url);
+        let document = carrier.forward(&target, rules.settings.default_country, told)?;
         carrier.redirect_call(caller, &document.to_xml()).await.map_err(|error| error.to_string())
     }
 
     /// Has the carrier end its leg to the provider, answered or not.
     pub(super) async fn end_leg(&self, leg: &CallSid) -> Result<(), String> {
-        let carrier = self.archive.carrier().ok_or("there is no carrier to ask")?;
+        let rules = self.rules();
+        let carrier = rules.carrier.as_ref().ok_or("there is no carrier to ask")?;
         carrier.hang_up(leg).await.map_err(|error| error.to_string())
     }
 }

@@ -188,7 +188,7 @@ impl CallControl {
             },
         }
         if let Some(name) = answer.session {
-            match self.sessions.get(&name) {
+            match self.rules().sessions.get(&name) {
                 Some(other) => {
                     *session = Arc::clone(other);
                     beginnings.hooks.notes.push(("hook.session", format!("{plugin}: {name}")));

@@ -243,16 +243,16 @@ impl CallControl {
             caller,
             callee,
             route: choice.route().cloned(),
-            carrier: Some(carrier_of(asked, self.settings.leg_limit_s)),
+            carrier: Some(carrier_of(asked, self.rules().settings.leg_limit_s)),
             carrier_asked: Some(now),
             vars: choice.vars(),
             other_path: way.as_ref().and_then(|way| way.other),
             avoided: way.as_ref().and_then(|way| way.avoided),
         });
         call.expect_offer_within(self.webhook_within(&call.record));
-        call.may_dial_plainly(self.settings.is_plain_taken);
+        call.may_dial_plainly(self.rules().settings.is_plain_taken);
         if let Choice::Answer { route: Some(route), .. } = &choice {
-            call.record.consent = self.routes.recording_of(route).map(Recording::consent);
+            call.record.consent = self.rules().settings.routes.recording_of(route).map(Recording::consent);
         }
         if let Some((reason, detail)) = choice.ends_with() {
             call.end_at_the_door(reason, detail, now);
@@ -309,7 +309,7 @@ impl CallControl {
 
     /// What those get who are one too many.
     fn overflow_plan(&self, record: &CallRecord) -> DialPlan {
-        match self.admission.overflow() {
+        match self.rules().settings.admission.overflow {
             Overflow::Busy => DialPlan::Reject(RejectReason::Busy),
             Overflow::Fallback => self.fallback_plan(record),
         }
@@ -323,9 +323,11 @@ impl CallControl {
     pub(super) fn provider_plan(&self, record: &CallRecord) -> DialPlan {
         let announced = record.consent.as_ref().map_or(Duration::ZERO, Consent::spoken_within);
         let (attempt, since) = order::attempt_of(record, announced);
-        let token = self.join_key.mint(record.id, attempt, since + self.settings.join_within);
+        let rules = self.rules();
+        let token = self.join_key.mint(record.id, attempt, since + rules.settings.join_within);
         let route = record.route.as_deref().unwrap_or_default();
-        let recording = record.consent.as_ref().and_then(|_| self.routes.recording_of(route).cloned());
+        let recording =
+            record.consent.as_ref().and_then(|_| rules.settings.routes.recording_of(route).cloned());
         // Who had a way before, or is dialled for once more, has been told then.
         let is_plain = record.carrier.as_ref().is_some_and(|carrier| carrier.is_plain);
         let recording = match record.broken_off().is_some() || is_plain {
@@ -333,7 +335,7 @@ impl CallControl {
             true => recording.map(|_| Recording::default()),
         };
         // Somebody who can still be brought to the model another way need not wait long for this one.
-        let failover = self.paths.failover().filter(|_| record.other_path.is_some());
+        let failover = rules.settings.failover.as_ref().filter(|_| record.other_path.is_some());
         match record.path {
             Path::MediaStreams => DialPlan::Bridge { call: record.id, token, recording },
             Path::Sip | Path::None => {
@@ -351,7 +353,7 @@ impl CallControl {
     /// [`DeliverError`] when it cannot be kept: the provider then delivers it again.
     pub async fn provider_offered(self: &Arc<Self>, delivery: Delivery) -> Result<Offered, DeliverError> {
         let now = self.clock.now();
-        if order::is_stale(delivery.created, now, self.settings.stale_after) {
+        if order::is_stale(delivery.created, now, self.rules().settings.stale_after) {
             return Ok(Offered::Stale);
         }
         let _claim = self.deliveries.claim(&delivery).await;
@@ -361,7 +363,7 @@ impl CallControl {
         }
         if let Err(error) = self.refuse_when_full() {
             // The caller must not ring into nothing while the provider tries again.
-            if let Err(why) = self.openai.reject(&delivery.call_id, UNAVAILABLE).await {
+            if let Err(why) = self.rules().openai.reject(&delivery.call_id, UNAVAILABLE).await {
                 tracing::warn!(why, "a call that cannot be kept could not be rejected");
             }
             return Err(error.into());
@@ -400,7 +402,7 @@ impl CallControl {
     ) -> (CallId, (Message, super::registry::Done)) {
         let headers = &delivery.sip_headers;
         let caller = headers.caller(self.country()).as_str().map(str::to_owned);
-        let callee = headers.called_number(&self.settings.called_number_headers, self.country());
+        let callee = headers.called_number(&self.rules().settings.called_number_headers, self.country());
         let callee = callee.map(|number| number.as_str().to_owned());
         let mut choice =
             admitted.map(|()| self.choose(caller.as_deref(), callee.as_deref(), headers.as_slice(), now));
@@ -491,7 +493,7 @@ impl CallControl {
                 return Ok(Join::To(id, joined_by));
             }
         }
-        if self.settings.direct_sip {
+        if self.rules().settings.direct_sip {
             return Ok(Join::Alone);
         }
         Ok(Join::Refused("no join token, and `server.direct_sip` is off".to_owned()))
@@ -512,12 +514,14 @@ impl CallControl {
         headers: &[(String, String)],
         now: Timestamp,
     ) -> Choice {
-        let decision = self.routes.decide(&routing::Asked { from: caller, to: callee, headers, now });
+        let rules = self.rules();
+        let decision =
+            rules.settings.routes.decide(&routing::Asked { from: caller, to: callee, headers, now });
         let route = decision.route.map(str::to_owned);
         match decision.action {
             Action::Reject(code) => Choice::Reject { route, code: *code },
             Action::Forward(target) => Choice::Forward { route, target: target.clone() },
-            Action::Answer { session, vars } => match self.sessions.get(session) {
+            Action::Answer { session, vars } => match rules.sessions.get(session) {
                 Some(session) => Choice::Answer { route, session: Arc::clone(session), vars: vars.clone() },
                 // The configuration was checked; a session that is gone all the same is no reason to panic.
                 None => Choice::Apology { route },
@@ -534,18 +538,20 @@ impl CallControl {
             headers: &[],
             now: then,
         };
-        let decision = self.routes.decide(&asked);
+        let rules = self.rules();
+        let decision = rules.settings.routes.decide(&asked);
         let Action::Answer { session, vars } = decision.action else {
             return Err("its route does not answer any more".to_owned());
         };
-        let session = self.sessions.get(session).ok_or("its session does not exist any more")?;
+        let session = rules.sessions.get(session).ok_or("its session does not exist any more")?;
         Ok(Choice::Answer { route: record.route.clone(), session: Arc::clone(session), vars: vars.clone() })
     }
 
     /// How the audio of an answered call will reach the model; a call without a way hears the apology.
     fn way(&self, choice: &mut Choice, caller: &str, has_stream: bool) -> Option<Way> {
         let Choice::Answer { route, .. } = choice else { return None };
-        let way = self.paths.choose(&self.routes, route.as_deref(), caller, has_stream, Instant::now());
+        let way =
+            self.paths.choose(&self.rules().settings, route.as_deref(), caller, has_stream, Instant::now());
         if way.is_none() {
             *choice = Choice::Apology { route: route.take() };
         }
@@ -554,15 +560,17 @@ impl CallControl {
 
     /// How long an accept may take, where a caller can be brought to the model another way.
     pub(super) fn accept_within(&self, record: &CallRecord) -> Option<Duration> {
-        let failover = self.paths.failover().filter(|_| record.path == Path::Sip)?;
+        let rules = self.rules();
+        let failover = rules.settings.failover.as_ref().filter(|_| record.path == Path::Sip)?;
         record.other_path.map(|_| failover.accept_within)
     }
 
     /// How long the provider's webhook may take, where a caller can be brought to the model another way and there
     /// is a way to end the leg that nobody offers.
     pub(super) fn webhook_within(&self, record: &CallRecord) -> Option<Duration> {
-        let failover = self.paths.failover().filter(|_| record.path == Path::Sip)?;
-        self.archive.carrier().and(record.other_path)?;
+        let rules = self.rules();
+        let failover = rules.settings.failover.as_ref().filter(|_| record.path == Path::Sip)?;
+        rules.carrier.as_ref().and(record.other_path)?;
         Some(failover.webhook_within)
     }
 
@@ -574,7 +582,8 @@ impl CallControl {
             *choice = Choice::Stopping { route: route.take() };
             return None;
         }
-        match self.admission.admit(route.as_deref(), caller) {
+        let rules = &self.rules().settings;
+        match self.admission.admit(&rules.admission, &rules.routes, route.as_deref(), caller) {
             Ok(place) => Some(place),
             Err(why) => {
                 self.metrics.call_refused(why.as_str());
@@ -593,7 +602,7 @@ impl CallControl {
     }
 
     pub(super) fn country(&self) -> CallingCode {
-        self.settings.default_country
+        self.rules().settings.default_country
     }
 }
 

@@ -76,7 +76,7 @@ pub(super) fn bridge(
         phone: caller.phone,
         stream: caller.stream,
         said: caller.said,
-        connector: control.sidebands.clone(),
+        connector: control.rules().sidebands.clone(),
         model: plan.session.model.clone(),
         session,
         recording: tape,

@@ -3,7 +3,7 @@
 //! [`CallControl`] is what the doors talk to. `intake` decides about new calls, [`admission`] whether there is room for one more, [`pulse`] whether the machine keeps up, `answering` how they are answered; `runner` is the one
 //! task that owns a call and does what [`crate::call::Call::step`] says, over a `link` to the provider;
 //! `streams` lets the audio of bridged calls in; [`paths`] says which way a call goes, [`features`] what operators set of that, and `afterwards` what
-//! becomes of a caller when that is over; `registry` finds the runner
+//! becomes of a caller when that is over; [`rules`] is what the configuration says of all that; `registry` finds the runner
 //! of a call; `resume` goes on with the calls that an earlier process left, `draining` leaves them to the next; `incoming` asks plugins before a call is accepted, `following` tells them what happens in
 //! it; [`feed`] has what operators watch. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
 //! that nobody looks after any more is read back from the store when something late arrives for it.
@@ -27,14 +27,15 @@ pub mod pulse;
 pub mod recordings;
 mod registry;
 mod resume;
+pub mod rules;
 mod runner;
 mod streams;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -43,26 +44,21 @@ use tokio_util::task::TaskTracker;
 use crate::call::Call;
 use crate::call::event::{CarrierEvent, Command, Event, Wish, Wished};
 use crate::call::record::{CallRecord, Path, State};
-use crate::call::usage::Prices;
 use crate::clock::{Clock, Entropy};
 use crate::ids::{CallId, CallSid};
 use crate::metrics::Metrics;
-use crate::openai::{rest, sideband};
-use crate::phone::CallingCode;
-use crate::routing::{Rollout, Routes};
-use crate::session::Session;
 use crate::store::{Alias, Store, StoreError};
 use crate::tool::generation::Generations;
-use crate::twilio;
 use crate::wire::join_token::JoinKey;
 
 use admission::{Admission, Place};
 pub use afterwards::Next;
 use feed::Feed;
 pub use intake::{Asked, Delivery, DialPlan, Offered};
-use paths::{Failover, Paths, Trial};
+use paths::{Paths, Trial};
 use pulse::Pulse;
 use registry::{Done, Handle, Mailbox, Message, Registry};
+pub use rules::{Rules, Settings};
 use runner::Runner;
 pub use streams::{Stream, StreamRefusal};
 
@@ -74,47 +70,10 @@ struct Held {
     trial: Option<Trial>,
 }
 
-/// What call control needs to know.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// How many are let in.
-    pub admission: admission::Settings,
-    /// Which calls are answered over SIP (`features.openai_sip`), where their route does not say otherwise; the
-    /// others go over a media stream, where the carrier has such.
-    pub openai_sip: Rollout,
-    /// How a call whose path fails goes on over the other one; none: it does not.
-    pub failover: Option<Failover>,
-    /// Whether calls without our token are taken: a bare SIP trunk towards the provider.
-    pub direct_sip: bool,
-    /// Headers that may hold the dialled number, tried in this order.
-    pub called_number_headers: Vec<String>,
-    /// Whose national notation is meant by a number without a calling code.
-    pub default_country: CallingCode,
-    /// How long a join token is good for.
-    pub join_within: Duration,
-    /// A provider that cannot agree on encrypted sound is dialled once more without it.
-    pub is_plain_taken: bool,
-    /// After so many seconds the carrier ends an answered leg to the provider; none: never.
-    pub leg_limit_s: Option<u32>,
-    /// A webhook event older than this is for a caller who is gone.
-    pub stale_after: Duration,
-    /// Calls that began longer ago are erased; none: they are kept.
-    pub calls_kept: Option<Duration>,
-    /// Entries of the audit log that are older are forgotten; none: they are kept.
-    pub audit_kept: Option<Duration>,
-    /// Where the carrier tells how the dial to whom a caller was handed on went; the call's id is appended.
-    pub handed_on_url: String,
-}
-
 /// Everything a call needs, shared by all calls of one gateway.
 pub struct CallControl {
-    settings: Settings,
-    routes: Routes,
-    sessions: BTreeMap<String, Arc<Session>>,
-    prices: Arc<Prices>,
+    rules: ArcSwap<Rules>,
     store: Store,
-    openai: rest::Client,
-    sidebands: sideband::Connector,
     tools: Arc<Generations>,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
@@ -144,20 +103,10 @@ pub struct CallControl {
 
 /// What a gateway's call control is made of.
 pub struct Parts {
-    /// What it needs to know.
-    pub settings: Settings,
-    /// Which call gets which session.
-    pub routes: Routes,
-    /// The sessions by name.
-    pub sessions: BTreeMap<String, Arc<Session>>,
-    /// What models cost.
-    pub prices: Prices,
+    /// What its configuration says.
+    pub rules: Rules,
     /// Where calls are kept.
     pub store: Store,
-    /// The provider's REST.
-    pub openai: rest::Client,
-    /// The provider's sidebands.
-    pub sidebands: sideband::Connector,
     /// The tools, of which a call gets the newest when it begins.
     pub tools: Arc<Generations>,
     /// What operators watch.
@@ -170,10 +119,6 @@ pub struct Parts {
     pub join_key: JoinKey,
     /// Whether the machine keeps up.
     pub pulse: Arc<Pulse>,
-    /// What is to become of recordings.
-    pub recordings: recordings::Settings,
-    /// The carrier's REST; none: no such carrier.
-    pub carrier: Option<twilio::rest::Client>,
 }
 
 /// Why something could not be brought to a call.
@@ -193,22 +138,14 @@ pub enum DeliverError {
 impl CallControl {
     /// Puts the parts together.
     pub fn new(parts: Parts) -> Arc<CallControl> {
+        let breaker = parts.rules.settings.failover.as_ref().and_then(|failover| failover.breaker);
         Arc::new(CallControl {
-            admission: Admission::new(parts.settings.admission.clone(), &parts.routes, parts.pulse),
-            paths: Paths::new(
-                parts.settings.openai_sip,
-                parts.settings.failover.clone(),
-                Arc::clone(&parts.metrics),
-            ),
-            archive: recordings::Archive::new(parts.recordings, &parts.store, parts.carrier),
+            admission: Admission::new(parts.pulse),
+            paths: Paths::new(breaker, Arc::clone(&parts.metrics)),
+            archive: recordings::Archive::new(&parts.rules.recordings, &parts.store),
             feed: Feed::new(parts.clock.now()),
-            settings: parts.settings,
-            routes: parts.routes,
-            sessions: parts.sessions,
-            prices: Arc::new(parts.prices),
+            rules: ArcSwap::from_pointee(parts.rules),
             store: parts.store,
-            openai: parts.openai,
-            sidebands: parts.sidebands,
             tools: parts.tools,
             metrics: parts.metrics,
             clock: parts.clock,
@@ -246,19 +183,21 @@ impl CallControl {
         &self.feed
     }
 
-    /// The routes in their order.
-    pub fn routes(&self) -> &Routes {
-        &self.routes
+    /// What the configuration says now.
+    pub fn rules(&self) -> Arc<Rules> {
+        self.rules.load_full()
     }
 
-    /// The sessions by name.
-    pub fn sessions(&self) -> &BTreeMap<String, Arc<Session>> {
-        &self.sessions
+    /// From now on this is what the configuration says. Calls that are answered keep the session, the tools and the
+    /// prices they began with; what is still to be decided of them is decided by this.
+    pub fn adopt(&self, rules: Rules) {
+        self.paths.guard_with(rules.settings.failover.as_ref().and_then(|failover| failover.breaker));
+        self.rules.store(Arc::new(rules));
     }
 
     /// The path that an answered call of this route and caller would take now; none: there is none.
     pub fn foresee_path(&self, route: Option<&str>, caller: &str, has_stream: bool) -> Option<Path> {
-        self.paths.foresee(&self.routes, route, caller, has_stream, Instant::now())
+        self.paths.foresee(&self.rules().settings, route, caller, has_stream, Instant::now())
     }
 
     /// How late the machine is, where that is too late to let anybody in.
@@ -327,7 +266,8 @@ impl CallControl {
     /// To whom a caller can be handed on, by name; nobody once the call is over.
     pub fn transfer_targets(&self, call: &CallRecord) -> Vec<String> {
         let session = call.session.as_ref().filter(|_| call.state != State::Ended);
-        let session = session.and_then(|name| self.sessions.get(name));
+        let rules = self.rules();
+        let session = session.and_then(|name| rules.sessions.get(name));
         session.map(|session| session.transfer.keys().cloned().collect()).unwrap_or_default()
     }
 

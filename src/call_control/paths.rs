@@ -7,13 +7,15 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
+use super::Settings;
 use super::features::{Choice, Choices, Feature, Features};
 use crate::breaker::{self, Breaker};
 use crate::call::record::Path;
 use crate::metrics::Metrics;
-use crate::routing::{Rollout, Routes};
+use crate::routing::Rollout;
 
 /// What is known of failover; a gateway without it leaves every call to its first path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,42 +47,56 @@ pub(super) type Trial = breaker::Admission<Arc<Breaker>>;
 
 /// The ways there are.
 pub(super) struct Paths {
-    settings: Rollout,
-    failover: Option<Failover>,
     /// What was set at run time.
     chosen: Mutex<Choices>,
     /// Whoever changes that holds this from the reading to the end of the writing.
     pub changing: tokio::sync::Mutex<()>,
-    sip: Option<Arc<Breaker>>,
-    media_streams: Option<Arc<Breaker>>,
+    breakers: ArcSwap<Breakers>,
     metrics: Arc<Metrics>,
 }
 
+/// What is known of how the paths fare.
+struct Breakers {
+    settings: Option<breaker::Settings>,
+    sip: Option<Arc<Breaker>>,
+    media_streams: Option<Arc<Breaker>>,
+}
+
+impl Breakers {
+    fn new(settings: Option<breaker::Settings>) -> Breakers {
+        let breaker = || settings.map(|settings| Arc::new(Breaker::new(settings)));
+        Breakers { settings, sip: breaker(), media_streams: breaker() }
+    }
+}
+
 impl Paths {
-    pub fn new(settings: Rollout, failover: Option<Failover>, metrics: Arc<Metrics>) -> Paths {
-        let settings_of_breaker = failover.as_ref().and_then(|failover| failover.breaker);
-        let breaker = || settings_of_breaker.map(|settings| Arc::new(Breaker::new(settings)));
-        let (sip, media_streams) = (breaker(), breaker());
-        let (chosen, changing) = (Mutex::default(), tokio::sync::Mutex::default());
-        Paths { settings, failover, chosen, changing, sip, media_streams, metrics }
+    /// Nothing is known of any path; none of them is ever left alone without a breaker.
+    pub fn new(breaker: Option<breaker::Settings>, metrics: Arc<Metrics>) -> Paths {
+        let breakers = ArcSwap::from_pointee(Breakers::new(breaker));
+        Paths { chosen: Mutex::default(), changing: tokio::sync::Mutex::default(), breakers, metrics }
     }
 
-    /// How calls fail over, where they do.
-    pub fn failover(&self) -> Option<&Failover> {
-        self.failover.as_ref()
+    /// From now on paths are left alone by these settings. Where they differ, what was known is forgotten.
+    pub fn guard_with(&self, breaker: Option<breaker::Settings>) {
+        if self.breakers.load().settings != breaker {
+            self.breakers.store(Arc::new(Breakers::new(breaker)));
+            for path in [Path::Sip, Path::MediaStreams] {
+                self.metrics.path_breaker(path.as_str(), false);
+            }
+        }
     }
 
     /// The way of a call that a model shall answer; none where there is none. `caller` is the caller's
     /// number, or the call's own id where that is withheld. Without a stream there is only SIP.
     pub fn choose(
         &self,
-        routes: &Routes,
+        settings: &Settings,
         route: Option<&str>,
         caller: &str,
         has_stream: bool,
         now: Instant,
     ) -> Option<Way> {
-        let (first, has_other) = self.wanted(routes, route, caller, has_stream)?;
+        let (first, has_other) = self.wanted(settings, route, caller, has_stream)?;
         let way = |path, other, avoided, trial| Some(Way { path, other, avoided, trial });
         if !has_other {
             return way(first, None, None, None);
@@ -98,32 +114,33 @@ impl Paths {
     /// The path that such a call takes where none is left alone, and whether there is another one for it.
     fn wanted(
         &self,
-        routes: &Routes,
+        settings: &Settings,
         route: Option<&str>,
         caller: &str,
         has_stream: bool,
     ) -> Option<(Path, bool)> {
-        let rollout = self.rollout(routes, route);
+        let rollout = self.rollout(settings, route);
         let first = match rollout.takes(caller) {
             true => Path::Sip,
             false if has_stream => Path::MediaStreams,
             false => return None,
         };
         // Nobody goes over SIP where that is switched off, not even from a bridge that fails.
-        let has_other = has_stream && self.failover.is_some() && (first == Path::Sip || !rollout.is_none());
+        let has_other =
+            has_stream && settings.failover.is_some() && (first == Path::Sip || !rollout.is_none());
         Some((first, has_other))
     }
 
     /// The way that such a call would take now; nothing is tried for it.
     pub fn foresee(
         &self,
-        routes: &Routes,
+        settings: &Settings,
         route: Option<&str>,
         caller: &str,
         has_stream: bool,
         now: Instant,
     ) -> Option<Path> {
-        let (first, has_other) = self.wanted(routes, route, caller, has_stream)?;
+        let (first, has_other) = self.wanted(settings, route, caller, has_stream)?;
         let is_avoided = has_other && self.is_open(first, now) && !self.is_open(other(first), now);
         Some(if is_avoided { other(first) } else { first })
     }
@@ -168,10 +185,11 @@ impl Paths {
     }
 
     /// How calls are sent over the paths now.
-    pub fn features(&self, routes: &Routes, now: Instant) -> Features {
+    pub fn features(&self, settings: &Settings, now: Instant) -> Features {
         let chosen = self.choices();
-        let configured = |own: Option<Rollout>| own.unwrap_or(self.settings);
-        let own = routes.iter().filter_map(|route| {
+        let of_all = settings.openai_sip;
+        let configured = |own: Option<Rollout>| own.unwrap_or(of_all);
+        let own = settings.routes.iter().filter_map(|route| {
             let choice = chosen.routes.get(&route.name);
             // Where all routes were set, what one of them says of itself does not count.
             if choice.is_none() && (route.openai_sip.is_none() || chosen.all.is_some()) {
@@ -185,9 +203,9 @@ impl Paths {
             (Some(_), false) => "closed",
         };
         Features {
-            openai_sip: feature(self.settings, chosen.all.as_ref()),
+            openai_sip: feature(of_all, chosen.all.as_ref()),
             routes: own.collect(),
-            failover: self.failover.is_some(),
+            failover: settings.failover.is_some(),
             breakers: [Path::Sip, Path::MediaStreams]
                 .map(|path| (path.as_str().to_owned(), state(path).to_owned()))
                 .into(),
@@ -195,10 +213,10 @@ impl Paths {
     }
 
     /// Set for the route, or for all; else the route's own, or that of the file.
-    fn rollout(&self, routes: &Routes, route: Option<&str>) -> Rollout {
-        let own = || route.and_then(|name| routes.named(name)?.openai_sip);
+    fn rollout(&self, settings: &Settings, route: Option<&str>) -> Rollout {
+        let own = || route.and_then(|name| settings.routes.named(name)?.openai_sip);
         let chosen = self.locked().of(route).map(|choice| choice.value);
-        chosen.or_else(own).unwrap_or(self.settings)
+        chosen.or_else(own).unwrap_or(settings.openai_sip)
     }
 
     /// Lets a call through, with or without a breaker; an error while the path is left alone.
@@ -213,10 +231,11 @@ impl Paths {
         self.breaker(path).is_some_and(|breaker| breaker.is_open(now))
     }
 
-    fn breaker(&self, path: Path) -> Option<&Arc<Breaker>> {
+    fn breaker(&self, path: Path) -> Option<Arc<Breaker>> {
+        let breakers = self.breakers.load();
         match path {
-            Path::Sip => self.sip.as_ref(),
-            Path::MediaStreams => self.media_streams.as_ref(),
+            Path::Sip => breakers.sip.clone(),
+            Path::MediaStreams => breakers.media_streams.clone(),
             Path::None => None,
         }
     }
@@ -249,9 +268,37 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::call_control::admission::{self, Overflow};
     use crate::call_control::features::Setting;
     use crate::clock::Timestamp;
-    use crate::routing::{Action, Conditions, Fallback, Route};
+    use crate::phone::CallingCode;
+    use crate::routing::{Action, Conditions, Fallback, Route, Routes};
+
+    fn settings(openai_sip: Rollout) -> Settings {
+        let second = Duration::from_secs(1);
+        let failover = Failover {
+            accept_within: second,
+            webhook_within: second,
+            dial_timeout_s: 5,
+            breaker: Some(BREAKER),
+        };
+        Settings {
+            routes: routes(),
+            admission: admission::Settings { calls_max: 10, overflow: Overflow::Busy, per_caller: None },
+            openai_sip,
+            failover: Some(failover),
+            direct_sip: false,
+            called_number_headers: Vec::new(),
+            default_country: CallingCode::JAPAN,
+            join_within: second,
+            is_plain_taken: false,
+            leg_limit_s: None,
+            stale_after: second,
+            calls_kept: None,
+            audit_kept: None,
+            handed_on_url: String::new(),
+        }
+    }
 
     fn routes() -> Routes {
         let route = |name: &str, openai_sip| Route {
@@ -267,20 +314,15 @@ mod tests {
         Routes::new(vec![route("own", Some(Rollout::NONE)), route("plain", None)])
     }
 
-    fn paths(rollout: Rollout) -> Paths {
-        let breaker = breaker::Settings { failures: 2, window: None, open_for: Duration::from_secs(30) };
-        let second = Duration::from_secs(1);
-        let failover = Failover {
-            accept_within: second,
-            webhook_within: second,
-            dial_timeout_s: 5,
-            breaker: Some(breaker),
-        };
-        Paths::new(rollout, Some(failover), Arc::new(Metrics::new()))
+    const BREAKER: breaker::Settings =
+        breaker::Settings { failures: 2, window: None, open_for: Duration::from_secs(30) };
+
+    fn paths() -> Paths {
+        Paths::new(Some(BREAKER), Arc::new(Metrics::new()))
     }
 
     fn way_at(paths: &Paths, route: &str, now: Instant) -> Way {
-        paths.choose(&routes(), Some(route), "+819012345678", true, now).expect("a way")
+        paths.choose(&settings(Rollout::ALL), Some(route), "+819012345678", true, now).expect("a way")
     }
 
     fn way(paths: &Paths, route: &str) -> (Path, Option<Path>, Option<Path>) {
@@ -306,14 +348,14 @@ mod tests {
 
     #[test]
     fn a_command_counts_more_than_a_route_and_a_route_more_than_the_file() {
-        let paths = paths(Rollout::ALL);
+        let paths = paths();
         assert_eq!(way(&paths, "plain"), (SIP, Some(BRIDGE), None));
         assert_eq!(way(&paths, "own"), (BRIDGE, None, None), "switched off: there is no way back to it");
         set(&paths, Some("own"), Rollout::ALL);
         assert_eq!(way(&paths, "own").0, SIP);
         set(&paths, None, Rollout::NONE);
         assert_eq!((way(&paths, "own").0, way(&paths, "plain").0), (BRIDGE, BRIDGE));
-        let features = paths.features(&routes(), Instant::now());
+        let features = paths.features(&settings(Rollout::ALL), Instant::now());
         assert_eq!(
             (features.openai_sip.value.as_str(), features.openai_sip.from.as_str()),
             ("false", "command")
@@ -326,7 +368,7 @@ mod tests {
 
     #[test]
     fn a_path_that_fails_is_left_alone_until_a_trial_gets_through() {
-        let paths = paths(Rollout::ALL);
+        let paths = paths();
         fail(&paths, SIP);
         assert_eq!(way(&paths, "plain"), (SIP, Some(BRIDGE), None));
         fail(&paths, SIP);
@@ -342,19 +384,33 @@ mod tests {
 
     #[test]
     fn where_both_paths_fail_a_call_goes_its_own_way() {
-        let paths = paths(Rollout::ALL);
+        let paths = paths();
         for path in [SIP, SIP, BRIDGE, BRIDGE] {
             fail(&paths, path);
         }
         assert_eq!(way(&paths, "plain"), (SIP, None, None));
-        assert_eq!(paths.features(&routes(), Instant::now()).breakers["media-streams"], "open");
+        assert_eq!(paths.features(&settings(Rollout::ALL), Instant::now()).breakers["media-streams"], "open");
     }
 
     #[test]
     fn a_call_without_a_stream_goes_over_sip_or_not_at_all() {
-        let way =
-            |rollout| paths(rollout).choose(&routes(), Some("plain"), "+819012345678", false, Instant::now());
+        let way = |rollout| {
+            paths().choose(&settings(rollout), Some("plain"), "+819012345678", false, Instant::now())
+        };
         assert!(way(Rollout::NONE).is_none());
         assert_eq!(way(Rollout::ALL).map(|way| (way.path, way.other)), Some((SIP, None)));
+    }
+
+    #[test]
+    fn what_is_known_of_the_paths_outlives_a_reload_that_leaves_the_breaker_as_it_is() {
+        let paths = paths();
+        fail(&paths, SIP);
+        fail(&paths, SIP);
+        paths.guard_with(Some(BREAKER));
+        assert_eq!(paths.resting(Instant::now()), [SIP]);
+        paths.guard_with(Some(breaker::Settings { failures: 3, ..BREAKER }));
+        assert!(paths.resting(Instant::now()).is_empty(), "another breaker knows nothing");
+        paths.guard_with(None);
+        assert!(paths.moved_to(SIP, Instant::now()).is_none(), "nobody is on trial without one");
     }
 }

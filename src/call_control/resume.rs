@@ -137,12 +137,15 @@ impl CallControl {
         };
         let mut call = Call::restore(remembered, now);
         call.expect_offer_within(self.webhook_within(&call.record));
-        call.may_dial_plainly(self.settings.is_plain_taken);
+        call.may_dial_plainly(self.rules().settings.is_plain_taken);
         Ok(Some((call, Left { plan: ways.plan, lines, how, turn })))
     }
 
     fn is_fresh(&self, record: &CallRecord, now: Timestamp) -> bool {
-        record.stages.webhook_created.is_some_and(|created| now.since(created) <= self.settings.stale_after)
+        record
+            .stages
+            .webhook_created
+            .is_some_and(|created| now.since(created) <= self.rules().settings.stale_after)
     }
 
     /// The terms and the tools of a call over SIP, by the configuration of now.
@@ -155,7 +158,8 @@ impl CallControl {
             return self.ways_of_an_offer(record, now).await;
         }
         let name = record.session.as_deref().unwrap_or_default();
-        let Some(session) = self.sessions.get(name) else {
+        let rules = self.rules();
+        let Some(session) = rules.sessions.get(name) else {
             tracing::error!(call = %record.id, session = name, "the session of a live call does not exist any more: its tools are not answered");
             return Ways::default();
         };

@@ -334,14 +334,14 @@ impl Runner {
             }
             Action::Reject { sip_code } => {
                 self.request(move |control, call| async move {
-                    told(&call, "reject", control.openai.reject(&call, sip_code).await)
+                    told(&call, "reject", control.rules().openai.reject(&call, sip_code).await)
                 });
             }
             Action::Attach { after } => {
                 let turn = self.turn.take();
                 let attaching = self.request(move |control, call| async move {
                     tokio::time::sleep(after).await;
-                    let attached = control.sidebands.connect(&call).await.map(Box::new);
+                    let attached = control.rules().sidebands.connect(&call).await.map(Box::new);
                     drop(turn);
                     Answer::Attached(attached)
                 });
@@ -351,7 +351,7 @@ impl Runner {
             }
             Action::Refer { target } => {
                 self.request(move |control, call| async move {
-                    Answer::Event(Event::ReferAnswered(control.openai.refer(&call, &target).await))
+                    Answer::Event(Event::ReferAnswered(control.rules().openai.refer(&call, &target).await))
                 });
             }
             Action::RedirectCarrier { target } => self.redirect_carrier(target),
@@ -359,7 +359,7 @@ impl Runner {
             Action::EndLeg { leg } => self.end_leg(leg),
             Action::HangUp => {
                 self.request(|control, call| async move {
-                    told(&call, "hang up", control.openai.hangup(&call).await)
+                    told(&call, "hang up", control.rules().openai.hangup(&call).await)
                 });
             }
             Action::Send(id, command) => {
@@ -396,8 +396,8 @@ impl Runner {
         let control = Arc::clone(&self.control);
         self.control.runners.spawn(async move {
             // The first where no accept has come to it, the second where one has.
-            told(&call, "reject", control.openai.reject(&call, UNAVAILABLE).await);
-            told(&call, "hang up", control.openai.hangup(&call).await);
+            told(&call, "reject", control.rules().openai.reject(&call, UNAVAILABLE).await);
+            told(&call, "hang up", control.rules().openai.hangup(&call).await);
         });
     }
 
@@ -451,7 +451,7 @@ impl Runner {
     fn accept(&mut self) {
         let Some(plan) = self.plan.clone() else { return };
         self.request(move |control, call| async move {
-            let answer = control.openai.accept(&call, plan.body.clone()).await;
+            let answer = control.rules().openai.accept(&call, plan.body.clone()).await;
             Answer::Event(Event::AcceptAnswered(answer))
         });
     }

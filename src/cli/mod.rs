@@ -20,6 +20,7 @@ pub mod plugin;
 mod pull_the_plug;
 mod report;
 mod recordings;
+mod reload;
 mod scratch;
 mod serve;
 mod source;
@@ -50,7 +51,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Answer calls until told to stop.
-    Serve,
+    Serve(serve::Arguments),
+    /// Have the running gateway read its configuration again; what runs goes on as it began.
+    Reload(reload::Arguments),
     /// Have the running gateway make place for the program that is at its path now, calls and all.
     Handover,
     /// Play a simulated call against a whole gateway; needs no account.
@@ -136,7 +139,8 @@ pub fn main() -> ExitCode {
     };
     let ended = runtime.block_on(async {
         match cli.command {
-            Command::Serve => serve::run(&cli.config).await,
+            Command::Serve(arguments) => serve::run(&cli.config, arguments).await,
+            Command::Reload(arguments) => reload::run(&cli.config, arguments).await,
             Command::Handover => handover::run(&cli.config).await,
             Command::Demo(arguments) => demo::run(&cli.config, arguments).await,
             Command::Load(arguments) => load::run(arguments).await,

@@ -1,6 +1,6 @@
 //! `switchboard serve`: answer calls until told to stop, or to make place for the program that is now at its path.
 //!
-//! SIGHUP looks at the plugins again, SIGUSR2 hands over: the process becomes the new program, with the same sockets
+//! SIGHUP has the configuration read again and the plugins looked at, SIGUSR2 hands over: the process becomes the new program, with the same sockets
 //! and the same id, and goes on with the calls. Before it lets go of anything, the new program has checked the
 //! configuration and compiled the plugins.
 
@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
+use clap::Args;
 use rustix::io::{FdFlags, fcntl_setfd};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -36,9 +37,18 @@ enum End {
     HandOver(HandoverAsked),
 }
 
-pub(super) async fn run(path: &Path) -> Result<(), Failure> {
+/// What was typed.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Read the configuration again whenever its file, `.env` or a file it names has changed.
+    #[arg(long, env = "SWITCHBOARD_WATCH")]
+    watch: bool,
+}
+
+pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure> {
     let began = Instant::now();
     let config = super::load_config(path)?;
+    let config = if arguments.watch { config.watched() } else { config };
     super::logging::start(&config.telemetry);
     for warning in config.warnings.iter() {
         tracing::warn!(code = warning.code.id, "{}", warning.message);

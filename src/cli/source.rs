@@ -84,6 +84,19 @@ impl Source {
         path: &str,
         body: Option<String>,
     ) -> Result<T, Failure> {
+        let response = self.send(method, path, body).await?;
+        match response.status() {
+            status if status.is_success() => Ok(response.json().await?),
+            _ => Err(refusal(response).await),
+        }
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<reqwest::Response, Failure> {
         let Source::Gateway { base, token, client, .. } = self else {
             return Err(Failure::Unavailable(anyhow!("no gateway runs here")));
         };
@@ -92,11 +105,22 @@ impl Source {
             request = request.header("content-type", "application/json").body(body);
         }
         let response = request.send().await;
-        let response = response
+        response
             .with_context(|| format!("nobody answers at {base}: does `serve` run with this configuration?"))
-            .map_err(Failure::Unavailable)?;
+            .map_err(Failure::Unavailable)
+    }
+
+    /// Asks the running gateway to do something; what it says with this status is given as an answer too.
+    pub async fn ask_unless<T: DeserializeOwned>(
+        &self,
+        refused: StatusCode,
+        method: Method,
+        path: &str,
+    ) -> Result<Result<T, String>, Failure> {
+        let response = self.send(method, path, None).await?;
         match response.status() {
-            status if status.is_success() => Ok(response.json().await?),
+            status if status == refused => Ok(Err(words_of(response).await)),
+            status if status.is_success() => Ok(Ok(response.json().await?)),
             _ => Err(refusal(response).await),
         }
     }

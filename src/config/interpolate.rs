@@ -25,6 +25,11 @@ pub(super) fn has_reference(text: &str) -> bool {
     text.contains('$')
 }
 
+/// The files that a text refers to.
+pub(super) fn files_in(text: &str) -> impl Iterator<Item = &str> {
+    text.split("${file:").skip(1).filter_map(|rest| rest.split_once('}')).map(|(file, _)| file)
+}
+
 /// Fills the references in.
 ///
 /// `look_up` gives none for a variable that is not set; only then is the value after `:-` used.

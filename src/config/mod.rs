@@ -51,6 +51,7 @@ use document::Document;
 
 pub use environment::Environment;
 pub use problem::{Location, Problem, Problems, Source};
+pub use shown::changes;
 pub use units::duration;
 
 /// The directory for compiled plugins, in the data directory.
@@ -123,6 +124,10 @@ pub struct ReadFrom {
     pub environment: Environment,
     /// The same with it, as it was then.
     pub known: Environment,
+    /// The files of which it is made: itself, `.env` beside it where it may be, and those it names. Empty: it was no file.
+    pub files: Vec<PathBuf>,
+    /// Whoever runs it wants it read again when one of them changes.
+    pub is_watched: bool,
 }
 
 /// `[server]`.
@@ -242,6 +247,12 @@ impl Offered {
 }
 
 impl Config {
+    /// The same, for whoever wants it read again when one of its files changes.
+    pub fn watched(mut self) -> Config {
+        Arc::make_mut(&mut self.read_from).is_watched = true;
+        self
+    }
+
     /// The problems of plugins that cannot be loaded: names of this configuration, each with the reason.
     pub fn unloadable(&self, plugins: &[(String, plugin::LoadError)]) -> Problems {
         let mut problems = Problems::default();
@@ -368,7 +379,11 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Config, Problems> 
         _ => Path::new("."),
     };
     match files::read(path, files::CONFIG_BYTES_MAX) {
-        Ok(bytes) => parse(&name, &bytes, directory, environment),
+        Ok(bytes) => {
+            let mut config = parse(&name, &bytes, directory, environment)?;
+            Arc::make_mut(&mut config.read_from).files.insert(0, path.to_owned());
+            Ok(config)
+        }
         Err(why) => {
             let mut problems = Problems::default();
             let source = Arc::new(Source { name, text: None });
@@ -379,6 +394,16 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Config, Problems> 
             Err(problems)
         }
     }
+}
+
+/// Reads and checks a configuration again, where it was read before.
+///
+/// # Errors
+///
+/// As [`load`]; one that came from no file cannot be read again.
+pub fn load_again(read_from: &ReadFrom) -> Result<Config, Problems> {
+    let config = load(Path::new(&read_from.name), &read_from.environment)?;
+    Ok(if read_from.is_watched { config.watched() } else { config })
 }
 
 /// Checks a configuration whose text is at hand, as [`load`] does.
@@ -410,14 +435,17 @@ fn checked(
 ) -> Option<Config> {
     let process = environment;
     let environment = process.clone().or(read::dotenv(directory, problems));
-    let read_from = ReadFrom {
+    let mut read_from = ReadFrom {
         name: name.to_owned(),
         directory: directory.to_owned(),
         environment: process.clone(),
         known: environment.clone(),
+        files: Vec::new(),
+        is_watched: false,
     };
     let mut document = read::parse(name, bytes, problems)?;
     let references = shown::references(&mut document);
+    read_from.files = named_files(&mut document, directory);
     read::complete(&mut document, directory, &environment, problems);
     shape::fit(&mut document, problems);
     let defaults = Defaults::read();
@@ -430,6 +458,21 @@ fn checked(
     };
     let config = check::check(&document, directory, &defaults, raw, problems)?;
     Some(Config { entries, read_from: Arc::new(read_from), ..config })
+}
+
+/// The files that a document names, before anything in it is filled in, and `.env`.
+fn named_files(document: &mut Document<'_>, directory: &Path) -> Vec<PathBuf> {
+    let mut files = vec![directory.join(".env")];
+    document.for_each_text(&mut |place, value| {
+        let Some(text) = value.get_ref().as_str() else { return };
+        match place.pattern()[..] {
+            [.., "instructions_file"] | ["tools", _, "parameters"] => {
+                files.push(files::resolve(directory, text));
+            }
+            _ => files.extend(interpolate::files_in(text).map(|file| files::resolve(directory, file))),
+        }
+    });
+    files
 }
 
 /// The document with everything put under it that holds by default.

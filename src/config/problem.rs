@@ -153,6 +153,14 @@ impl Problems {
         }
     }
 
+    /// Adds what else is wrong.
+    pub(crate) fn extend(&mut self, others: Problems) {
+        self.more += others.more;
+        for problem in others.list {
+            self.push(problem);
+        }
+    }
+
     /// Forgets the errors of a kind, if there are no others.
     pub(super) fn forget_alone(&mut self, code: &'static Code) {
         let is_other = |problem: &Problem| problem.code.severity == Severity::Error && problem.code != code;

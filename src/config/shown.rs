@@ -12,7 +12,7 @@ use super::interpolate::has_reference;
 use super::problem::{Location, Problem};
 use super::read::{is_secret, without_user};
 use crate::call::privacy::masked_in;
-use crate::http::{ConfigEntry, ConfigOrigin};
+use crate::http::{ConfigChange, ConfigEntry, ConfigOrigin};
 
 /// The longest value that is shown, in bytes: some pages of instructions.
 const VALUE_BYTES_MAX: usize = 16 << 10;
@@ -42,6 +42,26 @@ pub(super) fn entries(
     let mut entries = Vec::new();
     Walk { document, references, entries: &mut entries }.table(whole, &Place::default());
     entries
+}
+
+/// What differs between two configurations, by key.
+pub fn changes(before: &[ConfigEntry], after: &[ConfigEntry]) -> Vec<ConfigChange> {
+    let by_key = |entries: &[ConfigEntry]| -> BTreeMap<String, String> {
+        entries.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect()
+    };
+    let (before, mut after) = (by_key(before), by_key(after));
+    let mut changes: Vec<ConfigChange> = before
+        .into_iter()
+        .map(|(key, value)| ConfigChange { after: after.remove(&key), key, before: Some(value) })
+        .filter(|change| change.before != change.after)
+        .collect();
+    changes.extend(after.into_iter().map(|(key, value)| ConfigChange {
+        key,
+        before: None,
+        after: Some(value),
+    }));
+    changes.sort_by(|one, other| one.key.cmp(&other.key));
+    changes
 }
 
 struct Walk<'a> {

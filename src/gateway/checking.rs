@@ -22,11 +22,18 @@ fn checked(read_from: &ReadFrom, text: &str) -> ConfigChecked {
     }
 }
 
+/// Problems for a person, without what the environment has: a text may have been filled in with it.
+pub(super) fn shown(read_from: &ReadFrom, problems: &Problems) -> String {
+    hidden(read_from, if problems.is_empty() { String::new() } else { problems.render(false) })
+}
+
+fn hidden(read_from: &ReadFrom, text: String) -> String {
+    let secrets = read_from.known.values().filter(|value| value.len() >= SECRET_BYTES_MIN);
+    secrets.fold(text, |text, secret| text.replace(secret, "•••"))
+}
+
 fn told(read_from: &ReadFrom, ok: bool, problems: &Problems) -> ConfigChecked {
-    // Whoever checks a text may have it filled in with whatever the environment has.
-    let secrets: Vec<&str> =
-        read_from.known.values().filter(|value| value.len() >= SECRET_BYTES_MIN).collect();
-    let hide = |text: String| secrets.iter().fold(text, |text, secret| text.replace(secret, "•••"));
+    let hide = |text: String| hidden(read_from, text);
     let list = problems.iter().map(|problem| {
         let (line, column) = problem.position().unzip();
         ConfigProblem {
@@ -41,5 +48,5 @@ fn told(read_from: &ReadFrom, ok: bool, problems: &Problems) -> ConfigChecked {
             help: problem.help.clone().or(problem.label.clone()).map(hide),
         }
     });
-    ConfigChecked { ok, problems: list.collect(), rendered: hide(problems.render(false)) }
+    ConfigChecked { ok, problems: list.collect(), rendered: shown(read_from, problems) }
 }

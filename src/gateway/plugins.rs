@@ -36,7 +36,7 @@ pub(super) enum First {
 
 /// Loads the plugins of one configuration.
 pub(super) struct Loader {
-    host: Host,
+    host: Arc<Host>,
     store: Store,
     config: Arc<Config>,
     /// The same through all generations: their breakers and caches outlive a plugin's new version.
@@ -58,7 +58,23 @@ impl Loader {
             );
         }
         let http_tools = http_tools(config);
-        Ok(Loader { host, store: store.clone(), config: Arc::clone(config), http_tools })
+        Ok(Loader { host: Arc::new(host), store: store.clone(), config: Arc::clone(config), http_tools })
+    }
+
+    /// The same machine for another configuration. Its HTTP tools are new: what was known of their backends is
+    /// forgotten.
+    pub fn with(&self, config: &Arc<Config>) -> Loader {
+        Loader {
+            host: Arc::clone(&self.host),
+            store: self.store.clone(),
+            config: Arc::clone(config),
+            http_tools: http_tools(config),
+        }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
     }
 
     /// What the configuration says of each plugin.
@@ -143,16 +159,26 @@ impl Loader {
     ///
     /// Why these plugins do not go together.
     pub fn toolbox(&self, plugins: Vec<Plugin>, before: &Toolbox) -> Result<Toolbox, StartError> {
-        let left_out = self.settings().iter().map(|settings| &settings.name);
-        let left_out = left_out.filter(|name| plugins.iter().all(|plugin| plugin.name() != name.as_str()));
-        let left_out = left_out.cloned().collect();
-        let toolbox = Toolbox::of(plugins, self.http_tools.clone())
+        let toolbox = self
+            .all_tools(plugins)
             .map_err(|errors| StartError::Tools(self.config.misfits(&errors).render(false)))?;
         let problems = self.config.lost_tools(&before.names(), &toolbox.names());
         if !problems.is_empty() {
             return Err(StartError::Tools(problems.render(false)));
         }
-        Ok(toolbox.without(left_out))
+        Ok(toolbox)
+    }
+
+    /// The tools of these plugins and of the configuration itself. Plugins that are not among them are out of order.
+    ///
+    /// # Errors
+    ///
+    /// Why these plugins do not go together.
+    pub fn all_tools(&self, plugins: Vec<Plugin>) -> Result<Toolbox, Vec<ToolboxError>> {
+        let left_out = self.settings().iter().map(|settings| &settings.name);
+        let left_out = left_out.filter(|name| plugins.iter().all(|plugin| plugin.name() != name.as_str()));
+        let left_out = left_out.cloned().collect();
+        Ok(Toolbox::of(plugins, self.http_tools.clone())?.without(left_out))
     }
 
     /// Removes compiled plugins that are not among these, except the newest few.

@@ -6,8 +6,9 @@
 //! alone until it has stopped changing, as it may be half written; then its digest decides. A new version
 //! is loaded and must fit the other plugins and the configuration; else it is refused whole, the version in
 //! use stays, and the operator is told once. A plugin that was left out at the start comes in the same way. A hint that is lost costs time, not correctness: looks happen
-//! without hints too.
+//! without hints too. The configuration itself is read again by `configuration`.
 
+mod configuration;
 mod stamp;
 mod watch;
 
@@ -17,18 +18,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Notify;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
 use super::plugins::{First, Loader, millis, short};
+use crate::call_control::CallControl;
 use crate::clock::Clock;
+use crate::http::{Entrance, ReloadAsked, Reloads};
 use crate::metrics::Metrics;
+use crate::secret::Secret;
 use crate::text::chain;
 use crate::tool::Toolbox;
 use crate::tool::generation::{Change, Generations};
 use crate::tool::plugin::{self, LoadError, Plugin, Settings};
+use configuration::Configuration;
 pub(super) use stamp::Stamp;
 use stamp::{Look, Settling};
 use watch::Watcher;
@@ -49,18 +54,28 @@ const AGAIN_AFTER_MAX: Duration = Duration::from_secs(3_600);
 /// A file is hashed in parts of this size.
 const READ_BYTES: usize = 64 << 10;
 
-/// Watches over the plugins' files until the gateway stops.
+/// Watches over the files of plugins and of the configuration until the gateway stops.
 pub(super) struct Reloader {
     loader: Loader,
-    tools: Arc<Generations>,
-    metrics: Arc<Metrics>,
-    clock: Arc<dyn Clock>,
+    around: Around,
     watched: Vec<Watched>,
+    configuration: Configuration,
     watcher: Watcher,
-    look_again: Arc<Notify>,
+}
+
+/// What follows changes.
+pub(super) struct Around {
+    pub tools: Arc<Generations>,
+    pub metrics: Arc<Metrics>,
+    pub clock: Arc<dyn Clock>,
+    pub control: Arc<CallControl>,
+    pub entrance: Arc<Entrance>,
+    pub reloads: Arc<Reloads>,
+    pub admin_token: Secret,
 }
 
 /// A plugin, and what is known of its file.
+#[derive(Clone)]
 struct Watched {
     settings: Settings,
     /// The version in use; none: it is out of order, and new calls do without it.
@@ -79,42 +94,30 @@ struct Watched {
 
 impl Reloader {
     /// Begins with what came of the plugins, and their files' stamps from before they were loaded.
-    pub fn new(
-        loader: Loader,
-        first: impl Iterator<Item = (First, Stamp)>,
-        tools: Arc<Generations>,
-        metrics: Arc<Metrics>,
-        clock: Arc<dyn Clock>,
-    ) -> Reloader {
+    pub fn new(loader: Loader, first: impl Iterator<Item = (First, Stamp)>, around: Around) -> Reloader {
         let all = loader.settings().iter().zip(first);
-        let watched = all
-            .map(|(settings, (first, stamp))| Watched::new(settings.clone(), first, stamp, &tools, &*clock));
+        let watched =
+            all.map(|(settings, (first, stamp))| Watched::new(settings.clone(), first, stamp, &around));
         let watched: Vec<Watched> = watched.collect();
-        metrics.plugins_out_of_order(out_of_order(&watched));
-        Reloader {
-            loader,
-            tools,
-            metrics,
-            clock,
-            watched,
-            watcher: Watcher::new(),
-            look_again: Arc::default(),
-        }
-    }
-
-    /// Whoever notifies this wants every file looked at now.
-    pub fn look_again(&self) -> Arc<Notify> {
-        Arc::clone(&self.look_again)
+        around.metrics.plugins_out_of_order(out_of_order(&watched));
+        let configuration = Configuration::new(Arc::clone(loader.config()));
+        Reloader { loader, around, watched, configuration, watcher: Watcher::new() }
     }
 
     /// Looks whenever there is reason to.
-    pub async fn run(mut self, stopping: CancellationToken) {
+    pub async fn run(mut self, mut asked: mpsc::Receiver<ReloadAsked>, stopping: CancellationToken) {
         let hints = self.watcher.hints();
+        let reloads = Arc::clone(&self.around.reloads);
         let mut pause = self.watch();
         loop {
+            let mut reload = None;
             let is_asked = tokio::select! {
                 () = stopping.cancelled() => return,
-                () = self.look_again.notified() => true,
+                Some(ask) = asked.recv() => {
+                    reload = Some(ask);
+                    false
+                }
+                () = reloads.asked_to_look() => true,
                 () = async { hints.notified().await; tokio::time::sleep(LOOK_EVERY).await } => false,
                 () = tokio::time::sleep(pause) => false,
             };
@@ -123,14 +126,27 @@ impl Reloader {
             }
             tokio::select! {
                 () = stopping.cancelled() => return,
-                unsettled = self.look() => pause = if unsettled { LOOK_EVERY } else { self.watch() },
+                unsettled = self.look_or_read(reload) => {
+                    pause = if unsettled { LOOK_EVERY } else { self.watch() };
+                }
             }
         }
     }
 
+    /// Reads the configuration where somebody asks for it, then looks; `true`: some files are still changing.
+    async fn look_or_read(&mut self, reload: Option<ReloadAsked>) -> bool {
+        if let Some(ask) = reload {
+            // Who asked may be gone.
+            let _ = ask.send(self.read_again().await);
+        }
+        let is_changing = self.look_at_configuration().await;
+        self.look().await || is_changing
+    }
+
     /// Asks the system for hints, also about directories that were replaced; how long to wait without any.
     fn watch(&mut self) -> Duration {
-        let files: Vec<PathBuf> = self.watched.iter().map(|watched| watched.settings.path.clone()).collect();
+        let mut files = self.configuration.watched_files();
+        files.extend(self.watched.iter().map(|watched| watched.settings.path.clone()));
         if self.watcher.watch(&files) { LOOK_IN_CALM } else { LOOK_WITHOUT_HINTS }
     }
 
@@ -138,7 +154,7 @@ impl Reloader {
     fn forget_decisions(&mut self) {
         tracing::info!(
             plugins = self.watched.len(),
-            "asked to reload: every plugin's file is looked at; the configuration itself is read at the start only"
+            "asked to look: every plugin's file is compared with what is in use"
         );
         for watched in &mut self.watched {
             watched.file.forget();
@@ -191,9 +207,9 @@ impl Reloader {
             Examined::InUse => {
                 (watched.candidate, watched.refused) = (None, None);
                 let name = &watched.settings.name;
-                if self.tools.change_of(name).is_some_and(|change| change.refused.is_some()) {
+                if self.around.tools.change_of(name).is_some_and(|change| change.refused.is_some()) {
                     tracing::info!(plugin = name, "a plugin's file is again the version in use");
-                    self.tools.note(name, Change { at: self.clock.now(), refused: None });
+                    self.around.tools.note(name, Change { at: self.around.clock.now(), refused: None });
                 }
                 false
             }
@@ -256,9 +272,9 @@ impl Reloader {
                 tracing::error!(plugin = name, why, "a plugin cannot be taken in: it stays out of order");
             }
         }
-        self.tools.note(name, Change { at: self.clock.now(), refused: Some(why.to_owned()) });
+        self.around.tools.note(name, Change { at: self.around.clock.now(), refused: Some(why.to_owned()) });
         // Whoever sees it counted can ask why.
-        self.metrics.plugin_reloaded(name, "refused");
+        self.around.metrics.plugin_reloaded(name, "refused");
     }
 
     /// The plugins in use, with the new versions of these.
@@ -267,12 +283,12 @@ impl Reloader {
             let candidate = watched.candidate.as_ref().filter(|_| new.contains(&at));
             candidate.or(watched.plugin.as_ref()).cloned()
         });
-        self.loader.toolbox(plugins.collect(), &self.tools.current())
+        self.loader.toolbox(plugins.collect(), &self.around.tools.current())
     }
 
     /// New calls get these tools from now on.
     fn swap(&mut self, new: &[usize], toolbox: Toolbox) {
-        self.tools.replace(toolbox);
+        self.around.tools.replace(toolbox);
         for &at in new {
             let watched = &mut self.watched[at];
             let Some(plugin) = watched.candidate.take() else { continue };
@@ -287,10 +303,10 @@ impl Reloader {
                 took_ms = millis(loaded.took),
                 "a changed plugin is in use: new calls get it, calls that run keep the old one"
             );
-            self.tools.note(name, Change { at: self.clock.now(), refused: None });
-            self.metrics.plugin_reloaded(name, "loaded");
+            self.around.tools.note(name, Change { at: self.around.clock.now(), refused: None });
+            self.around.metrics.plugin_reloaded(name, "loaded");
         }
-        self.metrics.plugins_out_of_order(out_of_order(&self.watched));
+        self.around.metrics.plugins_out_of_order(out_of_order(&self.watched));
         let in_use: Vec<Plugin> = self.watched.iter().filter_map(|watched| watched.plugin.clone()).collect();
         self.loader.prune_cache(&in_use);
     }
@@ -298,13 +314,7 @@ impl Reloader {
 
 impl Watched {
     /// A plugin as the start left it, with its file as it was before. The operator is told of one that is left out.
-    fn new(
-        settings: Settings,
-        first: First,
-        stamp: Stamp,
-        tools: &Generations,
-        clock: &dyn Clock,
-    ) -> Watched {
+    fn new(settings: Settings, first: First, stamp: Stamp, around: &Around) -> Watched {
         let file = Settling::decided(stamp);
         let (plugin, candidate, again_at) = match first {
             First::Loaded(plugin) => (Some(plugin), None, None),
@@ -314,7 +324,7 @@ impl Watched {
                     why,
                     "a plugin is out of order: calls are answered without its tools and hooks"
                 );
-                tools.note(&settings.name, Change { at: clock.now(), refused: Some(why) });
+                around.tools.note(&settings.name, Change { at: around.clock.now(), refused: Some(why) });
                 (None, plugin, may_pass.then(|| Instant::now() + AGAIN_AFTER))
             }
         };

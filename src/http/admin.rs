@@ -37,7 +37,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{BODY_WITHIN, Doors, dashboard, door};
+use super::{BODY_WITHIN, Doors, Entrance, dashboard, door};
 use crate::call::privacy::Sight;
 use crate::ids::CallId;
 use crate::store::{AuditEntry, StoreError};
@@ -82,21 +82,21 @@ pub(super) struct Ask {
 }
 
 /// The admin listener.
-pub(super) fn listener(doors: &Arc<Doors>) -> impl poem::Endpoint<Output = Response> + use<> {
+pub(super) fn listener(entrance: &Arc<Entrance>) -> impl poem::Endpoint<Output = Response> + use<> {
     let mut routes = Route::new()
-        .at("/healthz", get(door(doors, vitals::live)))
-        .at("/readyz", get(door(doors, vitals::ready)))
-        .at("/metrics", get(door(doors, metrics)))
-        .at("/api", get(door(doors, openapi::page)))
-        .at("/api/", get(door(doors, openapi::page)))
-        .at("/api/page.js", get(door(doors, openapi::script)))
-        .at("/api/page.css", get(door(doors, openapi::style)));
+        .at("/healthz", get(door(entrance, vitals::live)))
+        .at("/readyz", get(door(entrance, vitals::ready)))
+        .at("/metrics", get(door(entrance, metrics)))
+        .at("/api", get(door(entrance, openapi::page)))
+        .at("/api/", get(door(entrance, openapi::page)))
+        .at("/api/page.js", get(door(entrance, openapi::script)))
+        .at("/api/page.css", get(door(entrance, openapi::style)));
     for (at, endpoint) in ENDPOINTS.iter().enumerate() {
         let is_first = ENDPOINTS[..at].iter().all(|before| before.path != endpoint.path);
         if is_first {
             let of_path = ENDPOINTS.iter().filter(|other| other.path == endpoint.path);
             let methods = of_path.fold(RouteMethod::new(), |methods, endpoint| {
-                methods.method(endpoint.method.clone(), opened(doors, endpoint))
+                methods.method(endpoint.method.clone(), opened(entrance, endpoint))
             });
             routes = routes.at(format!("{API}{}", endpoint.path), methods);
         }
@@ -105,8 +105,11 @@ pub(super) fn listener(doors: &Arc<Doors>) -> impl poem::Endpoint<Output = Respo
         .catch_all_error(|error| async move { Problem::of_router(&error).into_response() })
 }
 
-fn opened(doors: &Arc<Doors>, endpoint: &'static Endpoint) -> impl poem::Endpoint<Output = Response> + use<> {
-    door(doors, move |doors, request| answer(doors, endpoint, request))
+fn opened(
+    entrance: &Arc<Entrance>,
+    endpoint: &'static Endpoint,
+) -> impl poem::Endpoint<Output = Response> + use<> {
+    door(entrance, move |doors, request| answer(doors, endpoint, request))
 }
 
 async fn answer(doors: Arc<Doors>, endpoint: &'static Endpoint, request: Request) -> Response {

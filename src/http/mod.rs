@@ -11,14 +11,17 @@ mod dashboard;
 mod deliveries;
 mod media;
 mod openai;
+mod reloads;
 mod twilio;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use poem::endpoint::make;
 use poem::{EndpointExt, Request, Response, Route, get, post};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 use crate::call_control::CallControl;
 use crate::clock::{Clock, Timestamp};
@@ -33,6 +36,7 @@ pub use admin::{
     NotARole, OutOfOrderView, Page, PluginList, PluginView, Recordings, ResetOpenAiSip, Role, SetOpenAiSip,
     SignedIn, TokenSettings, Value, detail, digest_in, new_token,
 };
+pub use reloads::{ConfigChange, ReloadAsked, Reloaded, Reloads};
 pub use twilio::handed_on_url;
 
 /// Where the provider's webhook arrives.
@@ -88,9 +92,14 @@ pub struct Settings {
     pub priced_as_of: Option<String>,
 }
 
-/// What all doors share.
+/// What a request is answered with: what the configuration said when it came, and what all doors share.
 pub struct Doors {
     settings: Settings,
+    shared: Arc<Shared>,
+}
+
+/// What outlives a configuration.
+pub struct Shared {
     control: Arc<CallControl>,
     clock: Arc<dyn Clock>,
     waiting_streams: media::Waiting,
@@ -102,11 +111,21 @@ pub struct Doors {
     again: admin::Again,
     deliveries: deliveries::Deliveries,
     audit: AuditLog,
-    /// Has every plugin's file looked at.
-    look_again: Arc<Notify>,
+    reloads: Arc<Reloads>,
 }
 
-impl Doors {
+impl Deref for Doors {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+/// Where requests come in: each gets the doors as they are then.
+pub struct Entrance(ArcSwap<Doors>);
+
+impl Entrance {
     /// Doors to this call control; `served` is of the public listener. Gives also where it arrives that somebody asks to hand over.
     pub fn new(
         settings: Settings,
@@ -114,73 +133,78 @@ impl Doors {
         clock: Arc<dyn Clock>,
         served: Served,
         audit: AuditLog,
-        look_again: Arc<Notify>,
-    ) -> (Arc<Doors>, mpsc::Receiver<HandoverAsked>) {
+        reloads: Arc<Reloads>,
+    ) -> (Arc<Entrance>, mpsc::Receiver<HandoverAsked>) {
         // One at a time.
         let (handovers, asked) = mpsc::channel(1);
-        let (since, waiting_streams) = (clock.now(), media::Waiting::default());
-        let keys = admin::Keys::new(&settings.admin_token, &settings.tokens, &settings.admin_hosts);
-        let again = admin::Again::default();
-        let doors = Doors {
-            settings,
+        let shared = Shared {
             control,
+            waiting_streams: media::Waiting::default(),
+            since: clock.now(),
             clock,
-            waiting_streams,
-            since,
             handovers,
             served,
-            keys,
-            again,
+            keys: admin::Keys::new(&settings.admin_token, &settings.tokens, &settings.admin_hosts),
+            again: admin::Again::default(),
             deliveries: deliveries::Deliveries::default(),
             audit,
-            look_again,
+            reloads,
         };
-        (Arc::new(doors), asked)
+        let doors = Doors { settings, shared: Arc::new(shared) };
+        (Arc::new(Entrance(ArcSwap::from_pointee(doors))), asked)
+    }
+
+    /// Requests that come from now on are answered by these settings. Who signed in with a token that is gone is
+    /// signed out.
+    pub fn adopt(&self, settings: Settings) {
+        let shared = Arc::clone(&self.0.load().shared);
+        shared.keys.adopt(&settings.admin_token, &settings.tokens, &settings.admin_hosts);
+        self.0.store(Arc::new(Doors { settings, shared }));
     }
 }
 
 /// The public listener.
-pub fn public(doors: &Arc<Doors>) -> impl poem::Endpoint + use<> {
+pub fn public(entrance: &Arc<Entrance>) -> impl poem::Endpoint + use<> {
     Route::new()
-        .at(OPENAI_WEBHOOK, post(watched(doors, openai::SOURCE, openai::call_incoming)))
-        .at(TWILIO_VOICE, post(watched(doors, twilio::SOURCE, twilio::voice)))
-        .at(TWILIO_DIAL_RESULT, post(watched(doors, twilio::SOURCE, afterwards::dial_result)))
-        .at(TWILIO_REFER, post(watched(doors, twilio::SOURCE, twilio::refer)))
-        .at(TWILIO_STATUS, post(watched(doors, twilio::SOURCE, twilio::status)))
-        .at(TWILIO_RECORDING, post(watched(doors, twilio::SOURCE, twilio::recording)))
-        .at(TWILIO_HANDED_ON, post(watched(doors, twilio::SOURCE, twilio::handed_on)))
-        .at(TWILIO_MEDIA, get(door(doors, media::media)))
-        .at(TWILIO_AFTER_STREAM, post(watched(doors, twilio::SOURCE, afterwards::after_stream)))
-        .at(TWILIO_AFTER_VOICEMAIL, post(watched(doors, twilio::SOURCE, afterwards::after_voicemail)))
+        .at(OPENAI_WEBHOOK, post(watched(entrance, openai::SOURCE, openai::call_incoming)))
+        .at(TWILIO_VOICE, post(watched(entrance, twilio::SOURCE, twilio::voice)))
+        .at(TWILIO_DIAL_RESULT, post(watched(entrance, twilio::SOURCE, afterwards::dial_result)))
+        .at(TWILIO_REFER, post(watched(entrance, twilio::SOURCE, twilio::refer)))
+        .at(TWILIO_STATUS, post(watched(entrance, twilio::SOURCE, twilio::status)))
+        .at(TWILIO_RECORDING, post(watched(entrance, twilio::SOURCE, twilio::recording)))
+        .at(TWILIO_HANDED_ON, post(watched(entrance, twilio::SOURCE, twilio::handed_on)))
+        .at(TWILIO_MEDIA, get(door(entrance, media::media)))
+        .at(TWILIO_AFTER_STREAM, post(watched(entrance, twilio::SOURCE, afterwards::after_stream)))
+        .at(TWILIO_AFTER_VOICEMAIL, post(watched(entrance, twilio::SOURCE, afterwards::after_voicemail)))
         .map_to_response()
 }
 
 /// The admin listener.
-pub fn admin(doors: &Arc<Doors>) -> impl poem::Endpoint + use<> {
-    admin::listener(doors)
+pub fn admin(entrance: &Arc<Entrance>) -> impl poem::Endpoint + use<> {
+    admin::listener(entrance)
 }
 
-/// An endpoint that shares the doors.
-fn door<F, A>(doors: &Arc<Doors>, answer: A) -> impl poem::Endpoint<Output = Response> + use<F, A>
+/// An endpoint at the doors.
+fn door<F, A>(entrance: &Arc<Entrance>, answer: A) -> impl poem::Endpoint<Output = Response> + use<F, A>
 where
     A: Fn(Arc<Doors>, Request) -> F + Send + Sync + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
-    let doors = Arc::clone(doors);
+    let entrance = Arc::clone(entrance);
     make::<_, _, Response, poem::Result<Response>>(move |request| {
-        let answer = answer(Arc::clone(&doors), request);
+        let answer = answer(entrance.0.load_full(), request);
         async move { Ok(answer.await) }
     })
 }
 
 /// The same for a vendor's requests, which are kept for a while.
 fn watched<F>(
-    doors: &Arc<Doors>,
+    entrance: &Arc<Entrance>,
     source: &'static str,
     answer: fn(Arc<Doors>, Request) -> F,
 ) -> impl poem::Endpoint<Output = Response> + use<F>
 where
     F: Future<Output = Response> + Send + 'static,
 {
-    door(doors, move |doors, request| deliveries::watched(doors, source, answer, request))
+    door(entrance, move |doors, request| deliveries::watched(doors, source, answer, request))
 }

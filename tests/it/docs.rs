@@ -70,6 +70,7 @@ fn every_metric_is_listed_and_every_listed_metric_exists() {
     metrics.plugin_breaker("plugin", true);
     metrics.plugin_hook_late("plugin");
     metrics.plugin_reloaded("plugin", "loaded");
+    metrics.config_reloaded(true);
     metrics.plugin_cached("hit");
     metrics.call_moved("sip", "media-streams", "accept_failed");
     metrics.path_breaker("sip", true);

@@ -27,7 +27,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 /// How much faster than life the tests' callers speak.
-const SPEED: f64 = 50.0;
+pub const SPEED: f64 = 50.0;
 
 /// The customer that the shop knows.
 pub const CALLER: &str = "+819012345678";

@@ -32,6 +32,7 @@ mod plugin;
 mod proof;
 mod provider_faults;
 mod recordings;
+mod reconfigured;
 mod reload;
 mod report;
 mod scenarios;

@@ -26,7 +26,6 @@ use crate::call::recording::{DeletedBy, RecordingRecord, RecordingState, Report,
 use crate::clock::Timestamp;
 use crate::ids::{CallId, CallSid, RecordingId};
 use crate::store::{FileError, ListedRecording, Recordings, Store, StoreError, Tx, Write};
-use crate::twilio::rest;
 
 /// How many recordings one call may have: a dial and its failovers have one each.
 const PER_CALL_MAX: usize = 16;
@@ -50,9 +49,7 @@ pub struct Settings {
 
 /// The recordings of one gateway.
 pub(super) struct Archive {
-    settings: Settings,
     files: Recordings,
-    carrier: Option<rest::Client>,
     locks: [Mutex<()>; LOCKS],
     /// What was given new work since the worker last looked; all of it is on disk.
     fresh: SyncMutex<Vec<ListedRecording>>,
@@ -94,24 +91,17 @@ struct Change {
 }
 
 impl Archive {
-    pub(super) fn new(settings: Settings, store: &Store, carrier: Option<rest::Client>) -> Archive {
+    pub(super) fn new(settings: &Settings, store: &Store) -> Archive {
         let files =
             Recordings::below(store.path(), settings.file_bytes_max, settings.keep_free_bytes, store.vault());
         Archive {
-            settings,
             files,
-            carrier,
             locks: Default::default(),
             fresh: SyncMutex::default(),
             wake: Notify::new(),
             making: SyncMutex::default(),
             bytes: AtomicU64::new(0),
         }
-    }
-
-    /// The carrier's REST; none: there is no such carrier.
-    pub(super) fn carrier(&self) -> Option<&rest::Client> {
-        self.carrier.as_ref()
     }
 
     fn lock_of(&self, call: CallId) -> &Mutex<()> {
@@ -201,7 +191,7 @@ impl CallControl {
         let mut deleted = Vec::new();
         for record in records.into_iter().filter(|record| only.is_none_or(|only| *only == record.id)) {
             // What an operator deletes shall be gone; what has had its time here may stay where it is paid for.
-            let and_at_carrier = by == DeletedBy::Operator || self.archive.settings.delete_at_carrier;
+            let and_at_carrier = by == DeletedBy::Operator || self.rules().recordings.delete_at_carrier;
             deleted.extend(self.delete_recording(&record, by, and_at_carrier).await?);
         }
         Ok(deleted)

@@ -20,7 +20,8 @@ impl CallControl {
     ///
     /// [`RecordingError`]; what was deleted before stays deleted.
     pub async fn sweep_recordings(self: &Arc<Self>, now: Timestamp) -> Result<usize, RecordingError> {
-        let settings = &self.archive.settings;
+        let rules = self.rules();
+        let settings = &rules.recordings;
         let mut deleted = 0;
         if let Some(age) = settings.age_max {
             for listed in self.store.recordings_kept(Some(now - age), PER_SWEEP).await? {

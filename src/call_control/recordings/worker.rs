@@ -376,7 +376,8 @@ async fn ask(control: &Arc<CallControl>, record: &RecordingRecord) -> Result<(),
     if control.clock.now().since(record.told) < ASK_EVERY {
         return Err(Trouble::Running);
     }
-    let carrier = control.archive.carrier.as_ref().ok_or(Trouble::NoCarrier)?;
+    let rules = control.rules();
+    let carrier = rules.carrier.as_ref().ok_or(Trouble::NoCarrier)?;
     let known = carrier.recording(&record.id).await?;
     let status = match known.status.as_str() {
         "completed" => ReportedStatus::Completed,
@@ -390,7 +391,8 @@ async fn ask(control: &Arc<CallControl>, record: &RecordingRecord) -> Result<(),
 
 /// Fetches a recording and keeps it, unless it was deleted meanwhile.
 async fn fetch_and_keep(control: &Arc<CallControl>, record: &RecordingRecord) -> Result<(), Trouble> {
-    let carrier = control.archive.carrier.as_ref().ok_or(Trouble::NoCarrier)?;
+    let rules = control.rules();
+    let carrier = rules.carrier.as_ref().ok_or(Trouble::NoCarrier)?;
     let name = Recordings::name(record.call, &record.id);
     let fetching = fetch(&control.archive.files, carrier, &record.id, name);
     let (file, channels) = tokio::time::timeout(FETCH_MAX, fetching).await.map_err(|_| Trouble::Slow)??;
@@ -408,7 +410,7 @@ async fn fetch_and_keep(control: &Arc<CallControl>, record: &RecordingRecord) ->
     record.channels = Some(channels);
     record.keep(file, control.clock.now());
     control.place(&mut record)?;
-    if control.archive.settings.delete_at_carrier {
+    if control.rules().recordings.delete_at_carrier {
         record.carrier_copy = CarrierCopy::Unwanted;
     }
     control.keep_change(kept(record.clone())).await?;
@@ -447,7 +449,8 @@ async fn delete(control: &Arc<CallControl>, key: &Key) -> Result<(), Trouble> {
 }
 
 async fn delete_at_carrier(control: &Arc<CallControl>, record: &RecordingRecord) -> Result<(), Trouble> {
-    let carrier = control.archive.carrier.as_ref().ok_or(Trouble::NoCarrier)?;
+    let rules = control.rules();
+    let carrier = rules.carrier.as_ref().ok_or(Trouble::NoCarrier)?;
     if record.is_kept() && !is_sound(control, record).await {
         return fetch_again(control, record).await;
     }

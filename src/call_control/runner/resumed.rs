@@ -43,7 +43,8 @@ impl Runner {
         };
         let control = Arc::clone(&self.control);
         self.requests.spawn(async move {
-            let Some(carrier) = control.archive.carrier() else { return Answer::Done };
+            let rules = control.rules();
+            let Some(carrier) = rules.carrier.as_ref() else { return Answer::Done };
             let _turn = control.resuming.acquire().await;
             match carrier.call_status(&caller).await {
                 Ok(status) => Answer::Event(Event::CarrierAnswered(status)),

@@ -49,7 +49,7 @@ pub(super) enum Look {
 }
 
 /// Follows a file from a change to its end.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Settling {
     decided: Option<Stamp>,
     seen: Stamp,

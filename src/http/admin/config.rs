@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Answered, Ask, Problem};
 use crate::clock::Timestamp;
-use crate::http::answer;
+use crate::http::{Reloaded, answer};
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -39,6 +39,8 @@ pub struct ConfigEntry {
 pub struct ConfigShown {
     /// The file.
     pub path: String,
+    /// When it was read.
+    pub read_at: Timestamp,
     /// Every value that holds, in the order of their keys.
     pub entries: Vec<ConfigEntry>,
 }
@@ -84,10 +86,11 @@ impl fmt::Debug for ConfigChecker {
 #[derive(Serialize, JsonSchema)]
 pub(super) struct ConfigNow<'a> {
     path: &'a str,
+    /// When what holds was read.
     read_at: Timestamp,
     entries: &'a [ConfigEntry],
-    /// The configuration itself is read at the start only.
-    last_reload: Option<Timestamp>,
+    /// What came of reading it again last; none: nobody had it read again.
+    last_reload: Option<Reloaded>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -99,8 +102,12 @@ pub(super) struct ConfigText {
 /// `GET /api/v1/config`.
 pub(super) async fn show(ask: Ask) -> Answered {
     let shown = &ask.doors.settings.config;
-    let (path, entries) = (shown.path.as_str(), shown.entries.as_slice());
-    Ok(answer::json(&ConfigNow { path, read_at: ask.doors.since, entries, last_reload: None }))
+    Ok(answer::json(&ConfigNow {
+        path: &shown.path,
+        read_at: shown.read_at,
+        entries: &shown.entries,
+        last_reload: ask.doors.reloads.last(),
+    }))
 }
 
 /// `POST /api/v1/config/check`.
@@ -111,4 +118,12 @@ pub(super) async fn check(ask: Ask) -> Answered {
     let checked = tokio::task::spawn_blocking(move || (checker.0)(&text)).await;
     let checked = checked.map_err(|_| Problem::broken("the configuration could not be checked"))?;
     Ok(answer::json(&checked))
+}
+
+/// `POST /api/v1/config/reload`: 200 when it holds, 422 with what is wrong when it was refused whole.
+pub(super) async fn reload(ask: Ask) -> Answered {
+    ask.audit("config.reload", None, None).await?;
+    let reloaded = ask.doors.reloads.reload().await;
+    let reloaded = reloaded.ok_or_else(|| Problem::conflict("the configuration is being read already"))?;
+    if reloaded.ok { Ok(answer::json(&reloaded)) } else { Err(Problem::unfit(reloaded.problems)) }
 }

@@ -137,7 +137,7 @@ pub(super) async fn list(ask: Ask) -> Answered {
 /// `POST /api/v1/plugins/reload`: what came of it is in `GET /plugins` and in the log.
 pub(super) async fn reload(ask: Ask) -> Answered {
     ask.audit("plugins.reload", None, None).await?;
-    ask.doors.look_again.notify_one();
+    ask.doors.reloads.look_again();
     Ok(answer::json_with(StatusCode::ACCEPTED, &Accepted {}))
 }
 

@@ -50,6 +50,11 @@ impl Problem {
         Problem::new(StatusCode::CONFLICT, "conflict", message)
     }
 
+    /// What it says cannot be followed.
+    pub fn unfit(message: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", message)
+    }
+
     /// The body is too long.
     pub fn too_large(bytes_max: usize) -> Problem {
         let message = format!("the body is longer than {bytes_max} bytes");

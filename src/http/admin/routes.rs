@@ -10,7 +10,7 @@ use super::{Answered, Ask};
 use crate::call::record::Path;
 use crate::http::answer;
 use crate::phone::{CallingCode, E164};
-use crate::routing::{Action, Asked, Considered, Routes};
+use crate::routing::{Action, Asked, Considered};
 
 /// The routes.
 #[derive(Serialize, JsonSchema)]
@@ -63,7 +63,8 @@ pub(super) struct Step<'a> {
 /// `GET /api/v1/routes`.
 pub(super) async fn list(ask: Ask) -> Answered {
     let control = &ask.doors.control;
-    let routes = control.routes().iter().map(|route| RouteView {
+    let rules = control.rules();
+    let routes = rules.settings.routes.iter().map(|route| RouteView {
         name: &route.name,
         r#match: route.when.to_string(),
         action: words(&route.action),
@@ -82,7 +83,8 @@ pub(super) async fn explain(ask: Ask) -> Answered {
     let headers: Vec<(String, String)> = headers.into_iter().collect();
     let now = moment("at", at)?.unwrap_or_else(|| ask.doors.clock.now());
     let asked = Asked { from: from.as_deref(), to: Some(&to), headers: &headers, now };
-    let routes: &Routes = ask.doors.control.routes();
+    let rules = ask.doors.control.rules();
+    let routes = &rules.settings.routes;
     let decision = routes.decide(&asked);
     let is_answered = matches!(decision.action, Action::Answer { .. });
     let has_stream = ask.doors.settings.twilio.is_some();

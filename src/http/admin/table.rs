@@ -13,6 +13,7 @@ use super::{
     routes, session, tools, webhooks,
 };
 use crate::call_control::features::Features;
+use crate::http::Reloaded;
 use crate::store::Compacted;
 
 /// What an endpoint's answer comes from.
@@ -143,6 +144,8 @@ endpoints! {
         "The configuration, and where each value came from";
     POST "/config/check" admin config::check [= config::ConfigText] => 200 json<config::ConfigChecked>,
         "Whether another configuration would do";
+    POST "/config/reload" admin config::reload => 200 json<Reloaded>,
+        "Read the configuration again; refused whole when it is wrong";
     GET "/health" viewer health::show => 200 json<health::Health>,
         "How the gateway fares";
     GET "/cost" viewer cost::show [? cost::Question] => 200 json<cost::Cost>,

@@ -80,7 +80,8 @@ fn view(ask: &Ask, tool: ToolView) -> Tool {
         Origin::Http(name) => ("http", format!("tools.{name}")),
         Origin::Embedded => ("embedded", String::new()),
     };
-    let sessions = control.sessions().values().filter(|session| session.offers(&definition.name));
+    let rules = control.rules();
+    let sessions = rules.sessions.values().filter(|session| session.offers(&definition.name));
     Tool {
         kind,
         from,
@@ -127,7 +128,8 @@ fn context(
     caller: Option<String>,
     session: Option<String>,
 ) -> Result<CallContext, Problem> {
-    let sessions = ask.doors.control.sessions();
+    let rules = ask.doors.control.rules();
+    let sessions = &rules.sessions;
     let session = match session {
         Some(name) => {
             Some(sessions.get(&name).ok_or_else(|| Problem::bad(format!("there is no session `{name}`")))?)

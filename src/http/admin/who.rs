@@ -6,9 +6,10 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use poem::Request;
@@ -54,11 +55,28 @@ impl Who {
 
 /// The tokens, and who signed in with one.
 pub(in crate::http) struct Keys {
-    tokens: Vec<TokenSettings>,
-    hosts: Vec<String>,
+    known: ArcSwap<Known>,
     sessions: Mutex<VecDeque<Session>>,
     /// Who showed a wrong token at the sign-in holds one of these for a while.
     pub(super) failed: Semaphore,
+}
+
+/// What the configuration says of them.
+#[derive(Debug)]
+struct Known {
+    tokens: Vec<TokenSettings>,
+    /// Names of ours, beside addresses.
+    hosts: Vec<String>,
+}
+
+impl Known {
+    fn new(admin: &Secret, tokens: &[TokenSettings], hosts: &[String]) -> Known {
+        let first = TokenSettings::of("admin", Role::Admin, admin.expose());
+        Known {
+            tokens: std::iter::once(first).chain(tokens.iter().cloned()).collect(),
+            hosts: hosts.to_vec(),
+        }
+    }
 }
 
 struct Session {
@@ -71,20 +89,29 @@ struct Session {
 impl Keys {
     /// The token of the data directory, those of the configuration, and names of ours beside addresses.
     pub fn new(admin: &Secret, tokens: &[TokenSettings], hosts: &[String]) -> Keys {
-        let first = TokenSettings::of("admin", Role::Admin, admin.expose());
         Keys {
-            tokens: std::iter::once(first).chain(tokens.iter().cloned()).collect(),
-            hosts: hosts.to_vec(),
+            known: ArcSwap::from_pointee(Known::new(admin, tokens, hosts)),
             sessions: Mutex::default(),
             failed: Semaphore::new(FAILED_MAX),
         }
+    }
+
+    /// These count from now on. Who signed in with a token that is not among them as it was is signed out.
+    pub fn adopt(&self, admin: &Secret, tokens: &[TokenSettings], hosts: &[String]) {
+        let after = Arc::new(Known::new(admin, tokens, hosts));
+        let before = self.known.swap(Arc::clone(&after));
+        let stays = |who: &Who| {
+            let of = |token: &&TokenSettings| token.name == who.name && Some(token.role) == who.role;
+            before.tokens.iter().filter(of).any(|token| after.tokens.contains(token))
+        };
+        self.sessions().retain(|session| stays(&session.who));
     }
 
     /// Whose token this is. Compared by digest and to the last one, so that neither length nor content leaks.
     pub fn by_token(&self, shown: &str) -> Option<Who> {
         let digest: [u8; 32] = Sha256::digest(shown).into();
         let mut found = None;
-        for token in &self.tokens {
+        for token in &self.known.load().tokens {
             if bool::from(token.digest.ct_eq(&digest)) {
                 found = Some(Who { name: token.name.clone(), role: Some(token.role) });
             }
@@ -163,7 +190,7 @@ impl Keys {
         let address = name.trim_start_matches('[').trim_end_matches(']');
         address.parse::<IpAddr>().is_ok()
             || name == "localhost"
-            || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(&name))
+            || self.known.load().hosts.iter().any(|known| known.eq_ignore_ascii_case(&name))
     }
 
     fn sessions(&self) -> MutexGuard<'_, VecDeque<Session>> {
@@ -254,6 +281,24 @@ mod tests {
         assert!(keys.who(&later, now + SESSION_LASTS).is_err(), "it is over");
         keys.sign_out(&later);
         assert!(keys.who(&later, now).is_err(), "signed out");
+    }
+
+    #[test]
+    fn whoever_signed_in_with_a_token_that_is_gone_or_another_one_now_is_signed_out() {
+        let token = |name: &str, text: &str| TokenSettings::of(name, Role::Viewer, text);
+        let (first, now) = (Secret::new("first"), Timestamp::from_secs(1_000));
+        let keys = Keys::new(&first, &[token("a", "1"), token("b", "2"), token("c", "3")], &[]);
+        let ids = ["first", "1", "2", "3"].map(|shown| {
+            let who = keys.by_token(shown).expect("a token");
+            let mut chance = [0; 32];
+            chance[..shown.len()].copy_from_slice(shown.as_bytes());
+            keys.sign_in(who, chance, now)
+        });
+        keys.adopt(&first, &[token("b", "2"), token("c", "4")], &["ops.example.com".to_owned()]);
+        let left = ids.map(|id| keys.by_cookie(&id, now).map(|who| who.name));
+        assert_eq!(left, [Some("admin".to_owned()), None, Some("b".to_owned()), None]);
+        assert_eq!((keys.by_token("1"), keys.by_token("3")), (None, None));
+        assert!(keys.by_token("4").is_some() && keys.is_ours("ops.example.com"));
     }
 
     #[test]

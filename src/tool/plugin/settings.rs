@@ -13,7 +13,7 @@ use crate::tool::outbound::Pattern;
 use super::needs::Power;
 
 /// One plugin, as the operator configured it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The name under which the config knows it.
     pub name: String,

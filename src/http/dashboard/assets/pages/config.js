@@ -33,10 +33,12 @@ export async function config() {
   return {
     title: t("nav.config"),
     node: [head(t("nav.config"), [h("code", null, told.path ?? "–"), h("span", { class: "faint" }, t("config.read", { at: moment(told.read_at) })),
-      reload && badge("good", t("config.reloaded", { at: moment(reload) }))]),
+      reload && badge(reload.ok ? "good" : "bad", t(reload.ok ? "config.reloaded" : "config.refused", { at: moment(reload.at) }))]),
+      reload && reload.problems && h("details", { open: !reload.ok }, h("summary", null, t("config.problems")), code(reload.problems, t("config.problems"))),
+      reload && reload.needs_restart.length > 0 && h("p", null, t("config.restart"), " ", reload.needs_restart.map((key) => h("code", null, key))),
       h("div", { class: "columns wide-left" },
         h("div", null, h("div", { class: "bar" }, field(t("event.filter"), search), field(t("config.origin"), origin)), body),
-        panel(t("config.check"), { class: "aside" }, may("admin") ? checker() : h("p", { class: "faint" }, t("config.role"))))],
+        panel(t("config.check"), { class: "aside" }, may("admin") ? [checker(), reloader()] : h("p", { class: "faint" }, t("config.role"))))],
   };
 }
 
@@ -53,6 +55,21 @@ function whence(origin) {
 
 function fileName(path) {
   return path.split("/").pop();
+}
+
+// Has the gateway read its file again; then the page is drawn anew.
+function reloader() {
+  const result = h("div", { role: "status" });
+  async function reload() {
+    try {
+      const { changes } = await post("/config/reload");
+      fill(result, badge("good", t("config.followed", { count: changes.length })),
+        h("ul", { class: "problems" }, changes.map(({ key, before, after }) => h("li", null, h("code", null, key), " ", shown(before), " → ", shown(after)))));
+    } catch (error) {
+      fill(result, badge("bad", t("config.refused", { at: moment(Date.now()) })), code(describe(error), t("config.problems")));
+    }
+  }
+  return h("section", null, h("h3", null, t("config.reload")), h("p", { class: "faint" }, t("config.reload.help")), h("button", { type: "button", onclick: reload }, t("config.do_reload")), result);
 }
 
 function checker() {
