@@ -39,7 +39,7 @@ pub(super) fn needs_restart(key: &str) -> bool {
     let is_in = |table: &&str| {
         key.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     };
-    NEEDS_RESTART.iter().any(|table| is_in(table))
+    NEEDS_RESTART.iter().any(is_in)
 }
 
 /// For call control.
