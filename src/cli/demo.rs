@@ -193,15 +193,9 @@ impl Stage<'_> {
         };
         let config = scenario.config.as_ref().map(|path| beside(self.arguments.scenario.as_deref(), path));
         let config = config.as_deref().unwrap_or(self.config);
-        let mut config = load(config, &world, scratch.path(), &data)?;
+        let mut config = load(config, &world, scratch.path(), &data, "127.0.0.1:0")?;
         config.features.openai_sip = Rollout::from(way == Way::Sip);
-        // One call of a few kilobytes is no danger to any disk.
-        config.store.free_bytes_min = 0;
-        config.recordings.keep_free_bytes = 0;
-        // The data goes with the call; what was compiled for it is of use to the next one.
-        if let Some(cache) = compiled_cache() {
-            config.plugin_cache = cache;
-        }
+        at_ease(&mut config);
         let gateway = Gateway::start(config, clock, Entropy::System).await?;
         let world = world.connect(&format!("http://{}", gateway.public), OPENAI_WEBHOOK)?;
         let played = world.play(scenario.caller_setup()).await;
@@ -233,12 +227,18 @@ fn beside(scenario: Option<&Path>, path: &str) -> PathBuf {
     scenario.and_then(Path::parent).unwrap_or(Path::new("")).join(path)
 }
 
-/// The configuration in this folder, or the binary's own, put into the simulated world.
-fn load(path: &Path, world: &World, scratch: &Path, data: &Path) -> Result<Config, Failure> {
+/// The configuration in this folder, or the binary's own, put into the simulated world; operators are heard there.
+pub(super) fn load(
+    path: &Path,
+    world: &World,
+    scratch: &Path,
+    data: &Path,
+    admin: &str,
+) -> Result<Config, Failure> {
     let mut environment = world.environment();
     for (name, value) in [
         ("SWITCHBOARD__SERVER__LISTEN", "127.0.0.1:0".to_owned()),
-        ("SWITCHBOARD__ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
+        ("SWITCHBOARD__ADMIN__LISTEN", admin.to_owned()),
         ("SWITCHBOARD__STORE__PATH", data.display().to_string()),
     ] {
         environment.push((name.to_owned(), value));
@@ -254,6 +254,15 @@ fn load(path: &Path, world: &World, scratch: &Path, data: &Path) -> Result<Confi
     }
     std::fs::write(&plugin, CUSTOMER_LOOKUP)?;
     config::parse("gateway.toml", GATEWAY_TOML.as_bytes(), scratch, &environment).map_err(explain)
+}
+
+/// A few calls of some kilobytes are no danger to any disk; what is compiled for them is of use to the next ones.
+pub(super) fn at_ease(config: &mut Config) {
+    config.store.free_bytes_min = 0;
+    config.recordings.keep_free_bytes = 0;
+    if let Some(cache) = compiled_cache() {
+        config.plugin_cache = cache;
+    }
 }
 
 /// The call as it is kept, once it is closed and its recordings are kept.

@@ -7,6 +7,7 @@ mod backup;
 mod calls;
 mod check;
 mod demo;
+mod dev;
 mod doctor;
 mod erase;
 mod explain;
@@ -23,6 +24,7 @@ mod recordings;
 mod reload;
 mod scratch;
 mod serve;
+mod simulate;
 mod source;
 mod token;
 mod tools;
@@ -58,6 +60,10 @@ enum Command {
     Handover,
     /// Play a simulated call against a whole gateway; needs no account.
     Demo(demo::Arguments),
+    /// Run a whole gateway in a simulated world, and watch its files; needs no account.
+    Dev(dev::Arguments),
+    /// Have something happen in the world of `switchboard dev`.
+    Simulate(simulate::Arguments),
     /// Copy everything that is kept into a folder, also beside a running gateway, and read the copy whole.
     Backup(backup::BackupArguments),
     /// Put a backup where this configuration keeps its calls.
@@ -143,6 +149,8 @@ pub fn main() -> ExitCode {
             Command::Reload(arguments) => reload::run(&cli.config, arguments).await,
             Command::Handover => handover::run(&cli.config).await,
             Command::Demo(arguments) => demo::run(&cli.config, arguments).await,
+            Command::Dev(arguments) => dev::run(&cli.config, arguments).await,
+            Command::Simulate(arguments) => simulate::run(&cli.config, arguments).await,
             Command::Load(arguments) => load::run(arguments).await,
             Command::Backup(arguments) => backup::back_up(&cli.config, arguments).await,
             Command::Restore(arguments) => backup::restore(&cli.config, arguments).await,

@@ -67,30 +67,29 @@ struct Inner {
     began: Timestamp,
     exchanges: Mutex<Vec<Exchange>>,
     listener: Option<Listener>,
-    is_quiet: bool,
+    keeps_nothing: bool,
 }
 
 impl WorldLog {
     /// A log that starts now; `listener` is handed each line as it is written.
     pub fn new(clock: Arc<dyn Clock>, listener: Option<Listener>) -> WorldLog {
-        let began = clock.now();
-        WorldLog {
-            inner: Arc::new(Inner { clock, began, exchanges: Mutex::default(), listener, is_quiet: false }),
-        }
+        WorldLog::of(clock, listener, false)
     }
 
-    /// A log that keeps nothing: for load, where a line per exchange would be the heaviest work.
+    /// A log that tells and keeps nothing: for worlds that last.
+    pub fn passing(clock: Arc<dyn Clock>, listener: Listener) -> WorldLog {
+        WorldLog::of(clock, Some(listener), true)
+    }
+
+    /// A log that neither tells nor keeps: for load, where a line per exchange would be the heaviest work.
     pub fn quiet(clock: Arc<dyn Clock>) -> WorldLog {
+        WorldLog::of(clock, None, true)
+    }
+
+    fn of(clock: Arc<dyn Clock>, listener: Option<Listener>, keeps_nothing: bool) -> WorldLog {
         let began = clock.now();
-        WorldLog {
-            inner: Arc::new(Inner {
-                clock,
-                began,
-                exchanges: Mutex::default(),
-                listener: None,
-                is_quiet: true,
-            }),
-        }
+        let exchanges = Mutex::default();
+        WorldLog { inner: Arc::new(Inner { clock, began, exchanges, listener, keeps_nothing }) }
     }
 
     /// Writes that `from` said `text` to `to`.
@@ -104,14 +103,16 @@ impl WorldLog {
     }
 
     fn write(&self, from: Party, to: Party, is_answer: bool, text: impl FnOnce() -> String) {
-        if self.inner.is_quiet {
+        if self.inner.keeps_nothing && self.inner.listener.is_none() {
             return;
         }
         let exchange = Exchange { at: self.inner.clock.now(), from, to, is_answer, text: text() };
         if let Some(listener) = &self.inner.listener {
             listener(&self.line(&exchange));
         }
-        self.lock().push(exchange);
+        if !self.inner.keeps_nothing {
+            self.lock().push(exchange);
+        }
     }
 
     /// All exchanges so far.

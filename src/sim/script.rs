@@ -69,7 +69,7 @@ pub enum HangUp {
 }
 
 /// Something the caller says.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallerSpeech {
     /// The words, as the transcription will give them.

@@ -300,3 +300,59 @@ fn the_demo_of_a_handover_loses_nothing() {
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
     assert!(text(&output.stdout).contains("3 of 3 attached again"), "{}", text(&output.stdout));
 }
+
+/// A process that does not outlive its test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn whoever_tries_things_out_needs_no_account_and_sees_every_exchange() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("calls");
+    let (words, data) =
+        (["dev", "--admin", "127.0.0.1:0", "--speed", "20", "--data"], data.to_str().expect("a path"));
+    let mut dev = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    dev.args(words).arg(data).current_dir(root()).env_clear().env("HOME", folder.path());
+    dev.env("XDG_CACHE_HOME", root().join("target/tmp")).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut dev = Ended(dev.stderr(Stdio::null()).spawn().expect("it starts"));
+    let mut lines = BufReader::new(dev.0.stdout.take().expect("its output")).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("the vendors are simulated")), "it says so once it is ready");
+    let simulate =
+        |words: &[&str]| switchboard(&[&["simulate", "call", "--data", data], words].concat(), root());
+    let called = simulate(&[
+        "--say",
+        "便箋はいつ届きますか。",
+        "--tool",
+        "lookup_customer",
+        "--from",
+        "+819012345678",
+    ]);
+    let told = text(&called.stdout);
+    assert!(called.status.success(), "{told}{}", text(&called.stderr));
+    for part in
+        ["ended caller_hangup over sip", "caller     便箋はいつ届きますか。", "lookup_customer {} → ok"]
+    {
+        assert!(told.contains(part), "{part} is not in\n{told}");
+    }
+    let id = told.lines().next().expect("its id").to_owned();
+    let exchanges: Vec<String> = lines.by_ref().take_while(|line| !line.contains("---")).collect();
+    for part in ["twilio → gateway  POST /twilio/voice", "openai → gateway  tool call lookup_customer"] {
+        assert!(exchanges.iter().any(|line| line.contains(part)), "{part} is not in\n{exchanges:#?}");
+    }
+    let refused = simulate(&["--script", "Cargo.toml"]);
+    assert_eq!(
+        (refused.status.code(), text(&refused.stderr).contains("the script cannot be read")),
+        (Some(1), true)
+    );
+    assert!(exchanges.iter().all(|line| !line.contains(&id)), "the line after them names it");
+    drop(dev);
+    let nobody = simulate(&["--say", "Hello?"]);
+    assert_eq!(nobody.status.code(), Some(69), "{}", text(&nobody.stderr));
+    assert!(text(&nobody.stderr).contains("run `switchboard dev`"));
+}

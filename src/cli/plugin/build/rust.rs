@@ -64,7 +64,7 @@ fn compiler() -> Result<Compiler, Failure> {
     }
     Err(missing(format!(
         "Rust's target {TARGET} is not here: run `rustup target add {TARGET}` and try again; on Debian \
-         without rustup, `apt-get install rustc-web rust-web-src lld` does it too"
+         without rustup, `apt-get install rustc-web rust-web-src lld-22` does it too"
     )))
 }
 
