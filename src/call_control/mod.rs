@@ -7,7 +7,7 @@
 //! of a call; `resume` goes on with the calls that an earlier process left, `draining` leaves them to the next; `incoming` asks plugins before a call is accepted, `following` tells them what happens in
 //! it; [`feed`] has what operators watch. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
 //! that nobody looks after any more is read back from the store when something late arrives for it.
-//! [`recordings`] looks after what outlives the call. What of all this is a function of data is in [`order`].
+//! [`recordings`] looks after what outlives the call, [`notifications`] tells other systems of it. What of all this is a function of data is in [`order`].
 
 pub mod admission;
 mod afterwards;
@@ -21,6 +21,7 @@ mod handing;
 mod incoming;
 mod intake;
 mod link;
+pub mod notifications;
 pub mod order;
 pub mod paths;
 pub mod pulse;
@@ -125,6 +126,7 @@ pub struct CallControl {
     runners: TaskTracker,
     paths: Paths,
     archive: recordings::Archive,
+    notifications: Arc<notifications::Notifications>,
     admission: Admission,
     feed: Arc<Feed>,
     /// Whose turn it is to take up a call that an earlier process left.
@@ -172,6 +174,8 @@ pub struct Parts {
     pub pulse: Arc<Pulse>,
     /// What is to become of recordings.
     pub recordings: recordings::Settings,
+    /// Who is told of calls.
+    pub notifications: notifications::Settings,
     /// The carrier's REST; none: no such carrier.
     pub carrier: Option<twilio::rest::Client>,
 }
@@ -201,6 +205,7 @@ impl CallControl {
                 Arc::clone(&parts.metrics),
             ),
             archive: recordings::Archive::new(parts.recordings, &parts.store, parts.carrier),
+            notifications: notifications::Notifications::new(&parts.notifications),
             feed: Feed::new(parts.clock.now()),
             settings: parts.settings,
             routes: parts.routes,
