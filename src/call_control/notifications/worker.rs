@@ -23,7 +23,7 @@ use crate::tool::outbound::Response;
 /// How many requests one endpoint gets at once. There are few endpoints, so that this bounds all of them, too.
 const AT_ONCE: usize = 4;
 /// While something waits the clock is looked at this often: somebody may set it, or the machine may have slept.
-const CLOCK_EVERY: Duration = Duration::from_secs(1);
+const CLOCK_EVERY: Duration = Duration::from_millis(250);
 /// How often the store is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// After the store failed.
