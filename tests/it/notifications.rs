@@ -2,7 +2,8 @@
 //! that can go wrong between it and the gateway.
 
 use std::collections::BTreeSet;
-use std::process::Command;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -481,4 +482,62 @@ async fn commands_work_on_the_store_where_no_gateway_runs() {
     let house = House::at(Plan { config, ..Plan::default() }, data).await;
     assert_eq!(told(&receiver, 1).await[0].header("webhook-id"), Some(id.as_str()));
     drop(house);
+}
+
+// === what the page tells ===
+
+/// The first program in this language on the page.
+fn on_the_page(language: &str) -> &'static str {
+    let page = include_str!("../../docs/notifications.md");
+    let code = page.split(&format!("```{language}\n")).nth(1).and_then(|rest| rest.split("```").next());
+    code.expect("a program")
+}
+
+/// A receiver of the page, in a process of its own; none where its language is not here.
+fn receiver_of_the_page(language: &str, command: &str) -> Option<(Child, BufReader<ChildStdout>, String)> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("receiver");
+    std::fs::write(&file, on_the_page(language)).expect("a file");
+    let spawned = Command::new(command)
+        .arg(&file)
+        .env("PORT", "0")
+        .env("WEBHOOK_SECRET", SECRET)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut child) = spawned else {
+        eprintln!("skipped: `{command}` is not here");
+        return None;
+    };
+    let mut said = BufReader::new(child.stdout.take().expect("its words"));
+    let mut line = String::new();
+    said.read_line(&mut line).expect("a line");
+    let port = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("{command}: {line}"));
+    Some((child, said, format!("http://127.0.0.1:{port}/")))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_receivers_of_the_page_take_what_is_signed_and_nothing_else() {
+    for (language, command) in [("python", "python3"), ("js", "node")] {
+        let Some((mut child, mut said, url)) = receiver_of_the_page(language, command) else { continue };
+        let right = format!(
+            "\n[notifications.right]\nurl = \"{url}\"\nsecrets = [\"{NEXT_SECRET}\", \"{SECRET}\"]\n"
+        );
+        let wrong = format!("\n[notifications.wrong]\nurl = \"{url}\"\nsecrets = \"{NEXT_SECRET}\"\n");
+        let house = house(&format!("{right}{wrong}")).await;
+        house.call(SHORT).await;
+        counted(&house, "right", "delivered", 3).await;
+        counted(&house, "wrong", "failed", 3).await;
+        let list = listed(&house, "").await["notifications"].clone();
+        assert_eq!(list[0]["problem"], "status 401", "{command}");
+        let call = house.ended().await.call.id;
+        let _ = child.kill();
+        let _ = child.wait();
+        let mut lines = String::new();
+        said.read_to_string(&mut lines).expect("its words");
+        let told: BTreeSet<&str> = lines.lines().collect();
+        let expected =
+            ["call.started", "call.ended", "transcript.ready"].map(|kind| format!("{kind} {call}"));
+        assert_eq!(told, expected.iter().map(String::as_str).collect(), "{command}");
+    }
 }

@@ -20,7 +20,7 @@ use super::server::url_fault;
 const ENDPOINTS_MAX: usize = 8;
 /// Two while one is rotated; each signs every request.
 const SECRETS_MAX: usize = 4;
-const MAKE: &str = "`echo \"whsec_$(openssl rand -base64 32)\"` makes one";
+const MAKE: &str = "`echo \"whsec_$(openssl rand -base64 32)\"` makes one; keep it in the environment and write `${NAME}` here";
 
 impl Checker<'_> {
     pub(super) fn notifications(&mut self, raw: BTreeMap<String, raw::Notified>) -> Option<Settings> {
@@ -45,7 +45,7 @@ impl Checker<'_> {
     fn endpoint(&mut self, raw: raw::Notified, place: &Place) -> Option<Endpoint> {
         let url = self.required(raw.url, place, "url", "write where notifications are sent");
         let url = url.and_then(|url| self.endpoint_url(url, &place.key("url")));
-        let secrets = self.secrets(raw.secrets, place, "secrets", "NOTIFICATIONS_SECRET");
+        let secrets = self.required(several(raw.secrets), place, "secrets", MAKE);
         let secrets = secrets.and_then(|secrets| self.signing_secrets(secrets, &place.key("secrets")));
         let events = self.events(raw.events, &place.key("events"));
         let content = raw.content.is_some_and(|flag| flag.0);
@@ -55,7 +55,9 @@ impl Checker<'_> {
     /// A URL that is used as it is written, query and all.
     fn endpoint_url(&mut self, url: String, place: &Place) -> Option<String> {
         let (plain, _) = url.split_once('?').unwrap_or((&url, ""));
-        let fault = url_fault(plain, &["https"]).or_else(|| Some(pattern_of(&url).err()?.to_string()));
+        let fault = url_fault(plain, &["https"])
+            .or_else(|| plain.contains('*').then(|| "it names one place: no `*`".to_owned()))
+            .or_else(|| Some(pattern_of(&url).err()?.to_string()));
         if let Some(fault) = fault {
             self.report(&codes::URL, place, format!("`{place}` is not a usable URL")).label(fault);
             return None;
@@ -99,4 +101,12 @@ impl Checker<'_> {
         }
         are_known.then(|| names.into_iter().map(Wildcard::new).collect())
     }
+}
+
+/// The secrets that stand there, each text one or several with commas between them; none: there is nothing.
+fn several(texts: Option<OneOrMany<String>>) -> Option<Vec<Secret>> {
+    let texts = texts?.0;
+    let parts = texts.iter().flat_map(|text| text.split(','));
+    let secrets: Vec<Secret> = parts.map(Secret::new).filter(|secret| !secret.is_empty()).collect();
+    (!secrets.is_empty()).then_some(secrets)
 }

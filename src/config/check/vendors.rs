@@ -126,7 +126,7 @@ impl Checker<'_> {
     }
 
     /// One or more secrets; each text may hold several with commas between them.
-    pub(super) fn secrets(
+    fn secrets(
         &mut self,
         value: Option<OneOrMany<String>>,
         place: &Place,
