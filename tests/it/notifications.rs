@@ -20,7 +20,7 @@ use switchboard::call_control::erasing::Erased;
 use switchboard::call_control::notifications::WAITING_MAX;
 use switchboard::clock::{Clock, SystemClock, Timestamp};
 use switchboard::ids::{CallId, NotificationId};
-use switchboard::store::{ErasedBy, Settings, Store, Tx, Write};
+use switchboard::store::{ErasedBy, Expect, Settings, Store, StoreError, Tx, Write};
 
 use crate::backend::{Asked, Backend, Manner, Reply};
 use crate::cli::SERVED;
@@ -433,6 +433,11 @@ async fn what_waits_and_what_is_dead_goes_with_its_call() {
     assert!(matches!(erased, Erased::Gone(_)), "{erased:?}");
     assert_eq!(listed(&house, "").await["notifications"], json!([]));
     recordings::is_metric(&house, r#"switchboard_notifications_waiting{endpoint="crm"}"#, 0.0).await;
+    // A try that comes to its end only now puts nothing back.
+    let late = Notification { call, ..row(1, "crm") };
+    let tx = Tx { expect: vec![Expect::NotErased(call)], writes: vec![Write::Notification(Box::new(late))] };
+    let refused = house.gateway.control().store().commit(tx).await;
+    assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
     let asked = receiver.asked().len();
     clock.leap(DAY);
     house.call(SHORT).await;
