@@ -296,6 +296,12 @@ async fn what_nobody_takes_becomes_a_dead_letter_and_can_be_sent_again() {
     assert_eq!(listed(&house, "?endpoint=other").await["notifications"], json!([]));
     let first = told(&receiver, 10).await[0].clone();
 
+    let (admin, data) = (house.gateway.admin.to_string(), house.data.path());
+    let (said, code) = switchboard_at(&admin, data, &["notifications", "ls", "--state", "dead"]);
+    assert!(code == Some(0) && said.contains(id(&first)) && said.contains("status 500"), "{said}");
+    let words = ["notifications", "resend", "--all", "--endpoint", "other"];
+    let (said, code) = switchboard_at(&admin, data, &words);
+    assert!(code == Some(1) && said.contains("[notifications.other]"), "{said}");
     assert_eq!(resend(&house, "/msg_1/resend").await.0, 404);
     assert_eq!(resend(&house, "/resend?endpoint=other").await.0, 404);
     taken_from.store(10, Ordering::SeqCst);
@@ -308,6 +314,8 @@ async fn what_nobody_takes_becomes_a_dead_letter_and_can_be_sent_again() {
     assert_eq!(listed(&house, "").await["notifications"], json!([]));
     let (status, none) = resend(&house, "/resend").await;
     assert_eq!((status, &none["notifications"]), (200, &json!([])));
+    let audit = Operator::of(&house).get("/api/v1/audit").await.1;
+    assert!(audit.contains("notifications.resend") && audit.contains(id(&first)), "{audit}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -324,6 +332,9 @@ async fn an_endpoint_that_is_gone_is_left_alone_until_the_configuration_is_loade
         (&list["endpoints"][0]["disabled"], &list["endpoints"][0]["waiting"]),
         (&json!(true), &json!(1))
     );
+    let admin = house.gateway.admin.to_string();
+    let (said, code) = switchboard_at(&admin, house.data.path(), &["notifications", "ls"]);
+    assert!(code == Some(0) && said.contains("`crm` answered 410 Gone"), "{said}");
     assert_eq!(told(&receiver, 1).await.len(), 1);
 
     let (_, config) = crate::harness::prepare(
@@ -449,9 +460,14 @@ async fn what_waits_and_what_is_dead_goes_with_its_call() {
 
 /// Runs a command against this data directory, whose endpoint is `crm`.
 fn switchboard(data: &std::path::Path, words: &[&str]) -> (String, Option<i32>) {
+    switchboard_at("127.0.0.1:9", data, words)
+}
+
+/// The same with the gateway that has it, should one run, at this address.
+fn switchboard_at(admin: &str, data: &std::path::Path, words: &[&str]) -> (String, Option<i32>) {
     let folder = tempfile::tempdir().expect("a folder");
     let rest = format!(
-        "[store]\npath = \"{}\"\n\n[notifications.crm]\nurl = \"https://crm.example.com/in\"\nsecrets = \"{SECRET}\"\n",
+        "[admin]\nlisten = \"{admin}\"\n\n[store]\npath = \"{}\"\n\n[notifications.crm]\nurl = \"https://crm.example.com/in\"\nsecrets = \"{SECRET}\"\n",
         data.display()
     );
     std::fs::write(folder.path().join("gateway.toml"), format!("{SERVED}\n{rest}")).expect("a file");
