@@ -68,6 +68,7 @@ pub struct Gateway {
     listeners: Vec<JoinHandle<io::Result<()>>>,
     archivist: JoinHandle<()>,
     archivist_stops: CancellationToken,
+    notifier: JoinHandle<()>,
     housekeeper: JoinHandle<()>,
     reloads: Arc<Reloads>,
     reloader: JoinHandle<()>,
@@ -219,6 +220,7 @@ impl Gateway {
         let archivist_stops = CancellationToken::new();
         let archivist = Arc::clone(&control).work_on_recordings(archivist_stops.clone());
         let archivist = tokio::spawn(archivist);
+        let notifier = tokio::spawn(Arc::clone(&control).send_notifications(archivist_stops.clone()));
         let housekeeper = tokio::spawn(Arc::clone(&control).keep_house(stopping.clone()));
         let reloader = tokio::spawn(reloader.run(reloads_asked, stopping.clone()));
         let (public_address, admin_address) = (public.address(), admin.address());
@@ -234,6 +236,7 @@ impl Gateway {
             listeners,
             archivist,
             archivist_stops,
+            notifier,
             housekeeper,
             reloads,
             reloader,
@@ -306,6 +309,9 @@ impl Gateway {
         self.archivist_stops.cancel();
         if let Err(error) = self.archivist.await {
             tracing::error!(%error, "work on recordings did not end well");
+        }
+        if let Err(error) = self.notifier.await {
+            tracing::error!(%error, "sending notifications did not end well");
         }
         // A compaction stops when the store is closed.
         self.housekeeper.abort();

@@ -142,6 +142,9 @@ opaque_ids! {
     ProviderCallId;
     /// The id of one webhook delivery, the same on every retry (header `webhook-id`).
     WebhookId;
+    /// Our id of a notification (`msg_` and 32 hexadecimal digits), the same on every try (header `webhook-id`) and for
+    /// every endpoint that is told. Its text sorts by time.
+    NotificationId;
     /// A carrier's id of one leg of a call (`CA…` at Twilio).
     CallSid;
     /// The id of one recording of a call (`RE…` at Twilio, `bridge` for one that was made here).
@@ -154,6 +157,14 @@ opaque_ids! {
     ItemId;
     /// One turn of the assistant (a *response* at OpenAI).
     TurnId;
+}
+
+impl NotificationId {
+    /// Makes the id of a notification of something that happened `at`; `chance` keeps those of one millisecond apart.
+    pub fn new(at: Timestamp, chance: [u8; 10]) -> NotificationId {
+        let id = uuid::Builder::from_unix_timestamp_millis(at.as_millis(), &chance).into_uuid();
+        NotificationId(format!("msg_{}", id.simple()))
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Base units, few labels, never a call id or a number as a label. The names are listed in
 //! `docs/operations.md`; a test keeps that list true.
 
+mod notifications;
 mod seen;
 
 use std::fmt::Write as _;
@@ -15,6 +16,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use notifications::Notifications;
 use seen::Seen;
 pub use seen::ToolFigures;
 
@@ -58,6 +60,7 @@ pub struct Metrics {
     recording_lost: Counter<f64, std::sync::atomic::AtomicU64>,
     recording_bytes: Gauge,
     recordings_backlog: Gauge,
+    notifications: Notifications,
     /// For who looks at this gateway now.
     seen: Seen,
 }
@@ -187,10 +190,12 @@ impl Metrics {
             recording_lost: Counter::default(),
             recording_bytes: Gauge::default(),
             recordings_backlog: Gauge::default(),
+            notifications: Notifications::default(),
             seen: Seen::default(),
         };
         metrics.register();
         metrics.register_plugins();
+        metrics.notifications.register(&mut metrics.registry);
         metrics
     }
 

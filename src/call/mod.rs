@@ -21,6 +21,7 @@ mod leave;
 mod legs;
 mod limits;
 mod listening;
+pub mod notification;
 pub mod privacy;
 mod readback;
 pub mod record;

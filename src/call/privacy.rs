@@ -5,6 +5,8 @@
 
 use std::ops::RangeInclusive;
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -28,6 +30,25 @@ pub struct Sight {
     pub words: bool,
     /// Numbers as they are.
     pub numbers: bool,
+}
+
+/// A call as it is shown to somebody.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ShownCall {
+    #[serde(flatten)]
+    call: CallRecord,
+    /// Its words are left out.
+    hidden: bool,
+    /// Its numbers are masked.
+    masked: bool,
+}
+
+impl ShownCall {
+    /// What somebody with this sight sees of a call.
+    pub fn of(mut call: CallRecord, sight: Sight) -> ShownCall {
+        sight.of_record(&mut call);
+        ShownCall { call, hidden: !sight.words, masked: !sight.numbers }
+    }
 }
 
 impl Sight {

@@ -88,6 +88,7 @@ impl CallControl {
         if matches!(erased, Erased::Gone(_)) {
             self.metrics.call_erased(by.as_str());
             self.feed.forget(id);
+            self.forget_notifications(id);
         }
         Ok(erased)
     }

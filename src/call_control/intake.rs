@@ -22,6 +22,7 @@ use super::paths::Way;
 use super::registry::Message;
 use super::{CallControl, DeliverError, Held};
 use crate::call::event::{Event, Offer};
+use crate::call::notification::Kind;
 use crate::call::record::{CallRecord, Carrier, Consent, EndedReason, JoinedBy, Path};
 use crate::call::{Beginning, Call};
 use crate::clock::Timestamp;
@@ -259,7 +260,12 @@ impl CallControl {
             self.metrics.call_ended(call.record.route.as_deref(), reason.as_str(), None);
         }
         let id = call.record.id;
-        let writes = vec![Write::Call(Box::new(call.record.clone())), Write::Alias(alias.clone(), id)];
+        let mut writes = vec![Write::Call(Box::new(call.record.clone())), Write::Alias(alias.clone(), id)];
+        writes.extend(self.notify(Kind::CallStarted, &call.record, None));
+        if call.is_over() {
+            writes.extend(self.notify_ended(&call.record));
+        }
+        let landing = self.notifications.landing(&writes);
         let kept = self.store.commit(Tx { expect: vec![Expect::AliasFree(alias.clone())], writes });
         match &choice {
             // Perhaps it is the disk that is late: then this is written when it can be, and answered now.
@@ -269,6 +275,7 @@ impl CallControl {
             },
             _ => kept.await?,
         };
+        landing.landed();
         self.feed.publish([News::Call(Box::new(call.record.clone()))]);
         let plan = self.dial_plan(&call.record, choice);
         if !call.is_over() {
@@ -423,7 +430,8 @@ impl CallControl {
             avoided: None,
         });
         let beginnings = self.ask(&call.record, &mut choice, delivery.sip_headers.as_slice()).await;
-        let message = self.offer(&call.record, delivery, JoinedBy::None, choice, beginnings, now);
+        let mut message = self.offer(&call.record, delivery, JoinedBy::None, choice, beginnings, now);
+        message.0.writes.extend(self.notify(Kind::CallStarted, &call.record, None));
         let id = call.record.id;
         self.look_after(call, Held { place, trial: None });
         (id, message)

@@ -7,7 +7,7 @@
 //! of a call; `resume` goes on with the calls that an earlier process left, `draining` leaves them to the next; `incoming` asks plugins before a call is accepted, `following` tells them what happens in
 //! it; [`feed`] has what operators watch. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
 //! that nobody looks after any more is read back from the store when something late arrives for it.
-//! [`recordings`] looks after what outlives the call. What of all this is a function of data is in [`order`].
+//! [`recordings`] looks after what outlives the call, [`notifications`] tells other systems of it. What of all this is a function of data is in [`order`].
 
 pub mod admission;
 mod afterwards;
@@ -21,6 +21,7 @@ mod handing;
 mod incoming;
 mod intake;
 mod link;
+pub mod notifications;
 pub mod order;
 pub mod paths;
 pub mod pulse;
@@ -84,6 +85,7 @@ pub struct CallControl {
     runners: TaskTracker,
     paths: Paths,
     archive: recordings::Archive,
+    notifications: Arc<notifications::Notifications>,
     admission: Admission,
     feed: Arc<Feed>,
     /// Whose turn it is to take up a call that an earlier process left.
@@ -143,6 +145,7 @@ impl CallControl {
             admission: Admission::new(parts.pulse),
             paths: Paths::new(breaker, Arc::clone(&parts.metrics)),
             archive: recordings::Archive::new(&parts.rules.recordings, &parts.store),
+            notifications: notifications::Notifications::new(&parts.rules.notifications),
             feed: Feed::new(parts.clock.now()),
             rules: ArcSwap::from_pointee(parts.rules),
             store: parts.store,
@@ -192,6 +195,7 @@ impl CallControl {
     /// prices they began with; what is still to be decided of them is decided by this.
     pub fn adopt(&self, rules: Rules) {
         self.paths.guard_with(rules.settings.failover.as_ref().and_then(|failover| failover.breaker));
+        self.set_notifications(&rules.notifications);
         self.rules.store(Arc::new(rules));
     }
 

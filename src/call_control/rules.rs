@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::paths::Failover;
-use super::{admission, recordings};
+use super::{admission, notifications, recordings};
 use crate::call::usage::Prices;
 use crate::openai::{rest, sideband};
 use crate::phone::CallingCode;
@@ -30,6 +30,8 @@ pub struct Rules {
     pub sidebands: sideband::Connector,
     /// What is to become of recordings.
     pub recordings: recordings::Settings,
+    /// Who is told of calls.
+    pub notifications: notifications::Settings,
     /// The carrier's REST; none: no such carrier.
     pub carrier: Option<twilio::rest::Client>,
 }

@@ -304,6 +304,9 @@ impl Runner {
         {
             self.tell(&event);
         }
+        if self.call.is_over() && !was_over {
+            work.writes.extend(self.control.notify_ended(&self.call.record));
+        }
         self.commit(work, done).await;
         self.show();
         if self.call.record.path != path {
@@ -541,10 +544,12 @@ impl Runner {
         }
         let writes = order::without_overwritten(writes);
         let news = self.news_in(&writes);
+        let landing = self.control.notifications.landing(&writes);
         match self.control.store.submit(Tx { expect: Vec::new(), writes }).await {
             Ok(receipt) => {
                 self.commits.push(Box::pin(async move {
-                    Landed { result: receipt.await, done, tools, releases, news }
+                    let result = receipt.await.inspect(|_| landing.landed());
+                    Landed { result, done, tools, releases, news }
                 }));
             }
             Err(error) => {

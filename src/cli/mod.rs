@@ -17,6 +17,7 @@ mod features;
 mod handover;
 mod load;
 mod logging;
+mod notifications;
 pub mod plugin;
 mod pull_the_plug;
 mod report;
@@ -80,6 +81,8 @@ enum Command {
     Calls(calls::Arguments),
     /// List, export and delete the recordings that were kept.
     Recordings(recordings::Arguments),
+    /// What other systems were not told of calls yet, and sending it again.
+    Notifications(notifications::Arguments),
     /// Write, build and try out plugins.
     Plugin(plugin::Arguments),
     /// Sum up what was kept.
@@ -164,6 +167,7 @@ pub fn main() -> ExitCode {
             Command::Report(arguments) => report::run(&cli.config, arguments).await,
             Command::Calls(arguments) => calls::run(&cli.config, arguments).await,
             Command::Features(arguments) => features::run(&cli.config, arguments).await,
+            Command::Notifications(arguments) => notifications::run(&cli.config, arguments).await,
             Command::Recordings(arguments) => recordings::run(&cli.config, arguments).await,
             Command::Token(arguments) => token::run(arguments),
             Command::Tools(arguments) => tools::run(&cli.config, arguments).await,

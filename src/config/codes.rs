@@ -176,8 +176,8 @@ codes! {
          into `.env`, or into a file of its own, and refer to it: `${NAME}`, `${file:/run/secrets/name}`.";
     Error CREDENTIAL = "E0405", "not a credential of its kind",
         "The value cannot be what the key wants: an account SID begins with `AC`, a project id has only letters, \
-         digits, `_` and `-`, what follows `whsec_` in a webhook secret is base64, and a key for encryption is 32 bytes in \
-         base64.";
+         digits, `_` and `-`, what follows `whsec_` in a webhook secret is base64 (of 24 to 64 bytes in a secret of `[notifications.NAME]`, \
+         which always begins so), and a key for encryption is 32 bytes in base64.";
     Warning REGION = "W0406", "API and SIP host are of different regions",
         "Calls that arrive at a regional SIP host are known only to the API of that region: accepting them elsewhere \
          fails with 404. Leave `sip_host` out to have it follow from `base_url`.";
@@ -247,6 +247,9 @@ codes! {
         "The provider itself connects to a remote MCP server, so it has a public `https://` URL. Its label has 1 to 64 \
          letters, digits, `-` and `_`. `require_approval` can only be `never`: on a phone call nobody is there to \
          approve; leave dangerous tools out with `allowed_tools`.";
+    Error EVENT = "E0530", "no such event",
+        "`events` names what an endpoint is told of: `call.started`, `call.ended`, `transcript.ready`, \
+         `recording.ready`, or several of them by a pattern such as `call.*`. Without `events` it is told of all.";
     Error PRICE = "E0601", "not a price",
         "Prices are US dollars per million tokens, or per minute, and never negative.";
 }

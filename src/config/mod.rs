@@ -16,6 +16,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::call_control::admission::Overflow;
+use crate::call_control::notifications;
 use crate::call_control::paths::Failover;
 use crate::call_control::recordings;
 use crate::http::{ConfigEntry, TokenSettings};
@@ -82,6 +83,8 @@ pub struct Config {
     pub calls_kept: Option<Duration>,
     /// Entries of the audit log that are older are forgotten; none: they are kept.
     pub audit_kept: Option<Duration>,
+    /// Who is told of calls.
+    pub notifications: notifications::Settings,
     /// Logs.
     pub telemetry: TelemetrySettings,
     /// The plugins, by name.

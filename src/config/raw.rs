@@ -41,6 +41,7 @@ pub(super) struct Raw {
     pub(super) store: Store,
     pub(super) recordings: Recordings,
     pub(super) retention: Retention,
+    pub(super) notifications: BTreeMap<String, Notified>,
     pub(super) telemetry: Telemetry,
     pub(super) sessions: BTreeMap<String, Session>,
     pub(super) routes: Vec<Route>,
@@ -152,6 +153,13 @@ tables! {
         recordings: String,
         recordings_max: String,
         audit: String,
+    }
+
+    Notified {
+        url: String,
+        secrets: OneOrMany<String>,
+        events: OneOrMany<String>,
+        content: Flag,
     }
 
     Announcement {

@@ -14,7 +14,7 @@ use super::problem::{Location, Problem, Problems, Source};
 use super::suggest::did_you_mean;
 
 /// Keys that hold secrets, `*` for any name or element.
-const SECRETS: [(&[&str], &str); 12] = [
+const SECRETS: [(&[&str], &str); 14] = [
     (&["openai", "api_key"], "OPENAI_API_KEY"),
     (&["openai", "webhook_secrets"], "OPENAI_WEBHOOK_SECRET"),
     (&["openai", "webhook_secrets", "*"], "OPENAI_WEBHOOK_SECRET"),
@@ -24,6 +24,8 @@ const SECRETS: [(&[&str], &str); 12] = [
     (&["twilio", "api_key", "secret"], "TWILIO_API_KEY_SECRET"),
     (&["store", "encryption_keys"], "STORE_KEY"),
     (&["store", "encryption_keys", "*"], "STORE_KEY"),
+    (&["notifications", "*", "secrets"], "NOTIFICATIONS_SECRET"),
+    (&["notifications", "*", "secrets", "*"], "NOTIFICATIONS_SECRET"),
     (&["sessions", "*", "mcp", "*", "authorization"], "MCP_TOKEN"),
     (&["tools", "*", "http", "headers", "Authorization"], "TOOL_TOKEN"),
     (&["tools", "*", "http", "headers", "X-Api-Key"], "TOOL_KEY"),

@@ -57,6 +57,7 @@ pub(super) fn rules(config: &Config) -> Result<Rules, StartError> {
         openai: rest::Client::new(&config.openai, Deadlines::default())?,
         sidebands: sideband::Connector::new(&config.openai, Deadlines::default())?,
         recordings: config.recordings.clone(),
+        notifications: config.notifications.clone(),
         carrier: carrier.transpose()?,
     })
 }

@@ -33,8 +33,8 @@ use crate::store::AuditLog;
 pub use admin::{
     API, About, AuditPage, ChangeView, ConfigChecked, ConfigChecker, ConfigEntry, ConfigOrigin,
     ConfigProblem, ConfigShown, ENDPOINTS, Endpoint, ErasedCall, GrantsView, HandoverAsked, LimitsView,
-    NotARole, OutOfOrderView, Page, PluginList, PluginView, Recordings, ResetOpenAiSip, Role, SetOpenAiSip,
-    SignedIn, TokenSettings, Value, detail, digest_in, new_token,
+    NotARole, NotificationList, OutOfOrderView, Page, PluginList, PluginView, Recordings, Resent,
+    ResetOpenAiSip, Role, SetOpenAiSip, SignedIn, TokenSettings, Value, detail, digest_in, new_token,
 };
 pub use reloads::{ConfigChange, ReloadAsked, Reloaded, Reloads};
 pub use twilio::handed_on_url;

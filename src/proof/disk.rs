@@ -67,7 +67,7 @@ impl Books {
             Expect::WebhookUnseen(id) => !self.webhooks.contains(id),
             Expect::AliasFree(alias) => !self.aliases.contains_key(alias),
             Expect::NoSuchCall(id) => !self.calls.contains_key(id),
-            Expect::MetaAbsent(_) => true,
+            Expect::MetaAbsent(_) | Expect::NotErased(_) => true,
         }
     }
 
@@ -89,6 +89,8 @@ impl Books {
             Write::Alias(alias, id) => drop(self.aliases.insert(alias, id)),
             Write::Webhook { id, .. } => drop(self.webhooks.insert(id)),
             Write::Recording(_) | Write::Meta { .. } | Write::Audit(_) => {}
+            // Nobody is told of calls in the simulation.
+            Write::Notification(_) | Write::NotificationTaken(_) => {}
             // Nobody erases anything in the simulation.
             Write::Erase { .. } | Write::ToErase(..) | Write::Forget(_) => {}
         }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::committer::View;
 use super::error::StoreError;
 use super::index::{Index, with_prefix};
-use super::key::{self, Part, RecordingList};
+use super::key::{self, NotificationList, Part, RecordingList};
 use super::tx::{Op, Outdated, json};
 use super::{Store, parse, placement, read};
 use crate::call::record::State;
@@ -107,6 +107,10 @@ pub(super) fn ops(id: CallId, by: ErasedBy, at: Timestamp, view: &View<'_>) -> R
     for (by_call, _) in view.values(&key::aliases_of(id))? {
         keys.extend(key::alias_by_call(id, &by_call));
         keys.push(by_call);
+    }
+    for list in NotificationList::ALL {
+        let told = view.values(&key::notifications_of(list, id))?;
+        keys.extend(told.into_iter().map(|(key, _)| key));
     }
     let proof = Erasure { call: id, at, by, lines, tool_calls, usage, events, recordings };
     let mut ops: Vec<Op> = keys.into_iter().map(Op::delete).collect();

@@ -8,6 +8,7 @@
 //! | `l/` `x/` `u/` `e/` `<call id>/<n, 8 digits>` | a transcript line, tool call, usage record, event |
 //! | `r/<call id>/<recording id>` | a recording |
 //! | `rw/` `rk/` `<call id>/<recording id>` | its size: recordings with work to do, and those on disk |
+//! | `o/` `od/` `<call id>/<notification id>/<endpoint>` | a notification that waits, and one that is dead |
 //! | `a/<kind>/<vendor's id>` | the call id |
 //! | `y/<call id>/<kind>/<vendor's id>` | `1`: the same by call |
 //! | `w/<webhook id>` | when it was first seen |
@@ -26,6 +27,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::notifications::NotificationKey;
 use super::tx::Alias;
 use crate::call::record::State;
 use crate::clock::Timestamp;
@@ -66,6 +68,45 @@ pub(super) enum RecordingList {
 
 pub(super) const RECORDINGS: &str = "r/";
 
+/// The lists of notifications.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotificationList {
+    /// Those that are yet to be taken.
+    Waiting,
+    /// Dead letters.
+    Dead,
+}
+
+impl NotificationList {
+    pub(super) const ALL: [NotificationList; 2] = [NotificationList::Waiting, NotificationList::Dead];
+}
+
+pub(super) fn notification_list(list: NotificationList) -> &'static str {
+    match list {
+        NotificationList::Waiting => "o/",
+        NotificationList::Dead => "od/",
+    }
+}
+
+pub(super) fn notifications_of(list: NotificationList, call: CallId) -> String {
+    format!("{}{call}/", notification_list(list))
+}
+
+pub(super) fn notification_in(list: NotificationList, of: &NotificationKey) -> String {
+    format!("{}{}/{}", notifications_of(list, of.call), vendor_id(of.id.as_str()), vendor_id(&of.endpoint))
+}
+
+/// The notification that a key of such a list is of.
+pub(super) fn listed_notification(key: &str) -> Option<NotificationKey> {
+    let mut parts = key.split('/').skip(1);
+    let (call, id, endpoint) = (parts.next()?, parts.next()?, parts.next()?);
+    Some(NotificationKey {
+        id: unescape(id)?.into(),
+        call: call.parse().ok()?,
+        endpoint: unescape(endpoint)?,
+    })
+}
+
 pub(super) fn recording(call: CallId, id: &RecordingId) -> String {
     format!("{RECORDINGS}{call}/{}", vendor_id(id.as_str()))
 }
@@ -85,10 +126,10 @@ pub(super) fn recording_in(list: RecordingList, call: CallId, id: &RecordingId) 
     format!("{}{call}/{}", recording_list(list), vendor_id(id.as_str()))
 }
 
-/// Whether the value under this key is sealed, where there is a key to seal with: what was said, by whom, and what
-/// tools and plugins made of it.
+/// Whether the value under this key is sealed, where there is a key to seal with: what was said, by whom, what
+/// tools and plugins made of it, and what others are told of it.
 pub(super) fn is_sealed(key: &str) -> bool {
-    ["c/", "l/", "x/", "e/", "k/"].iter().any(|kind| key.starts_with(kind))
+    ["c/", "l/", "x/", "e/", "k/", "o/", "od/"].iter().any(|kind| key.starts_with(kind))
 }
 
 pub(super) const CALLS: &str = "c/";
@@ -260,6 +301,18 @@ mod tests {
         keys.sort();
         keys.dedup();
         assert_eq!(keys.len(), count);
+    }
+
+    #[test]
+    fn a_notification_is_known_by_its_key() {
+        let call = CallId::new(Timestamp::from_secs(1), [1; 10]);
+        let of = NotificationKey { id: "msg_1".into(), call, endpoint: "crm-2".to_owned() };
+        for list in NotificationList::ALL {
+            let key = notification_in(list, &of);
+            assert_eq!(listed_notification(&key), Some(of.clone()), "{key}");
+            assert!(is_sealed(&key), "{key}");
+        }
+        assert_eq!(listed_notification("o/"), None);
     }
 
     #[test]

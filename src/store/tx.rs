@@ -9,9 +9,11 @@ use serde::Serialize;
 use super::audit::AuditEntry;
 use super::erasure::ErasedBy;
 use super::error::StoreError;
-use super::key::{self, Part, RecordingList};
+use super::key::{self, NotificationList, Part, RecordingList};
+use super::notifications::NotificationKey;
 use super::placement::Placement;
 use super::recordings::ListedRecording;
+use crate::call::notification::{Notification, NotificationState};
 use crate::call::record::{CallRecord, EventRecord, Line, ToolCallRecord, UsageRecord};
 use crate::call::recording::RecordingRecord;
 use crate::clock::Timestamp;
@@ -41,6 +43,8 @@ pub enum Expect {
     NoSuchCall(CallId),
     /// Nothing is kept under this name.
     MetaAbsent(String),
+    /// This call was not erased.
+    NotErased(CallId),
 }
 
 /// One thing to write. Writing the same thing twice leaves the later one.
@@ -59,6 +63,10 @@ pub enum Write {
     /// A recording, under its call and its id, and its places in the lists of what is to be done and of what
     /// is on disk.
     Recording(Box<RecordingRecord>),
+    /// A notification, in the list that its state says.
+    Notification(Box<Notification>),
+    /// A notification was taken: nothing of it is kept.
+    NotificationTaken(NotificationKey),
     /// Another name for a call.
     Alias(Alias, CallId),
     /// A webhook delivery that needs no second answer.
@@ -130,6 +138,7 @@ impl Expect {
             Expect::AliasFree(alias) => key::alias(alias),
             Expect::NoSuchCall(id) => key::call(*id),
             Expect::MetaAbsent(name) => key::meta(name),
+            Expect::NotErased(id) => key::erased(*id),
         }
     }
 
@@ -139,6 +148,7 @@ impl Expect {
             Expect::AliasFree(alias) => format!("the {alias} belongs to a call already"),
             Expect::NoSuchCall(id) => format!("there is a record of {id} already"),
             Expect::MetaAbsent(name) => format!("a value `{name}` is kept already"),
+            Expect::NotErased(id) => format!("the call `{id}` was erased"),
         };
         StoreError::Conflict { what }
     }
@@ -204,6 +214,10 @@ fn steps(write: &Write) -> Vec<Step> {
             return vec![Step::Call { id: record.id, put, placement: Placement::of(record) }];
         }
         Write::Recording(record) => return recording(record),
+        Write::Notification(record) => return notification(record),
+        Write::NotificationTaken(of) => {
+            return vec![Step::Put(Op::delete(key::notification_in(NotificationList::Waiting, of)))];
+        }
         Write::Erase { id, by, at } => return vec![Step::Erase { id: *id, by: *by, at: *at }],
         Write::Forget(Outdated(key)) => return vec![Step::Put(Op::delete(key.clone()))],
         Write::Alias(alias, id) => {
@@ -235,6 +249,17 @@ fn recording(record: &RecordingRecord) -> Vec<Step> {
         place(RecordingList::Work, record.has_work(), json(&listed)),
         place(RecordingList::Kept, record.is_kept(), json(&listed)),
     ]
+}
+
+/// A notification stands in one list.
+fn notification(record: &Notification) -> Vec<Step> {
+    let of = NotificationKey::of(record);
+    let [waiting, dead] = NotificationList::ALL.map(|list| key::notification_in(list, &of));
+    let (list, other) = match record.state {
+        NotificationState::Waiting => (waiting, dead),
+        NotificationState::Dead => (dead, waiting),
+    };
+    vec![Step::Put(Op::put(list, json(record))), Step::Put(Op::delete(other))]
 }
 
 /// JSON on one line, for the journal keeps one commit per line.

@@ -1,7 +1,7 @@
 //! Encryption at rest: what was said and what tools did, sealed before it is written and opened when it is read.
 //!
-//! Sealed are the values of calls, transcript lines, tool calls, events and plugins' values, and the sound of
-//! recordings. Keys of the index (ids, times, states, and numbers, so that a caller can be found and forgotten), usage
+//! Sealed are the values of calls, transcript lines, tool calls, events, notifications and plugins' values, and the
+//! sound of recordings. Keys of the index (ids, times, states, and numbers, so that a caller can be found and forgotten), usage
 //! and the records of recordings stay readable. The cipher is AES-256-GCM-SIV with a random nonce, of the library that
 //! TLS uses; what is sealed is bound to its place, so it cannot be moved to another one unseen.
 //!

@@ -1,4 +1,4 @@
-//! Signatures of the voice provider's webhooks: Standard Webhooks, as OpenAI and xAI send them.
+//! Signatures of webhooks: Standard Webhooks, as OpenAI and xAI send them, and as we send our own.
 //!
 //! The signature covers the headers `webhook-id` and `webhook-timestamp` and the raw body, so verify
 //! before anything is parsed. What fails gives a [`Refusal`]; what passes is authentic, but may still
@@ -23,6 +23,9 @@ const ID_BYTES_MAX: usize = 128;
 
 /// How many signatures of one header are looked at; two while a secret is rotated.
 const SIGNATURES_MAX: usize = 16;
+
+/// How long a key of our own is, in bytes.
+const KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
 /// The three headers of a delivery, as received; none where missing or not text.
 #[derive(Clone, Copy, Debug, Default)]
@@ -113,6 +116,25 @@ pub fn verify(
 pub fn sign(secret: &Secret, id: &str, timestamp: &str, body: &[u8]) -> Result<String, BadSecret> {
     let tag = mac(secret, id, timestamp, body)?.finalize().into_bytes();
     Ok(format!("v1,{}", STANDARD.encode(tag)))
+}
+
+/// The same with several secrets while one is rotated: a signature for each, with a blank between them.
+pub fn sign_with_all(
+    secrets: &[Secret],
+    id: &str,
+    timestamp: &str,
+    body: &[u8],
+) -> Result<String, BadSecret> {
+    let signed = secrets.iter().map(|secret| sign(secret, id, timestamp, body));
+    Ok(signed.collect::<Result<Vec<String>, BadSecret>>()?.join(" "))
+}
+
+/// Claims that `secret` is one that receivers' libraries take: `whsec_` and 24 to 64 bytes in base64 (Standard
+/// Webhooks, "Signature scheme").
+pub fn check_standard_secret(secret: &Secret) -> Result<(), BadSecret> {
+    let encoded = secret.expose().strip_prefix("whsec_").ok_or(BadSecret)?;
+    let key = STANDARD.decode(encoded).map_err(|_| BadSecret)?;
+    if KEY_BYTES.contains(&key.len()) { Ok(()) } else { Err(BadSecret) }
 }
 
 fn check_time(timestamp: &str, tolerance: Duration, now: Timestamp) -> Result<(), Refusal> {
@@ -261,6 +283,31 @@ mod tests {
         }
         let signed_with_nothing = sign(&Secret::new(""), ID, AT, BODY);
         assert_eq!(signed_with_nothing, Err(BadSecret));
+    }
+
+    #[test]
+    fn while_a_secret_is_rotated_both_verify() {
+        let secrets = [SECRET_A, SECRET_B].map(Secret::new);
+        let signatures = sign_with_all(&secrets, ID, AT, BODY).unwrap();
+        assert_eq!(signatures, format!("{SIGNATURE_A} {SIGNATURE_B}"));
+        for secret in [SECRET_A, SECRET_B] {
+            assert_eq!(verify_with(&[secret], &signatures), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_secret_of_our_own_has_the_standards_length() {
+        let of_bytes = |count| format!("whsec_{}", STANDARD.encode(vec![7; count]));
+        for (secret, is_one) in [
+            (of_bytes(24), true),
+            (of_bytes(64), true),
+            (of_bytes(23), false),
+            (of_bytes(65), false),
+            (SECRET_B.to_owned(), false),
+            ("whsec_???".to_owned(), false),
+        ] {
+            assert_eq!(check_standard_secret(&Secret::new(&secret)).is_ok(), is_one, "{secret}");
+        }
     }
 
     proptest! {

@@ -66,6 +66,8 @@ fn every_metric_is_listed_and_every_listed_metric_exists() {
     metrics.call_erased("operator");
     metrics.recording("kept");
     metrics.recording_delayed("full");
+    metrics.notification("crm", "delivered");
+    metrics.notifications_waiting("crm", 1, std::time::Duration::ZERO, false);
     metrics.plugin_call("plugin", "ok", std::time::Duration::ZERO);
     metrics.plugin_breaker("plugin", true);
     metrics.plugin_hook_late("plugin");

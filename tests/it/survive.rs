@@ -4,6 +4,7 @@
 //! The process is a runtime of its own, which is thrown away with everything in it; nothing is closed in order.
 
 mod features;
+mod notifications;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -21,6 +21,7 @@ use tokio::sync::{Mutex, Notify};
 
 use super::{CallControl, DeliverError, Message};
 use crate::call::event::Event;
+use crate::call::notification::Kind;
 use crate::call::record::{CallRecord, EventRecord, FORMAT};
 use crate::call::recording::{DeletedBy, RecordingRecord, RecordingState, Report, ReportedStatus, Source};
 use crate::clock::Timestamp;
@@ -31,6 +32,8 @@ use crate::store::{FileError, ListedRecording, Recordings, Store, StoreError, Tx
 const PER_CALL_MAX: usize = 16;
 /// Changes of recordings of one call follow each other; calls share this many places.
 const LOCKS: usize = 16;
+/// The event of a recording that is on disk from then on.
+const KEPT: &str = "recording.kept";
 
 /// What is to become of recordings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -243,7 +246,11 @@ impl CallControl {
     async fn keep_change(self: &Arc<Self>, change: Change) -> Result<(), RecordingError> {
         let Change { record, kind, detail } = change;
         let call = record.call;
-        let writes = vec![Write::Recording(Box::new(record))];
+        let mut writes = vec![Write::Recording(Box::new(record.clone()))];
+        if kind == KEPT {
+            let known = self.store.call(call)?.ok_or(DeliverError::NoSuchCall(call))?;
+            writes.extend(self.notify(Kind::RecordingReady, &known, Some(&record)));
+        }
         self.deliver(call, Message::durable(Event::Noted { kind, detail }, writes)).await?;
         Ok(())
     }
@@ -323,7 +330,7 @@ fn file_of(record: &RecordingRecord) -> Option<String> {
 
 fn kept(record: RecordingRecord) -> Change {
     let detail = proof(&record);
-    Change { record, kind: "recording.kept", detail }
+    Change { record, kind: KEPT, detail }
 }
 
 /// The proof of a deletion: what it was, and why it went.

@@ -6,6 +6,7 @@
 mod admin;
 mod failover;
 mod mcp;
+mod notifications;
 mod params;
 mod plugins;
 mod recordings;
@@ -113,6 +114,7 @@ impl Checker<'_> {
         let recordings = self.recordings(raw.recordings, raw.retention);
         let store = self.store(raw.store);
         let plugin_cache = store.as_ref().map(|store| store.path.join(PLUGIN_CACHE));
+        let notifications = self.notifications(raw.notifications);
         let telemetry = self.telemetry(raw.telemetry);
         let plugin_places = self.plugin_places(&raw.plugins);
         let grant_places = self.grant_places(&raw.plugins);
@@ -138,6 +140,7 @@ impl Checker<'_> {
             recordings: recordings?,
             calls_kept: calls_kept?,
             audit_kept: audit_kept?,
+            notifications: notifications?,
             telemetry: telemetry?,
             plugins: plugins?,
             plugin_cache: plugin_cache?,

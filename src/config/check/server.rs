@@ -171,7 +171,7 @@ impl Checker<'_> {
     }
 }
 
-fn url_fault(text: &str, schemes: &[&str]) -> Option<String> {
+pub(super) fn url_fault(text: &str, schemes: &[&str]) -> Option<String> {
     let Ok(url) = Url::parse(text) else { return Some("not a URL".to_owned()) };
     let Some(host) = url.host_str() else { return Some("it has no host".to_owned()) };
     let is_local = matches!(host, "localhost" | "[::1]")

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Answered, Ask, Problem};
-use crate::call::privacy::Sight;
+use crate::call::privacy::ShownCall;
 use crate::call::record::{
     CallDetail, CallRecord, EventRecord, Line, Path, State, ToolCallRecord, UsageRecord,
 };
@@ -26,17 +26,6 @@ pub struct Page {
     pub next: Option<String>,
 }
 
-/// A call as it is shown to somebody.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct ShownCall {
-    #[serde(flatten)]
-    call: CallRecord,
-    /// Its words are left out.
-    hidden: bool,
-    /// Its numbers are masked.
-    masked: bool,
-}
-
 #[derive(Serialize, JsonSchema)]
 pub(super) struct ShownPage {
     calls: Vec<ShownCall>,
@@ -53,14 +42,6 @@ pub(super) struct ShownDetail {
     recordings: Vec<RecordingRecord>,
     /// To whom the caller can be handed on, by name; nobody once the call is over.
     transfer_targets: Vec<String>,
-}
-
-impl ShownCall {
-    /// What somebody with this sight sees of a call.
-    pub fn of(mut call: CallRecord, sight: Sight) -> ShownCall {
-        sight.of_record(&mut call);
-        ShownCall { call, hidden: !sight.words, masked: !sight.numbers }
-    }
 }
 
 /// What `GET /api/v1/calls` may be asked.

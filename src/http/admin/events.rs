@@ -15,9 +15,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::calls::ShownCall;
 use super::{Answered, Ask, Problem};
-use crate::call::privacy::Sight;
+use crate::call::privacy::{ShownCall, Sight};
 use crate::call_control::feed::{News, Watch};
 use crate::ids::CallId;
 

@@ -9,8 +9,8 @@ use schemars::{Schema, SchemaGenerator};
 use super::role::Role;
 use super::{Accepted, Answered, Ask};
 use super::{
-    about, acts, audit, calls, config, cost, erasing, events, features, health, openapi, plugins, recordings,
-    routes, session, tools, webhooks,
+    about, acts, audit, calls, config, cost, erasing, events, features, health, notifications, openapi,
+    plugins, recordings, routes, session, tools, webhooks,
 };
 use crate::call_control::features::Features;
 use crate::http::Reloaded;
@@ -140,6 +140,15 @@ endpoints! {
         "Look at every plugin's file now";
     GET "/webhooks" viewer webhooks::list [? webhooks::Unmasked] => 200 json<webhooks::WebhookList>,
         "What carrier and provider sent lately";
+    GET "/notifications" viewer notifications::list [? notifications::Question]
+        => 200 json<notifications::NotificationList>,
+        "Who is told of calls, and what was not taken yet";
+    POST "/notifications/resend" operator notifications::resend_all [? notifications::Which]
+        => 200 json<notifications::Resent>,
+        "Send dead letters again, and what waits at once";
+    POST "/notifications/:id/resend" operator notifications::resend [? notifications::Which]
+        => 200 json<notifications::Resent>,
+        "Send one notification again";
     GET "/config" viewer config::show => 200 json<config::ConfigNow<'_>>,
         "The configuration, and where each value came from";
     POST "/config/check" admin config::check [= config::ConfigText] => 200 json<config::ConfigChecked>,

@@ -1,4 +1,4 @@
-//! The one way out: every HTTP request that a tool or a plugin makes goes through here.
+//! The one way out: every HTTP request that a tool or a plugin makes goes through here, and every notification.
 //!
 //! A request goes where a [`Pattern`] allows it and to public addresses only, unless the host is granted by
 //! name. The address that was checked is the one that is connected: names are looked up once, by the
@@ -66,6 +66,15 @@ struct Inner {
     http: OnceLock<Result<reqwest::Client, String>>,
 }
 
+/// What of an answer is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// All of it.
+    Whole,
+    /// Its status and headers.
+    Status,
+}
+
 /// Why there is no answer. The words are for a person; they hold no secret, no path and no query.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
@@ -109,22 +118,32 @@ impl Client {
     ///
     /// [`FetchError`]; an answer with any status is none.
     pub async fn fetch(&self, request: Request, time: Duration) -> Result<Response, FetchError> {
-        let fetching = Box::pin(self.follow(request));
+        let fetching = Box::pin(self.follow(request, Wanted::Whole));
         tokio::time::timeout(time, fetching).await.unwrap_or(Err(FetchError::Timeout))
     }
 
-    async fn follow(&self, request: Request) -> Result<Response, FetchError> {
+    /// The same for who wants to know the status: of the body what fits is read, and no more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::fetch`]; a long answer is none.
+    pub async fn fetch_status(&self, request: Request, time: Duration) -> Result<Response, FetchError> {
+        let fetching = Box::pin(self.follow(request, Wanted::Status));
+        tokio::time::timeout(time, fetching).await.unwrap_or(Err(FetchError::Timeout))
+    }
+
+    async fn follow(&self, request: Request, wanted: Wanted) -> Result<Response, FetchError> {
         let redirects_max = self.inner.rules.redirects_max;
         let mut step = Step::first(request)?;
         for _ in 0..=redirects_max {
             self.permit(&step.method, &step.url)?;
             let response = self.send(&step).await?;
             if redirects_max == 0 || !is_redirect(response.status()) {
-                return self.read(&step, response).await;
+                return self.read(&step, response, wanted).await;
             }
             match step.redirected(&response)? {
                 Some(next) => step = next,
-                None => return self.read(&step, response).await,
+                None => return self.read(&step, response, wanted).await,
             }
         }
         Err(FetchError::Other(format!("it is redirected more than {redirects_max} times")))
@@ -156,7 +175,12 @@ impl Client {
         builder.send().await.map_err(|error| explain(error.without_url()))
     }
 
-    async fn read(&self, step: &Step, mut response: reqwest::Response) -> Result<Response, FetchError> {
+    async fn read(
+        &self,
+        step: &Step,
+        mut response: reqwest::Response,
+        wanted: Wanted,
+    ) -> Result<Response, FetchError> {
         let bytes_max = self.inner.rules.response_bytes_max;
         let headers = request::readable(response.headers());
         let header_bytes: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
@@ -165,12 +189,15 @@ impl Client {
         }
         // Where the length is told and too long, nothing need be read. An answer to HEAD has no body.
         let told = response.content_length().unwrap_or(0);
-        if step.method != Method::HEAD && told > bytes_max as u64 {
+        if wanted == Wanted::Whole && step.method != Method::HEAD && told > bytes_max as u64 {
             return Err(FetchError::TooLarge { bytes_max });
         }
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| explain(error.without_url()))? {
             if body.len() + chunk.len() > bytes_max {
+                if wanted == Wanted::Status {
+                    break;
+                }
                 return Err(FetchError::TooLarge { bytes_max });
             }
             body.extend_from_slice(&chunk);
