@@ -25,6 +25,12 @@ pub(super) fn has_reference(text: &str) -> bool {
     text.contains('$')
 }
 
+/// Claims that a text has a value of its own for a variable that is not set.
+pub(super) fn has_fallback(text: &str) -> bool {
+    let inside = text.split("${").skip(1).filter_map(|rest| rest.split_once('}')).map(|(inside, _)| inside);
+    inside.filter_map(|inside| inside.split_once(":-")).any(|(_, otherwise)| !otherwise.is_empty())
+}
+
 /// The files that a text refers to.
 pub(super) fn files_in(text: &str) -> impl Iterator<Item = &str> {
     text.split("${file:").skip(1).filter_map(|rest| rest.split_once('}')).map(|(file, _)| file)

@@ -9,7 +9,7 @@ use super::codes;
 use super::document::{Document, Place};
 use super::environment::{Environment, STANDING, parse_dotenv};
 use super::files;
-use super::interpolate::{Fault, Reference, has_reference, interpolate};
+use super::interpolate::{Fault, Reference, has_fallback, has_reference, interpolate};
 use super::problem::{Location, Problem, Problems, Source};
 use super::suggest::did_you_mean;
 
@@ -166,7 +166,7 @@ fn stars(text: &str) -> String {
 
 fn is_only_reference(secret: &str) -> bool {
     let name = secret.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
-    name.is_some_and(|name| !name.contains('}'))
+    name.is_some_and(|name| !name.contains('}')) && !has_fallback(secret)
 }
 
 /// Claims that the value there is a secret.
@@ -251,9 +251,11 @@ fn fill_in(
         let span = value.span();
         let Some(text) = value.get_ref().as_str().map(str::to_owned) else { return };
         let location = Location::Text(source.clone(), span.clone());
-        if let (Some(variable), false) = (secret_of(place), has_reference(&text)) {
-            problems.push(literal_secret(location, place, &variable));
-            return;
+        // A secret for the case that there is none stands in the file as well.
+        if let Some(variable) = secret_of(place)
+            .filter(|_| !has_reference(&text) || (text.starts_with("${") && has_fallback(&text)))
+        {
+            problems.push(literal_secret(location.clone(), place, &variable));
         }
         if !has_reference(&text) || is_template(place) {
             return;

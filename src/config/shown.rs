@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use toml::de::{DeTable, DeValue};
 
 use super::document::{Document, Place};
-use super::interpolate::has_reference;
+use super::interpolate::{has_fallback, has_reference};
 use super::problem::{Location, Problem};
 use super::read::{is_secret, without_user};
 use crate::call::privacy::masked_in;
@@ -95,7 +95,8 @@ impl Walk<'_> {
     fn shown(&self, value: &DeValue<'_>, at: &Place) -> String {
         if let Some(reference) = self.references.get(&at.to_string()) {
             // A reference in the middle of a text may stand beside what is secret.
-            let is_alone = reference.starts_with("${") && reference.ends_with('}');
+            let is_alone =
+                reference.starts_with("${") && reference.ends_with('}') && !has_fallback(reference);
             return if is_alone || !is_hidden(at) { cut(reference) } else { HIDDEN.to_owned() };
         }
         match value {
