@@ -251,10 +251,9 @@ fn fill_in(
         let span = value.span();
         let Some(text) = value.get_ref().as_str().map(str::to_owned) else { return };
         let location = Location::Text(source.clone(), span.clone());
-        // A secret for the case that there is none stands in the file as well.
-        if let Some(variable) = secret_of(place)
-            .filter(|_| !has_reference(&text) || (text.starts_with("${") && has_fallback(&text)))
-        {
+        // One of ours for the case that there is none stands in the file as well; a stand-in for a tool's is for examples.
+        let stands_in = || text.starts_with("${") && has_fallback(&text) && secret_at(place).is_some();
+        if let Some(variable) = secret_of(place).filter(|_| !has_reference(&text) || stands_in()) {
             problems.push(literal_secret(location.clone(), place, &variable));
         }
         if !has_reference(&text) || is_template(place) {
