@@ -9,6 +9,7 @@ use anyhow::{Context as _, anyhow};
 use reqwest::{Method, StatusCode};
 use serde::Serialize;
 
+use super::features::who;
 use super::source::{Source, refusal, words_of};
 use super::{Failure, print};
 use crate::call::record::CallRecord;
@@ -17,7 +18,7 @@ use crate::clock::{Clock as _, SystemClock};
 use crate::config::Config;
 use crate::http::ErasedCall;
 use crate::ids::CallId;
-use crate::store::{Compacted, Erasure, Recordings, Searched, search};
+use crate::store::{AuditEntry, AuditLog, Compacted, Erasure, Recordings, Searched, search};
 
 /// What is to be erased.
 pub(super) enum Wanted {
@@ -123,11 +124,26 @@ async fn erase(
 ) -> Result<Result<Option<Erasure>, String>, Failure> {
     let Source::Store(store) = source else { return erase_over(source, id).await };
     let files = Recordings::below(&config.store.path, u64::MAX, 0, &config.store.vault);
+    AuditLog::open(store.clone()).await?.record(audited(id)).await?;
     Ok(match erase_at_rest(store, &files, id, SystemClock.now()).await {
         Ok(Erased::Gone(proof)) => Ok(Some(proof)),
         Ok(Erased::Later) => Ok(None),
         Err(error) => Err(crate::text::chain(&error)),
     })
+}
+
+/// Who sits here erases a call where no gateway runs; there are no roles then, only whoever may read the files.
+fn audited(id: CallId) -> AuditEntry {
+    AuditEntry {
+        n: 0,
+        at: SystemClock.now(),
+        who: who().map(|by| by.as_str().to_owned()).unwrap_or_default(),
+        role: "local".to_owned(),
+        what: "call.erase".to_owned(),
+        call: Some(id),
+        detail: None,
+        from: None,
+    }
 }
 
 /// The same in a running gateway.

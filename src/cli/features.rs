@@ -67,7 +67,7 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
 }
 
 /// Who sits here, as far as the environment tells.
-fn who() -> Option<By> {
+pub(super) fn who() -> Option<By> {
     // Behind `sudo` it is whoever called it.
     let names = ["SUDO_USER", "USER", "LOGNAME"].into_iter().filter_map(|name| std::env::var(name).ok());
     names.filter_map(|name| By::try_from(name).ok()).next()

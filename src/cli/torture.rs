@@ -197,10 +197,9 @@ impl Seen {
     ) -> anyhow::Result<Serve> {
         while below(chance, KILLED_AT_START) == 0 {
             let within = Duration::from_millis(below(chance, START_MS));
-            // A start that is given up takes its process with it.
-            match tokio::time::timeout(within, Serve::start(environment.to_vec(), data)).await {
-                Ok(started) => return started,
-                Err(_) => self.killed_at_start += 1,
+            match Serve::start_within(within, environment.to_vec(), data).await? {
+                Some(started) => return Ok(started),
+                None => self.killed_at_start += 1,
             }
         }
         Serve::start(environment.to_vec(), data).await

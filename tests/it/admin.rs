@@ -18,6 +18,11 @@ async fn health_is_for_everybody_and_all_else_wants_the_token() {
     for (path, words) in [("/healthz", "ok\n"), ("/readyz", "ready\n")] {
         assert_eq!(operator.ask_showing(Method::GET, path, None).await, (200, words.to_owned()));
     }
+    let (status, list) = operator.ask_showing(Method::GET, "/readyz?verbose", None).await;
+    assert_eq!(status, 200, "{list}");
+    for line in ["[+]store ok", "[+]machine ok", "[+]path sip ok", "[+]configuration ok", "ready"] {
+        assert!(list.lines().any(|is| is == line), "{line} is not in\n{list}");
+    }
     let call = format!("/api/v1/calls/{}", CallId::new(SystemClock.now(), [7; 10]));
     let hang_up = format!("{call}/hangup");
     let doors = [

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
@@ -10,7 +11,7 @@ use switchboard::call_control::erasing::{EraseError, Erased};
 use switchboard::clock::{Clock as _, SystemClock};
 use switchboard::http::ErasedCall;
 use switchboard::sim::twilio::{CallerSetup, Refusal};
-use switchboard::store::{ErasedBy, search};
+use switchboard::store::{ErasedBy, Settings, Store, search};
 
 use crate::cli::SERVED;
 use crate::harness::{CALLEE, CALLER, CONFIG, House, Plan, SHORT, eventually, script};
@@ -145,6 +146,12 @@ async fn a_caller_is_forgotten_beside_a_running_gateway_and_nothing_is_left_afte
     let report: serde_json::Value = serde_json::from_str(&said).expect("JSON");
     assert_eq!(report["erased"].as_array().map(Vec::len), Some(1), "{said}");
     assert_eq!(report["searched"]["found"], serde_json::json!([]), "{said}");
+    let settings = Settings { free_bytes_min: 0, ..Settings::at(data.path()) };
+    let (store, _) = Store::open(&settings, Arc::new(SystemClock)).expect("it opens");
+    let audited = store.audit(None, 10).await.expect("readable");
+    let acts: Vec<_> = audited.iter().map(|entry| (entry.what.as_str(), entry.role.as_str())).collect();
+    assert_eq!(acts.first(), Some(&("call.erase", "local")), "{acts:?}");
+    store.close().await.expect("closed");
     let (said, code) = switchboard("127.0.0.1:9", data.path(), &["compact"]);
     assert!(code == Some(0) && said.contains("the journal up to record"), "{said}");
 }

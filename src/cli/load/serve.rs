@@ -26,6 +26,16 @@ pub(in crate::cli) struct Serve {
 impl Serve {
     /// Starts it with this environment, whose later names win, and waits until it is ready.
     pub async fn start(environment: Vec<(String, String)>, data: &Path) -> anyhow::Result<Serve> {
+        let started = Serve::start_within(READY_WITHIN, environment, data).await?;
+        started.context("`serve` is not ready")
+    }
+
+    /// The same, given up after a while: then it is killed, and gone when this returns.
+    pub async fn start_within(
+        within: Duration,
+        environment: Vec<(String, String)>,
+        data: &Path,
+    ) -> anyhow::Result<Option<Serve>> {
         let program = std::env::current_exe().context("this program cannot be found")?;
         let mut command = Command::new(program);
         command.arg("serve").env("SWITCHBOARD__SERVER__LISTEN", "127.0.0.1:0").envs(environment);
@@ -51,12 +61,15 @@ impl Serve {
             }
             bail!("`serve` ended before it was ready")
         };
-        let (public, admin) =
-            tokio::time::timeout(READY_WITHIN, ready).await.context("`serve` is not ready")??;
+        let Ok(ready) = tokio::time::timeout(within, ready).await else {
+            child.kill().await?;
+            return Ok(None);
+        };
+        let (public, admin) = ready?;
         // The log must be read, or the child would wait for somebody to.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let token = std::fs::read_to_string(data.join(crate::gateway::ADMIN_TOKEN_FILE))?.trim().to_owned();
-        Ok(Serve { child, public, admin, token })
+        Ok(Some(Serve { child, public, admin, token }))
     }
 
     /// The newest records, once that many are closed.

@@ -23,8 +23,8 @@ pub(super) struct Health {
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Check {
-    name: String,
-    ok: bool,
+    pub name: String,
+    pub ok: bool,
     detail: String,
 }
 
@@ -46,17 +46,35 @@ pub(super) struct Build {
 
 /// `GET /api/v1/health`.
 pub(super) async fn show(ask: Ask) -> Answered {
-    let control = &ask.doors.control;
-    let (store, of_store) = store_check(&ask.doors);
+    let (store, checks) = checks(&ask.doors);
+    Ok(answer::json(&Health {
+        ready: vitals::why_not_ready(&ask.doors).is_none(),
+        checks,
+        store,
+        build: Build {
+            version: env!("CARGO_PKG_VERSION"),
+            os: std::env::consts::OS,
+            arch: std::env::consts::ARCH,
+            debug: cfg!(debug_assertions),
+        },
+        uptime_s: ask.doors.clock.now().since(ask.doors.since).as_secs(),
+        calls_active: ask.doors.control.active(),
+        lag_ms: ask.doors.control.metrics().lag_seconds() * 1_000.0,
+    }))
+}
+
+/// Everything that is looked at, and how the store is.
+pub(super) fn checks(doors: &Doors) -> (StoreView, Vec<Check>) {
+    let control = &doors.control;
+    let (store, of_store) = store_check(doors);
     let behind = control.behind();
     let late = behind.map_or("it keeps up".to_owned(), |lag| format!("it is {} ms late", lag.as_millis()));
     let is_refusing = control.is_refusing();
-    let doors =
-        if is_refusing { "new calls are refused: it is being stopped" } else { "new calls are taken" };
+    let told = if is_refusing { "new calls are refused: it is being stopped" } else { "new calls are taken" };
     let mut checks = vec![
         of_store,
         check("machine", behind.is_none(), late),
-        check("doors", !is_refusing, doors.to_owned()),
+        check("doors", !is_refusing, told.to_owned()),
     ];
     // Calls are taken without these all the same.
     let resting = control.resting_paths();
@@ -70,20 +88,12 @@ pub(super) async fn show(ask: Ask) -> Answered {
         let why = tools.change_of(plugin).and_then(|change| change.refused).unwrap_or_default();
         checks.push(check(&format!("plugin {plugin}"), false, why));
     }
-    Ok(answer::json(&Health {
-        ready: vitals::why_not_ready(&ask.doors).is_none(),
-        checks,
-        store,
-        build: Build {
-            version: env!("CARGO_PKG_VERSION"),
-            os: std::env::consts::OS,
-            arch: std::env::consts::ARCH,
-            debug: cfg!(debug_assertions),
-        },
-        uptime_s: ask.doors.clock.now().since(ask.doors.since).as_secs(),
-        calls_active: control.active(),
-        lag_ms: control.metrics().lag_seconds() * 1_000.0,
-    }))
+    let (is_followed, file) = match doors.reloads.last() {
+        Some(reloaded) if !reloaded.ok => (false, "what its file says was refused: the one before holds"),
+        _ => (true, "what its file said when it was read last holds"),
+    };
+    checks.push(check("configuration", is_followed, file.to_owned()));
+    (store, checks)
 }
 
 fn check(name: &str, ok: bool, detail: String) -> Check {

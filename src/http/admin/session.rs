@@ -1,5 +1,6 @@
 //! Signing in with a browser: the token is shown once, and a cookie stands for it from then on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use poem::Response;
@@ -46,7 +47,11 @@ pub(super) async fn sign_in(ask: Ask) -> Answered {
         tokio::time::sleep(FAILED_WAITS).await;
         return Err(Problem::unknown("no token is like that"));
     };
-    let id = keys.sign_in(who.clone(), ask.doors.control.draw(), ask.doors.clock.now());
+    let doors = Arc::clone(&ask.doors);
+    let ask = Ask { who: who.clone(), ..ask };
+    // Where nothing can be written any more somebody has to look why: that is told in the log.
+    let _ = ask.audit("session.begin", None, None).await;
+    let id = doors.keys.sign_in(who.clone(), doors.control.draw(), doors.clock.now());
     let mut response = signed_in(&who)?;
     set_cookie(&mut response, &id, SESSION_LASTS)?;
     Ok(response)

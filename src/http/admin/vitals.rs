@@ -5,6 +5,7 @@ use std::sync::Arc;
 use poem::http::StatusCode;
 use poem::{Request, Response};
 
+use super::health;
 use crate::http::{Doors, answer};
 use crate::store::Health;
 
@@ -13,8 +14,11 @@ pub(super) async fn live(_: Arc<Doors>, _: Request) -> Response {
     answer::text(StatusCode::OK, "ok\n")
 }
 
-/// `GET /readyz`.
-pub(super) async fn ready(doors: Arc<Doors>, _: Request) -> Response {
+/// `GET /readyz`; with `?verbose` every check, without the reasons, which are for those who have a token.
+pub(super) async fn ready(doors: Arc<Doors>, request: Request) -> Response {
+    if request.uri().query().is_some_and(|query| query.split('&').any(|word| word.starts_with("verbose"))) {
+        return verbose(&doors);
+    }
     if let Some(why) = why_not_ready(&doors) {
         return answer::text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"));
     }
@@ -31,6 +35,20 @@ pub(super) async fn ready(doors: Arc<Doors>, _: Request) -> Response {
     });
     let degraded: String = resting.chain(left_out).collect();
     answer::text(StatusCode::OK, format!("ready\n{degraded}"))
+}
+
+/// As Kubernetes writes such a list.
+fn verbose(doors: &Doors) -> Response {
+    let (_, checks) = health::checks(doors);
+    let line = |check: &health::Check| {
+        let (mark, word) = if check.ok { ('+', "ok") } else { ('-', "failed") };
+        format!("[{mark}]{} {word}\n", check.name)
+    };
+    let list: String = checks.iter().map(line).collect();
+    match why_not_ready(doors) {
+        None => answer::text(StatusCode::OK, format!("{list}ready\n")),
+        Some(why) => answer::text(StatusCode::SERVICE_UNAVAILABLE, format!("{list}{why}\n")),
+    }
 }
 
 /// Why no new calls are taken; none: they are.

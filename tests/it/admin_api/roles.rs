@@ -68,6 +68,7 @@ async fn a_browser_signs_in_once_and_its_cookie_is_good_for_pages_of_ours_only()
     assert_eq!(signs_in(token, &[("host", "evil.example")]).await.status(), StatusCode::FORBIDDEN);
     let signed_in = signs_in(token, &[("sec-fetch-site", "same-origin")]).await;
     assert_eq!(signed_in.status(), StatusCode::OK);
+    assert_eq!(office.audit().await[0], "the-operator session.begin -");
     let cookie = cookie_in(signed_in.headers());
     for part in ["HttpOnly", "SameSite=Strict", "Path=/"] {
         assert!(cookie.contains(part), "{cookie}");

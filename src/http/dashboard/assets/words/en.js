@@ -481,6 +481,8 @@ export const en = {
   "audit.plugins.reload": "reloaded plugins",
   "audit.recording.delete": "deleted a recording",
   "audit.recording.play": "played a recording",
+  "audit.notifications.resend": "had notifications sent again",
+  "audit.session.begin": "signed in",
   "audit.tool.call": "tried a tool",
   "audit.webhooks.read": "read webhooks",
   "check.doors": "Taking calls",

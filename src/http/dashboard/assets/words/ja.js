@@ -481,6 +481,8 @@ export const ja = {
   "audit.plugins.reload": "プラグインを再読み込み",
   "audit.recording.delete": "録音を削除",
   "audit.recording.play": "録音を再生",
+  "audit.notifications.resend": "通知を再送",
+  "audit.session.begin": "サインイン",
   "audit.tool.call": "ツールを試行",
   "audit.webhooks.read": "Webhook を閲覧",
   "check.doors": "受付",
