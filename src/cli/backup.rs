@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
+use indicatif::ProgressBar;
 
 use super::scratch::Scratch;
-use super::{Failure, print};
+use super::{Failure, print, progress};
 use crate::store::{Finding, Thoroughness, Vault, examine};
 
 #[derive(Debug, Args)]
@@ -100,31 +101,46 @@ fn copy_checked(from: &Path, to: &Path, scratch: &Path, vault: &Vault) -> anyhow
 }
 
 fn copy_and_read(from: &Path, to: &Path, scratch: &Path, vault: &Vault) -> anyhow::Result<Vec<Finding>> {
-    copy_into(from, to)?;
+    let bar = progress::bytes(size_of(from), "copied");
+    copy_into(from, to, &bar)?;
+    bar.finish_and_clear();
+    let bar = progress::working("reading the copy");
     let findings = examine(to, scratch, Thoroughness { vault: vault.clone(), digests: true });
+    bar.finish_and_clear();
     match findings.iter().find(|finding| !finding.is_well) {
         Some(wrong) => Err(anyhow!("the copy is not whole: {}: {}", wrong.what, wrong.words)),
         None => Ok(findings),
     }
 }
 
-fn copy_into(from: &Path, to: &Path) -> io::Result<()> {
+/// About how much is copied: what grows meanwhile is not counted.
+fn size_of(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let sizes = entries.map(|entry| match entry.metadata() {
+        Ok(what) if what.is_dir() && entry.file_name() != "index" => size_of(&entry.path()),
+        Ok(what) if what.is_file() => what.len(),
+        _ => 0,
+    });
+    sizes.sum()
+}
+
+fn copy_into(from: &Path, to: &Path, bar: &ProgressBar) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(to)?;
-    copy_file(&from.join("format"), &to.join("format"))?;
-    copy_folder(&from.join("journal"), &to.join("journal"))?;
+    copy_file(&from.join("format"), &to.join("format"), bar)?;
+    copy_folder(&from.join("journal"), &to.join("journal"), bar)?;
     // Which keys open it; the keys themselves are elsewhere.
     if from.join("keys").is_file() {
-        copy_file(&from.join("keys"), &to.join("keys"))?;
+        copy_file(&from.join("keys"), &to.join("keys"), bar)?;
     }
     let recordings = from.join("recordings");
     if recordings.is_dir() {
-        copy_folder(&recordings, &to.join("recordings"))?;
+        copy_folder(&recordings, &to.join("recordings"), bar)?;
     }
     File::open(to)?.sync_all()
 }
 
 /// Copies whole files; what is being written now under a name of its own is not kept yet.
-fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+fn copy_folder(from: &Path, to: &Path, bar: &ProgressBar) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -132,9 +148,9 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
         let is_unfinished =
             path.extension().is_some_and(|extension| extension == "part" || extension == "growing");
         match entry.file_type()?.is_dir() {
-            true => copy_folder(&path, &place)?,
+            true => copy_folder(&path, &place, bar)?,
             false if is_unfinished => {}
-            false => match copy_file(&path, &place) {
+            false => match copy_file(&path, &place, bar) {
                 // Deleted meanwhile, as its record will say.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 copied => copied?,
@@ -144,7 +160,7 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     File::open(to)?.sync_all()
 }
 
-fn copy_file(from: &Path, to: &Path) -> io::Result<()> {
-    fs::copy(from, to)?;
+fn copy_file(from: &Path, to: &Path, bar: &ProgressBar) -> io::Result<()> {
+    bar.inc(fs::copy(from, to)?);
     File::open(to)?.sync_all()
 }

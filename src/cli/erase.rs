@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::features::who;
 use super::source::{Source, refusal, words_of};
-use super::{Failure, print};
+use super::{Failure, print, progress};
 use crate::call::record::CallRecord;
 use crate::call_control::erasing::{Erased, erase_at_rest};
 use crate::clock::{Clock as _, SystemClock};
@@ -162,6 +162,13 @@ async fn erase_over(source: &Source, id: CallId) -> Result<Result<Option<Erasure
 /// Compacts the journal. Where something was erased the index, whose free space may still hold it, is made anew: at once
 /// where no gateway runs, else at its next start.
 async fn compact_all(config: &Config, source: Source, renew_index: bool) -> Result<Compacted, Failure> {
+    let bar = progress::working("making the journal anew");
+    let compacted = compact_unseen(config, source, renew_index).await;
+    bar.finish_and_clear();
+    compacted
+}
+
+async fn compact_unseen(config: &Config, source: Source, renew_index: bool) -> Result<Compacted, Failure> {
     match source {
         Source::Gateway { .. } => {
             source.ask(Method::POST, &format!("/compact?renew_index={renew_index}"), None).await

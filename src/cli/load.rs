@@ -19,7 +19,7 @@ use anyhow::anyhow;
 use clap::Args;
 use serve::Serve;
 
-use super::Failure;
+use super::{Failure, progress};
 use crate::call::record::CallRecord;
 use crate::clock::{Clock, SystemClock};
 use crate::http::OPENAI_WEBHOOK;
@@ -110,18 +110,21 @@ async fn world(speed: f64) -> std::io::Result<World> {
 
 async fn play_all(world: Arc<ConnectedWorld>, scenario: &Scenario, arguments: &Arguments) {
     let next = Arc::new(AtomicU32::new(0));
+    let bar = progress::counting(u64::from(arguments.calls), "calls");
     let callers = (0..arguments.concurrency).map(|_| {
-        let (world, next) = (Arc::clone(&world), Arc::clone(&next));
+        let (world, next, bar) = (Arc::clone(&world), Arc::clone(&next), bar.clone());
         let (setup, calls) = (scenario.caller_setup(), arguments.calls);
         tokio::spawn(async move {
             while next.fetch_add(1, Ordering::Relaxed) < calls {
                 world.play(setup.clone()).await;
+                bar.inc(1);
             }
         })
     });
     for caller in callers.collect::<Vec<_>>() {
         let _ = caller.await;
     }
+    bar.finish_and_clear();
 }
 
 /// Every call must have been accepted once, every tool call answered once, no rule broken.

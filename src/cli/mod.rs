@@ -19,6 +19,7 @@ mod load;
 mod logging;
 mod notifications;
 pub mod plugin;
+mod progress;
 mod pull_the_plug;
 mod report;
 mod recordings;

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use super::load::serve::Serve;
 use super::pull_the_plug::{CONFIG, Shop};
 use super::scratch::Scratch;
-use super::{Failure, print};
+use super::{Failure, print, progress};
 use crate::call::record::{CallDetail, CallRecord, State, Usage};
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::http::OPENAI_WEBHOOK;
@@ -120,10 +120,13 @@ pub(super) async fn run(rounds: u32, seed: u64) -> Result<(), Failure> {
 
     let mut seen = Seen::default();
     let mut gateway = first;
+    let bar = progress::counting(u64::from(rounds), "kills");
     for _ in 0..rounds {
         seen.let_die(&mut gateway, &chance).await?;
         gateway = seen.start(&environment, &data, &chance).await?;
+        bar.inc(1);
     }
+    bar.finish_and_clear();
     town.is_over.store(true, Ordering::Relaxed);
     let mut played = Vec::new();
     for caller in callers {

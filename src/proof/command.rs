@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use indicatif::ProgressBar;
 
 use super::{Broken, Options, Outcome, Tally, run};
 
@@ -42,6 +43,8 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let seeds = arguments.seed.map_or(arguments.seeds.clone(), |seed| seed..seed + 1);
     let mut tally = Tally::default();
+    // On a terminal only.
+    let bar = ProgressBar::new(seeds.end - seeds.start).with_message("seeds");
     for seed in seeds.clone() {
         let options = Options {
             seed,
@@ -59,7 +62,9 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
         tally.add(&outcome.tally);
+        bar.inc(1);
     }
+    bar.finish_and_clear();
     println!("{}", describe(&tally, seeds.end - seeds.start));
     ExitCode::SUCCESS
 }
