@@ -6,6 +6,7 @@
 mod backup;
 mod calls;
 mod check;
+mod configuration;
 mod demo;
 mod doctor;
 mod erase;
@@ -65,6 +66,8 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Say everything that is wrong with the configuration.
     Check(check::Arguments),
+    /// Show what holds of the configuration, what a change would do, and its schema for editors.
+    Config(configuration::Arguments),
     /// Say what a code of `check` means, or how a call went, in plain words.
     Explain(explain::Arguments),
     /// Read the calls that were kept, or erase them.
@@ -145,6 +148,7 @@ pub fn main() -> ExitCode {
             Command::Compact => erase::compact(&cli.config).await,
             Command::Doctor(arguments) => doctor::run(&cli.config, arguments).await,
             Command::Check(arguments) => check::run(&cli.config, arguments).await,
+            Command::Config(arguments) => configuration::run(&cli.config, arguments).await,
             Command::Explain(arguments) => explain::run(&cli.config, arguments).await,
             Command::Completions { shell } => completions(shell),
             Command::Man { folder } => man(&folder),

@@ -152,6 +152,7 @@ impl Checker<'_> {
             grant_places,
             warnings: Problems::default(),
             entries: Vec::new(),
+            values: Vec::new(),
             read_from: Arc::default(),
         })
     }
