@@ -98,6 +98,8 @@ pub struct Config {
     pub prices: Vec<(String, Price)>,
     /// Which call gets which session.
     pub routes: Routes,
+    /// So many `[[tests]]` passed: all of them.
+    pub tests_passed: usize,
     /// The sessions, by name.
     pub sessions: BTreeMap<String, Arc<Session>>,
     /// What is allowed but probably not meant.

@@ -105,6 +105,8 @@ pub(super) struct Raw {
     pub(super) tools: BTreeMap<String, Tool>,
     /// Prices in US dollars, by model; a table here replaces the built-in price of its model.
     pub(super) pricing: BTreeMap<String, Price>,
+    /// Calls that might come, and what is to become of them: `check` plays them.
+    pub(super) tests: Vec<Test>,
 }
 
 tables! {
@@ -430,5 +432,43 @@ tables! {
         cached: Number,
         /// Written.
         output: Number,
+    }
+
+    /// A call that might come, and what is to become of it.
+    Test [name, given, expect] {
+        /// What it shows, in a few words.
+        name: String,
+        /// The call.
+        given: Given,
+        /// What becomes of it.
+        expect: Expect,
+    }
+
+    /// A call that might come.
+    Given {
+        /// The called number.
+        to: String,
+        /// The caller; without it, or "anonymous", the number is withheld.
+        from: String,
+        /// When it comes: "2026-01-10T23:30:00+01:00" or "2026-01-10T23:30[Europe/Berlin]".
+        at: String,
+        /// Its SIP headers.
+        headers: BTreeMap<String, String>,
+    }
+
+    /// What becomes of it; each key that is given must hold.
+    Expect {
+        /// The route that takes it.
+        route: String,
+        /// The session that answers it.
+        session: String,
+        /// What is done with it.
+        action: String = Form::Words(&["answer", "reject", "forward"]),
+        /// The SIP code with which it is turned away.
+        reject: Count,
+        /// Where it is sent.
+        forward: String,
+        /// How its sound reaches the model first.
+        path: String = Form::Words(&["sip", "media-streams"]),
     }
 }
