@@ -15,6 +15,7 @@ mod export;
 pub mod failures;
 mod features;
 mod handover;
+mod init;
 mod load;
 mod logging;
 pub mod plugin;
@@ -50,6 +51,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Ask a few questions, and write a small configuration that works.
+    Init(init::Arguments),
     /// Answer calls until told to stop.
     Serve,
     /// Have the running gateway make place for the program that is at its path now, calls and all.
@@ -139,6 +142,7 @@ pub fn main() -> ExitCode {
     };
     let ended = runtime.block_on(async {
         match cli.command {
+            Command::Init(arguments) => init::run(arguments),
             Command::Serve => serve::run(&cli.config).await,
             Command::Handover => handover::run(&cli.config).await,
             Command::Demo(arguments) => demo::run(&cli.config, arguments).await,

@@ -25,6 +25,7 @@ mod faults;
 mod following;
 mod harness;
 mod http_tools;
+mod init;
 mod joining;
 mod openai;
 mod outbound;
