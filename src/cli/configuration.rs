@@ -142,7 +142,9 @@ async fn changes(path: &Path, file: Option<&Path>, remote: &Remote) -> Result<Ve
     let nowhere = ConfigOrigin { kind: "default", file: None, line: None, variable: None };
     let entry = |Shown { key, value }| ConfigEntry { key, value, origin: nowhere.clone() };
     let old: Vec<ConfigEntry> = shown.entries.into_iter().map(entry).collect();
-    eprintln!("secrets are not compared: the gateway shows none");
+    eprintln!(
+        "secrets are not compared, for the gateway shows none; the file is filled in with this environment"
+    );
     Ok(difference::from_shown(&old, &new))
 }
 

@@ -130,6 +130,7 @@ fn next_steps(folder: &Path) -> String {
          switchboard demo            # a simulated call through this configuration; needs no account\n  \
          cp .env.example .env        # then fill it in: it says where each value is found\n  \
          switchboard check           # everything that is still wrong, at once\n  \
-         switchboard serve           # answer calls\n"
+         switchboard serve           # answer calls\n  \
+         switchboard doctor --online # meanwhile: what is still in the way of a real call\n"
     )
 }

@@ -38,7 +38,13 @@ fn what_is_proposed_passes_check_and_is_heard_in_the_demo() {
     let output = switchboard(&["init", "--yes"], folder.path());
     assert!(output.status.success(), "{}", text(&output.stderr));
     let next = text(&output.stdout);
-    for step in ["switchboard demo", "cp .env.example .env", "switchboard check", "switchboard serve"] {
+    for step in [
+        "switchboard demo",
+        "cp .env.example .env",
+        "switchboard check",
+        "switchboard serve",
+        "switchboard doctor",
+    ] {
         assert!(next.contains(step), "`{step}` is missing in\n{next}");
     }
     assert!(read(folder.path(), "gateway.toml").starts_with("#:schema ./gateway.schema.json\n"));

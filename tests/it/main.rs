@@ -18,6 +18,7 @@ mod conversation;
 mod dashboard;
 mod deploy;
 mod docs;
+mod doctor;
 mod erasing;
 mod explain;
 mod failover;

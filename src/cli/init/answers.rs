@@ -187,7 +187,7 @@ mod tests {
         assert_eq!((known.name.as_str(), known.language.as_str()), ("Da Vinci", "en"));
         assert_eq!(known.greeting, "Thank you for calling Da Vinci. How can I help you?");
         assert_eq!(known.number.unwrap().as_str(), "+4930123456");
-        assert_eq!(known.forward.unwrap().to_string(), "+4930999");
+        assert_eq!(known.forward.unwrap().to_string(), "tel:+4930999");
         assert_eq!(known.url.as_deref(), Some("https://voice.example.com"));
         assert!(output.contains("  write it with + and country code"), "{output}");
         assert!(output.contains("  write it as https://"), "{output}");

@@ -116,7 +116,7 @@ pub(super) fn gateway_toml(known: &Known) -> String {
         let _ = writeln!(
             text,
             "fallback = {{ forward = {} }}     # when no way to the model is left",
-            quoted(&to.to_string())
+            quoted(to.to_string().trim_start_matches("tel:"))
         );
     }
     let number = known.number.as_ref().map(|number| format!("to = {}, ", quoted(number.as_str())));

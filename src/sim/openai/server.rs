@@ -30,13 +30,19 @@ pub(super) async fn serve(acceptor: PromptAcceptor, world: Arc<Provider>) -> io:
             async move { poem::Result::Ok(answer_rest(&world, request).await) }
         })
     };
+    let of_sideband = Arc::clone(&world);
     let sideband = poem::endpoint::make::<_, _, Response, poem::Result<Response>>(move |request| {
-        let world = Arc::clone(&world);
+        let world = Arc::clone(&of_sideband);
         async move { poem::Result::Ok(answer_sideband(world, request).await) }
     });
+    let endpoints = {
+        let world = Arc::clone(&world);
+        poem::endpoint::make_sync(move |request| webhook_endpoints(&world, &request))
+    };
     let routes = Route::new()
         .at("/v1/realtime/calls/:call_id/:verb", post(rest))
         .at("/v1/realtime", get(sideband))
+        .at("/v1/webhook_endpoints", get(endpoints))
         .map_to_response();
     let stopped = async move { stopping.cancelled().await };
     Server::new_with_acceptor(acceptor)
@@ -71,6 +77,17 @@ async fn answer_rest(world: &Provider, mut request: Request) -> Response {
     let status = answer.status();
     world.options.log.answer(Party::OpenAi, Party::Gateway, || format!("{status} to {verb}"));
     response(answer).await
+}
+
+/// The one endpoint of the project (OpenAI's SDK, `webhook_endpoints`).
+fn webhook_endpoints(world: &Provider, request: &Request) -> Response {
+    if !is_authorized(world, request) {
+        return error(401, "invalid_api_key", "Incorrect API key provided.");
+    }
+    let url = super::lock(&world.webhook_url).clone();
+    let endpoint = json!({ "id": "we_1", "url": url, "event_types": ["realtime.call.incoming"] });
+    let data: Vec<_> = if url.is_empty() { Vec::new() } else { vec![endpoint] };
+    json_response(200, json!({ "object": "list", "data": data, "has_more": false }).to_string())
 }
 
 async fn response(answer: Answer) -> Response {
