@@ -16,7 +16,7 @@ use super::{Failure, print};
 use crate::config::schema;
 use answers::{Answers, Asking};
 
-pub(super) use files::placeholders;
+pub(super) use files::{placeholders, placeholders_of};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {

@@ -24,6 +24,7 @@ mod report;
 mod recordings;
 mod scratch;
 mod serve;
+mod setup;
 mod source;
 mod token;
 mod tools;
@@ -67,6 +68,8 @@ enum Command {
     Compact,
     /// Look at what the gateway stands on, and say what is wrong there.
     Doctor(doctor::Arguments),
+    /// Have the vendors send calls here: say what would be set there, and with `--apply` set it.
+    Setup(setup::Arguments),
     /// Say everything that is wrong with the configuration.
     Check(check::Arguments),
     /// Show what holds of the configuration, what a change would do, and its schema for editors.
@@ -151,6 +154,7 @@ pub fn main() -> ExitCode {
             Command::Restore(arguments) => backup::restore(&cli.config, arguments).await,
             Command::Compact => erase::compact(&cli.config).await,
             Command::Doctor(arguments) => doctor::run(&cli.config, arguments).await,
+            Command::Setup(arguments) => setup::run(&cli.config, arguments).await,
             Command::Check(arguments) => check::run(&cli.config, arguments).await,
             Command::Config(arguments) => configuration::run(&cli.config, arguments).await,
             Command::Explain(arguments) => explain::run(&cli.config, arguments).await,

@@ -1,15 +1,18 @@
-//! What OpenAI says of a project's webhooks: whether the key is taken, and where calls are told. Only reads.
+//! A project's webhooks at OpenAI: where calls are told, and with that whether the key is taken; and a new one.
 //!
-//! Facts: OpenAI's SDK 3.54.0, `webhook_endpoints` (`GET /v1/webhook_endpoints?after&limit`).
+//! Facts: OpenAI's SDK 3.54.0, `webhook_endpoints` (`GET /v1/webhook_endpoints?after&limit`,
+//! `POST /v1/webhook_endpoints {name, url, event_types}`, answered with a `signing_secret` that is shown once).
 
 use std::time::Duration;
 
 use reqwest::header::DATE;
 use reqwest::{Response, Url, redirect};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::{Settings, SettingsError, headers};
 use crate::clock::Timestamp;
+use crate::secret::Secret;
 use crate::text::{chain, excerpt};
 
 /// How long an answer may take.
@@ -34,12 +37,14 @@ pub struct Endpoint {
     pub event_types: Vec<String>,
 }
 
-/// Why there is no list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why there is no list, or nothing new in it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoList {
     /// No answer came.
+    #[error("the provider does not answer: {0}")]
     Unreached(String),
     /// The answer was a refusal.
+    #[error("the provider refuses ({status}): {words}")]
     Refused {
         /// The HTTP status.
         status: u16,
@@ -47,6 +52,7 @@ pub enum NoList {
         words: String,
     },
     /// The answer was something else.
+    #[error("the provider's answer cannot be read: {0}")]
     Unreadable(String),
 }
 
@@ -72,22 +78,11 @@ struct Page {
 ///
 /// The settings cannot become a request.
 pub async fn look_up(settings: &Settings) -> Result<Found, SettingsError> {
-    let base = Url::parse(&settings.base_url).map_err(|_| SettingsError::BaseUrl)?;
-    let mut builder = reqwest::Client::builder()
-        .default_headers(headers(settings)?)
-        .redirect(redirect::Policy::none())
-        .timeout(ANSWER_WITHIN);
-    if super::rest::is_loopback(&base) {
-        builder = builder.no_proxy();
-    }
-    let client = builder.build()?;
+    let (client, base) = client(settings)?;
     let mut date = None;
     let mut endpoints: Vec<Endpoint> = Vec::new();
     for _ in 0..PAGES_MAX {
         let mut url = base.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().push("webhook_endpoints");
-        }
         if let Some(last) = endpoints.last() {
             url.query_pairs_mut().append_pair("after", &last.id);
         }
@@ -99,7 +94,7 @@ pub async fn look_up(settings: &Settings) -> Result<Found, SettingsError> {
             }
         };
         date = date.or_else(|| date_of(&response));
-        match page(response).await {
+        match answer::<Page>(response).await {
             Ok(page) => {
                 let is_last = !page.has_more || page.data.is_empty();
                 endpoints.extend(page.data);
@@ -113,7 +108,46 @@ pub async fn look_up(settings: &Settings) -> Result<Found, SettingsError> {
     Ok(Found { date, endpoints: Ok(endpoints) })
 }
 
-async fn page(mut response: Response) -> Result<Page, NoList> {
+/// Adds a webhook to the key's project, once; gives the secret that will sign what is sent there.
+///
+/// # Errors
+///
+/// The settings cannot become a request; inside, why there is no new webhook, or none of which the secret is known.
+pub async fn add(
+    settings: &Settings,
+    name: &str,
+    url: &str,
+    event: &str,
+) -> Result<Result<Secret, NoList>, SettingsError> {
+    #[derive(Deserialize)]
+    struct Added {
+        signing_secret: String,
+    }
+    let (client, endpoints) = client(settings)?;
+    let wanted = serde_json::json!({ "name": name, "url": url, "event_types": [event] });
+    Ok(match client.post(endpoints).json(&wanted).send().await {
+        Ok(response) => answer::<Added>(response).await.map(|added| Secret::new(added.signing_secret)),
+        Err(error) => Err(NoList::Unreached(chain(&error.without_url()))),
+    })
+}
+
+/// Who asks, and where.
+fn client(settings: &Settings) -> Result<(reqwest::Client, Url), SettingsError> {
+    let mut url = Url::parse(&settings.base_url).map_err(|_| SettingsError::BaseUrl)?;
+    let mut builder = reqwest::Client::builder()
+        .default_headers(headers(settings)?)
+        .redirect(redirect::Policy::none())
+        .timeout(ANSWER_WITHIN);
+    if super::rest::is_loopback(&url) {
+        builder = builder.no_proxy();
+    }
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().push("webhook_endpoints");
+    }
+    Ok((builder.build()?, url))
+}
+
+async fn answer<T: DeserializeOwned>(mut response: Response) -> Result<T, NoList> {
     let status = response.status();
     let mut body = Vec::new();
     loop {

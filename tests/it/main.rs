@@ -40,6 +40,7 @@ mod report;
 mod scenarios;
 mod schema;
 mod sealed;
+mod setup;
 mod signatures;
 mod sim_openai;
 mod sim_twilio;

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::Finding;
 use crate::cli::Failure;
+use crate::cli::setup::CALL_EVENT;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::http::{OPENAI_WEBHOOK, TWILIO_STATUS, TWILIO_VOICE};
@@ -27,8 +28,6 @@ const NAME_WITHIN: Duration = Duration::from_secs(5);
 const PUBLIC_WITHIN: Duration = Duration::from_secs(10);
 /// The provider's clock is told in whole seconds and takes a moment to arrive; more than this is not that.
 const SKEW_MAX: Duration = Duration::from_secs(5);
-/// The event by which a project's webhook tells of calls (OpenAI, guide "Realtime API with SIP").
-const EVENT: &str = "realtime.call.incoming";
 /// A call that no carrier knows.
 const NO_CALL: &str = "CA00000000000000000000000000000000";
 
@@ -100,17 +99,19 @@ fn clock(theirs: Option<Timestamp>, asked: Timestamp, answered: Timestamp, toler
 /// What the provider says of our key, and of the way on which it tells us of calls.
 fn provider(config: &Config, found: &Found) -> Vec<Finding> {
     let ours = format!("{}{OPENAI_WEBHOOK}", config.server.public_url);
-    let add = format!("at OpenAI, in the settings of the project, add a webhook for {EVENT}: {ours}");
+    let add = format!(
+        "`switchboard setup openai` adds it; or in the settings of the project: a webhook for {CALL_EVENT}, {ours}"
+    );
     match &found.endpoints {
         Ok(list) => {
             let key = Finding::well("key", format!("is taken for {}", config.openai.project_id));
-            let tells = |endpoint: &Endpoint| endpoint.event_types.iter().any(|event| event == EVENT);
+            let tells = |endpoint: &Endpoint| endpoint.event_types.iter().any(|event| event == CALL_EVENT);
             let is_ours = |endpoint: &&Endpoint| endpoint.url.trim_end_matches('/') == ours;
             let webhook = match list.iter().find(is_ours) {
                 Some(endpoint) if tells(endpoint) => {
-                    Finding::well("webhook", format!("{EVENT} is sent to {ours}"))
+                    Finding::well("webhook", format!("{CALL_EVENT} is sent to {ours}"))
                 }
-                Some(_) => Finding::wrong("webhook", format!("{ours} is not told of {EVENT}"), add),
+                Some(_) => Finding::wrong("webhook", format!("{ours} is not told of {CALL_EVENT}"), add),
                 None => {
                     Finding::wrong("webhook", format!("none of the project's {} leads here", list.len()), add)
                 }
@@ -163,7 +164,7 @@ async fn carrier(config: &Config) -> Result<Vec<Finding>, Failure> {
         "number",
         "what the number itself says is not asked",
         format!(
-            "compare at Twilio: voice (POST) {url}{TWILIO_VOICE}, status callback (POST) {url}{TWILIO_STATUS}"
+            "`switchboard setup twilio` sets it; or compare: voice (POST) {url}{TWILIO_VOICE}, status callback (POST) {url}{TWILIO_STATUS}"
         ),
     );
     Ok(vec![credentials, number])

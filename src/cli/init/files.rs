@@ -34,18 +34,24 @@ const VARIABLES: [(&str, &str); 5] = [
 ];
 
 /// Values of their kind, for checking a configuration whose secrets are not there yet.
+const PLACEHOLDERS: [(&str, &str); 7] = [
+    ("OPENAI_API_KEY", "sk-placeholder"),
+    ("OPENAI_PROJECT_ID", "proj_placeholder"),
+    ("OPENAI_WEBHOOK_SECRET", "whsec_cGxhY2Vob2xkZXI="),
+    ("TWILIO_ACCOUNT_SID", "AC00000000000000000000000000000000"),
+    ("TWILIO_AUTH_TOKEN", "placeholder"),
+    ("BASE_URL", "https://voice.example.com"),
+    ("USE_OPENAI_SIP", "true"),
+];
+
+/// An environment in which everything is set that a small configuration needs, to nothing real.
 pub(in crate::cli) fn placeholders() -> Environment {
-    [
-        ("OPENAI_API_KEY", "sk-placeholder"),
-        ("OPENAI_PROJECT_ID", "proj_placeholder"),
-        ("OPENAI_WEBHOOK_SECRET", "whsec_cGxhY2Vob2xkZXI="),
-        ("TWILIO_ACCOUNT_SID", "AC00000000000000000000000000000000"),
-        ("TWILIO_AUTH_TOKEN", "placeholder"),
-        ("BASE_URL", "https://voice.example.com"),
-        ("USE_OPENAI_SIP", "true"),
-    ]
-    .into_iter()
-    .collect()
+    PLACEHOLDERS.into_iter().collect()
+}
+
+/// The same with these variables alone.
+pub(in crate::cli) fn placeholders_of(names: &[&str]) -> Environment {
+    PLACEHOLDERS.into_iter().filter(|(name, _)| names.contains(name)).collect()
 }
 
 /// Checks the text as if it stood in the folder and its variables were set.
