@@ -96,12 +96,14 @@ fn as_table(entries: &[&ConfigEntry], with_origin: bool) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     match with_origin {
-        true => table.set_header(["KEY", "VALUE", "FROM"]),
+        true => table.set_header(["KEY", "FROM", "VALUE"]),
         false => table.set_header(["KEY", "VALUE"]),
     };
     for entry in entries {
-        let mut row = vec![entry.key.clone(), short(&entry.value)];
+        // The longest goes last: instructions would push everything behind them off the screen.
+        let mut row = vec![entry.key.clone()];
         row.extend(with_origin.then(|| origin(&entry.origin)));
+        row.push(short(&entry.value));
         table.add_row(row);
     }
     table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()

@@ -65,12 +65,12 @@ fn every_value_is_shown_with_where_it_comes_from() {
             .collect::<Vec<_>>()
             .join(" ")
     };
-    assert_eq!(line("server.max_calls"), "server.max_calls 20 gateway.toml:3");
-    assert_eq!(line("server.listen"), "server.listen 127.0.0.1:8181 environment SWITCHBOARD__SERVER__LISTEN");
-    assert_eq!(line("server.body_max"), "server.body_max 256KiB default");
-    assert_eq!(line("openai.api_key"), "openai.api_key ••• environment OPENAI_API_KEY");
-    assert_eq!(line("twilio.auth_tokens"), "twilio.auth_tokens ${TOKEN} gateway.toml:7");
-    assert_eq!(line("routes[1].session"), "routes[1].session shop gateway.toml:22");
+    assert_eq!(line("server.max_calls"), "server.max_calls gateway.toml:3 20");
+    assert_eq!(line("server.listen"), "server.listen environment SWITCHBOARD__SERVER__LISTEN 127.0.0.1:8181");
+    assert_eq!(line("server.body_max"), "server.body_max default 256KiB");
+    assert_eq!(line("openai.api_key"), "openai.api_key environment OPENAI_API_KEY •••");
+    assert_eq!(line("twilio.auth_tokens"), "twilio.auth_tokens gateway.toml:7 ${TOKEN}");
+    assert_eq!(line("routes[1].session"), "routes[1].session gateway.toml:22 shop");
     for secret in ["swordfish", "hunter2", "c2VjcmV0"] {
         assert!(!shown.contains(secret), "{shown}");
     }
