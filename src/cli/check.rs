@@ -39,6 +39,11 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
         config.plugins.len(),
         tools.names().len()
     );
+    match config.tests_passed {
+        0 => {}
+        1 => println!("1 test passed"),
+        many => println!("{many} tests passed"),
+    }
     if arguments.deny_warnings && !(config.warnings.is_empty() && unused.is_empty()) {
         return Err(Failure::Said);
     }

@@ -15,6 +15,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use serde_json::json;
 
+use super::init::placeholders;
 use super::plugin::compiled_cache;
 use super::scratch::Scratch;
 use super::{Failure, failures, print, pull_the_plug, torture, view};
@@ -33,6 +34,8 @@ use crate::store::CallQuery;
 const GATEWAY_TOML: &str = include_str!("../../gateway.toml");
 const CUSTOMER_LOOKUP: &[u8] = include_bytes!("../../plugins/customer-lookup/customer-lookup.wasm");
 const SCENARIO: &str = include_str!("../../examples/scenarios/japanese-customer-lookup.toml");
+/// For a configuration that does not know the customers of the story above.
+const FIRST_CALL: &str = include_str!("../../examples/scenarios/first-call.toml");
 const FAILOVER: &str = include_str!("../../examples/scenarios/failover.toml");
 
 /// How long the gateway may take to close a call that the carrier has seen the end of.
@@ -40,7 +43,8 @@ const CLOSED_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// A scenario file; without one a Japanese caller asks for her order.
+    /// A scenario file; without one a Japanese caller asks for her order, or where the configuration has nothing to look
+    /// one up, somebody asks a question.
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
     /// Simulated seconds per second, instead of the scenario's.
@@ -103,11 +107,13 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
     if arguments.failures {
         return play_failures(arguments.speed.unwrap_or(1.0)).await;
     }
+    let is_own = arguments.scenario.is_none() && is_own(path);
     let scenario = match &arguments.scenario {
         Some(path) => Scenario::load(path)?,
+        None if is_own => Scenario::parse(FIRST_CALL, "first-call.toml")?,
         None => Scenario::parse(SCENARIO, "japanese-customer-lookup.toml")?,
     };
-    let is_tour = arguments.scenario.is_none() && arguments.path.is_none() && !arguments.json;
+    let is_tour = arguments.scenario.is_none() && !is_own && arguments.path.is_none() && !arguments.json;
     let listener: Option<Listener> =
         if arguments.json { None } else { Some(Box::new(|line| println!("{line}"))) };
     let stage = Stage { config: path, arguments: &arguments };
@@ -205,6 +211,16 @@ impl Stage<'_> {
         let mismatches = scenario.expect.grade(&seen(&played, &kept));
         Ok(Told { scenario, log, kept, mismatches })
     }
+}
+
+/// Claims that this is somebody's own configuration, with nothing to look an order up.
+fn is_own(path: &Path) -> bool {
+    let looks_up = |config: Config| {
+        let mut tools = config.sessions.values().flat_map(|session| &session.tools);
+        tools.any(|pattern| pattern.matches("lookup_customer"))
+    };
+    // What is wrong with it is told when it is played.
+    path.exists() && config::load(path, &placeholders()).is_ok_and(|config| !looks_up(config))
 }
 
 /// One after the other: each takes as long as its caller waits.

@@ -6,6 +6,7 @@
 mod backup;
 mod calls;
 mod check;
+mod configuration;
 mod demo;
 mod dev;
 mod doctor;
@@ -15,6 +16,7 @@ mod export;
 pub mod failures;
 mod features;
 mod handover;
+mod init;
 mod load;
 mod logging;
 mod notifications;
@@ -26,6 +28,7 @@ mod recordings;
 mod reload;
 mod scratch;
 mod serve;
+mod setup;
 mod simulate;
 mod source;
 mod token;
@@ -54,6 +57,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Ask a few questions, and write a small configuration that works.
+    Init(init::Arguments),
     /// Answer calls until told to stop.
     Serve(serve::Arguments),
     /// Have the running gateway read its configuration again; what runs goes on as it began.
@@ -74,8 +79,12 @@ enum Command {
     Compact,
     /// Look at what the gateway stands on, and say what is wrong there.
     Doctor(doctor::Arguments),
+    /// Have the vendors send calls here: say what would be set there, and with `--apply` set it.
+    Setup(setup::Arguments),
     /// Say everything that is wrong with the configuration.
     Check(check::Arguments),
+    /// Show what holds of the configuration, what a change would do, and its schema for editors.
+    Config(configuration::Arguments),
     /// Say what a code of `check` means, or how a call went, in plain words.
     Explain(explain::Arguments),
     /// Read the calls that were kept, or erase them.
@@ -149,6 +158,7 @@ pub fn main() -> ExitCode {
     };
     let ended = runtime.block_on(async {
         match cli.command {
+            Command::Init(arguments) => init::run(arguments),
             Command::Serve(arguments) => serve::run(&cli.config, arguments).await,
             Command::Reload(arguments) => reload::run(&cli.config, arguments).await,
             Command::Handover => handover::run(&cli.config).await,
@@ -160,7 +170,9 @@ pub fn main() -> ExitCode {
             Command::Restore(arguments) => backup::restore(&cli.config, arguments).await,
             Command::Compact => erase::compact(&cli.config).await,
             Command::Doctor(arguments) => doctor::run(&cli.config, arguments).await,
+            Command::Setup(arguments) => setup::run(&cli.config, arguments).await,
             Command::Check(arguments) => check::run(&cli.config, arguments).await,
+            Command::Config(arguments) => configuration::run(&cli.config, arguments).await,
             Command::Explain(arguments) => explain::run(&cli.config, arguments).await,
             Command::Completions { shell } => completions(shell),
             Command::Man { folder } => man(&folder),

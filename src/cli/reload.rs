@@ -7,12 +7,10 @@ use anyhow::anyhow;
 use clap::Args;
 use reqwest::{Method, StatusCode};
 
+use super::configuration::as_text;
 use super::source::{Remote, Source};
 use super::{Failure, print};
-use crate::http::{ConfigChange, Reloaded};
-
-/// A value is shown up to here.
-const SHOWN_CHARS_MAX: usize = 60;
+use crate::http::Reloaded;
 
 /// What was typed.
 #[derive(Debug, Args)]
@@ -44,26 +42,13 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
 
 fn told(reloaded: &Reloaded) -> String {
     let mut text = match reloaded.changes.len() {
-        0 => "nothing that is shown has changed; the gateway follows what it read\n".to_owned(),
-        1 => "the gateway follows 1 change:\n".to_owned(),
-        many => format!("the gateway follows {many} changes:\n"),
+        0 => "nothing has changed\n".to_owned(),
+        1 => "the gateway follows 1 change:\n".to_owned() + &as_text(&reloaded.changes),
+        many => format!("the gateway follows {many} changes:\n{}", as_text(&reloaded.changes)),
     };
-    for change in &reloaded.changes {
-        let _ = writeln!(text, "  {}", line(change));
-    }
     if !reloaded.needs_restart.is_empty() {
         let keys = reloaded.needs_restart.join(", ");
         let _ = writeln!(text, "from its next start, or `switchboard handover`: {keys}");
     }
     text
-}
-
-fn line(change: &ConfigChange) -> String {
-    let shown = |value: &Option<String>| {
-        let Some(value) = value else { return "nothing".to_owned() };
-        let short: String = value.chars().take(SHOWN_CHARS_MAX).collect();
-        let mark = if short.len() < value.len() { "…" } else { "" };
-        format!("{}{mark}", short.replace('\n', " "))
-    };
-    format!("{}: {} → {}", change.key, shown(&change.before), shown(&change.after))
 }

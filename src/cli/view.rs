@@ -339,7 +339,7 @@ pub(super) fn printable(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }
 
-fn short(text: &str) -> String {
+pub(super) fn short(text: &str) -> String {
     const CHARS_MAX: usize = 160;
     let mut short: String = printable(text).chars().take(CHARS_MAX).collect();
     if text.chars().count() > CHARS_MAX {

@@ -130,6 +130,14 @@ codes! {
     Error RATE = "E0216", "not a rate of calls",
         "How many calls may begin within a span of time is written as a number and a span of a second to a day: \
          `\"20/10m\"`.";
+    Error TEST = "E0217", "not a usable test",
+        "A test has a name of its own, a call in `given` (`to`, `from`, `at`, `headers`) and something in `expect` (`route`, \
+         `session`, `action`, `reject`, `forward`, `path`). Where a route that could take the call has hours, `at` says \
+         when it comes, so that the test finds the same at any time.";
+    Error TEST_FAILS = "E0218", "a test fails",
+        "The routes decide otherwise about the call of a test in `[[tests]]` than the test expects; what each route said \
+         to it is below. Either the routes are wrong or the test is. A configuration whose tests fail is not used: the \
+         gateway does not start with it, and a running one keeps the one it has.";
     Error EXTENDS_ITSELF = "E0301", "a session extends itself",
         "`extends` names a session whose values are used where this one has none. Following `extends` must come to \
          an end.";

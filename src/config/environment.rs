@@ -29,7 +29,7 @@ impl Environment {
     }
 
     /// These variables, and those of `other` where these have none.
-    pub(super) fn or(mut self, other: Environment) -> Environment {
+    pub fn or(mut self, other: Environment) -> Environment {
         for (name, text) in other.0 {
             if self.get(&name).is_none() {
                 self.0.insert(name, text);

@@ -22,6 +22,7 @@ use crate::call_control::recordings;
 use crate::http::{ConfigEntry, TokenSettings};
 use crate::openai;
 use crate::routing::{Rate, Rollout, Routes, Wildcard};
+use crate::secret::Secret;
 use crate::session::Session;
 use crate::store;
 use crate::text::chain;
@@ -34,6 +35,7 @@ pub mod alone;
 mod check;
 pub mod codes;
 mod defaults;
+pub mod difference;
 mod document;
 mod environment;
 mod files;
@@ -42,6 +44,7 @@ mod interpolate;
 mod problem;
 mod raw;
 mod read;
+pub mod schema;
 mod shape;
 mod shown;
 mod suggest;
@@ -52,7 +55,6 @@ use document::Document;
 
 pub use environment::Environment;
 pub use problem::{Location, Problem, Problems, Source};
-pub use shown::changes;
 pub use units::duration;
 
 /// The directory for compiled plugins, in the data directory.
@@ -99,12 +101,16 @@ pub struct Config {
     pub prices: Vec<(String, Price)>,
     /// Which call gets which session.
     pub routes: Routes,
+    /// So many `[[tests]]` passed: all of them.
+    pub tests_passed: usize,
     /// The sessions, by name.
     pub sessions: BTreeMap<String, Arc<Session>>,
     /// What is allowed but probably not meant.
     pub warnings: Problems,
     /// Every value that holds, as operators are shown it.
     pub entries: Vec<ConfigEntry>,
+    /// What each of them is.
+    values: Vec<Secret>,
     /// Where it was read.
     pub read_from: Arc<ReadFrom>,
     offered: Vec<Offered>,
@@ -376,11 +382,20 @@ impl Config {
 ///
 /// Everything that is wrong, warnings included.
 pub fn load(path: &Path, environment: &Environment) -> Result<Config, Problems> {
-    let name = path.display().to_string();
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
+    load_into(path, directory, environment)
+}
+
+/// The same as if the file stood in that directory.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn load_into(path: &Path, directory: &Path, environment: &Environment) -> Result<Config, Problems> {
+    let name = path.display().to_string();
     match files::read(path, files::CONFIG_BYTES_MAX) {
         Ok(bytes) => {
             let mut config = parse(&name, &bytes, directory, environment)?;
@@ -453,14 +468,14 @@ fn checked(
     shape::fit(&mut document, problems);
     let defaults = Defaults::read();
     let whole = with_defaults(&document, &defaults);
-    let entries = shown::entries(&whole, &document, &references);
+    let (entries, values) = shown::entries(&whole, &document, &references);
     let raw = match shape::typed(whole) {
         Ok(raw) => raw,
         // What does not fit was taken out and told, unless there was no end of it.
         Err(_) => return None,
     };
     let config = check::check(&document, directory, &defaults, raw, problems)?;
-    Some(Config { entries, read_from: Arc::new(read_from), ..config })
+    Some(Config { entries, values, read_from: Arc::new(read_from), ..config })
 }
 
 /// The files that a document names, before anything in it is filled in, and `.env`.

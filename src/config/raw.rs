@@ -1,437 +1,488 @@
 //! `gateway.toml` as it is typed: every key optional, unknown keys refused, no logic.
 //!
-//! The doc comments here are short; `docs/config.md` is the reference, and a test checks that it
-//! mentions every key.
+//! Each key's comment is what editors show (`switchboard config schema`), and what follows its type is the form of its
+//! text. `docs/config.md` is the reference; a test checks that it mentions every key.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::forms::{Count, Flag, Number, OneOrMany, Scalar, WordOr};
+use super::schema::{Form, TableSchema, Typed};
 
-/// Declares a table of optional keys.
-macro_rules! tables {
-    ($($(#[$doc:meta])* $name:ident { $($key:ident: $kind:ty,)* })*) => {
-        $(
-            $(#[$doc])*
-            #[derive(Clone, Debug, Default, Deserialize)]
-            #[serde(default, deny_unknown_fields)]
-            pub(super) struct $name {
-                $(pub(super) $key: Option<$kind>,)*
-            }
-        )*
-
-        /// Every key of every table, for the test of the reference.
-        #[cfg(test)]
-        pub(super) const KEYS: &[&str] = &[$($(stringify!($key),)*)*];
+/// The form of a key's text: any, where none is given.
+macro_rules! form {
+    () => {
+        Form::Text
+    };
+    ($form:expr) => {
+        $form
     };
 }
 
-/// The whole file.
-#[derive(Clone, Debug, Default, Deserialize)]
+/// Declares tables of optional keys. The keys in brackets are those without which a table means nothing.
+macro_rules! tables {
+    ($($(#[doc = $about:literal])+ $name:ident $([$($required:ident),+])? {
+        $($(#[doc = $doc:literal])+ $key:ident: $kind:ty $(= $form:expr)?,)*
+    })*) => {
+        $(
+            $(#[doc = $about])+
+            #[derive(Clone, Debug, Default, Deserialize)]
+            #[serde(default, deny_unknown_fields)]
+            pub(in crate::config) struct $name {
+                $($(#[doc = $doc])+ pub(in crate::config) $key: Option<$kind>,)*
+            }
+
+            impl JsonSchema for $name {
+                fn schema_name() -> Cow<'static, str> {
+                    stringify!($name).into()
+                }
+
+                fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+                    let mut table = TableSchema::new(&[$($about),+]);
+                    $(
+                        let value = <$kind as Typed>::schema(&form!($($form)?), generator);
+                        table.key(stringify!($key), &[$($doc),+], value);
+                    )*
+                    $($(table.require(stringify!($required));)+)?
+                    table.into_schema()
+                }
+            }
+
+            impl Typed for $name {
+                fn schema(_: &Form, generator: &mut SchemaGenerator) -> Value {
+                    generator.subschema_for::<$name>().into()
+                }
+            }
+        )*
+    };
+}
+
+mod sessions;
+mod tools;
+
+pub(super) use sessions::*;
+pub(super) use tools::*;
+
+/// The configuration of a Switchboard gateway: `docs/config.md` explains every key.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Raw {
+    /// The public listener, and what calls may use up.
     pub(super) server: Server,
+    /// The operators' listener: metrics, health, API, dashboard.
     pub(super) admin: Admin,
+    /// What happens to callers who are one too many.
     pub(super) admission: Admission,
+    /// The voice provider.
     pub(super) openai: OpenAi,
+    /// The carrier. Leave it out, with its variables, when calls come over a SIP trunk of your own.
     pub(super) twilio: Twilio,
+    /// What is switched on.
     pub(super) features: Features,
+    /// When a path is given up for the other one.
     pub(super) failover: Failover,
+    /// The data directory.
     pub(super) store: Store,
+    /// What becomes of recordings.
     pub(super) recordings: Recordings,
+    /// How long things are kept.
     pub(super) retention: Retention,
+    /// Who is told of calls by signed webhooks, by name.
     pub(super) notifications: BTreeMap<String, Notified>,
+    /// Logs.
     pub(super) telemetry: Telemetry,
+    /// What the model is told, and how it speaks and listens: one table per kind of call.
     pub(super) sessions: BTreeMap<String, Session>,
+    /// Which call gets which session: the first route that matches takes the call.
     pub(super) routes: Vec<Route>,
+    /// Tools in WebAssembly: nothing is allowed unless it stands here.
     pub(super) plugins: BTreeMap<String, Plugin>,
+    /// The machine that all plugins run on.
     pub(super) sandbox: Sandbox,
+    /// Tools that are one HTTP request each.
     pub(super) tools: BTreeMap<String, Tool>,
+    /// Prices in US dollars, by model; a table here replaces the built-in price of its model.
     pub(super) pricing: BTreeMap<String, Price>,
+    /// Calls that might come, and what is to become of them: `check` plays them.
+    pub(super) tests: Vec<Test>,
 }
 
 tables! {
+    /// The public listener, and what calls may use up.
     Server {
-        listen: String,
-        public_url: String,
+        /// IP address and port for webhooks and media.
+        listen: String = Form::Address,
+        /// The address under which the world reaches the gateway (`BASE_URL`): `https`, no query, no password.
+        public_url: String = Form::Url,
+        /// Calls at once; what one more gets is `admission.answer`.
         max_calls: Count,
+        /// Connections of this listener at once; media streams do not count.
         max_connections: Count,
-        drain_timeout: String,
-        body_max: String,
+        /// How long running calls may finish on SIGTERM; the rest is left to the next process.
+        drain_timeout: String = Form::Duration,
+        /// Longest request body; longer ones get 413.
+        body_max: String = Form::Size,
+        /// SIP headers that may tell the called number, most trusted first.
         called_number_headers: Vec<String>,
+        /// Calling code for numbers written without one, such as "81".
         default_country: String,
+        /// Take calls that come over a bare SIP trunk, without a token of ours; their callers are unauthenticated.
         direct_sip: Flag,
     }
 
+    /// The operators' listener.
     Admin {
-        listen: String,
+        /// Where operators are heard: metrics, health, API, dashboard.
+        listen: String = Form::Address,
+        /// Names under which browsers reach this listener, such as "phones.example.com" behind a proxy.
         hosts: Vec<String>,
+        /// Tokens for people who may do less than everything; `switchboard token new` makes one.
         tokens: Vec<Token>,
     }
 
-    Token {
+    /// A token for a person.
+    Token [name, role, hash] {
+        /// Whose it is; stands in the audit log.
         name: String,
-        role: String,
+        /// What they may do.
+        role: String = Form::Words(&["viewer", "listener", "operator", "admin"]),
+        /// Its hash, as `switchboard token new` prints it.
         hash: String,
     }
 
+    /// What happens to callers who are one too many.
     Admission {
-        answer: String,
-        per_caller: String,
-        max_lag: String,
+        /// The busy tone, or what the route's `fallback` says.
+        answer: String = Form::Words(&["busy", "fallback"]),
+        /// How often one number may call, such as "20/10m".
+        per_caller: String = Form::Rate,
+        /// While a timer or the disk is later than this, nobody new is let in.
+        max_lag: String = Form::Duration,
     }
 
+    /// The voice provider.
     OpenAi {
+        /// A standard key of the project (`OPENAI_API_KEY`).
         api_key: String,
+        /// `proj_…`, the user part of the SIP address (`OPENAI_PROJECT_ID`).
         project_id: String,
+        /// Sent as `OpenAI-Organization`.
         organization: String,
-        base_url: String,
-        realtime_url: String,
+        /// The REST API.
+        base_url: String = Form::Url,
+        /// The sideband's WebSocket; follows from `base_url`.
+        realtime_url: String = Form::Url,
+        /// The host that is dialled; follows from `base_url`.
         sip_host: String,
+        /// Signing secrets of the webhook, several while rotating (`OPENAI_WEBHOOK_SECRET`).
         webhook_secrets: OneOrMany<String>,
-        tolerance: String,
+        /// How far a webhook's time may be from ours, 1s to 1h.
+        tolerance: String = Form::Duration,
     }
 
+    /// The carrier.
     Twilio {
+        /// `AC…` (`TWILIO_ACCOUNT_SID`).
         account_sid: String,
+        /// Tokens that may sign requests, several while rotating (`TWILIO_AUTH_TOKEN`).
         auth_tokens: OneOrMany<String>,
+        /// Shared signing keys.
         shared_keys: Vec<SharedKey>,
+        /// Refuse requests that are signed with an auth token.
         require_shared_key: Flag,
-        base_url: String,
+        /// The REST API; requests go to this host and no other.
+        base_url: String = Form::Url,
+        /// An API key for the REST API; without it the first of `auth_tokens` is used.
         api_key: ApiKey,
+        /// How the provider is dialled.
         dial: Dial,
+        /// What a caller hears when no model can answer.
         apology: Say,
     }
 
-    ApiKey {
+    /// A key of Twilio's REST API.
+    ApiKey [sid, secret] {
+        /// `SK…`
         sid: String,
+        /// Its secret, as a reference: "${TWILIO_API_KEY_SECRET}".
         secret: String,
     }
 
-    SharedKey {
+    /// A key that signs Twilio's requests.
+    SharedKey [id, secret] {
+        /// Its id.
         id: String,
+        /// Its secret, as a reference: "${TWILIO_SHARED_KEY}".
         secret: String,
     }
 
+    /// How the provider is dialled.
     Dial {
-        timeout: String,
-        time_limit: String,
-        ring_tone: String,
-        edge: String,
-        secure_media: Scalar,
+        /// Until the provider must have answered, 5s to 10m.
+        timeout: String = Form::Duration,
+        /// The longest call over SIP; the carrier cuts it without a word, so `limits.duration` should be shorter.
+        time_limit: String = Form::Duration,
+        /// The country whose ringing the caller hears, such as "jp".
+        ring_tone: String = Form::Code,
+        /// Where the call leaves the carrier's network.
+        edge: String = Form::Words(&[
+            "ashburn", "san-jose", "dublin", "frankfurt", "singapore", "tokyo", "sao-paulo", "sydney",
+        ]),
+        /// Encrypt the sound (SRTP); "preferred" dials once more without, where the provider cannot.
+        secure_media: Scalar = Form::Words(&["true", "false", "preferred"]),
     }
 
+    /// Words that the carrier's voice says.
     Say {
+        /// The words.
         text: String,
+        /// Their language, such as "ja-JP".
         language: String,
+        /// The carrier's name of a voice.
         voice: String,
     }
 
+    /// What is switched on.
     Features {
-        openai_sip: Scalar,
+        /// Calls go to the model over SIP: `true`, `false` (over the bridge), or a share of the callers: "25%".
+        openai_sip: Scalar = Form::Share,
+        /// A call whose path fails goes on over the other one.
         failover: Flag,
+        /// Calls that a model answers are recorded, unless their route says otherwise.
         recordings: Flag,
     }
 
+    /// When a path is given up for the other one.
     Failover {
-        accept_within: String,
-        webhook_within: String,
-        dial_timeout: String,
-        breaker: WordOr<Breaker>,
+        /// How long the provider may take to answer an accept, 200ms to 10s.
+        accept_within: String = Form::Duration,
+        /// How long the provider's webhook may take once Twilio dials, 200ms to 60s.
+        webhook_within: String = Form::Duration,
+        /// How long a leg to the provider may ring while there is another path, 5s to 10m.
+        dial_timeout: String = Form::Duration,
+        /// After so many failures in a row new calls do not take the path for a while; "off": never.
+        breaker: WordOr<Breaker> = Form::Words(&["off"]),
     }
 
+    /// What becomes of recordings.
     Recordings {
+        /// What callers are told first; a route can have its own.
         announcement: Announcement,
+        /// Delete the carrier's copy once ours is on disk.
         delete_at_carrier: Flag,
-        file_max: String,
-        keep_free: String,
+        /// A larger recording is not fetched, and one that is made here gets no longer.
+        file_max: String = Form::Size,
+        /// This much stays free on the disk.
+        keep_free: String = Form::Size,
     }
 
+    /// How long things are kept; "off" keeps them.
     Retention {
-        calls: String,
-        recordings: String,
-        recordings_max: String,
-        audit: String,
+        /// Calls that began longer ago are erased.
+        calls: String = Form::DurationOrOff,
+        /// Recordings of calls that began longer ago are deleted; the transcript stays.
+        recordings: String = Form::DurationOrOff,
+        /// The oldest recordings are deleted while all together are larger.
+        recordings_max: String = Form::Size,
+        /// Entries of the audit log that are older are forgotten.
+        audit: String = Form::DurationOrOff,
     }
 
-    Notified {
-        url: String,
+    /// Whom calls are told to, by signed webhooks (Standard Webhooks).
+    Notified [url, secrets] {
+        /// Where they are sent.
+        url: String = Form::Url,
+        /// What signs them, `whsec_…`; up to four while they are rotated.
         secrets: OneOrMany<String>,
+        /// Which events, by name or pattern; by default all.
         events: OneOrMany<String>,
+        /// Words and whole numbers are told.
         content: Flag,
     }
 
-    Announcement {
+    /// What callers are told of a recording.
+    Announcement [text, language] {
+        /// The words.
         text: String,
+        /// Their language, such as "ja-JP".
         language: String,
+        /// The carrier's name of a voice.
         voice: String,
-        by: String,
+        /// Who says it: the carrier's voice before anybody is dialled, or the model.
+        by: String = Form::Words(&["carrier", "assistant"]),
     }
 
+    /// The data directory.
     Store {
+        /// Where it is; one process at a time.
         path: String,
-        cache: String,
+        /// Memory for the index.
+        cache: String = Form::Size,
+        /// Keys that seal what is kept, 32 bytes in base64 each; the first one seals, all of them open.
         encryption_keys: OneOrMany<String>,
     }
 
+    /// Logs.
     Telemetry {
+        /// What is logged, and how it looks.
         log: Log,
     }
 
+    /// What is logged, and how it looks.
     Log {
-        level: String,
-        format: String,
+        /// A level, or directives per module: "info,switchboard::openai=debug".
+        level: String = Form::Suggested(vec!["error", "warn", "info", "debug", "trace", "off"]),
+        /// Text on a terminal and JSON elsewhere, or always one of them.
+        format: String = Form::Words(&["auto", "text", "json"]),
     }
 
-    Session {
-        extends: String,
-        model: String,
-        instructions: String,
-        instructions_file: String,
-        greeting: String,
-        greeting_protected: Flag,
-        vars: BTreeMap<String, Scalar>,
-        timezone: String,
-        language: String,
-        voice: WordOr<CustomVoice>,
-        speed: Number,
-        noise_reduction: WordOr<NoiseReduction>,
-        transcription: WordOr<Transcription>,
-        turn_detection: WordOr<TurnDetection>,
-        tools: Vec<String>,
-        tool_choice: WordOr<ToolChoice>,
-        parallel_tool_calls: Flag,
-        reasoning_effort: String,
-        max_output_tokens: Scalar,
-        truncation: WordOr<Truncation>,
-        tracing: WordOr<Tracing>,
-        prompt: Prompt,
-        include: Vec<String>,
-        limits: Limits,
-        transfer: BTreeMap<String, String>,
-        mcp: BTreeMap<String, Mcp>,
-    }
-
-    Mcp {
-        url: String,
-        authorization: String,
-        headers: BTreeMap<String, String>,
-        allowed_tools: Vec<String>,
-        require_approval: String,
-        description: String,
-    }
-
-    CustomVoice {
-        id: String,
-    }
-
-    NoiseReduction {
-        r#type: String,
-        strength: Number,
-    }
-
-    Transcription {
-        model: String,
-        language: String,
-        languages: Vec<String>,
-        prompt: String,
-        keywords: Vec<String>,
-        delay: String,
-    }
-
-    TurnDetection {
-        r#type: String,
-        threshold: Number,
-        prefix_padding: String,
-        silence_duration: String,
-        idle_timeout: String,
-        eagerness: String,
-        create_response: Flag,
-        interrupt_response: Flag,
-    }
-
-    ToolChoice {
+    /// Which call gets which session. It says exactly one of `session`, `reject` and `forward`.
+    Route [name] {
+        /// Stands in records and metrics.
         name: String,
-    }
-
-    Truncation {
-        retention_ratio: Number,
-        post_instructions_tokens: Count,
-    }
-
-    Tracing {
-        workflow_name: String,
-        group_id: String,
-        metadata: BTreeMap<String, Scalar>,
-    }
-
-    Prompt {
-        id: String,
-        version: String,
-        variables: BTreeMap<String, Scalar>,
-    }
-
-    Limits {
-        duration: String,
-        silence: String,
-        tool_calls: Count,
-        tool_output: String,
-    }
-
-    Route {
-        name: String,
+        /// What a call must look like; without it every call matches.
         r#match: Match,
+        /// Answer with this session.
         session: String,
+        /// Variables of the templates, before the session's own.
         vars: BTreeMap<String, Scalar>,
+        /// Turn the call away with this SIP code, 400 to 699.
         reject: Count,
+        /// Send the call to "+81312345678", "tel:+81312345678" or "sip:desk@example.com".
         forward: String,
+        /// Whether these calls are recorded, while `features.recordings` is on.
         recording: Flag,
+        /// What these callers are told of it, in place of `recordings.announcement`.
         announcement: Announcement,
-        openai_sip: Scalar,
+        /// In place of `features.openai_sip`.
+        openai_sip: Scalar = Form::Share,
+        /// So many of this route's calls at once.
         max_calls: Count,
-        rate: String,
-        fallback: WordOr<Fallback>,
+        /// So many of its calls may begin within a span, such as "60/1m".
+        rate: String = Form::Rate,
+        /// What callers get when no path to the model is left; "apology": what `twilio.apology` says.
+        fallback: WordOr<Fallback> = Form::Words(&["apology"]),
     }
 
+    /// What callers get when no path to the model is left: one of these.
     Fallback {
+        /// The caller is sent to this number or address.
         forward: String,
+        /// The caller can leave a message.
         voicemail: Voicemail,
+        /// Words of the route's own.
         apology: Say,
     }
 
+    /// A message that a caller can leave.
     Voicemail {
+        /// What is said before the beep.
         text: String,
+        /// Its language, such as "ja-JP".
         language: String,
+        /// The carrier's name of a voice.
         voice: String,
-        length: String,
+        /// The longest message, 5s to 1h.
+        length: String = Form::Duration,
     }
 
+    /// What a call must look like; all conditions must hold.
     Match {
+        /// Called numbers: "+815012345678", or a prefix: "+8150*".
         to: OneOrMany<String>,
+        /// Callers, likewise, or "anonymous" for withheld numbers.
         from: OneOrMany<String>,
+        /// SIP headers: `{ "X-Campaign" = "spring*" }`, `*` for any characters.
         header: BTreeMap<String, String>,
+        /// When the call comes.
         hours: Hours,
+        /// The share of callers, 0 to 100; the same caller always falls on the same side.
         percent: Number,
     }
 
-    Hours {
+    /// Hours of a week.
+    Hours [tz] {
+        /// Such as "mon-fri,sun"; without it all days.
         days: String,
-        between: String,
-        outside: String,
+        /// Within this span of the day: "09:00-18:00".
+        between: String = Form::Span,
+        /// The opposite of `between`.
+        outside: String = Form::Span,
+        /// Where these hours are read, such as "Asia/Tokyo".
         tz: String,
     }
 
-    Plugin {
-        path: String,
-        sha256: String,
-        config: BTreeMap<String, toml::Value>,
-        allow: Allow,
-        limits: PluginLimits,
-        breaker: WordOr<Breaker>,
-    }
-
-    Allow {
-        kv: String,
-        http: Vec<String>,
-        private_hosts: Vec<String>,
-        secrets: BTreeMap<String, String>,
-        reveal: Vec<String>,
-        history: Flag,
-        calls: Vec<String>,
-        hooks: Vec<String>,
-    }
-
-    PluginLimits {
-        memory: String,
-        table_elements: Count,
-        instances: Count,
-        time: String,
-        wait: String,
-        output: String,
-        log: String,
-        http_requests: Count,
-        http_response: String,
-        http_bytes: String,
-        kv_keys: Count,
-        kv_bytes: String,
-        concurrency: Count,
-    }
-
-    Sandbox {
-        instances: Count,
-        stack: String,
-    }
-
-    Tool {
-        description: String,
-        say_first: String,
-        interruptible: Flag,
-        repeatable: Flag,
-        params: BTreeMap<String, Param>,
-        parameters: WordOr<BTreeMap<String, toml::Value>>,
-        http: ToolHttp,
-    }
-
-    Param {
-        r#type: String,
-        description: String,
-        format: String,
-        pattern: String,
-        r#enum: Vec<toml::Value>,
-        minimum: Number,
-        maximum: Number,
-        min_length: Count,
-        max_length: Count,
-        min_items: Count,
-        max_items: Count,
-        items: Box<Param>,
-        optional: Flag,
-        default: toml::Value,
-    }
-
-    ToolHttp {
-        method: String,
-        url: String,
-        headers: BTreeMap<String, String>,
-        query: BTreeMap<String, String>,
-        body: String,
-        json: toml::Value,
-        form: BTreeMap<String, String>,
-        timeout: String,
-        retry: Retry,
-        breaker: WordOr<Breaker>,
-        cache: String,
-        pick: String,
-        max_response: String,
-        private_hosts: Vec<String>,
-        follow: Vec<String>,
-        status: BTreeMap<String, String>,
-        on_error: String,
-    }
-
-    Retry {
-        attempts: Count,
-        on: Vec<String>,
-        r#unsafe: Flag,
-    }
-
+    /// When something that fails is left alone.
     Breaker {
+        /// After so many failures in a row …
         failures: Count,
-        open_for: String,
+        /// … for so long.
+        open_for: String = Form::Duration,
     }
 
+    /// What a model costs, in US dollars.
     Price {
+        /// The day on which the price was read.
         as_of: String,
+        /// Per million text tokens.
         text: Rates,
+        /// Per million audio tokens.
         audio: Rates,
+        /// Per million image tokens.
         image: Rates,
+        /// Per minute of sound.
         per_minute: Number,
     }
 
+    /// US dollars per million tokens.
     Rates {
+        /// Read.
         input: Number,
+        /// Read from the cache; what `input` says where it is left out.
         cached: Number,
+        /// Written.
         output: Number,
+    }
+
+    /// A call that might come, and what is to become of it.
+    Test [name, given, expect] {
+        /// What it shows, in a few words.
+        name: String,
+        /// The call.
+        given: Given,
+        /// What becomes of it.
+        expect: Expect,
+    }
+
+    /// A call that might come.
+    Given {
+        /// The called number.
+        to: String,
+        /// The caller; without it, or "anonymous", the number is withheld.
+        from: String,
+        /// When it comes: "2026-01-10T23:30:00+01:00" or "2026-01-10T23:30[Europe/Berlin]".
+        at: String,
+        /// Its SIP headers.
+        headers: BTreeMap<String, String>,
+    }
+
+    /// What becomes of it; each key that is given must hold.
+    Expect {
+        /// The route that takes it.
+        route: String,
+        /// The session that answers it.
+        session: String,
+        /// What is done with it.
+        action: String = Form::Words(&["answer", "reject", "forward"]),
+        /// The SIP code with which it is turned away.
+        reject: Count,
+        /// Where it is sent.
+        forward: String,
+        /// How its sound reaches the model first.
+        path: String = Form::Words(&["sip", "media-streams"]),
     }
 }

@@ -12,7 +12,8 @@ use super::interpolate::{has_fallback, has_reference};
 use super::problem::{Location, Problem};
 use super::read::{is_secret, without_user};
 use crate::call::privacy::masked_in;
-use crate::http::{ConfigChange, ConfigEntry, ConfigOrigin};
+use crate::http::{ConfigEntry, ConfigOrigin};
+use crate::secret::Secret;
 
 /// The longest value that is shown, in bytes: some pages of instructions.
 const VALUE_BYTES_MAX: usize = 16 << 10;
@@ -33,41 +34,22 @@ pub(super) fn references(document: &mut Document<'_>) -> BTreeMap<String, String
     references
 }
 
-/// Every value that holds: `whole` is the document with what holds by default below it.
+/// Every value that holds, as it is shown and as it is: `whole` is the document with what holds by default below it.
 pub(super) fn entries(
     whole: &DeTable<'_>,
     document: &Document<'_>,
     references: &BTreeMap<String, String>,
-) -> Vec<ConfigEntry> {
-    let mut entries = Vec::new();
-    Walk { document, references, entries: &mut entries }.table(whole, &Place::default());
-    entries
-}
-
-/// What differs between two configurations, by key.
-pub fn changes(before: &[ConfigEntry], after: &[ConfigEntry]) -> Vec<ConfigChange> {
-    let by_key = |entries: &[ConfigEntry]| -> BTreeMap<String, String> {
-        entries.iter().map(|entry| (entry.key.clone(), entry.value.clone())).collect()
-    };
-    let (before, mut after) = (by_key(before), by_key(after));
-    let mut changes: Vec<ConfigChange> = before
-        .into_iter()
-        .map(|(key, value)| ConfigChange { after: after.remove(&key), key, before: Some(value) })
-        .filter(|change| change.before != change.after)
-        .collect();
-    changes.extend(after.into_iter().map(|(key, value)| ConfigChange {
-        key,
-        before: None,
-        after: Some(value),
-    }));
-    changes.sort_by(|one, other| one.key.cmp(&other.key));
-    changes
+) -> (Vec<ConfigEntry>, Vec<Secret>) {
+    let mut walk = Walk { document, references, entries: Vec::new(), values: Vec::new() };
+    walk.table(whole, &Place::default());
+    (walk.entries, walk.values)
 }
 
 struct Walk<'a> {
     document: &'a Document<'a>,
     references: &'a BTreeMap<String, String>,
-    entries: &'a mut Vec<ConfigEntry>,
+    entries: Vec<ConfigEntry>,
+    values: Vec<Secret>,
 }
 
 impl Walk<'_> {
@@ -86,6 +68,7 @@ impl Walk<'_> {
                 }
             }
             value => {
+                self.values.push(Secret::new(plain(value)));
                 let (key, value) = (at.to_string(), self.shown(value, at));
                 self.entries.push(ConfigEntry { key, value, origin: self.origin(at) });
             }
@@ -132,6 +115,19 @@ impl Walk<'_> {
                 ConfigOrigin { kind: "file", file: Some(problem.file()), line, ..nowhere }
             }
         }
+    }
+}
+
+/// The value itself, for comparing.
+fn plain(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => text.clone().into_owned(),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(is_so) => is_so.to_string(),
+        DeValue::Datetime(moment) => moment.to_string(),
+        DeValue::Array(list) => list.iter().map(|inner| plain(inner.get_ref()) + "\0").collect(),
+        DeValue::Table(_) => String::new(),
     }
 }
 

@@ -11,12 +11,12 @@ use crate::clock::Timestamp;
 /// A value that differs between two configurations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfigChange {
-    /// Its key from the top, such as `routes[0].session`.
+    /// Its key from the top, elements of lists that have names by these: `routes[night].session`.
     pub key: String,
-    /// As it was, none: it was not there. What is secret is `•••`, and a change of it is not seen.
-    pub before: Option<String>,
-    /// As it is, none: it is gone.
-    pub after: Option<String>,
+    /// As it was; none: it was not there. What is secret is `•••`.
+    pub old: Option<String>,
+    /// As it is; none: it is gone.
+    pub new: Option<String>,
 }
 
 /// What came of reading the configuration again.

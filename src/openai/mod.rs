@@ -11,6 +11,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue, USER_AG
 use crate::secret::Secret;
 
 pub mod dialect;
+pub mod endpoints;
 pub mod rest;
 pub mod sideband;
 mod usage;

@@ -347,7 +347,7 @@ fn too_late(deadline: Duration) -> String {
 }
 
 /// Claims that `url` names this machine, where no proxy should stand between.
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())

@@ -37,6 +37,11 @@ impl E164 {
         &self.0
     }
 
+    /// The digits of the country, without the `+`.
+    pub fn calling_code(&self) -> &str {
+        &self.0[1..1 + calling_code_len(&self.0[1..])]
+    }
+
     /// The number for logs: calling code and the last two digits, `+81…78`.
     pub fn masked(&self) -> String {
         let digits = &self.0[1..];

@@ -84,6 +84,7 @@ pub use self::opening::Opened;
 pub use self::query::{By, CallFilter, CallQuery, Cursor, PAGE_MAX, Page};
 pub use self::recordings::{FileError, Growing, ListedRecording, Recordings, Sound, Writing};
 pub use self::search::{Found, Searched, search};
+pub use self::space::free_bytes;
 pub use self::tx::{Alias, Expect, Outdated, Tx, Write};
 pub use self::vault::{NotAKey, Vault};
 

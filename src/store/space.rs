@@ -18,7 +18,11 @@ pub(super) fn needed_bytes(owed_bytes: usize) -> u64 {
 }
 
 /// Bytes that an ordinary user may still write on the file system of `path`.
-pub(super) fn free_bytes(path: &Path) -> io::Result<u64> {
+///
+/// # Errors
+///
+/// The path does not exist, or may not be looked at.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
     let space = rustix::fs::statvfs(path)?;
     Ok(space.f_bavail.saturating_mul(space.f_frsize))
 }

@@ -273,13 +273,24 @@ impl Client {
         self.update_call(call, &[("Status", "completed")]).await
     }
 
+    /// Sets what a number does with calls: `fields` are those of the resource (Twilio, "IncomingPhoneNumber resource").
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`].
+    pub async fn set_number(&self, number: &str, fields: &[(&str, &str)]) -> Result<(), RestError> {
+        self.update(self.url(&["IncomingPhoneNumbers", &format!("{number}.json")]), fields).await
+    }
+
     async fn update_call(&self, call: &CallSid, fields: &[(&str, &str)]) -> Result<(), RestError> {
-        let url = self.url(&["Calls", &format!("{}.json", call.as_str())]);
-        let form = form(fields);
+        self.update(self.url(&["Calls", &format!("{}.json", call.as_str())]), fields).await
+    }
+
+    async fn update(&self, url: Url, fields: &[(&str, &str)]) -> Result<(), RestError> {
         let request = self
             .request(Method::POST, url)
             .header("content-type", "application/x-www-form-urlencoded")
-            .body(form);
+            .body(form(fields));
         let response = self.send(request).await?;
         self.body(response).await.map(drop)
     }

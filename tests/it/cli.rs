@@ -76,6 +76,7 @@ examples! {
     the_example_of_a_plugin_in_python_is_played: "opening-hours" at "20",
     the_example_of_the_bridge_is_played: "bridge" at "20",
     the_example_of_a_failover_is_played: "failover" at "4",
+    the_example_of_a_first_call_is_played: "first-call" at "20",
     the_example_of_a_recording_is_played: "recorded" at "20",
     // A phrase waits for 0.7 s of real silence.
     the_example_of_a_slow_tool_is_played: "slow-tool" at "2",

@@ -132,9 +132,9 @@ fn instructions(provider: &CallReport) -> String {
     accepted["instructions"].as_str().expect("a text").to_owned()
 }
 
-fn change(key: &str, before: Option<&str>, after: Option<&str>) -> ConfigChange {
+fn change(key: &str, old: Option<&str>, new: Option<&str>) -> ConfigChange {
     let text = |value: Option<&str>| value.map(str::to_owned);
-    ConfigChange { key: key.to_owned(), before: text(before), after: text(after) }
+    ConfigChange { key: key.to_owned(), old: text(old), new: text(new) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,7 +154,7 @@ async fn new_calls_follow_a_changed_configuration_and_calls_that_run_go_on() {
     let (played, reloaded) = tokio::join!(running, reloading);
     let key = "sessions.shop.instructions";
     assert!(reloaded.ok && reloaded.needs_restart.is_empty() && reloaded.problems.is_empty(), "{reloaded:?}");
-    assert!(reloaded.changes.contains(&change("routes[0].session", Some("shop"), Some("store"))));
+    assert!(reloaded.changes.contains(&change("routes[all].session", Some("shop"), Some("store"))));
     assert!(reloaded.changes.contains(&change(key, Some("You are the old shop."), None)));
     // The session that the running call has is gone from the configuration, not from the call.
     let provider = played.provider.expect("the provider saw the call");

@@ -9,6 +9,7 @@ mod mcp;
 mod notifications;
 mod params;
 mod plugins;
+mod proofs;
 mod recordings;
 mod routes;
 mod server;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use crate::phone::CallingCode;
 use crate::routing::Rollout;
 use crate::tool::plugin;
 
@@ -39,6 +41,7 @@ use super::raw::{self, Raw};
 use super::suggest::{did_you_mean, list};
 use super::{Config, Features, units};
 
+use proofs::Tried;
 use recordings::Recorded;
 
 pub(super) use sessions::{inherit, offered_tools};
@@ -128,6 +131,13 @@ impl Checker<'_> {
         let known_vars = routes.variables().chain(session_vars(&raw.sessions)).collect();
         let tools = self.tools(raw.tools, &known_vars);
         let sessions = self.sessions(raw.sessions, &routes);
+        let routes = routes.into_routes();
+        let country = server.as_ref().and_then(|server| server.default_country.as_deref()?.parse().ok());
+        let country = country.and_then(CallingCode::new).unwrap_or(CallingCode::JAPAN);
+        let tried =
+            Tried { routes: &routes, country, openai_sip: features.openai_sip, has_stream: has_twilio };
+        // Routes that are wrong elsewhere would be wrong here again.
+        let tests_passed = self.tests(raw.tests, (!self.has_errors()).then_some(&tried));
         Some(Config {
             server: server?,
             admin: admin?,
@@ -147,7 +157,8 @@ impl Checker<'_> {
             sandbox: sandbox?,
             tools: tools?,
             prices,
-            routes: routes.into_routes(),
+            routes,
+            tests_passed,
             offered: offered_tools(self.document, &sessions),
             sessions,
             plugin_places,
@@ -155,6 +166,7 @@ impl Checker<'_> {
             grant_places,
             warnings: Problems::default(),
             entries: Vec::new(),
+            values: Vec::new(),
             read_from: Arc::default(),
         })
     }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::stamp::{Look, Settling, Stamp};
 use super::{Reloader, Watched, out_of_order, stamps};
 use crate::clock::Timestamp;
-use crate::config::{self, Config, Problems};
+use crate::config::{self, Config, Problems, difference};
 use crate::gateway::plugins::{First, Loader};
 use crate::gateway::{checking, following};
 use crate::http::Reloaded;
@@ -122,8 +122,8 @@ impl Reloader {
             Ok(prepared) => prepared,
             Err(problems) => return refused(self.shown(&problems)),
         };
-        let changes = config::changes(&self.loader.config().entries, &config.entries);
-        let since_start = config::changes(&self.configuration.first.entries, &config.entries);
+        let changes = difference::between(self.loader.config(), &config);
+        let since_start = difference::between(&self.configuration.first, &config);
         let needs_restart = since_start
             .into_iter()
             .map(|change| change.key)

@@ -30,13 +30,22 @@ pub(super) async fn serve(acceptor: PromptAcceptor, world: Arc<Provider>) -> io:
             async move { poem::Result::Ok(answer_rest(&world, request).await) }
         })
     };
+    let of_sideband = Arc::clone(&world);
     let sideband = poem::endpoint::make::<_, _, Response, poem::Result<Response>>(move |request| {
-        let world = Arc::clone(&world);
+        let world = Arc::clone(&of_sideband);
         async move { poem::Result::Ok(answer_sideband(world, request).await) }
     });
+    let endpoints = {
+        let world = Arc::clone(&world);
+        poem::endpoint::make::<_, _, Response, poem::Result<Response>>(move |request| {
+            let world = Arc::clone(&world);
+            async move { poem::Result::Ok(webhook_endpoints(&world, request).await) }
+        })
+    };
     let routes = Route::new()
         .at("/v1/realtime/calls/:call_id/:verb", post(rest))
         .at("/v1/realtime", get(sideband))
+        .at("/v1/webhook_endpoints", endpoints)
         .map_to_response();
     let stopped = async move { stopping.cancelled().await };
     Server::new_with_acceptor(acceptor)
@@ -71,6 +80,31 @@ async fn answer_rest(world: &Provider, mut request: Request) -> Response {
     let status = answer.status();
     world.options.log.answer(Party::OpenAi, Party::Gateway, || format!("{status} to {verb}"));
     response(answer).await
+}
+
+/// The one endpoint of the project: listed, or added where there is none (OpenAI's SDK, `webhook_endpoints`).
+async fn webhook_endpoints(world: &Provider, mut request: Request) -> Response {
+    if !is_authorized(world, &request) {
+        return error(401, "invalid_api_key", "Incorrect API key provided.");
+    }
+    if request.method() != poem::http::Method::POST {
+        let url = super::lock(&world.webhook_url).clone();
+        let endpoint = json!({ "id": "we_1", "url": url, "event_types": ["realtime.call.incoming"] });
+        let data: Vec<_> = if url.is_empty() { Vec::new() } else { vec![endpoint] };
+        return json_response(200, json!({ "object": "list", "data": data, "has_more": false }).to_string());
+    }
+    let body = request.take_body().into_bytes_limit(BODY_BYTES_MAX).await.unwrap_or_default();
+    let wanted: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    match wanted["url"].as_str() {
+        Some(url) if url.starts_with("https://") && wanted["name"].is_string() => {
+            *super::lock(&world.webhook_url) = url.to_owned();
+        }
+        _ => return error(400, "invalid_url", "The URL must be HTTPS."),
+    }
+    let secret = world.options.webhook_secrets.first();
+    let (url, events) = (&wanted["url"], &wanted["event_types"]);
+    let added = json!({ "id": "we_1", "url": url, "event_types": events, "signing_secret": secret });
+    json_response(200, added.to_string())
 }
 
 async fn response(answer: Answer) -> Response {

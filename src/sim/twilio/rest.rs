@@ -108,6 +108,8 @@ struct Shared {
     calls: Mutex<HashMap<String, LiveCall>>,
     /// Calls that are over.
     over: Mutex<HashSet<String>>,
+    /// What numbers were set to, by their SIDs.
+    numbers: Mutex<HashMap<String, Vec<(String, String)>>>,
     requests: Mutex<Vec<RestRequest>>,
     refusals: Mutex<VecDeque<Refusal>>,
 }
@@ -129,6 +131,7 @@ impl CarrierRest {
             tapes: Mutex::default(),
             calls: Mutex::default(),
             over: Mutex::default(),
+            numbers: Mutex::default(),
             requests: Mutex::default(),
             refusals: Mutex::default(),
         });
@@ -149,6 +152,11 @@ impl CarrierRest {
     /// The sound of a recording that is there.
     pub fn sound(&self, recording_sid: &str) -> Option<Vec<u8>> {
         lock(&self.shared.tapes).get(recording_sid).map(|tape| tape.wav.clone())
+    }
+
+    /// What a number was set to, field by field; nothing where it was left alone.
+    pub fn number(&self, sid: &str) -> Vec<(String, String)> {
+        lock(&self.shared.numbers).get(sid).cloned().unwrap_or_default()
     }
 
     /// The next requests with the right credentials are answered like this, one each.
@@ -259,6 +267,7 @@ impl Shared {
                 }
             }
             ("GET", ["Calls", file]) => self.call(file.trim_end_matches(".json")),
+            ("POST", ["IncomingPhoneNumbers", file]) => self.number(file.trim_end_matches(".json"), body),
             ("POST", ["Calls", file]) => self.update(file.trim_end_matches(".json"), body),
             _ => not_found(),
         }
@@ -272,6 +281,14 @@ impl Shared {
             None => return not_found(),
         };
         let body = json!({ "sid": sid, "account_sid": self.account_sid, "status": status });
+        Response::builder().content_type("application/json").body(body.to_string())
+    }
+
+    fn number(&self, sid: &str, body: &[u8]) -> Response {
+        let Ok(form) = Form::parse(body) else { return error(400, 20_001, "Unreadable form") };
+        let fields = form.as_slice().to_vec();
+        lock(&self.numbers).insert(sid.to_owned(), fields);
+        let body = json!({ "sid": sid, "account_sid": self.account_sid });
         Response::builder().content_type("application/json").body(body.to_string())
     }
 

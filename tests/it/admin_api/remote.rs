@@ -51,6 +51,35 @@ async fn calls_are_read_and_erased_from_afar_as_far_as_the_role_goes() {
     assert_eq!(office.ask(Role::Admin, Method::GET, &format!("/calls/{id}"), "").await.0, 404);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_compared_with_what_the_gateway_runs_with() {
+    let office = Office::open("").await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let next = folder.path().join("next.toml");
+    let text_of_next = r#"
+[server]
+public_url = "https://voice.example.com"
+max_calls = 7
+
+[openai]
+api_key = "sk-next"
+project_id = "proj_demo"
+webhook_secrets = "whsec_c2VjcmV0"
+
+[sessions.desk]
+instructions = "Be kind."
+"#;
+    std::fs::write(&next, text_of_next).expect("a file");
+    let next = next.display().to_string();
+    let compared = run(&office, Role::Viewer, &["config", "diff", &next]).await;
+    assert_eq!(compared.status.code(), Some(1), "{}", text(&compared.stderr));
+    let said = text(&compared.stdout);
+    assert!(said.contains("~ server.max_calls: 200 → 7\n"), "{said}");
+    assert!(said.contains("+ sessions.desk.instructions: Be kind.\n"), "{said}");
+    assert!(!said.contains("api_key") && !said.contains("project_id"), "{said}");
+    assert!(text(&compared.stderr).contains("secrets are not compared"), "{}", text(&compared.stderr));
+}
+
 #[test]
 fn a_token_does_not_go_where_it_could_be_read() {
     let words = ["calls", "ls", "--remote", "http://phones.example.com", "--token-file", "none"];

@@ -64,7 +64,7 @@ function reloader() {
     try {
       const { changes } = await post("/config/reload");
       fill(result, badge("good", t("config.followed", { count: changes.length })),
-        h("ul", { class: "problems" }, changes.map(({ key, before, after }) => h("li", null, h("code", null, key), " ", shown(before), " → ", shown(after)))));
+        h("ul", { class: "problems" }, changes.map(({ key, old, new: now }) => h("li", null, h("code", null, key), " ", shown(old), " → ", shown(now)))));
     } catch (error) {
       fill(result, badge("bad", t("config.refused", { at: moment(Date.now()) })), code(describe(error), t("config.problems")));
     }
