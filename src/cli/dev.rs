@@ -158,7 +158,7 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
     let socket = Socket::open(&data)?;
     let version = env!("CARGO_PKG_VERSION");
     println!(
-        "switchboard {version} · {name} · {sessions} sessions, {routes} routes, {tools} HTTP tools, {plugins} plugins"
+        "switchboard {version} · {name} · sessions: {sessions}, routes: {routes}, HTTP tools: {tools}, plugins: {plugins}"
     );
     println!("  dashboard  http://{}   token in {}", gateway.admin, data.join(ADMIN_TOKEN_FILE).display());
     println!(

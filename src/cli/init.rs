@@ -106,7 +106,8 @@ fn ignore_secrets(folder: &Path) -> Result<(), Failure> {
     let is_there = |wanted: &str| {
         text.lines().any(|line| line.trim().trim_start_matches('/').trim_end_matches('/') == wanted)
     };
-    let missing: Vec<&str> = [".env", "data"].into_iter().filter(|wanted| !is_there(wanted)).collect();
+    let missing: Vec<&str> =
+        [".env", "data", "data-dev"].into_iter().filter(|wanted| !is_there(wanted)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -128,6 +129,7 @@ fn next_steps(folder: &Path) -> String {
     format!(
         "\nNext:\n\n{go}  \
          switchboard demo            # a simulated call through this configuration; needs no account\n  \
+         switchboard dev             # a gateway in a simulated world: change the file, ring it up again\n  \
          cp .env.example .env        # then fill it in: it says where each value is found\n  \
          switchboard check           # everything that is still wrong, at once\n  \
          switchboard serve           # answer calls\n  \

@@ -48,7 +48,7 @@ fn what_is_proposed_passes_check_and_is_heard_in_the_demo() {
         assert!(next.contains(step), "`{step}` is missing in\n{next}");
     }
     assert!(read(folder.path(), "gateway.toml").starts_with("#:schema ./gateway.schema.json\n"));
-    assert_eq!(read(folder.path(), ".gitignore"), "/.env\n/data\n");
+    assert_eq!(read(folder.path(), ".gitignore"), "/.env\n/data\n/data-dev\n");
 
     let output = with_variables(&["check", "--deny-warnings"], folder.path());
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -125,7 +125,7 @@ fn nothing_that_is_there_is_written_over() {
     let output = switchboard(&["init", "--yes", "--force"], folder.path());
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert!(read(folder.path(), "gateway.toml").contains("[sessions.reception]"));
-    assert_eq!(read(folder.path(), ".gitignore"), "target\n.env\n/data\n");
+    assert_eq!(read(folder.path(), ".gitignore"), "target\n.env\n/data\n/data-dev\n");
 }
 
 #[test]
