@@ -3,22 +3,23 @@
 use std::sync::Arc;
 
 use crate::config::codes::Severity;
-use crate::config::{Problems, ReadFrom, parse};
-use crate::http::{ConfigChecked, ConfigChecker, ConfigProblem};
+use crate::config::{Config, Problems, ReadFrom, difference, parse};
+use crate::http::{ConfigChange, ConfigChecked, ConfigChecker, ConfigProblem};
 
 /// Values of the environment that are shorter are no secrets, and would hide ordinary words.
 const SECRET_BYTES_MIN: usize = 8;
 
-/// What checks configurations that would come from there.
-pub(super) fn checker(read_from: &Arc<ReadFrom>) -> ConfigChecker {
-    let read_from = Arc::clone(read_from);
-    ConfigChecker(Arc::new(move |text| checked(&read_from, text)))
+/// What checks configurations that would take the place of this one.
+pub(super) fn checker(current: &Arc<Config>) -> ConfigChecker {
+    let current = Arc::clone(current);
+    ConfigChecker(Arc::new(move |text| checked(&current, text)))
 }
 
-fn checked(read_from: &ReadFrom, text: &str) -> ConfigChecked {
-    match parse(&read_from.name, text.as_bytes(), &read_from.directory, &read_from.environment) {
-        Ok(config) => told(read_from, true, &config.warnings),
-        Err(problems) => told(read_from, false, &problems),
+fn checked(current: &Config, text: &str) -> ConfigChecked {
+    let from = &current.read_from;
+    match parse(&from.name, text.as_bytes(), &from.directory, &from.environment) {
+        Ok(config) => told(from, Some(difference::between(current, &config)), &config.warnings),
+        Err(problems) => told(from, None, &problems),
     }
 }
 
@@ -32,7 +33,7 @@ fn hidden(read_from: &ReadFrom, text: String) -> String {
     secrets.fold(text, |text, secret| text.replace(secret, "•••"))
 }
 
-fn told(read_from: &ReadFrom, ok: bool, problems: &Problems) -> ConfigChecked {
+fn told(read_from: &ReadFrom, changes: Option<Vec<ConfigChange>>, problems: &Problems) -> ConfigChecked {
     let hide = |text: String| hidden(read_from, text);
     let list = problems.iter().map(|problem| {
         let (line, column) = problem.position().unzip();
@@ -48,5 +49,10 @@ fn told(read_from: &ReadFrom, ok: bool, problems: &Problems) -> ConfigChecked {
             help: problem.help.clone().or(problem.label.clone()).map(hide),
         }
     });
-    ConfigChecked { ok, problems: list.collect(), rendered: shown(read_from, problems) }
+    ConfigChecked {
+        ok: changes.is_some(),
+        problems: list.collect(),
+        rendered: shown(read_from, problems),
+        changes: changes.unwrap_or_default(),
+    }
 }

@@ -63,7 +63,7 @@ pub(super) fn rules(config: &Config) -> Result<Rules, StartError> {
 }
 
 /// For the doors; it was read at `read_at`.
-pub(super) fn doors(config: &Config, admin_token: &Secret, read_at: Timestamp) -> http::Settings {
+pub(super) fn doors(config: &Arc<Config>, admin_token: &Secret, read_at: Timestamp) -> http::Settings {
     http::Settings {
         public_url: config.server.public_url.clone(),
         default_country: country(config.server.default_country.as_deref()),
@@ -78,7 +78,7 @@ pub(super) fn doors(config: &Config, admin_token: &Secret, read_at: Timestamp) -
             read_at,
             entries: config.entries.clone(),
         },
-        checker: checking::checker(&config.read_from),
+        checker: checking::checker(config),
         priced_as_of: config.prices.iter().filter_map(|(_, price)| price.as_of.clone()).min(),
     }
 }

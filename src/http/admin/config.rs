@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Answered, Ask, Problem};
 use crate::clock::Timestamp;
-use crate::http::{Reloaded, answer};
+use crate::http::{ConfigChange, Reloaded, answer};
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -71,6 +71,8 @@ pub struct ConfigChecked {
     pub problems: Vec<ConfigProblem>,
     /// The same for a person.
     pub rendered: String,
+    /// What would change if it took the place of what holds; empty also where it could not.
+    pub changes: Vec<ConfigChange>,
 }
 
 /// Checks the text of a configuration as if it stood in the gateway's file.

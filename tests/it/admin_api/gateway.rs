@@ -153,6 +153,9 @@ async fn a_gateway_tells_what_it_is_and_does() {
     };
     let good = check(ROUTES).await;
     assert_eq!(good["ok"], true, "{good}");
+    let would = check(&ROUTES.replace("reject = 486", "reject = 603")).await;
+    let changed = json!({ "key": "routes[night].reject", "old": "486", "new": "603" });
+    assert!(would["changes"].as_array().is_some_and(|changes| changes.contains(&changed)), "{would}");
     let bad = check("[[routes]]\nname = \"x!${SWITCHBOARD__OPENAI__API_KEY}\"\nsession = \"none\"\n").await;
     assert_eq!((&bad["ok"], bad["problems"][0]["line"].is_u64()), (&false.into(), true));
     assert!(bad["rendered"].as_str().is_some_and(|words| words.contains("•••")), "{bad}");

@@ -64,12 +64,16 @@ function reloader() {
     try {
       const { changes } = await post("/config/reload");
       fill(result, badge("good", t("config.followed", { count: changes.length })),
-        h("ul", { class: "problems" }, changes.map(({ key, old, new: now }) => h("li", null, h("code", null, key), " ", shown(old), " → ", shown(now)))));
+        differences(changes));
     } catch (error) {
       fill(result, badge("bad", t("config.refused", { at: moment(Date.now()) })), code(describe(error), t("config.problems")));
     }
   }
   return h("section", null, h("h3", null, t("config.reload")), h("p", { class: "faint" }, t("config.reload.help")), h("button", { type: "button", onclick: reload }, t("config.do_reload")), result);
+}
+
+function differences(changes) {
+  return h("ul", { class: "problems" }, changes.map(({ key, old, new: now }) => h("li", null, h("code", null, key), " ", shown(old), " → ", shown(now))));
 }
 
 function checker() {
@@ -78,11 +82,13 @@ function checker() {
   async function check(event) {
     event.preventDefault();
     try {
-      const { ok, problems, rendered } = await post("/config/check", { text: text.value });
+      const { ok, problems, rendered, changes } = await post("/config/check", { text: text.value });
       fill(result, badge(ok ? "good" : "bad", ok ? t("config.good") : t("config.bad", { count: problems.length })),
         h("ul", { class: "problems" }, problems.map((each) => h("li", null,
           h("p", null, badge(each.severity === "error" ? "bad" : "warn", each.code ?? each.severity), " ", each.line && h("span", { class: "num faint" }, `${each.line}:${each.column ?? 1} `), each.message),
           each.help && h("p", { class: "faint" }, each.help)))),
+        ok && h("p", null, t("config.would", { count: changes.length })),
+        differences(changes),
         rendered && h("details", null, h("summary", null, t("config.rendered")), code(rendered, t("config.rendered"))));
     } catch (error) {
       fill(result, h("p", { class: "bad-words" }, describe(error)));

@@ -405,6 +405,8 @@ export const en = {
   "config.role": "This takes the role admin.",
   "config.do_check": "Check",
   "config.good": "Nothing is wrong",
+  "config.would": "It would change {count} values",
+  "config.would|one": "It would change {count} value",
   "config.bad": "{count} problems",
   "config.bad|one": "{count} problem",
   "config.rendered": "As the terminal shows it",

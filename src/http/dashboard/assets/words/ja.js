@@ -405,6 +405,8 @@ export const ja = {
   "config.role": "この操作には「管理者」の権限が必要です。",
   "config.do_check": "検査",
   "config.good": "問題はありません",
+  "config.would": "変更される値: {count} 件",
+  "config.would|one": "変更される値: {count} 件",
   "config.bad": "問題 {count} 件",
   "config.bad|one": "問題 {count} 件",
   "config.rendered": "ターミナルでの表示",
