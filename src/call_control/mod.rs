@@ -5,7 +5,7 @@
 //! `streams` lets the audio of bridged calls in; [`paths`] says which way a call goes, [`features`] what operators set of that, and `afterwards` what
 //! becomes of a caller when that is over; `registry` finds the runner
 //! of a call; `resume` goes on with the calls that an earlier process left, `draining` leaves them to the next; `incoming` asks plugins before a call is accepted, `following` tells them what happens in
-//! it; [`feed`] has what operators watch. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
+//! it; [`finished`] says how it was; [`feed`] has what operators watch. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
 //! that nobody looks after any more is read back from the store when something late arrives for it.
 //! [`recordings`] looks after what outlives the call. What of all this is a function of data is in [`order`].
 
@@ -16,6 +16,7 @@ mod draining;
 pub mod erasing;
 pub mod features;
 pub mod feed;
+pub mod finished;
 mod following;
 mod handing;
 mod incoming;

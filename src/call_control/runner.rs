@@ -50,7 +50,7 @@ mod words;
 
 pub(super) use resumed::Left;
 use shown::Shown;
-use words::{failed, log_ended, unavailable};
+use words::{failed, unavailable};
 
 /// How long a call that is over is kept at hand for the carrier's last reports.
 const LINGER: Duration = Duration::from_secs(1);
@@ -89,6 +89,8 @@ pub(super) struct Runner {
     followers: Option<Followers>,
     /// The call is over, and they are being told the rest.
     last_events: Option<TaskTracker>,
+    /// It ended in the hands of this task, and not before.
+    ended_here: bool,
     history: History,
     commits: FuturesUnordered<Commit>,
     /// The turn of a call that an earlier process left to open its sideband: others wait for theirs.
@@ -166,6 +168,7 @@ impl Runner {
             wishes: WishBox::default(),
             followers: None,
             last_events: None,
+            ended_here: false,
             history: History::default(),
             commits: FuturesUnordered::new(),
             turn: None,
@@ -650,7 +653,7 @@ impl Runner {
         if let Some(took) = record.stages.first_word_after() {
             self.control.metrics.first_word_after(took);
         }
-        log_ended(record, outcome);
+        self.ended_here = true;
     }
 
     /// Takes what was sent before anybody could know, waits for the disk, and goes.
@@ -663,12 +666,16 @@ impl Runner {
             self.on_landed(landed).await;
         }
         self.control.metrics.call_left();
+        if self.ended_here {
+            // A task of its own: the call is out of the registry before anybody has read its record.
+            let telling = Arc::clone(&self.control).tell_finished(self.call.record.clone());
+            self.control.runners.spawn(telling);
+        }
         let plan = self.plan.take().filter(|_| self.call.is_over());
         if let Some(plan) = plan.filter(|plan| plan.toolbox.hooks().any_at(Hook::Ended)) {
             let context = context_now(&plan.context, &self.call.record.vars, None, Wishes::default());
             let (toolbox, store) = (Arc::clone(&plan.toolbox), self.control.store.clone());
             let telling = tell_ended(toolbox, context, store, self.last_events.take());
-            // A task of its own: the call is out of the registry before anybody has read its record.
             self.control.runners.spawn(telling);
         }
     }

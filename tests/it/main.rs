@@ -25,6 +25,7 @@ mod following;
 mod harness;
 mod http_tools;
 mod joining;
+mod observed;
 mod openai;
 mod outbound;
 mod overload;

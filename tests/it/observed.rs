@@ -1,0 +1,123 @@
+//! What is told of a call that is over: one wide line of the log, by the real binary.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use serde_json::Value;
+use switchboard::clock::SystemClock;
+use switchboard::http::{OPENAI_WEBHOOK, TWILIO_VOICE};
+use switchboard::sim::log::WorldLog;
+use switchboard::sim::twilio::{CallerSetup, ExplicitRequest, Signing};
+use switchboard::sim::twiml;
+use switchboard::sim::world::{ConnectedWorld, Options, World};
+
+use crate::cli::Served;
+use crate::harness::{CALLEE, CALLER, place, script};
+
+/// A shop that turns one caller away.
+const SHOP: &str = r#"
+[telemetry.log]
+format = "json"
+
+[sessions.shop]
+instructions = "You are the shop."
+greeting = "Say hello."
+turn_detection = { type = "server_vad", silence_duration = "200ms" }
+
+[[routes]]
+name = "nobody"
+match = { from = "+819099999999" }
+reject = 603
+
+[[routes]]
+name = "all"
+session = "shop"
+"#;
+
+/// The caller says a number of a card, the model makes a tool up, and says goodbye.
+const TALK: &str = r#"
+steps = [
+    { model = { says = "お電話ありがとうございます。" } },
+    { caller = { says = "カードは 4111 1111 1111 1111 です。" } },
+    { model = { says = "お待ちください。", calls = [{ name = "kumquat", arguments = { card = "4111111111111111" } }] } },
+    { model = { says = "失礼いたします。", calls = [{ name = "hangup" }] } },
+    { hang_up = "gateway" },
+]
+"#;
+
+/// The real binary with this configuration, and the world around it.
+async fn serve(config: &str) -> (Served, ConnectedWorld) {
+    let clock = Arc::new(SystemClock);
+    let log = WorldLog::new(clock.clone(), None);
+    let world = World::start(Options::new(clock, log, 50.0)).await.expect("a world");
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("gateway.toml"), config).expect("a file");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    command.arg("serve").current_dir(folder.path()).env_clear().env("HOME", folder.path());
+    command.envs(world.environment()).envs(place(&folder.path().join("data")));
+    let mut served = Served::of(command, folder);
+    let ready = served.says("ready");
+    let public = ready["public"].as_str().expect("an address");
+    let world = world.connect(&format!("http://{public}"), OPENAI_WEBHOOK).expect("a client");
+    (served, world)
+}
+
+fn keys(line: &Value) -> BTreeSet<&str> {
+    line.as_object().expect("an object").keys().map(String::as_str).collect()
+}
+
+/// The line that the page about operations shows.
+fn shown() -> Value {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
+    let page = fs::read_to_string(page).expect("a page");
+    let (_, rest) = page.split_once("```json\n{\"timestamp\"").expect("an example");
+    let (example, _) = rest.split_once("```").expect("its end");
+    serde_json::from_str(&format!("{{\"timestamp\"{example}")).expect("JSON")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_is_over_has_one_line_in_the_log() {
+    let (mut served, world) = serve(SHOP).await;
+    world.play(CallerSetup::new(CALLER, CALLEE, script(TALK))).await;
+    let line = served.says("call finished");
+    assert_eq!(keys(&line), keys(&shown()), "docs/operations.md shows such a line: {line}");
+    assert_eq!(line["level"], "INFO");
+    for (key, value) in [
+        ("reason", "assistant_hangup"),
+        ("route", "all"),
+        ("session", "shop"),
+        ("path", "sip"),
+        ("caller", "+81•••••5678"),
+        ("callee", "+81•••••5678"),
+        ("carrier", "twilio"),
+        ("model", "gpt-realtime-2.1"),
+    ] {
+        assert_eq!(line[key], value, "{line}");
+    }
+    assert_eq!((&line["tool_calls"], &line["tools_failed"]), (&2.into(), &1.into()), "{line}");
+    let tools: Value = serde_json::from_str(line["tools"].as_str().expect("a list")).expect("JSON");
+    // What the model made up is no tool's name.
+    assert_eq!((&tools[0]["name"], &tools[0]["outcome"]), (&"unknown".into(), &"unknown_tool".into()));
+    assert_eq!((&tools[1]["name"], &tools[1]["outcome"]), (&"hangup".into(), &"ok".into()));
+    assert!(line["turns"].as_u64() >= Some(3) && line["cost_usd"].as_f64() > Some(0.0), "{line}");
+    assert!(line["reply_p50_ms"].as_f64() <= line["reply_p90_ms"].as_f64(), "{line}");
+    assert!(line["started"].as_str() < line["answered"].as_str(), "{line}");
+    assert!(line["answered"].as_str() < line["ended"].as_str(), "{line}");
+    assert_eq!(line["recorded"], false);
+    for words in ["ありがとう", "4111", "kumquat", "9012345678"] {
+        assert!(!line.to_string().contains(words), "{line}");
+    }
+
+    // What comes late for a call that is over tells nothing again; who is turned away has a line, too.
+    let fields =
+        world.twilio.voice_fields("CA000000000000000000000000000000ff", "+819099999999", CALLEE, "ringing");
+    let (method, path, signing) = (twiml::Method::Post, TWILIO_VOICE.to_owned(), Signing::Right);
+    let asked = world.twilio.request(ExplicitRequest { method, path, fields, signing }).await;
+    asked.expect("an answer");
+    let next = served.says("call finished");
+    assert_eq!((&next["reason"], &next["route"]), (&"rejected".into(), &"nobody".into()), "{next}");
+    assert_eq!((&next["path"], &next["caller"]), (&"none".into(), &"+81•••••9999".into()));
+}
