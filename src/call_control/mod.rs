@@ -44,6 +44,7 @@ use tokio_util::task::TaskTracker;
 use crate::call::Call;
 use crate::call::event::{CarrierEvent, Command, Event, Wish, Wished};
 use crate::call::record::{CallRecord, Path, State};
+use crate::call::redaction::Redaction;
 use crate::call::usage::Prices;
 use crate::clock::{Clock, Entropy};
 use crate::ids::{CallId, CallSid};
@@ -103,6 +104,8 @@ pub struct Settings {
     pub calls_kept: Option<Duration>,
     /// Entries of the audit log that are older are forgotten; none: they are kept.
     pub audit_kept: Option<Duration>,
+    /// What is not kept of what is said.
+    pub redaction: Redaction,
     /// Where the carrier tells how the dial to whom a caller was handed on went; the call's id is appended.
     pub handed_on_url: String,
 }

@@ -147,7 +147,8 @@ struct Work {
 }
 
 impl Runner {
-    pub fn new(control: Arc<CallControl>, call: Call, mailbox: Mailbox, held: Held) -> Runner {
+    pub fn new(control: Arc<CallControl>, mut call: Call, mailbox: Mailbox, held: Held) -> Runner {
+        call.redact(control.settings.redaction.clone());
         control.metrics.call_began();
         Runner {
             time: Steady::new(&control.clock),

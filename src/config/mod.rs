@@ -15,6 +15,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::call::redaction::Redaction;
 use crate::call_control::admission::Overflow;
 use crate::call_control::paths::Failover;
 use crate::call_control::recordings;
@@ -81,6 +82,8 @@ pub struct Config {
     pub calls_kept: Option<Duration>,
     /// Entries of the audit log that are older are forgotten; none: they are kept.
     pub audit_kept: Option<Duration>,
+    /// What is not kept of what is said.
+    pub redaction: Redaction,
     /// Logs.
     pub telemetry: TelemetrySettings,
     /// The plugins, by name.

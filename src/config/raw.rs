@@ -42,6 +42,7 @@ pub(super) struct Raw {
     pub(super) recordings: Recordings,
     pub(super) retention: Retention,
     pub(super) telemetry: Telemetry,
+    pub(super) redact: Redact,
     pub(super) sessions: BTreeMap<String, Session>,
     pub(super) routes: Vec<Route>,
     pub(super) plugins: BTreeMap<String, Plugin>,
@@ -169,6 +170,10 @@ tables! {
 
     Telemetry {
         log: Log,
+    }
+
+    Redact {
+        patterns: Vec<String>,
     }
 
     Log {

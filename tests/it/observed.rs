@@ -1,4 +1,5 @@
-//! What is told of a call that is over: one wide line of the log, by the real binary.
+//! What is told of a call that is over, and what is told of it to nobody: one wide line of the log, by the real binary, and
+//! words that are not even kept.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,9 +14,10 @@ use switchboard::sim::log::WorldLog;
 use switchboard::sim::twilio::{CallerSetup, ExplicitRequest, Signing};
 use switchboard::sim::twiml;
 use switchboard::sim::world::{ConnectedWorld, Options, World};
+use switchboard::store::search;
 
 use crate::cli::Served;
-use crate::harness::{CALLEE, CALLER, place, script};
+use crate::harness::{CALLEE, CALLER, House, Operator, Plan, place, script};
 
 /// A shop that turns one caller away.
 const SHOP: &str = r#"
@@ -120,4 +122,38 @@ async fn a_call_that_is_over_has_one_line_in_the_log() {
     let next = served.says("call finished");
     assert_eq!((&next["reason"], &next["route"]), (&"rejected".into(), &"nobody".into()), "{next}");
     assert_eq!((&next["path"], &next["caller"]), (&"none".into(), &"+81•••••9999".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_to_be_kept_is_nowhere_and_the_model_has_it() {
+    let config = format!("{SHOP}\n[redact]\npatterns = ['\\d(?:[ -]?\\d){{12,18}}']\n");
+    let house = House::with(Plan { config, ..Plan::default() }).await;
+    let mut watch = house.gateway.control().feed().watch(None).expect("a place");
+    let played = house.call(TALK).await;
+    let kept = house.ended().await;
+    let texts: Vec<&str> = kept.lines.iter().map(|line| line.text.as_str()).collect();
+    assert!(texts.contains(&"カードは ••• です。"), "{texts:?}");
+    assert_eq!(kept.tool_calls[0].arguments, r#"{"card":"•••"}"#);
+    let provider = played.provider.expect("the provider saw the call");
+    assert_eq!(provider.protocol_errors, [""; 0]);
+
+    let (status, shown) =
+        Operator::of(&house).get(&format!("/api/v1/calls/{}?unmasked=true", kept.call.id)).await;
+    assert_eq!(status, 200);
+    assert!(shown.contains("カードは ••• です。"), "{shown}");
+    house.gateway.control().feed().close();
+    let mut news = Vec::new();
+    while let Some(more) = watch.next().await {
+        news.extend(more.into_iter().map(|(_, news)| format!("{news:?}")));
+    }
+    assert!(news.iter().any(|news| news.contains("カードは ••• です。")), "{news:#?}");
+    let leaks = |text: &String| ["4111 1111", "41111111"].iter().any(|digits| text.contains(digits));
+    assert!(!leaks(&shown) && !news.iter().any(leaks), "{news:#?}");
+
+    let data = house.close().await;
+    let digits = ["4111 1111", "41111111"].map(str::to_owned);
+    let found = search(data.path(), &digits).expect("a search").found;
+    assert!(found.is_empty(), "{:?}", found.iter().map(|found| &found.path).collect::<Vec<_>>());
+    // The search would have found it: what is kept of the line is there.
+    assert!(!search(data.path(), &["カードは •••".to_owned()]).expect("a search").found.is_empty());
 }

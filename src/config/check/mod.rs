@@ -114,6 +114,7 @@ impl Checker<'_> {
         let store = self.store(raw.store);
         let plugin_cache = store.as_ref().map(|store| store.path.join(PLUGIN_CACHE));
         let telemetry = self.telemetry(raw.telemetry);
+        let redaction = self.redaction(raw.redact);
         let plugin_places = self.plugin_places(&raw.plugins);
         let grant_places = self.grant_places(&raw.plugins);
         let plugins = self.plugins(raw.plugins);
@@ -139,6 +140,7 @@ impl Checker<'_> {
             calls_kept: calls_kept?,
             audit_kept: audit_kept?,
             telemetry: telemetry?,
+            redaction: redaction?,
             plugins: plugins?,
             plugin_cache: plugin_cache?,
             sandbox: sandbox?,
