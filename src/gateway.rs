@@ -34,6 +34,7 @@ use crate::openai::{self, Deadlines, rest, sideband};
 use crate::phone::CallingCode;
 use crate::secret::Secret;
 use crate::store::{AuditLog, Expect, OpenError, Store, StoreError, Tx, Write};
+use crate::telemetry;
 use crate::tool::generation::Generations;
 use crate::tool::plugin;
 use crate::twilio;
@@ -76,6 +77,7 @@ pub struct Gateway {
     housekeeper: JoinHandle<()>,
     look_again: Arc<Notify>,
     reloader: JoinHandle<()>,
+    exporter: Option<telemetry::Exporter>,
     drain_timeout: Duration,
     handovers: mpsc::Receiver<HandoverAsked>,
     sockets: Sockets,
@@ -126,6 +128,9 @@ pub enum StartError {
     /// The provider's addresses or certificates cannot be used.
     #[error("the provider cannot be reached with these settings")]
     OpenAi(#[from] openai::SettingsError),
+    /// Traces cannot be sent with these settings.
+    #[error("traces cannot be told")]
+    Telemetry(#[from] telemetry::SettingsError),
     /// The carrier's address or credentials cannot be used.
     #[error("the carrier cannot be reached with these settings")]
     Twilio(#[from] twilio::rest::SettingsError),
@@ -207,6 +212,9 @@ impl Gateway {
         let carrier = carrier.transpose()?;
         let drain_timeout = config.server.drain_timeout;
         let pulse = Pulse::new(config.admission.max_lag);
+        let telemetry = config.telemetry.otlp.clone();
+        let telemetry = telemetry.map(|otlp| telemetry::start(otlp, &metrics)).transpose()?;
+        let (traces, exporter) = telemetry.unzip();
         let control = CallControl::new(Parts {
             settings: control_settings(&config),
             routes: config.routes.clone(),
@@ -223,6 +231,7 @@ impl Gateway {
             pulse: Arc::clone(&pulse),
             recordings: config.recordings.clone(),
             carrier,
+            traces,
         });
         control.recall_features()?;
         // Before anybody is let in: what arrives for such a call waits until it has been taken up.
@@ -263,6 +272,7 @@ impl Gateway {
             housekeeper,
             look_again,
             reloader,
+            exporter,
             drain_timeout,
             handovers,
             sockets,
@@ -334,6 +344,9 @@ impl Gateway {
         }
         if tokio::time::timeout(LAST_WORDS_WITHIN, self.control.drained()).await.is_err() {
             tracing::warn!("the last reports on calls were not all taken in");
+        }
+        if let Some(exporter) = self.exporter {
+            exporter.stop().await;
         }
         if let Err(error) = self.control.store().clone().close().await {
             tracing::error!(%error, "the store was not closed in order; it repairs itself at the next start");

@@ -49,19 +49,20 @@ pub struct Metrics {
     taken_up: Family<PathName, Counter>,
     store_failures: Counter,
     cost_usd: Counter<f64, std::sync::atomic::AtomicU64>,
-    transfers: Family<TransferLabels, Counter>,
+    transfers: Family<ResultLabels, Counter>,
     calls_erased: Family<ErasedLabels, Counter>,
     recordings: Family<RecordingLabels, Counter>,
     recording_delays: Family<DelayLabels, Counter>,
     recording_lost: Counter<f64, std::sync::atomic::AtomicU64>,
     recording_bytes: Gauge,
     recordings_backlog: Gauge,
+    traces: Family<ResultLabels, Counter>,
     /// For who looks at this gateway now.
     seen: Seen,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct TransferLabels {
+struct ResultLabels {
     result: &'static str,
 }
 
@@ -183,6 +184,7 @@ impl Metrics {
             recording_lost: Counter::default(),
             recording_bytes: Gauge::default(),
             recordings_backlog: Gauge::default(),
+            traces: Family::default(),
             seen: Seen::default(),
         };
         metrics.register();
@@ -279,6 +281,7 @@ impl Metrics {
             "Recordings that are yet to be fetched or deleted",
             self.recordings_backlog.clone(),
         );
+        registry.register("traces", "Traces of calls, by what became of them", self.traces.clone());
     }
 
     /// A call that an earlier process left is looked after again.
@@ -288,7 +291,12 @@ impl Metrics {
 
     /// The dial to whom a caller was handed on is over.
     pub fn transfer(&self, result: &'static str) {
-        self.transfers.get_or_create(&TransferLabels { result }).inc();
+        self.transfers.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// Something became of the traces of so many calls.
+    pub fn traces(&self, result: &'static str, calls: u64) {
+        self.traces.get_or_create(&ResultLabels { result }).inc_by(calls);
     }
 
     /// A call was erased.

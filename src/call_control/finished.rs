@@ -1,4 +1,4 @@
-//! What is told of a call once it is over and on disk: one wide line of the log.
+//! What is told of a call once it is over and on disk: one wide line of the log, and a trace.
 //!
 //! Whoever was turned away at the door has such a line too. It is written by the process in which the call ended, and by
 //! no other: what comes late for a call that was over before tells nothing again.
@@ -35,6 +35,9 @@ impl CallControl {
 
     fn tell_of(&self, detail: &CallDetail) {
         log(detail);
+        if let Some(traces) = &self.traces {
+            traces.tell(detail);
+        }
     }
 }
 

@@ -54,6 +54,7 @@ use crate::phone::CallingCode;
 use crate::routing::{Rollout, Routes};
 use crate::session::Session;
 use crate::store::{Alias, Store, StoreError};
+use crate::telemetry::Traces;
 use crate::tool::generation::Generations;
 use crate::twilio;
 use crate::wire::join_token::JoinKey;
@@ -131,6 +132,7 @@ pub struct CallControl {
     archive: recordings::Archive,
     admission: Admission,
     feed: Arc<Feed>,
+    traces: Option<Traces>,
     /// Whose turn it is to take up a call that an earlier process left.
     resuming: Arc<Semaphore>,
     /// No new calls are let in: the gateway is being stopped.
@@ -178,6 +180,8 @@ pub struct Parts {
     pub recordings: recordings::Settings,
     /// The carrier's REST; none: no such carrier.
     pub carrier: Option<twilio::rest::Client>,
+    /// Where traces of calls go; none: nowhere.
+    pub traces: Option<Traces>,
 }
 
 /// Why something could not be brought to a call.
@@ -206,6 +210,7 @@ impl CallControl {
             ),
             archive: recordings::Archive::new(parts.recordings, &parts.store, parts.carrier),
             feed: Feed::new(parts.clock.now()),
+            traces: parts.traces,
             settings: parts.settings,
             routes: parts.routes,
             sessions: parts.sessions,

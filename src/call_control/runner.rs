@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use super::answering::UNAVAILABLE;
 use super::feed::News;
-use super::following::{Followers, History, WishBox, context_now, state_event, tell_ended};
+use super::following::{Followers, History, WishBox, context_now, state_event};
 use super::link::{self, Link, LinkItem};
 use super::order::{self, Outbox, ToolStart, Waited};
 use super::paths::Trial;
@@ -41,7 +41,7 @@ use crate::openai::sideband::Sideband;
 use crate::session::Session;
 use crate::store::{Committed, StoreError, Tx, Write};
 use crate::tool::Toolbox;
-use crate::tool::context::{CallContext, Wishes};
+use crate::tool::context::CallContext;
 use crate::tool::hooks::{CallEvent, Hook};
 
 mod resumed;
@@ -667,18 +667,7 @@ impl Runner {
             self.on_landed(landed).await;
         }
         self.control.metrics.call_left();
-        if self.ended_here {
-            // A task of its own: the call is out of the registry before anybody has read its record.
-            let telling = Arc::clone(&self.control).tell_finished(self.call.record.clone());
-            self.control.runners.spawn(telling);
-        }
-        let plan = self.plan.take().filter(|_| self.call.is_over());
-        if let Some(plan) = plan.filter(|plan| plan.toolbox.hooks().any_at(Hook::Ended)) {
-            let context = context_now(&plan.context, &self.call.record.vars, None, Wishes::default());
-            let (toolbox, store) = (Arc::clone(&plan.toolbox), self.control.store.clone());
-            let telling = tell_ended(toolbox, context, store, self.last_events.take());
-            self.control.runners.spawn(telling);
-        }
+        self.tell_the_end();
     }
 }
 

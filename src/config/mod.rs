@@ -24,6 +24,7 @@ use crate::openai;
 use crate::routing::{Rate, Rollout, Routes, Wildcard};
 use crate::session::Session;
 use crate::store;
+use crate::telemetry;
 use crate::text::chain;
 use crate::tool::http as http_tool;
 use crate::tool::plugin;
@@ -191,6 +192,8 @@ pub struct TelemetrySettings {
     pub log_level: String,
     /// How log lines look.
     pub log_format: LogFormat,
+    /// Where traces go; none: nowhere.
+    pub otlp: Option<telemetry::Settings>,
 }
 
 /// How log lines look.

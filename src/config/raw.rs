@@ -170,6 +170,14 @@ tables! {
 
     Telemetry {
         log: Log,
+        otlp: Otlp,
+    }
+
+    Otlp {
+        endpoint: String,
+        headers: BTreeMap<String, String>,
+        sample: Number,
+        content: Flag,
     }
 
     Redact {

@@ -47,5 +47,6 @@ mod store_crash;
 mod store_damage;
 mod survive;
 mod tidy;
+mod traces;
 mod transfer;
 mod webhooks;

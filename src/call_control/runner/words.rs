@@ -1,7 +1,13 @@
-//! What a call's task tells the model of tools that did not run.
+//! What a call's task says of it: to the model of tools that did not run, and to others when it is over.
 
+use std::sync::Arc;
+
+use super::Runner;
 use crate::call::event::{ToolCall, ToolFinished};
 use crate::call::record::ToolOutcomeKind;
+use crate::call_control::following::{context_now, tell_ended};
+use crate::tool::context::Wishes;
+use crate::tool::hooks::Hook;
 
 pub(super) fn failed(call: &ToolCall) -> ToolFinished {
     let output = r#"{"error":"failed","message":"it failed inside","retryable":false}"#.to_owned();
@@ -12,4 +18,21 @@ pub(super) fn unavailable(call: &ToolCall) -> ToolFinished {
     let output =
         r#"{"error":"unavailable","message":"it cannot be done at the moment","retryable":false}"#.to_owned();
     ToolFinished { tool_call: call.id.clone(), kind: ToolOutcomeKind::Unavailable, output }
+}
+
+impl Runner {
+    /// Has everybody told of a call that is over, of which everything is on disk. Tasks of their own: the call is out of the
+    /// registry before anybody has read its record.
+    pub(super) fn tell_the_end(&mut self) {
+        let control = &self.control;
+        if self.ended_here {
+            control.runners.spawn(Arc::clone(control).tell_finished(self.call.record.clone()));
+        }
+        let plan = self.plan.take().filter(|_| self.call.is_over());
+        if let Some(plan) = plan.filter(|plan| plan.toolbox.hooks().any_at(Hook::Ended)) {
+            let context = context_now(&plan.context, &self.call.record.vars, None, Wishes::default());
+            let (toolbox, store) = (Arc::clone(&plan.toolbox), control.store.clone());
+            control.runners.spawn(tell_ended(toolbox, context, store, self.last_events.take()));
+        }
+    }
 }

@@ -13,6 +13,7 @@ mod routes;
 mod server;
 mod sessions;
 mod speech;
+mod telemetry;
 mod templates;
 mod tools;
 mod vendors;

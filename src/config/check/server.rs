@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use crate::call::redaction::Redaction;
 use crate::call_control::admission::Overflow;
 use crate::config::codes;
 use crate::config::document::Place;
@@ -88,31 +87,13 @@ impl Checker<'_> {
     }
 
     pub(super) fn telemetry(&mut self, raw: raw::Telemetry) -> Option<TelemetrySettings> {
+        let otlp = self.otlp(raw.otlp.unwrap_or_default());
         let log = raw.log?;
         let place = Place::of(&["telemetry", "log"]);
         let level = self.log_level(log.level?, &place.key("level"));
         let formats = [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
         let format = self.word(&log.format?, &place.key("format"), &formats);
-        Some(TelemetrySettings { log_level: level?, log_format: format? })
-    }
-
-    /// What is not kept of what is said.
-    pub(super) fn redaction(&mut self, raw: raw::Redact) -> Option<Redaction> {
-        let place = Place::of(&["redact", "patterns"]);
-        match Redaction::new(&raw.patterns.unwrap_or_default()) {
-            Ok(redaction) => Some(redaction),
-            Err(problems) => {
-                for (at, problem) in problems {
-                    let place = place.index(at);
-                    // Of several lines with a drawing the last one has the words.
-                    let words = problem.lines().last().unwrap_or_default();
-                    self.report(&codes::REDACT, &place, format!("`{place}` cannot be a pattern"))
-                        .label(words.trim_start_matches("error: ").to_owned())
-                        .help("a pattern is a regular expression, best in single quotes: '\\d(?:[ -]?\\d){12,18}'");
-                }
-                None
-            }
-        }
+        Some(TelemetrySettings { log_level: level?, log_format: format?, otlp: otlp? })
     }
 
     /// A level, or directives per module such as `info,switchboard::openai=debug`.
