@@ -248,6 +248,13 @@ impl Served {
         Served { child, folder, log }
     }
 
+    /// Has it become the program at its path, and waits until that is ready.
+    pub fn hand_over(&mut self) {
+        let id = rustix::process::Pid::from_raw(self.child.id().cast_signed()).expect("a process");
+        rustix::process::kill_process(id, rustix::process::Signal::USR2).expect("a signal");
+        self.says("ready");
+    }
+
     /// Reads the log up to a line with this message.
     pub fn says(&mut self, message: &str) -> serde_json::Value {
         for line in self.log.by_ref() {
@@ -285,9 +292,8 @@ fn a_gateway_makes_place_for_the_program_at_its_path_and_keeps_its_sockets() {
     let listed = switchboard(&["calls", "ls"], served.folder.path());
     assert!(listed.status.success(), "it serves as before: {}", text(&listed.stderr));
 
+    served.hand_over();
     let id = rustix::process::Pid::from_raw(served.child.id().cast_signed()).expect("a process");
-    rustix::process::kill_process(id, rustix::process::Signal::USR2).expect("a signal");
-    served.says("ready");
     rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("a signal");
     assert!(served.child.wait().expect("an end").success());
 }

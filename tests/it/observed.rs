@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use switchboard::clock::SystemClock;
-use switchboard::http::{OPENAI_WEBHOOK, TWILIO_VOICE};
+use switchboard::http::{OPENAI_WEBHOOK, TWILIO_STATUS, TWILIO_VOICE};
 use switchboard::sim::log::WorldLog;
-use switchboard::sim::twilio::{CallerSetup, ExplicitRequest, Signing};
+use switchboard::sim::twilio::{CallerSetup, ExplicitRequest, Fields, Signing};
 use switchboard::sim::twiml;
 use switchboard::sim::world::{ConnectedWorld, Options, World};
 use switchboard::store::search;
@@ -67,6 +67,13 @@ async fn serve(config: &str) -> (Served, ConnectedWorld) {
     (served, world)
 }
 
+/// A request of the carrier.
+async fn tell(world: &ConnectedWorld, path: &str, fields: Fields) {
+    let (method, path, signing) = (twiml::Method::Post, path.to_owned(), Signing::Right);
+    let asked = world.twilio.request(ExplicitRequest { method, path, fields, signing }).await;
+    asked.expect("an answer");
+}
+
 fn keys(line: &Value) -> BTreeSet<&str> {
     line.as_object().expect("an object").keys().map(String::as_str).collect()
 }
@@ -113,12 +120,19 @@ async fn a_call_that_is_over_has_one_line_in_the_log() {
         assert!(!line.to_string().contains(words), "{line}");
     }
 
-    // What comes late for a call that is over tells nothing again; who is turned away has a line, too.
+    // What comes late for a call that is over tells nothing again, nor does the next process.
+    let ended = line["carrier_call"].as_str().expect("an id");
+    let late = world.twilio.voice_fields(ended, CALLER, CALLEE, "completed");
+    tell(&world, TWILIO_STATUS, late).await;
+    let handing = tokio::task::spawn_blocking(move || {
+        served.hand_over();
+        served
+    });
+    let mut served = handing.await.expect("no panic");
+    // Who is turned away has a line, too: it is the next one.
     let fields =
         world.twilio.voice_fields("CA000000000000000000000000000000ff", "+819099999999", CALLEE, "ringing");
-    let (method, path, signing) = (twiml::Method::Post, TWILIO_VOICE.to_owned(), Signing::Right);
-    let asked = world.twilio.request(ExplicitRequest { method, path, fields, signing }).await;
-    asked.expect("an answer");
+    tell(&world, TWILIO_VOICE, fields).await;
     let next = served.says("call finished");
     assert_eq!((&next["reason"], &next["route"]), (&"rejected".into(), &"nobody".into()), "{next}");
     assert_eq!((&next["path"], &next["caller"]), (&"none".into(), &"+81•••••9999".into()));
