@@ -102,5 +102,5 @@ fn log(detail: &CallDetail) {
 }
 
 fn millis(span: Duration) -> f64 {
-    span.as_secs_f64() * 1_000.0
+    span.as_micros() as f64 / 1_000.0
 }

@@ -257,10 +257,15 @@ impl Served {
 
     /// Reads the log up to a line with this message.
     pub fn says(&mut self, message: &str) -> serde_json::Value {
+        serde_json::from_str(&self.line(message)).expect("JSON in the log")
+    }
+
+    /// The same line as it is written.
+    pub fn line(&mut self, message: &str) -> String {
         for line in self.log.by_ref() {
             let line = line.expect("a line");
-            let line: serde_json::Value = serde_json::from_str(&line).expect("JSON in the log");
-            if line["message"] == message {
+            let read: serde_json::Value = serde_json::from_str(&line).expect("JSON in the log");
+            if read["message"] == message {
                 return line;
             }
         }
