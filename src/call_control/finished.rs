@@ -14,8 +14,8 @@ use crate::call::record::{CallDetail, CallRecord};
 pub const TARGET: &str = "switchboard::calls";
 
 impl CallControl {
-    /// Tells of a call that ended, of which everything is on disk.
-    pub(super) async fn tell_finished(self: Arc<Self>, record: CallRecord) {
+    /// Tells of a call that ended, of which everything is on disk, and with which plugins it was answered.
+    pub(super) async fn tell_finished(self: Arc<Self>, record: CallRecord, plugins: Option<String>) {
         let detail = match self.store.detail(record.id).await {
             Ok(Some(detail)) => detail,
             // Erased at once, or the disk cannot be read: what is at hand is told.
@@ -25,16 +25,16 @@ impl CallControl {
                 alone(record)
             }
         };
-        self.tell_of(&detail);
+        self.tell_of(&detail, plugins);
     }
 
     /// Tells of a call that was over at the door: there is nothing of it but its record.
     pub(super) fn tell_turned_away(&self, record: &CallRecord) {
-        self.tell_of(&alone(record.clone()));
+        self.tell_of(&alone(record.clone()), None);
     }
 
-    fn tell_of(&self, detail: &CallDetail) {
-        log(detail);
+    fn tell_of(&self, detail: &CallDetail, plugins: Option<String>) {
+        log(detail, plugins);
         if let Some(traces) = &self.traces {
             traces.tell(detail);
         }
@@ -46,7 +46,7 @@ fn alone(call: CallRecord) -> CallDetail {
     CallDetail { call, lines, tool_calls, usage, events: Vec::new(), recordings: Vec::new() }
 }
 
-fn log(detail: &CallDetail) {
+fn log(detail: &CallDetail, plugins: Option<String>) {
     let call = &detail.call;
     let finished = Finished::of(detail);
     let (carrier, provider, moved) = (call.carrier.as_ref(), call.provider.as_ref(), call.moved.as_ref());
@@ -97,6 +97,7 @@ fn log(detail: &CallDetail) {
         reattached = provider.map(|provider| provider.reattached),
         restarts = call.interrupted.map(|interrupted| interrupted.times),
         recorded = finished.is_recorded,
+        plugins,
         "call finished"
     );
 }

@@ -27,6 +27,7 @@ format = "json"
 [sessions.shop]
 instructions = "You are the shop."
 greeting = "Say hello."
+tools = ["*"]
 turn_detection = { type = "server_vad", silence_duration = "200ms" }
 
 [[routes]]
@@ -45,6 +46,7 @@ steps = [
     { model = { says = "お電話ありがとうございます。" } },
     { caller = { says = "カードは 4111 1111 1111 1111 です。" } },
     { model = { says = "お待ちください。", calls = [{ name = "kumquat", arguments = { card = "4111111111111111" } }] } },
+    { model = { calls = [{ name = "lookup_customer" }] } },
     { model = { says = "失礼いたします。", calls = [{ name = "hangup" }] } },
     { hang_up = "gateway" },
 ]
@@ -93,7 +95,10 @@ fn shown(line: &str) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_is_over_has_one_line_in_the_log() {
-    let (mut served, world) = serve(SHOP).await;
+    let plugin = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/customer-lookup/customer-lookup.wasm");
+    let granted = "allow = { kv = \"customers\" }";
+    let plugin = format!("{SHOP}\n[plugins.customer-lookup]\npath = {plugin:?}\n{granted}\n");
+    let (mut served, world) = serve(&plugin).await;
     world.play(CallerSetup::new(CALLER, CALLEE, script(TALK))).await;
     let written = served.line("call finished");
     let line: Value = serde_json::from_str(&written).expect("JSON");
@@ -111,11 +116,16 @@ async fn a_call_that_is_over_has_one_line_in_the_log() {
     ] {
         assert_eq!(line[key], value, "{line}");
     }
-    assert_eq!((&line["tool_calls"], &line["tools_failed"]), (&2.into(), &1.into()), "{line}");
+    assert_eq!((&line["tool_calls"], &line["tools_failed"]), (&3.into(), &1.into()), "{line}");
     let tools: Value = serde_json::from_str(line["tools"].as_str().expect("a list")).expect("JSON");
     // What the model made up is no tool's name.
     assert_eq!((&tools[0]["name"], &tools[0]["outcome"]), (&"unknown".into(), &"unknown_tool".into()));
-    assert_eq!((&tools[1]["name"], &tools[1]["outcome"]), (&"hangup".into(), &"ok".into()));
+    assert_eq!((&tools[2]["name"], &tools[2]["outcome"]), (&"hangup".into(), &"ok".into()));
+    assert_eq!(tools[1]["name"], "lookup_customer");
+    assert!(
+        line["plugins"].as_str().is_some_and(|plugins| plugins.starts_with("customer-lookup ")),
+        "{line}"
+    );
     assert!(line["turns"].as_u64() >= Some(3) && line["cost_usd"].as_f64() > Some(0.0), "{line}");
     assert!(line["reply_p50_ms"].as_f64() <= line["reply_p90_ms"].as_f64(), "{line}");
     assert!(line["started"].as_str() < line["answered"].as_str(), "{line}");

@@ -26,7 +26,9 @@ impl Runner {
     pub(super) fn tell_the_end(&mut self) {
         let control = &self.control;
         if self.ended_here {
-            control.runners.spawn(Arc::clone(control).tell_finished(self.call.record.clone()));
+            let plugins = self.plan.as_ref().and_then(|plan| plan.toolbox.versions());
+            let telling = Arc::clone(control).tell_finished(self.call.record.clone(), plugins);
+            control.runners.spawn(telling);
         }
         let plan = self.plan.take().filter(|_| self.call.is_over());
         if let Some(plan) = plan.filter(|plan| plan.toolbox.hooks().any_at(Hook::Ended)) {
