@@ -33,6 +33,7 @@ use crate::net::{self, Guards, PromptAcceptor};
 use crate::openai;
 use crate::secret::Secret;
 use crate::store::{AuditLog, Expect, OpenError, Store, StoreError, Tx, Write};
+use crate::telemetry;
 use crate::tool::generation::Generations;
 use crate::tool::plugin;
 use crate::twilio;
@@ -72,6 +73,7 @@ pub struct Gateway {
     housekeeper: JoinHandle<()>,
     reloads: Arc<Reloads>,
     reloader: JoinHandle<()>,
+    exporter: Option<telemetry::Exporter>,
     drain_timeout: Duration,
     handovers: mpsc::Receiver<HandoverAsked>,
     sockets: Sockets,
@@ -122,6 +124,9 @@ pub enum StartError {
     /// The provider's addresses or certificates cannot be used.
     #[error("the provider cannot be reached with these settings")]
     OpenAi(#[from] openai::SettingsError),
+    /// Traces cannot be sent with these settings.
+    #[error("traces cannot be told")]
+    Telemetry(#[from] telemetry::SettingsError),
     /// The carrier's address or credentials cannot be used.
     #[error("the carrier cannot be reached with these settings")]
     Twilio(#[from] twilio::rest::SettingsError),
@@ -175,6 +180,9 @@ impl Gateway {
         }
         let drain_timeout = config.server.drain_timeout;
         let pulse = Pulse::new(config.admission.max_lag);
+        let telemetry = config.telemetry.otlp.clone();
+        let telemetry = telemetry.map(|otlp| telemetry::start(otlp, &metrics)).transpose()?;
+        let (traces, exporter) = telemetry.unzip();
         let control = CallControl::new(Parts {
             rules,
             store,
@@ -184,6 +192,7 @@ impl Gateway {
             entropy,
             join_key,
             pulse: Arc::clone(&pulse),
+            traces,
         });
         control.recall_features()?;
         // Before anybody is let in: what arrives for such a call waits until it has been taken up.
@@ -240,6 +249,7 @@ impl Gateway {
             housekeeper,
             reloads,
             reloader,
+            exporter,
             drain_timeout,
             handovers,
             sockets,
@@ -320,6 +330,9 @@ impl Gateway {
         }
         if tokio::time::timeout(LAST_WORDS_WITHIN, self.control.drained()).await.is_err() {
             tracing::warn!("the last reports on calls were not all taken in");
+        }
+        if let Some(exporter) = self.exporter {
+            exporter.stop().await;
         }
         if let Err(error) = self.control.store().clone().close().await {
             tracing::error!(%error, "the store was not closed in order; it repairs itself at the next start");

@@ -27,6 +27,7 @@ pub mod session;
 // floor 3, hands: each touches one outside thing
 pub mod breaker;
 pub mod metrics;
+pub mod telemetry;
 pub mod store;
 pub mod openai;
 pub mod twilio;

@@ -43,9 +43,9 @@ pub struct Metrics {
     path_breakers: Family<PathName, Gauge>,
     plugin_hooks_late: Family<PluginName, Counter>,
     plugin_reloads: Family<ReloadLabels, Counter>,
-    config_reloads: Family<ResultLabel, Counter>,
+    config_reloads: Family<ResultLabels, Counter>,
     config_last_reload_successful: Gauge,
-    plugin_cache: Family<ResultLabel, Counter>,
+    plugin_cache: Family<ResultLabels, Counter>,
     accept_seconds: Histogram,
     first_word_seconds: Histogram,
     provider_events_unknown: Counter,
@@ -53,7 +53,7 @@ pub struct Metrics {
     taken_up: Family<PathName, Counter>,
     store_failures: Counter,
     cost_usd: Counter<f64, std::sync::atomic::AtomicU64>,
-    transfers: Family<TransferLabels, Counter>,
+    transfers: Family<ResultLabels, Counter>,
     calls_erased: Family<ErasedLabels, Counter>,
     recordings: Family<RecordingLabels, Counter>,
     recording_delays: Family<DelayLabels, Counter>,
@@ -61,12 +61,13 @@ pub struct Metrics {
     recording_bytes: Gauge,
     recordings_backlog: Gauge,
     notifications: Notifications,
+    traces: Family<ResultLabels, Counter>,
     /// For who looks at this gateway now.
     seen: Seen,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct TransferLabels {
+struct ResultLabels {
     result: &'static str,
 }
 
@@ -142,11 +143,6 @@ struct ReloadLabels {
     result: &'static str,
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ResultLabel {
-    result: &'static str,
-}
-
 impl Default for Metrics {
     fn default() -> Metrics {
         Metrics::new()
@@ -191,6 +187,7 @@ impl Metrics {
             recording_bytes: Gauge::default(),
             recordings_backlog: Gauge::default(),
             notifications: Notifications::default(),
+            traces: Family::default(),
             seen: Seen::default(),
         };
         metrics.register();
@@ -288,6 +285,7 @@ impl Metrics {
             "Recordings that are yet to be fetched or deleted",
             self.recordings_backlog.clone(),
         );
+        registry.register("traces", "Traces of calls, by what became of them", self.traces.clone());
     }
 
     /// A call that an earlier process left is looked after again.
@@ -297,7 +295,12 @@ impl Metrics {
 
     /// The dial to whom a caller was handed on is over.
     pub fn transfer(&self, result: &'static str) {
-        self.transfers.get_or_create(&TransferLabels { result }).inc();
+        self.transfers.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// Something became of the traces of so many calls.
+    pub fn traces(&self, result: &'static str, calls: u64) {
+        self.traces.get_or_create(&ResultLabels { result }).inc_by(calls);
     }
 
     /// A call was erased.
@@ -480,13 +483,13 @@ impl Metrics {
     /// The configuration was read again, and is in use now or was refused.
     pub fn config_reloaded(&self, is_in_use: bool) {
         let result = if is_in_use { "loaded" } else { "refused" };
-        self.config_reloads.get_or_create(&ResultLabel { result }).inc();
+        self.config_reloads.get_or_create(&ResultLabels { result }).inc();
         self.config_last_reload_successful.set(i64::from(is_in_use));
     }
 
     /// A plugin was looked for in the cache: `hit`, `miss`, or `distrusted`.
     pub fn plugin_cached(&self, result: &'static str) {
-        self.plugin_cache.get_or_create(&ResultLabel { result }).inc();
+        self.plugin_cache.get_or_create(&ResultLabels { result }).inc();
     }
 
     /// How long a call's webhook waited for our accept.

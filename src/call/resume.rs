@@ -18,6 +18,7 @@ use super::event::{Action, ContextRole, Keep, ProviderCommand, TakenUp, ToolCall
 use super::leave::{Exit, Leave};
 use super::listening::Listening;
 use super::record::{CallRecord, EndedReason, Line, Path, Speaker, State, ToolCallRecord, ToolOutcomeKind};
+use super::redaction;
 use super::sideband::Sideband;
 use super::step::{Call, Quiet};
 use super::terms::Terms;
@@ -128,7 +129,8 @@ impl Call {
     /// What the model asked for and did not get. It is sent when the sideband is there.
     fn answer_tools(&mut self, how: &TakenUp, now: Timestamp) {
         for call in self.tools.unanswered() {
-            if how.repeatable.contains(&call.name) {
+            // What was taken out of the arguments is kept nowhere.
+            if how.repeatable.contains(&call.name) && !call.arguments.contains(redaction::MARK) {
                 self.act(Action::RunTool { call });
                 continue;
             }

@@ -21,6 +21,7 @@ use super::record::{
     CallRecord, Carrier, Consent, Counts, Ended, EndedReason, EventRecord, FORMAT, Heard, Path, Stages,
     State, Usage,
 };
+use super::redaction::Redaction;
 use super::resume::RETURNS_WITHIN;
 use super::sideband::Sideband;
 use super::terms::Terms;
@@ -51,6 +52,7 @@ pub struct Call {
     /// What is kept.
     pub record: CallRecord,
     pub(super) terms: Option<Terms>,
+    redaction: Redaction,
     pub(super) transcript: Transcript,
     pub(super) turns: Turns,
     /// How many tools of remote servers were called.
@@ -176,6 +178,7 @@ impl Call {
         Call {
             record,
             terms: None,
+            redaction: Redaction::default(),
             transcript: Transcript::default(),
             turns: Turns::default(),
             remote_tools: 0,
@@ -209,6 +212,11 @@ impl Call {
         }
     }
 
+    /// Nothing is kept or shown from now on that matches these patterns.
+    pub fn redact(&mut self, redaction: Redaction) {
+        self.redaction = redaction;
+    }
+
     /// Claims that nothing more will happen, but for late words of the carrier.
     pub fn is_over(&self) -> bool {
         self.record.state == State::Ended
@@ -239,7 +247,8 @@ impl Call {
 
     /// What is being said, where it has grown since this was last asked.
     pub fn take_grown(&mut self) -> Vec<Growing> {
-        self.transcript.take_grown()
+        let grown = self.transcript.take_grown();
+        grown.into_iter().filter_map(|growing| self.redaction.of_growing(growing)).collect()
     }
 
     /// When [`Event::Deadline`] is wanted at the latest.
@@ -286,7 +295,9 @@ impl Call {
         if std::mem::take(&mut self.record_changed) {
             self.actions.push(Action::Keep(Keep::Record));
         }
-        std::mem::take(&mut self.actions)
+        let mut actions = std::mem::take(&mut self.actions);
+        self.redaction.apply(&mut actions);
+        actions
     }
 
     /// Ends a call that no provider will ever be asked about: turned away, forwarded or apologised to.

@@ -271,15 +271,19 @@ impl CallControl {
             // Perhaps it is the disk that is late: then this is written when it can be, and answered now.
             Choice::TooMany { why: TooMany::Behind(_), .. } => match timeout(REFUSED_WITHIN, kept).await {
                 Ok(kept) => kept?,
-                Err(_) => return Ok(DialPlan::Reject(RejectReason::Busy)),
+                Err(_) => {
+                    self.tell_turned_away(&call.record);
+                    return Ok(DialPlan::Reject(RejectReason::Busy));
+                }
             },
             _ => kept.await?,
         };
         landing.landed();
         self.feed.publish([News::Call(Box::new(call.record.clone()))]);
         let plan = self.dial_plan(&call.record, choice);
-        if !call.is_over() {
-            self.look_after(call, Held { place, trial: way.and_then(|way| way.trial) });
+        match call.is_over() {
+            true => self.tell_turned_away(&call.record),
+            false => self.look_after(call, Held { place, trial: way.and_then(|way| way.trial) }),
         }
         Ok(plan)
     }

@@ -5,7 +5,7 @@
 //! `streams` lets the audio of bridged calls in; [`paths`] says which way a call goes, [`features`] what operators set of that, and `afterwards` what
 //! becomes of a caller when that is over; [`rules`] is what the configuration says of all that; `registry` finds the runner
 //! of a call; `resume` goes on with the calls that an earlier process left, `draining` leaves them to the next; `incoming` asks plugins before a call is accepted, `following` tells them what happens in
-//! it; [`feed`] has what operators watch. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
+//! it; [`finished`] says how it was; [`feed`] has what operators watch. Whatever happens to a call goes through its runner, so that a call needs no lock; a call
 //! that nobody looks after any more is read back from the store when something late arrives for it.
 //! [`recordings`] looks after what outlives the call, [`notifications`] tells other systems of it. What of all this is a function of data is in [`order`].
 
@@ -16,6 +16,7 @@ mod draining;
 pub mod erasing;
 pub mod features;
 pub mod feed;
+pub mod finished;
 mod following;
 mod handing;
 mod incoming;
@@ -49,6 +50,7 @@ use crate::clock::{Clock, Entropy};
 use crate::ids::{CallId, CallSid};
 use crate::metrics::Metrics;
 use crate::store::{Alias, Store, StoreError};
+use crate::telemetry::Traces;
 use crate::tool::generation::Generations;
 use crate::wire::join_token::JoinKey;
 
@@ -88,6 +90,7 @@ pub struct CallControl {
     notifications: Arc<notifications::Notifications>,
     admission: Admission,
     feed: Arc<Feed>,
+    traces: Option<Traces>,
     /// Whose turn it is to take up a call that an earlier process left.
     resuming: Arc<Semaphore>,
     /// No new calls are let in: the gateway is being stopped.
@@ -121,6 +124,8 @@ pub struct Parts {
     pub join_key: JoinKey,
     /// Whether the machine keeps up.
     pub pulse: Arc<Pulse>,
+    /// Where traces of calls go; none: nowhere.
+    pub traces: Option<Traces>,
 }
 
 /// Why something could not be brought to a call.
@@ -148,6 +153,7 @@ impl CallControl {
             notifications: notifications::Notifications::new(&parts.rules.notifications),
             feed: Feed::new(parts.clock.now()),
             rules: ArcSwap::from_pointee(parts.rules),
+            traces: parts.traces,
             store: parts.store,
             tools: parts.tools,
             metrics: parts.metrics,

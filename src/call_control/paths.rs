@@ -268,6 +268,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::call::redaction::Redaction;
     use crate::call_control::admission::{self, Overflow};
     use crate::call_control::features::Setting;
     use crate::clock::Timestamp;
@@ -296,6 +297,7 @@ mod tests {
             stale_after: second,
             calls_kept: None,
             audit_kept: None,
+            redaction: Redaction::default(),
             handed_on_url: String::new(),
         }
     }

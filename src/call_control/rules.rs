@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::paths::Failover;
 use super::{admission, notifications, recordings};
+use crate::call::redaction::Redaction;
 use crate::call::usage::Prices;
 use crate::openai::{rest, sideband};
 use crate::phone::CallingCode;
@@ -66,6 +67,8 @@ pub struct Settings {
     pub calls_kept: Option<Duration>,
     /// Entries of the audit log that are older are forgotten; none: they are kept.
     pub audit_kept: Option<Duration>,
+    /// What is not kept of what is said.
+    pub redaction: Redaction,
     /// Where the carrier tells how the dial to whom a caller was handed on went; the call's id is appended.
     pub handed_on_url: String,
 }

@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use super::answering::UNAVAILABLE;
 use super::feed::News;
-use super::following::{Followers, History, WishBox, context_now, state_event, tell_ended};
+use super::following::{Followers, History, WishBox, context_now, state_event};
 use super::link::{self, Link, LinkItem};
 use super::order::{self, Outbox, ToolStart, Waited};
 use super::paths::Trial;
@@ -41,7 +41,7 @@ use crate::openai::sideband::Sideband;
 use crate::session::Session;
 use crate::store::{Committed, StoreError, Tx, Write};
 use crate::tool::Toolbox;
-use crate::tool::context::{CallContext, Wishes};
+use crate::tool::context::CallContext;
 use crate::tool::hooks::{CallEvent, Hook};
 
 mod resumed;
@@ -50,7 +50,7 @@ mod words;
 
 pub(super) use resumed::Left;
 use shown::Shown;
-use words::{failed, log_ended, unavailable};
+use words::{failed, unavailable};
 
 /// How long a call that is over is kept at hand for the carrier's last reports.
 const LINGER: Duration = Duration::from_secs(1);
@@ -89,6 +89,8 @@ pub(super) struct Runner {
     followers: Option<Followers>,
     /// The call is over, and they are being told the rest.
     last_events: Option<TaskTracker>,
+    /// It ended in the hands of this task, and not before.
+    ended_here: bool,
     history: History,
     commits: FuturesUnordered<Commit>,
     /// The turn of a call that an earlier process left to open its sideband: others wait for theirs.
@@ -145,7 +147,8 @@ struct Work {
 }
 
 impl Runner {
-    pub fn new(control: Arc<CallControl>, call: Call, mailbox: Mailbox, held: Held) -> Runner {
+    pub fn new(control: Arc<CallControl>, mut call: Call, mailbox: Mailbox, held: Held) -> Runner {
+        call.redact(control.rules().settings.redaction.clone());
         control.metrics.call_began();
         Runner {
             time: Steady::new(&control.clock),
@@ -166,6 +169,7 @@ impl Runner {
             wishes: WishBox::default(),
             followers: None,
             last_events: None,
+            ended_here: false,
             history: History::default(),
             commits: FuturesUnordered::new(),
             turn: None,
@@ -655,7 +659,7 @@ impl Runner {
         if let Some(took) = record.stages.first_word_after() {
             self.control.metrics.first_word_after(took);
         }
-        log_ended(record, outcome);
+        self.ended_here = true;
     }
 
     /// Takes what was sent before anybody could know, waits for the disk, and goes.
@@ -668,14 +672,7 @@ impl Runner {
             self.on_landed(landed).await;
         }
         self.control.metrics.call_left();
-        let plan = self.plan.take().filter(|_| self.call.is_over());
-        if let Some(plan) = plan.filter(|plan| plan.toolbox.hooks().any_at(Hook::Ended)) {
-            let context = context_now(&plan.context, &self.call.record.vars, None, Wishes::default());
-            let (toolbox, store) = (Arc::clone(&plan.toolbox), self.control.store.clone());
-            let telling = tell_ended(toolbox, context, store, self.last_events.take());
-            // A task of its own: the call is out of the registry before anybody has read its record.
-            self.control.runners.spawn(telling);
-        }
+        self.tell_the_end();
     }
 }
 

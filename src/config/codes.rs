@@ -260,6 +260,10 @@ codes! {
          `recording.ready`, or several of them by a pattern such as `call.*`. Without `events` it is told of all.";
     Error PRICE = "E0601", "not a price",
         "Prices are US dollars per million tokens, or per minute, and never negative.";
+    Error REDACT = "E0602", "not a pattern of what is not kept",
+        "`redact.patterns` are regular expressions as the crate `regex` reads them: without looking around and back \
+         references, so that they never take long. There may be 32 of them, of 1000 bytes each, that are not huge once \
+         compiled, and each must match something: one that also matches where there is nothing would leave nothing.";
 }
 
 /// The reference page of all codes, in Markdown.

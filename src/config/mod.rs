@@ -15,6 +15,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::call::redaction::Redaction;
 use crate::call_control::admission::Overflow;
 use crate::call_control::notifications;
 use crate::call_control::paths::Failover;
@@ -25,6 +26,7 @@ use crate::routing::{Rate, Rollout, Routes, Wildcard};
 use crate::secret::Secret;
 use crate::session::Session;
 use crate::store;
+use crate::telemetry;
 use crate::text::chain;
 use crate::tool::http as http_tool;
 use crate::tool::plugin;
@@ -87,6 +89,8 @@ pub struct Config {
     pub audit_kept: Option<Duration>,
     /// Who is told of calls.
     pub notifications: notifications::Settings,
+    /// What is not kept of what is said.
+    pub redaction: Redaction,
     /// Logs.
     pub telemetry: TelemetrySettings,
     /// The plugins, by name.
@@ -202,6 +206,8 @@ pub struct TelemetrySettings {
     pub log_level: String,
     /// How log lines look.
     pub log_format: LogFormat,
+    /// Where traces go; none: nowhere.
+    pub otlp: Option<telemetry::Settings>,
 }
 
 /// How log lines look.

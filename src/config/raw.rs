@@ -95,6 +95,8 @@ pub(super) struct Raw {
     pub(super) notifications: BTreeMap<String, Notified>,
     /// Logs.
     pub(super) telemetry: Telemetry,
+    /// What is not kept of what is said.
+    pub(super) redact: Redact,
     /// What the model is told, and how it speaks and listens: one table per kind of call.
     pub(super) sessions: BTreeMap<String, Session>,
     /// Which call gets which session: the first route that matches takes the call.
@@ -330,6 +332,26 @@ tables! {
     Telemetry {
         /// What is logged, and how it looks.
         log: Log,
+        /// Where each call that is over is told as a trace (OpenTelemetry, OTLP over HTTP).
+        otlp: Otlp,
+    }
+
+    /// Where each call that is over is told as a trace (OpenTelemetry, OTLP over HTTP).
+    Otlp [endpoint] {
+        /// The collector's URL.
+        endpoint: String = Form::Url,
+        /// Headers of each request.
+        headers: BTreeMap<String, String>,
+        /// The share of calls that is told, 0 to 1.
+        sample: Number,
+        /// What was said, and what tools were given and answered, is told too.
+        content: Flag,
+    }
+
+    /// What is not kept of what is said.
+    Redact {
+        /// Regular expressions: dots stand in the place of what matches.
+        patterns: Vec<String>,
     }
 
     /// What is logged, and how it looks.

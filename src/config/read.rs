@@ -14,7 +14,7 @@ use super::problem::{Location, Problem, Problems, Source};
 use super::suggest::did_you_mean;
 
 /// Keys that hold secrets, `*` for any name or element.
-const SECRETS: [(&[&str], &str); 14] = [
+const SECRETS: [(&[&str], &str); 15] = [
     (&["openai", "api_key"], "OPENAI_API_KEY"),
     (&["openai", "webhook_secrets"], "OPENAI_WEBHOOK_SECRET"),
     (&["openai", "webhook_secrets", "*"], "OPENAI_WEBHOOK_SECRET"),
@@ -27,6 +27,7 @@ const SECRETS: [(&[&str], &str); 14] = [
     (&["notifications", "*", "secrets"], "NOTIFICATIONS_SECRET"),
     (&["notifications", "*", "secrets", "*"], "NOTIFICATIONS_SECRET"),
     (&["sessions", "*", "mcp", "*", "authorization"], "MCP_TOKEN"),
+    (&["telemetry", "otlp", "headers", "Authorization"], "OTLP_TOKEN"),
     (&["tools", "*", "http", "headers", "Authorization"], "TOOL_TOKEN"),
     (&["tools", "*", "http", "headers", "X-Api-Key"], "TOOL_KEY"),
 ];

@@ -151,8 +151,12 @@ fn is_hidden(at: &Place) -> bool {
         let key = key.to_lowercase();
         SECRET_WORDS.iter().any(|word| key.contains(word))
     };
-    let is_header =
-        matches!(pattern[..], ["tools", _, "http", "headers", _] | ["sessions", _, "mcp", _, "headers", _]);
+    let is_header = matches!(
+        pattern[..],
+        ["tools", _, "http", "headers", _]
+            | ["sessions", _, "mcp", _, "headers", _]
+            | ["telemetry", "otlp", "headers", _]
+    );
     is_secret(at) || is_header || (is_free && pattern.iter().skip(2).any(sounds_secret))
 }
 

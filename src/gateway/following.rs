@@ -103,6 +103,7 @@ fn settings(config: &Config) -> call_control::Settings {
         stale_after: STALE_AFTER,
         calls_kept: config.calls_kept,
         audit_kept: config.audit_kept,
+        redaction: config.redaction.clone(),
         handed_on_url: http::handed_on_url(&config.server.public_url),
     }
 }

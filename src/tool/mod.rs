@@ -24,6 +24,7 @@ use crate::call::record::ToolOutcomeKind;
 use crate::call::terms::ToolTerms;
 use crate::call::{HANG_UP_TOOL, TRANSFER_TOOL};
 use crate::session::{Session, ToolDefinition};
+use crate::text::hex;
 use context::CallContext;
 use embedded::Embedded;
 use hooks::{Hook, Hooked, Hooks};
@@ -265,6 +266,13 @@ impl Toolbox {
     /// The plugins, in the order of the configuration.
     pub fn plugins(&self) -> &[Plugin] {
         &self.plugins
+    }
+
+    /// The plugins, each with the beginning of its file's digest, on one line; none: there are none.
+    pub fn versions(&self) -> Option<String> {
+        let version = |plugin: &Plugin| format!("{} {}", plugin.name(), hex(&plugin.loaded().digest[..6]));
+        let versions: Vec<String> = self.plugins().iter().map(version).collect();
+        (!versions.is_empty()).then(|| versions.join(", "))
     }
 
     /// The names of all tools, the built-in ones included.

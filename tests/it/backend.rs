@@ -16,6 +16,8 @@ pub struct Asked {
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
     pub body: String,
+    /// The body as it came.
+    pub bytes: Vec<u8>,
 }
 
 impl Asked {
@@ -158,7 +160,7 @@ async fn read(socket: &mut BufReader<TcpStream>) -> Option<Asked> {
     let length = headers.iter().find(|(name, _)| name == "content-length");
     let mut body = vec![0; length.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)];
     socket.read_exact(&mut body).await.ok()?;
-    Some(Asked { method, target, headers, body: String::from_utf8_lossy(&body).into_owned() })
+    Some(Asked { method, target, headers, body: String::from_utf8_lossy(&body).into_owned(), bytes: body })
 }
 
 async fn write(socket: &mut TcpStream, reply: &Reply) -> std::io::Result<()> {

@@ -249,12 +249,24 @@ impl Served {
         Served { child, folder, log }
     }
 
+    /// Has it become the program at its path, and waits until that is ready.
+    pub fn hand_over(&mut self) {
+        let id = rustix::process::Pid::from_raw(self.child.id().cast_signed()).expect("a process");
+        rustix::process::kill_process(id, rustix::process::Signal::USR2).expect("a signal");
+        self.says("ready");
+    }
+
     /// Reads the log up to a line with this message.
     pub fn says(&mut self, message: &str) -> serde_json::Value {
+        serde_json::from_str(&self.line(message)).expect("JSON in the log")
+    }
+
+    /// The same line as it is written.
+    pub fn line(&mut self, message: &str) -> String {
         for line in self.log.by_ref() {
             let line = line.expect("a line");
-            let line: serde_json::Value = serde_json::from_str(&line).expect("JSON in the log");
-            if line["message"] == message {
+            let read: serde_json::Value = serde_json::from_str(&line).expect("JSON in the log");
+            if read["message"] == message {
                 return line;
             }
         }
@@ -286,9 +298,8 @@ fn a_gateway_makes_place_for_the_program_at_its_path_and_keeps_its_sockets() {
     let listed = switchboard(&["calls", "ls"], served.folder.path());
     assert!(listed.status.success(), "it serves as before: {}", text(&listed.stderr));
 
+    served.hand_over();
     let id = rustix::process::Pid::from_raw(served.child.id().cast_signed()).expect("a process");
-    rustix::process::kill_process(id, rustix::process::Signal::USR2).expect("a signal");
-    served.says("ready");
     rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("a signal");
     assert!(served.child.wait().expect("an end").success());
 }

@@ -62,6 +62,7 @@ fn every_metric_is_listed_and_every_listed_metric_exists() {
     metrics.call_ended(Some("route"), "caller_hangup", None);
     metrics.tool_call("tool", "ok", std::time::Duration::ZERO);
     metrics.call_refused("max_calls");
+    metrics.traces("sent", 1);
     metrics.transfer("answered");
     metrics.call_erased("operator");
     metrics.recording("kept");

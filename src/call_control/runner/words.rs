@@ -1,9 +1,13 @@
-//! What a call's task says of it: to the model of tools that did not run, and to the log at its end.
+//! What a call's task says of it: to the model of tools that did not run, and to others when it is over.
 
-use std::time::Duration;
+use std::sync::Arc;
 
+use super::Runner;
 use crate::call::event::{ToolCall, ToolFinished};
-use crate::call::record::{CallRecord, ToolOutcomeKind};
+use crate::call::record::ToolOutcomeKind;
+use crate::call_control::following::{context_now, tell_ended};
+use crate::tool::context::Wishes;
+use crate::tool::hooks::Hook;
 
 pub(super) fn failed(call: &ToolCall) -> ToolFinished {
     let output = r#"{"error":"failed","message":"it failed inside","retryable":false}"#.to_owned();
@@ -16,23 +20,21 @@ pub(super) fn unavailable(call: &ToolCall) -> ToolFinished {
     ToolFinished { tool_call: call.id.clone(), kind: ToolOutcomeKind::Unavailable, output }
 }
 
-/// One wide line per call; no number and no word of the caller.
-pub(super) fn log_ended(record: &CallRecord, outcome: &str) {
-    let millis = |span: Option<Duration>| span.map(|span| span.as_secs_f64() * 1_000.0);
-    let lasted = record.stages.ended.zip(record.stages.began()).map(|(ended, began)| ended.since(began));
-    tracing::info!(
-        call = %record.id,
-        outcome,
-        route = record.route.as_deref(),
-        session = record.session.as_deref(),
-        provider_call = record.provider.as_ref().map(|provider| provider.call_id.as_str()),
-        duration_s = lasted.map(|span| span.as_secs_f64()),
-        webhook_to_accept_ms = millis(record.stages.webhook_to_accept()),
-        first_word_ms = millis(record.stages.first_word_after()),
-        lines = record.counts.lines,
-        tool_calls = record.counts.tool_calls,
-        cost_usd = record.cost_usd,
-        detail = record.ended.as_ref().and_then(|ended| ended.detail.as_deref()),
-        "call ended"
-    );
+impl Runner {
+    /// Has everybody told of a call that is over, of which everything is on disk. Tasks of their own: the call is out of the
+    /// registry before anybody has read its record.
+    pub(super) fn tell_the_end(&mut self) {
+        let control = &self.control;
+        if self.ended_here {
+            let plugins = self.plan.as_ref().and_then(|plan| plan.toolbox.versions());
+            let telling = Arc::clone(control).tell_finished(self.call.record.clone(), plugins);
+            control.runners.spawn(telling);
+        }
+        let plan = self.plan.take().filter(|_| self.call.is_over());
+        if let Some(plan) = plan.filter(|plan| plan.toolbox.hooks().any_at(Hook::Ended)) {
+            let context = context_now(&plan.context, &self.call.record.vars, None, Wishes::default());
+            let (toolbox, store) = (Arc::clone(&plan.toolbox), control.store.clone());
+            control.runners.spawn(tell_ended(toolbox, context, store, self.last_events.take()));
+        }
+    }
 }

@@ -15,6 +15,7 @@ mod routes;
 mod server;
 mod sessions;
 mod speech;
+mod telemetry;
 mod templates;
 mod tools;
 mod vendors;
@@ -119,6 +120,7 @@ impl Checker<'_> {
         let plugin_cache = store.as_ref().map(|store| store.path.join(PLUGIN_CACHE));
         let notifications = self.notifications(raw.notifications);
         let telemetry = self.telemetry(raw.telemetry);
+        let redaction = self.redaction(raw.redact);
         let plugin_places = self.plugin_places(&raw.plugins);
         let grant_places = self.grant_places(&raw.plugins);
         let plugins = self.plugins(raw.plugins);
@@ -152,6 +154,7 @@ impl Checker<'_> {
             audit_kept: audit_kept?,
             notifications: notifications?,
             telemetry: telemetry?,
+            redaction: redaction?,
             plugins: plugins?,
             plugin_cache: plugin_cache?,
             sandbox: sandbox?,

@@ -87,12 +87,13 @@ impl Checker<'_> {
     }
 
     pub(super) fn telemetry(&mut self, raw: raw::Telemetry) -> Option<TelemetrySettings> {
+        let otlp = self.otlp(raw.otlp.unwrap_or_default());
         let log = raw.log?;
         let place = Place::of(&["telemetry", "log"]);
         let level = self.log_level(log.level?, &place.key("level"));
         let formats = [("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
         let format = self.word(&log.format?, &place.key("format"), &formats);
-        Some(TelemetrySettings { log_level: level?, log_format: format? })
+        Some(TelemetrySettings { log_level: level?, log_format: format?, otlp: otlp? })
     }
 
     /// A level, or directives per module such as `info,switchboard::openai=debug`.

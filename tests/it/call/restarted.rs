@@ -145,6 +145,20 @@ fn tools_are_answered_once_whatever_they_are() {
 }
 
 #[test]
+fn a_tool_whose_arguments_were_not_kept_does_not_run_again() {
+    let mut story = Story::live(|_| {});
+    story.tell([(2_000, begins("t1")), (2_100, wants("t1", "a", "lookup", r#"{"card":"•••"}"#))]);
+    let mut story = story.restarted(5_000, Some(terms()), repeatable());
+    assert_snapshot!(story.log(), @r#"
+    5.000 another process
+          - note gateway.restarted
+          - attach
+          - note tool.interrupted {"detail":"lookup"}
+          - tool a interrupted
+    "#);
+}
+
+#[test]
 fn nothing_runs_without_a_session() {
     let mut story = Story::live(|_| {});
     story.tell([(2_000, begins("t1")), (2_100, wants_lookup("t1", "a"))]);
