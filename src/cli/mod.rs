@@ -27,6 +27,7 @@ mod scratch;
 mod serve;
 mod simulate;
 mod source;
+mod tail;
 mod token;
 mod tools;
 mod torture;
