@@ -205,7 +205,7 @@ async fn frayed(to: SocketAddr, bytes: usize, times: usize) -> (SocketAddr, Arc<
 
 /// The model asks for something and hangs up.
 const BUSY: &str = r#"steps = [
-    { model = { says = "はい。" } }, { says = "こんにちは、元気ですか。" },
+    { model = { says = "はい。" } }, { caller = { says = "こんにちは、元気ですか。" } },
     { model = { calls = [{ name = "nothing_like_it", arguments = { id = "A-1001" } }] } },
     { model = { says = "失礼します。" } }, { hang_up = "caller" },
 ]"#;
