@@ -31,18 +31,23 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
             eprint!("{}", warnings.render(super::anstream_color()));
         }
     }
-    println!(
+    println!("{}", good(path, &config, &tools));
+    if arguments.deny_warnings && !(config.warnings.is_empty() && unused.is_empty()) {
+        return Err(Failure::Said);
+    }
+    Ok(())
+}
+
+/// That nothing is wrong, in one line.
+pub(super) fn good(path: &Path, config: &Config, tools: &Toolbox) -> String {
+    format!(
         "{} is good (routes: {}, sessions: {}, plugins: {}, tools: {})",
         path.display(),
         config.routes.iter().count(),
         config.sessions.len(),
         config.plugins.len(),
         tools.names().len()
-    );
-    if arguments.deny_warnings && !(config.warnings.is_empty() && unused.is_empty()) {
-        return Err(Failure::Said);
-    }
-    Ok(())
+    )
 }
 
 /// How a plugin keeps its values: by the namespace that it was granted, and how much it may keep.

@@ -7,7 +7,8 @@ use clap::Args;
 
 use super::scratch::Scratch;
 use super::{Failure, print};
-use crate::store::{Thoroughness, examine};
+use crate::config::Config;
+use crate::store::{Finding, Thoroughness, examine};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -24,18 +25,28 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure> {
     let config = super::load_config(path)?;
-    let scratch = Scratch::new().context("a temporary folder cannot be made")?;
-    let (dir, copy) = (config.store.path.clone(), scratch.path().to_owned());
-    let how = Thoroughness { vault: config.store.vault.clone(), digests: arguments.digests };
-    let findings = tokio::task::spawn_blocking(move || examine(&dir, &copy, how)).await?;
+    let findings = look(&config, arguments.digests).await?;
     if arguments.json {
         print(&(serde_json::to_string_pretty(&findings)? + "\n"))?;
     } else {
-        print(&format!("{}\n", config.store.path.display()))?;
-        for finding in &findings {
-            let mark = if finding.is_well { "✓" } else { "✗" };
-            print(&format!("  {mark} {:<11} {}\n", finding.what, finding.words))?;
-        }
+        print(&as_text(&config, &findings))?;
     }
     if findings.iter().all(|finding| finding.is_well) { Ok(()) } else { Err(Failure::Said) }
+}
+
+/// Looks at the data directory.
+pub(super) async fn look(config: &Config, digests: bool) -> Result<Vec<Finding>, Failure> {
+    let scratch = Scratch::new().context("a temporary folder cannot be made")?;
+    let (dir, copy) = (config.store.path.clone(), scratch.path().to_owned());
+    let how = Thoroughness { vault: config.store.vault.clone(), digests };
+    Ok(tokio::task::spawn_blocking(move || examine(&dir, &copy, how)).await?)
+}
+
+pub(super) fn as_text(config: &Config, findings: &[Finding]) -> String {
+    let line = |finding: &Finding| {
+        let mark = if finding.is_well { "✓" } else { "✗" };
+        format!("  {mark} {:<11} {}\n", finding.what, finding.words)
+    };
+    let lines: String = findings.iter().map(line).collect();
+    format!("{}\n{lines}", config.store.path.display())
 }

@@ -27,6 +27,7 @@ mod scratch;
 mod serve;
 mod simulate;
 mod source;
+mod support;
 mod tail;
 mod token;
 mod tools;
@@ -74,6 +75,8 @@ enum Command {
     Compact,
     /// Look at what the gateway stands on, and say what is wrong there.
     Doctor(doctor::Arguments),
+    /// Put what a stranger needs to help into one archive, without secrets, whole numbers and words of callers.
+    SupportBundle(support::Arguments),
     /// Say everything that is wrong with the configuration.
     Check(check::Arguments),
     /// Say what a code of `check` means, or how a call went, in plain words.
@@ -160,6 +163,7 @@ pub fn main() -> ExitCode {
             Command::Restore(arguments) => backup::restore(&cli.config, arguments).await,
             Command::Compact => erase::compact(&cli.config).await,
             Command::Doctor(arguments) => doctor::run(&cli.config, arguments).await,
+            Command::SupportBundle(arguments) => support::run(&cli.config, arguments).await,
             Command::Check(arguments) => check::run(&cli.config, arguments).await,
             Command::Explain(arguments) => explain::run(&cli.config, arguments).await,
             Command::Completions { shell } => completions(shell),

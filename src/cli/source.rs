@@ -130,6 +130,27 @@ impl Source {
         }
     }
 
+    /// The same gateway, of which numbers are asked for masked.
+    pub fn masked(mut self) -> Source {
+        if let Source::Gateway { unmasked, .. } = &mut self {
+            *unmasked = false;
+        }
+        self
+    }
+
+    /// The running gateway's metrics, as text.
+    pub async fn metrics(&self) -> Result<String, Failure> {
+        let Source::Gateway { base, token, client, .. } = self else {
+            return Err(Failure::Unavailable(anyhow!("no gateway runs here")));
+        };
+        let url = format!("{}/metrics", base.strip_suffix(API).unwrap_or(base));
+        let response = client.get(url).bearer_auth(token).send().await?;
+        match response.status() {
+            status if status.is_success() => Ok(response.text().await?),
+            _ => Err(refusal(response).await),
+        }
+    }
+
     /// The stream of what happens in calls, behind the event of this id; the answer may be a refusal.
     pub async fn watch(
         &self,
