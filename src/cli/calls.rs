@@ -12,7 +12,7 @@ use super::erase;
 use super::export::{self, Format};
 use super::report::span;
 use super::source::{Remote, Source};
-use super::{Failure, print, view};
+use super::{Failure, print, tail, view};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::ids::CallId;
 
@@ -93,6 +93,13 @@ enum Command {
         #[command(flatten)]
         printed: Printed,
     },
+    /// Follow what happens in calls, as it happens, until Ctrl-C.
+    Tail {
+        /// Only this call, from its beginning until it is over.
+        id: Option<CallId>,
+        #[command(flatten)]
+        printed: Printed,
+    },
     /// End a call in the running gateway.
     Hangup {
         /// Its id.
@@ -121,7 +128,7 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
         };
     }
     let config = super::load_config(path)?;
-    if let Command::Hangup { .. } | Command::Transfer { .. } = command {
+    if let Command::Hangup { .. } | Command::Transfer { .. } | Command::Tail { .. } = command {
         return read(&Source::of_gateway(&config)?, "", command).await;
     }
     let source = Source::open(&config).await?;
@@ -162,6 +169,7 @@ async fn read(source: &Source, place: &str, command: Command) -> Result<(), Fail
             };
             print(&text)
         }
+        Command::Tail { id, printed } => tail::run(source, id, printed.is_json()).await,
         Command::Hangup { id } => {
             let _: Value = source.ask(Method::POST, &format!("/calls/{id}/hangup"), None).await?;
             eprintln!("{id} is being ended");

@@ -31,23 +31,28 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
             eprint!("{}", warnings.render(super::anstream_color()));
         }
     }
-    println!(
+    println!("{}", good(path, &config, &tools));
+    if arguments.deny_warnings && !(config.warnings.is_empty() && unused.is_empty()) {
+        return Err(Failure::Said);
+    }
+    Ok(())
+}
+
+/// That nothing is wrong, in a line or two.
+pub(super) fn good(path: &Path, config: &Config, tools: &Toolbox) -> String {
+    let tests = match config.tests_passed {
+        0 => String::new(),
+        1 => "\n1 test passed".to_owned(),
+        many => format!("\n{many} tests passed"),
+    };
+    format!(
         "{} is good (routes: {}, sessions: {}, plugins: {}, tools: {})",
         path.display(),
         config.routes.iter().count(),
         config.sessions.len(),
         config.plugins.len(),
         tools.names().len()
-    );
-    match config.tests_passed {
-        0 => {}
-        1 => println!("1 test passed"),
-        many => println!("{many} tests passed"),
-    }
-    if arguments.deny_warnings && !(config.warnings.is_empty() && unused.is_empty()) {
-        return Err(Failure::Said);
-    }
-    Ok(())
+    ) + &tests
 }
 
 /// How a plugin keeps its values: by the namespace that it was granted, and how much it may keep.

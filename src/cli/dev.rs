@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Args;
-use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -364,9 +363,7 @@ fn typed() -> mpsc::Receiver<String> {
 
 /// The time of day here.
 fn now() -> String {
-    let micros = i64::try_from(SystemClock.now().as_micros()).unwrap_or(i64::MAX);
-    let moment = jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX);
-    moment.to_zoned(TimeZone::system()).strftime("%H:%M:%S").to_string()
+    view::time_of_day(SystemClock.now())
 }
 
 /// A line of the world's log without the time since the world began.

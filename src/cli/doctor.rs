@@ -32,7 +32,7 @@ pub(super) struct Arguments {
 
 /// What was found in one place.
 #[derive(Debug, Serialize)]
-struct Finding {
+pub(super) struct Finding {
     /// What was looked at.
     what: &'static str,
     /// Whether all is well there; none: that cannot be seen from here.
@@ -72,14 +72,14 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
         print(&(serde_json::to_string_pretty(&findings)? + "\n"))?;
     } else {
         let title = if arguments.store { config.store.path.as_path() } else { path };
-        print(&format!("{}\n", title.display()))?;
-        findings.iter().try_for_each(|finding| print(&as_text(finding)))?;
+        print(&as_text(title, &findings))?;
     }
     let is_wrong = |finding: &Finding| finding.is_well == Some(false);
     if findings.iter().any(is_wrong) { Err(Failure::Said) } else { Ok(()) }
 }
 
-async fn in_store(config: &Config, digests: bool) -> Result<Vec<Finding>, Failure> {
+/// Looks at the data directory.
+pub(super) async fn in_store(config: &Config, digests: bool) -> Result<Vec<Finding>, Failure> {
     let scratch = Scratch::new().context("a temporary folder cannot be made")?;
     let (dir, copy) = (config.store.path.clone(), scratch.path().to_owned());
     let how = Thoroughness { vault: config.store.vault.clone(), digests };
@@ -89,7 +89,12 @@ async fn in_store(config: &Config, digests: bool) -> Result<Vec<Finding>, Failur
     Ok(findings.into_iter().map(told).collect())
 }
 
-fn as_text(finding: &Finding) -> String {
+/// What was found, below what it is about.
+pub(super) fn as_text(title: &Path, findings: &[Finding]) -> String {
+    format!("{}\n{}", title.display(), findings.iter().map(line).collect::<String>())
+}
+
+fn line(finding: &Finding) -> String {
     let mark = match finding.is_well {
         Some(true) => '✓',
         Some(false) => '✗',

@@ -31,6 +31,8 @@ mod serve;
 mod setup;
 mod simulate;
 mod source;
+mod support;
+mod tail;
 mod token;
 mod tools;
 mod torture;
@@ -81,6 +83,8 @@ enum Command {
     Doctor(doctor::Arguments),
     /// Have the vendors send calls here: say what would be set there, and with `--apply` set it.
     Setup(setup::Arguments),
+    /// Put what a stranger needs to help into one archive, without secrets, whole numbers and words of callers.
+    SupportBundle(support::Arguments),
     /// Say everything that is wrong with the configuration.
     Check(check::Arguments),
     /// Show what holds of the configuration, what a change would do, and its schema for editors.
@@ -171,6 +175,7 @@ pub fn main() -> ExitCode {
             Command::Compact => erase::compact(&cli.config).await,
             Command::Doctor(arguments) => doctor::run(&cli.config, arguments).await,
             Command::Setup(arguments) => setup::run(&cli.config, arguments).await,
+            Command::SupportBundle(arguments) => support::run(&cli.config, arguments).await,
             Command::Check(arguments) => check::run(&cli.config, arguments).await,
             Command::Config(arguments) => configuration::run(&cli.config, arguments).await,
             Command::Explain(arguments) => explain::run(&cli.config, arguments).await,

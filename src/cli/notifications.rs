@@ -139,7 +139,8 @@ async fn carry_out(source: &Source, config: Option<&Config>, command: Command) -
     }
 }
 
-async fn list(
+/// Who is told of calls, and what was not taken: dead letters first.
+pub(super) async fn list(
     source: &Source,
     config: Option<&Config>,
     endpoint: Option<String>,

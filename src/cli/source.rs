@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
+use reqwest::header::HeaderValue;
 use reqwest::{Method, StatusCode, Url};
 use serde::de::DeserializeOwned;
 
@@ -84,7 +85,7 @@ impl Source {
         path: &str,
         body: Option<String>,
     ) -> Result<T, Failure> {
-        let response = self.send(method, path, body).await?;
+        let response = self.send(method, path, body, None).await?;
         match response.status() {
             status if status.is_success() => Ok(response.json().await?),
             _ => Err(refusal(response).await),
@@ -96,6 +97,7 @@ impl Source {
         method: Method,
         path: &str,
         body: Option<String>,
+        header: Option<(&str, HeaderValue)>,
     ) -> Result<reqwest::Response, Failure> {
         let Source::Gateway { base, token, client, .. } = self else {
             return Err(Failure::Unavailable(anyhow!("no gateway runs here")));
@@ -103,6 +105,9 @@ impl Source {
         let mut request = client.request(method, format!("{base}{path}")).bearer_auth(token);
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
+        }
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
         }
         let response = request.send().await;
         response
@@ -117,12 +122,45 @@ impl Source {
         method: Method,
         path: &str,
     ) -> Result<Result<T, String>, Failure> {
-        let response = self.send(method, path, None).await?;
+        let response = self.send(method, path, None, None).await?;
         match response.status() {
             status if status == refused => Ok(Err(words_of(response).await)),
             status if status.is_success() => Ok(Ok(response.json().await?)),
             _ => Err(refusal(response).await),
         }
+    }
+
+    /// The same gateway, of which numbers are asked for masked.
+    pub fn masked(mut self) -> Source {
+        if let Source::Gateway { unmasked, .. } = &mut self {
+            *unmasked = false;
+        }
+        self
+    }
+
+    /// The running gateway's metrics, as text.
+    pub async fn metrics(&self) -> Result<String, Failure> {
+        let Source::Gateway { base, token, client, .. } = self else {
+            return Err(Failure::Unavailable(anyhow!("no gateway runs here")));
+        };
+        let url = format!("{}/metrics", base.strip_suffix(API).unwrap_or(base));
+        let response = client.get(url).bearer_auth(token).send().await?;
+        match response.status() {
+            status if status.is_success() => Ok(response.text().await?),
+            _ => Err(refusal(response).await),
+        }
+    }
+
+    /// The stream of what happens in calls, behind the event of this id; the answer may be a refusal.
+    pub async fn watch(
+        &self,
+        call: Option<CallId>,
+        seen: Option<&str>,
+    ) -> Result<reqwest::Response, Failure> {
+        let unmasked = matches!(self, Source::Gateway { unmasked: true, .. });
+        let call = call.map(|call| format!("&call={call}")).unwrap_or_default();
+        let seen = seen.map(|seen| HeaderValue::from_str(seen).map(|seen| ("last-event-id", seen)));
+        self.send(Method::GET, &format!("/events?unmasked={unmasked}{call}"), None, seen.transpose()?).await
     }
 
     fn gateway(config: &Config) -> anyhow::Result<Source> {

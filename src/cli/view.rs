@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
+use jiff::tz::TimeZone;
 
 use crate::call::record::{
     CallDetail, CallRecord, Line, LineStatus, Path, Speaker, Stages, State, ToolCallRecord,
@@ -265,12 +266,16 @@ fn write_conversation(text: &mut String, detail: &CallDetail) {
     }
 }
 
-fn write_line(text: &mut String, zero: Timestamp, line: &Line) {
-    let speaker = match line.speaker {
+pub(super) fn speaker(speaker: Speaker) -> &'static str {
+    match speaker {
         Speaker::Caller => "caller",
         Speaker::Assistant => "assistant",
         Speaker::Keypad => "keypad",
-    };
+    }
+}
+
+fn write_line(text: &mut String, zero: Timestamp, line: &Line) {
+    let speaker = speaker(line.speaker);
     let mark = match line.status {
         LineStatus::Final => "",
         LineStatus::Partial => " … (the rest never came)",
@@ -321,15 +326,22 @@ pub(super) fn clock(zero: Timestamp, at: Timestamp) -> String {
     format!("{:02}:{:02}.{:03}", since.as_secs() / 60, since.as_secs() % 60, since.subsec_millis())
 }
 
-fn lasted(stages: &Stages) -> Option<Duration> {
+/// The time of day here, with milliseconds.
+pub(super) fn time_of_day(at: Timestamp) -> String {
+    let micros = i64::try_from(at.as_micros()).unwrap_or(i64::MAX);
+    let moment = jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::MAX);
+    moment.to_zoned(TimeZone::system()).strftime("%H:%M:%S%.3f").to_string()
+}
+
+pub(super) fn lasted(stages: &Stages) -> Option<Duration> {
     Some(stages.ended?.since(stages.began()?))
 }
 
-fn seconds(span: Duration) -> String {
+pub(super) fn seconds(span: Duration) -> String {
     format!("{:.1} s", span.as_secs_f64())
 }
 
-fn millis(span: Duration) -> String {
+pub(super) fn millis(span: Duration) -> String {
     let millis = span.as_secs_f64() * 1_000.0;
     if millis < 10.0 { format!("{millis:.2} ms") } else { format!("{millis:.0} ms") }
 }

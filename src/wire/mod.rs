@@ -10,6 +10,7 @@ pub mod join_token;
 pub mod media;
 pub mod realtime;
 pub mod sip_uri;
+pub mod sse;
 pub mod twilio;
 pub mod twilio_signature;
 pub mod twiml;

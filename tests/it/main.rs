@@ -52,6 +52,7 @@ mod store_audit;
 mod store_compaction;
 mod store_crash;
 mod store_damage;
+mod support;
 mod survive;
 mod tidy;
 mod traces;
