@@ -1,5 +1,6 @@
 //! The documentation tells the truth: links lead somewhere, lists are whole, commands exist.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use switchboard::call::record::EndedReason;
@@ -34,14 +35,81 @@ fn every_link_leads_somewhere() {
     for page in pages() {
         let text = std::fs::read_to_string(&page).expect("a readable page");
         let folder = page.parent().expect("a folder");
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let file = link.split('#').next().unwrap_or_default();
-            if file.is_empty() || file.contains("://") {
+        for link in links(&text) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            if file.contains("://") {
                 continue;
             }
-            assert!(folder.join(file).exists(), "{}: `{link}` leads nowhere", page.display());
+            let target = if file.is_empty() { page.clone() } else { folder.join(file) };
+            assert!(target.exists(), "{}: `{link}` leads nowhere", page.display());
+            let is_there = anchor.is_empty() || anchors(&target).contains(anchor);
+            assert!(is_there, "{}: `{link}` leads to no heading", page.display());
         }
     }
+}
+
+/// The names of a page's headings, as mdBook and code forges make them: letters, digits, `-` and `_`, in small letters.
+fn anchors(page: &Path) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(page).expect("a readable page");
+    let mut is_in_fence = false;
+    let headings = text.lines().filter(|line| {
+        is_in_fence ^= line.starts_with("```");
+        !is_in_fence && line.starts_with('#')
+    });
+    let name = |heading: &str| {
+        let letters = heading.trim_start_matches('#').trim().chars().filter_map(|letter| match letter {
+            ' ' => Some('-'),
+            letter if letter.is_alphanumeric() || matches!(letter, '-' | '_') => Some(letter),
+            _ => None,
+        });
+        letters.collect::<String>().to_lowercase()
+    };
+    headings.map(name).collect()
+}
+
+#[test]
+fn what_alerts_lead_to_is_there() {
+    let alerts = read("deploy/prometheus/alerts.yml");
+    let runbooks: Vec<&str> = alerts.lines().filter_map(|line| line.trim().strip_prefix("runbook: ")).collect();
+    for runbook in &runbooks {
+        let (file, anchor) = runbook.split_once('#').unwrap_or((runbook, ""));
+        let is_there = anchor.is_empty() || anchors(&root().join(file)).contains(anchor);
+        assert!(is_there, "alerts.yml: `{runbook}` leads to no heading");
+    }
+    assert!(!runbooks.is_empty());
+}
+
+#[test]
+fn the_book_has_every_page_once() {
+    let summary = read("docs/SUMMARY.md");
+    let mut listed: Vec<PathBuf> =
+        links(&summary).map(|link| root().join("docs").join(link)).collect();
+    let mut written: Vec<PathBuf> = pages()
+        .into_iter()
+        .filter(|page| page.starts_with(root().join("docs")) && !page.ends_with("SUMMARY.md"))
+        .collect();
+    listed.sort();
+    written.sort();
+    assert_eq!(listed, written, "docs/SUMMARY.md lists each page once");
+}
+
+#[test]
+fn the_book_is_read_as_mdbook_reads_it() {
+    let book: toml::Table = read("docs/book.toml").parse().expect("TOML");
+    assert_eq!(book["book"]["src"].as_str(), Some("."), "the pages are where they are");
+    let mut depth = 0;
+    for line in read("docs/SUMMARY.md").lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let chapter = line.trim_start();
+        let now = line.len() - chapter.len();
+        let is_list = chapter.starts_with("- [") || (now == 0 && chapter.starts_with('['));
+        assert!(is_list && chapter.ends_with(".md)") && now % 2 == 0 && now <= depth + 2, "SUMMARY.md: {line}");
+        depth = now;
+    }
+}
+
+/// Where the links of a page lead to.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](").skip(1).filter_map(|rest| rest.split(')').next())
 }
 
 #[test]
