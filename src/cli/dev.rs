@@ -140,8 +140,10 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let log =
         WorldLog::passing(Arc::clone(&clock), Box::new(|line| println!("{}  {}", now(), without_time(line))));
-    let world = World::start(Options::new(Arc::clone(&clock), log, arguments.speed)).await;
-    let world = world.context("the simulated vendors cannot listen")?;
+    // The carrier's names of calls are new at each start: those of earlier ones are kept.
+    let seed = u64::from_le_bytes(Entropy::System.bytes());
+    let options = Options { seed, ..Options::new(Arc::clone(&clock), log, arguments.speed) };
+    let world = World::start(options).await.context("the simulated vendors cannot listen")?;
     let data = match &arguments.data {
         Some(folder) => std::path::absolute(folder)?,
         None => std::path::absolute(data_of(&kept_at(path, &world)?))?,
@@ -285,7 +287,9 @@ impl Dev {
         let (from, to) = (number(&ring.from), number(&ring.to));
         let (from, to) = (from.as_ref(), to.as_ref());
         let asked = Asked { from: from.map(E164::as_str), to: to.map(E164::as_str), headers: &[], now };
-        let Action::Answer { session, vars } = &rules.settings.routes.decide(&asked).action else { return None };
+        let Action::Answer { session, vars } = &rules.settings.routes.decide(&asked).action else {
+            return None;
+        };
         let session = rules.sessions.get(session)?;
         let masked = from.map(E164::masked);
         // A greeting that names the call's id says so of one that is not known yet.

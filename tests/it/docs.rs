@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use switchboard::call::record::EndedReason;
+use schemars::schema_for;
+use switchboard::call::record::{EndedReason, ToolOutcomeKind};
+use switchboard::cli::catalogue::{self, Kind};
 use switchboard::http::{OPENAI_WEBHOOK, TWILIO_DIAL_RESULT, TWILIO_RECORDING, TWILIO_STATUS, TWILIO_VOICE};
 use switchboard::metrics::Metrics;
 
@@ -70,7 +72,8 @@ fn anchors(page: &Path) -> BTreeSet<String> {
 #[test]
 fn what_alerts_lead_to_is_there() {
     let alerts = read("deploy/prometheus/alerts.yml");
-    let runbooks: Vec<&str> = alerts.lines().filter_map(|line| line.trim().strip_prefix("runbook: ")).collect();
+    let runbooks: Vec<&str> =
+        alerts.lines().filter_map(|line| line.trim().strip_prefix("runbook: ")).collect();
     for runbook in &runbooks {
         let (file, anchor) = runbook.split_once('#').unwrap_or((runbook, ""));
         let is_there = anchor.is_empty() || anchors(&root().join(file)).contains(anchor);
@@ -82,8 +85,7 @@ fn what_alerts_lead_to_is_there() {
 #[test]
 fn the_book_has_every_page_once() {
     let summary = read("docs/SUMMARY.md");
-    let mut listed: Vec<PathBuf> =
-        links(&summary).map(|link| root().join("docs").join(link)).collect();
+    let mut listed: Vec<PathBuf> = links(&summary).map(|link| root().join("docs").join(link)).collect();
     let mut written: Vec<PathBuf> = pages()
         .into_iter()
         .filter(|page| page.starts_with(root().join("docs")) && !page.ends_with("SUMMARY.md"))
@@ -102,7 +104,10 @@ fn the_book_is_read_as_mdbook_reads_it() {
         let chapter = line.trim_start();
         let now = line.len() - chapter.len();
         let is_list = chapter.starts_with("- [") || (now == 0 && chapter.starts_with('['));
-        assert!(is_list && chapter.ends_with(".md)") && now % 2 == 0 && now <= depth + 2, "SUMMARY.md: {line}");
+        assert!(
+            is_list && chapter.ends_with(".md)") && now % 2 == 0 && now <= depth + 2,
+            "SUMMARY.md: {line}"
+        );
         depth = now;
     }
 }
@@ -161,30 +166,39 @@ fn every_metric_is_listed_and_every_listed_metric_exists() {
 }
 
 #[test]
-fn every_reason_for_an_end_is_explained() {
-    use EndedReason::*;
-    let page = read("docs/operations.md");
-    for reason in [
-        CallerHangup,
-        AssistantHangup,
-        Transferred,
-        Forwarded,
-        Rejected,
-        Apology,
-        Busy,
-        ProviderSilent,
-        AcceptFailed,
-        AttachFailed,
-        CallerGone,
-        MaxDuration,
-        ProviderDropped,
-        Operator,
-        LegFailed,
-        Stopping,
-        GatewayLost,
-    ] {
-        assert!(page.contains(&format!("`{}`", reason.as_str())), "{} is not explained", reason.as_str());
+fn every_code_has_a_cause_and_a_remedy() {
+    let all = catalogue::all();
+    for (at, entry) in all.iter().enumerate() {
+        for text in [entry.cause, entry.fix] {
+            let is_sentence = text.len() > 3 && (text.ends_with('.') || text.ends_with('?'));
+            assert!(is_sentence && !text.contains('|'), "{}: `{text}` says nothing", entry.code);
+        }
+        let is_new = all[..at].iter().all(|other| other != entry);
+        assert!(is_new, "{} is there twice", entry.code);
     }
+    for kind in Kind::ALL {
+        assert!(all.iter().any(|entry| entry.kind == kind), "nothing of {kind:?} is explained");
+    }
+}
+
+#[test]
+fn every_word_of_the_records_is_explained() {
+    let explained = |kind| -> BTreeSet<&str> {
+        catalogue::all().into_iter().filter(|entry| entry.kind == kind).map(|entry| entry.code).collect()
+    };
+    let (ended, tools) = (words_of(&schema_for!(EndedReason)), words_of(&schema_for!(ToolOutcomeKind)));
+    assert_eq!(explained(Kind::Ended), ended.iter().map(String::as_str).collect());
+    assert_eq!(explained(Kind::Tool), tools.iter().map(String::as_str).collect());
+}
+
+/// The words that a type without contents is written as.
+fn words_of(schema: &schemars::Schema) -> BTreeSet<String> {
+    let one_of = schema.get("oneOf").and_then(|list| list.as_array()).expect("one of several words");
+    let words = one_of.iter().flat_map(|one| match one.get("enum").and_then(|list| list.as_array()) {
+        Some(list) => list.clone(),
+        None => vec![one["const"].clone()],
+    });
+    words.map(|word| word.as_str().expect("a word").to_owned()).collect()
 }
 
 #[test]
