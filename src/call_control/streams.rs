@@ -47,18 +47,6 @@ pub enum StreamRefusal {
     Kept(#[from] DeliverError),
 }
 
-impl StreamRefusal {
-    /// A stable name, for metrics.
-    pub fn name(&self) -> &'static str {
-        match self {
-            StreamRefusal::Token(refusal) => refusal.name(),
-            StreamRefusal::OtherCall => "other_call",
-            StreamRefusal::NotAwaited => "not_awaited",
-            StreamRefusal::Kept(_) => "not_kept",
-        }
-    }
-}
-
 impl CallControl {
     /// Lets a stream into the call it is for; the call is on disk when this returns. A stream that is
     /// refused is closed.

@@ -30,6 +30,7 @@ use crate::http::{OPENAI_WEBHOOK, detail};
 use crate::ids::CallSid;
 use crate::phone::E164;
 use crate::routing::{Action, Asked};
+use crate::session::CallFacts;
 use crate::sim::log::WorldLog;
 use crate::sim::script::{CallerSpeech, ModelToolCall, ModelTurn, Script, Step};
 use crate::sim::twilio::CallerSetup;
@@ -138,8 +139,10 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let log =
         WorldLog::passing(Arc::clone(&clock), Box::new(|line| println!("{}  {}", now(), without_time(line))));
-    let world = World::start(Options::new(Arc::clone(&clock), log, arguments.speed)).await;
-    let world = world.context("the simulated vendors cannot listen")?;
+    // The carrier's names of calls are new at each start: those of earlier ones are kept.
+    let seed = u64::from_le_bytes(Entropy::System.bytes());
+    let options = Options { seed, ..Options::new(Arc::clone(&clock), log, arguments.speed) };
+    let world = World::start(options).await.context("the simulated vendors cannot listen")?;
     let data = match &arguments.data {
         Some(folder) => std::path::absolute(folder)?,
         None => std::path::absolute(data_of(&kept_at(path, &world)?))?,
@@ -253,8 +256,8 @@ impl Dev {
     fn conversation(&self, ring: &Ring) -> Script {
         let turn = |says: String| Step::Model(ModelTurn { says: Some(says), ..ModelTurn::default() });
         let mut steps = Vec::new();
-        if self.is_greeted(ring) {
-            steps.push(turn("Hello, this is the simulated model.".to_owned()));
+        if let Some(told) = self.greeting(ring) {
+            steps.push(turn(format!("Hello, this is the simulated model. {told}").trim_end().to_owned()));
         }
         for (at, says) in ring.says.iter().enumerate() {
             steps.push(Step::Caller(CallerSpeech { says: says.clone(), ..CallerSpeech::default() }));
@@ -275,18 +278,28 @@ impl Dev {
         Script { steps }
     }
 
-    /// Claims that the model speaks first to such a caller.
-    fn is_greeted(&self, ring: &Ring) -> bool {
+    /// How the model is told to greet such a caller; none: the caller speaks first.
+    fn greeting(&self, ring: &Ring) -> Option<String> {
         let (rules, now) = (self.control.rules(), SystemClock.now());
         let country = rules.settings.default_country;
-        let number = |text: &str| E164::parse(text, country).ok().map(|number| number.as_str().to_owned());
+        let number = |text: &str| E164::parse(text, country).ok();
         let (from, to) = (number(&ring.from), number(&ring.to));
-        let asked = Asked { from: from.as_deref(), to: to.as_deref(), headers: &[], now };
-        let session = match rules.settings.routes.decide(&asked).action {
-            Action::Answer { session, .. } => rules.sessions.get(session),
-            Action::Reject(_) | Action::Forward(_) => None,
+        let (from, to) = (from.as_ref(), to.as_ref());
+        let asked = Asked { from: from.map(E164::as_str), to: to.map(E164::as_str), headers: &[], now };
+        let Action::Answer { session, vars } = &rules.settings.routes.decide(&asked).action else {
+            return None;
         };
-        session.is_some_and(|session| session.greeting.is_some())
+        let session = rules.sessions.get(session)?;
+        let masked = from.map(E164::masked);
+        // A greeting that names the call's id says so of one that is not known yet.
+        let facts = CallFacts {
+            id: "call",
+            from: asked.from,
+            from_masked: masked.as_deref(),
+            to: asked.to,
+            path: "sip",
+        };
+        session.greeting_for(&facts, vars, now).ok().flatten()
     }
 
     /// The call as it is kept, in a few lines, once it is closed.

@@ -1,4 +1,4 @@
-//! `switchboard explain`: what a code of `check` means, or how a call went, in plain words.
+//! `switchboard explain`: what a code means and what to do, or how a call went, in plain words.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -7,16 +7,17 @@ use std::path::Path;
 use anyhow::anyhow;
 use clap::Args;
 
+use super::catalogue::{self, Entry, Kind};
 use super::source::Source;
 use super::{Failure, load_config, print, view};
 use crate::call::record::CallDetail;
 use crate::call::story::{Happened, Went, Whose, story};
-use crate::config::codes::{self, Code, Severity};
+use crate::config::codes::{self, Severity};
 use crate::ids::CallId;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// A code such as `E0203`, or a call's id.
+    /// A code such as `E0203`, `provider_silent` or `69`, or a call's id.
     what: String,
 }
 
@@ -27,29 +28,39 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
         let detail = source.detail(id).await?.ok_or_else(|| anyhow!("no call `{id}`"))?;
         return print(&call(&detail));
     }
-    let wanted = what.to_uppercase();
-    match codes::ALL.iter().find(|code| code.id == wanted) {
-        Some(known) => print(&code(known)),
-        None => Err(unknown(what).into()),
+    let all = catalogue::all();
+    let met: Vec<String> =
+        all.iter().filter(|entry| entry.code.eq_ignore_ascii_case(what)).map(entry).collect();
+    match met.is_empty() {
+        true => Err(unknown(what, &all).into()),
+        false => print(&met.join("\n")),
     }
 }
 
-fn unknown(what: &str) -> anyhow::Error {
-    let near =
-        codes::ALL.iter().min_by_key(|code| strsim::damerau_levenshtein(code.id, &what.to_uppercase()));
-    let near =
-        near.map(|code| format!(" (did you mean {}, \"{}\"?)", code.id, code.title)).unwrap_or_default();
-    anyhow!(
-        "`{what}` is neither a code of `switchboard check` nor a call's id{near}; docs/errors.md has all codes"
-    )
+fn unknown(what: &str, all: &[Entry]) -> anyhow::Error {
+    let distance =
+        |entry: &&Entry| strsim::damerau_levenshtein(&entry.code.to_lowercase(), &what.to_lowercase());
+    let near = all
+        .iter()
+        .min_by_key(distance)
+        .map(|entry| format!(" (did you mean `{}`, {}?)", entry.code, entry.kind.title()))
+        .unwrap_or_default();
+    anyhow!("`{what}` is neither a code nor a call's id{near}; docs/errors.md has all codes")
 }
 
-fn code(code: &Code) -> String {
-    let severity = match code.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
+/// A code with all that is known of it; one that is met in several places is told once for each.
+fn entry(entry: &Entry) -> String {
+    let head = match codes::ALL.iter().find(|code| entry.kind == Kind::Config && code.id == entry.code) {
+        Some(code) => {
+            let severity = match code.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+            };
+            format!("{severity}[{}]: {}", code.id, code.title)
+        }
+        None => format!("{}: {}", entry.code, entry.kind.title()),
     };
-    format!("{severity}[{}]: {}\n\n{}\n", code.id, code.title, wrapped(code.explanation))
+    format!("{head}\n\n{}\n\n{}\n", wrapped(entry.cause), wrapped(&format!("What to do: {}", entry.fix)))
 }
 
 /// The text in lines that fit a terminal of eighty columns.

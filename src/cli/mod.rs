@@ -1,10 +1,10 @@
 //! The command line: a file for each command, errors to exit codes here and nowhere else.
 //!
-//! Results go to standard output, everything else to standard error. Exit codes: 0 well, 1 failed,
-//! 2 wrong usage, 69 something that is needed is not there, 78 the configuration is wrong.
+//! Results go to standard output, everything else to standard error. Exit codes: [`Exit`].
 
 mod backup;
 mod calls;
+pub mod catalogue;
 mod check;
 mod configuration;
 mod demo;
@@ -89,7 +89,7 @@ enum Command {
     Check(check::Arguments),
     /// Show what holds of the configuration, what a change would do, and its schema for editors.
     Config(configuration::Arguments),
-    /// Say what a code of `check` means, or how a call went, in plain words.
+    /// Say what a code means and what to do, or how a call went, in plain words.
     Explain(explain::Arguments),
     /// Read the calls that were kept, or erase them.
     Calls(calls::Arguments),
@@ -119,6 +119,39 @@ enum Command {
     },
     /// Play many simulated calls at once against `serve` in a process of its own, and print times.
     Load(load::Arguments),
+}
+
+/// How a command ends, for whoever runs it from a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    /// Well.
+    Well,
+    /// It failed.
+    Failed,
+    /// It was not understood; clap ends those.
+    Usage,
+    /// Something that is needed is not there: `EX_UNAVAILABLE` of sysexits.h.
+    Unavailable,
+    /// The configuration is wrong: `EX_CONFIG` of sysexits.h.
+    Config,
+}
+
+impl Exit {
+    /// The number, as text.
+    const fn name(self) -> &'static str {
+        match self {
+            Exit::Well => "0",
+            Exit::Failed => "1",
+            Exit::Usage => "2",
+            Exit::Unavailable => "69",
+            Exit::Config => "78",
+        }
+    }
+
+    /// What the process gives.
+    fn code(self) -> ExitCode {
+        ExitCode::from(self.name().parse::<u8>().unwrap_or(1))
+    }
 }
 
 /// How a command ends when it does not end well.
@@ -192,7 +225,7 @@ pub fn main() -> ExitCode {
         }
     });
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => Exit::Well.code(),
         Err(failure) => report(failure),
     }
 }
@@ -210,27 +243,27 @@ fn man(folder: &std::path::Path) -> Result<(), Failure> {
 }
 
 fn report(failure: Failure) -> ExitCode {
-    let (code, error) = match failure {
-        Failure::Said => return ExitCode::from(1),
+    let (exit, error) = match failure {
+        Failure::Said => return Exit::Failed.code(),
         Failure::Config(problems) if problems.is_empty() => {
             eprintln!(
                 "error: the configuration is refused, and nothing says why: that is a mistake of this program, please report it"
             );
-            return ExitCode::from(78);
+            return Exit::Config.code();
         }
         Failure::Config(problems) => {
             eprint!("{}", problems.render(anstream_color()));
-            return ExitCode::from(78);
+            return Exit::Config.code();
         }
-        Failure::Failed(error) => (1, error),
-        Failure::Unavailable(error) => (69, error),
-        Failure::Misfit(error) => (78, error),
+        Failure::Failed(error) => (Exit::Failed, error),
+        Failure::Unavailable(error) => (Exit::Unavailable, error),
+        Failure::Misfit(error) => (Exit::Config, error),
     };
     eprintln!("error: {error}");
     for cause in error.chain().skip(1) {
         eprintln!("  cause: {cause}");
     }
-    ExitCode::from(code)
+    exit.code()
 }
 
 /// Claims that standard error is a terminal that wants colours.

@@ -132,7 +132,8 @@ pub fn in_short(detail: &CallDetail) -> String {
     let call = &detail.call;
     let mut text = String::new();
     let lasted = lasted(&call.stages).map(seconds).unwrap_or_else(|| "0 s".to_owned());
-    let _ = writeln!(text, "  {} over {} · {lasted}", state(call), call.path.as_str());
+    let route = call.route.as_deref().map(|route| format!(" · route {route}")).unwrap_or_default();
+    let _ = writeln!(text, "  {} over {} · {lasted}{route}", state(call), call.path.as_str());
     write_path(&mut text, call);
     write_stages(&mut text, "stages", call.path, &call.stages);
     write_conversation(&mut text, detail);

@@ -54,6 +54,7 @@ pub use features::{ResetOpenAiSip, SetOpenAiSip, Value};
 pub use notifications::{NotificationList, Resent};
 pub use plugins::{ChangeView, GrantsView, LimitsView, OutOfOrderView, PluginList, PluginView};
 pub(in crate::http) use problem::Problem;
+pub use problem::Refusal;
 pub use recordings::Recordings;
 pub use role::{NotARole, Role, TokenSettings, digest_in, new_token};
 pub use session::SignedIn;

@@ -9,6 +9,7 @@ use super::twilio::{
     Refused, apology, call_of, counted, document, forward, hand_on, not_kept, recording_named, twiml_for,
     unreadable, verify,
 };
+use super::verdict::Verdict;
 use super::{Doors, TWILIO_AFTER_STREAM, TWILIO_AFTER_VOICEMAIL};
 use crate::call::event::CarrierEvent;
 use crate::call_control::{DeliverError, Next};
@@ -78,7 +79,7 @@ async fn answer_after_voicemail(doors: &Arc<Doors>, mut request: Request) -> Res
     recording_named(doors, call, &verified.form).await?;
     match doors.control.message_left(call, message.duration_s).await {
         Ok(()) => Ok(document(vec![Verb::Hangup])),
-        Err(DeliverError::NoSuchCall(_)) => Err(("unknown_call", document(vec![Verb::Hangup]))),
+        Err(DeliverError::NoSuchCall(_)) => Err((Verdict::UnknownCall, document(vec![Verb::Hangup]))),
         Err(error) => Err(not_kept(error)),
     }
 }
@@ -108,7 +109,7 @@ pub(super) fn answer(
         }
         Err(DeliverError::NoSuchCall(call)) => {
             tracing::warn!(%call, "the carrier asks what comes next in a call that is not known");
-            Err(("unknown_call", document(vec![Verb::Hangup])))
+            Err((Verdict::UnknownCall, document(vec![Verb::Hangup])))
         }
         Err(error) => Err(not_kept(error)),
     }

@@ -7,12 +7,13 @@ use poem::http::header::CONTENT_TYPE;
 use poem::{Request, Response};
 
 use super::deliveries::Capture;
+use super::verdict::Verdict;
 use super::{BODY_WITHIN, Doors};
 
 /// A body that could not be read, as an answer.
 pub(super) struct Unread {
-    /// The label of the metric.
-    pub verdict: &'static str,
+    /// What became of the request.
+    pub verdict: Verdict,
     /// What the stranger is told.
     pub response: Response,
 }
@@ -35,13 +36,13 @@ pub(super) async fn body(doors: &Doors, request: &mut Request) -> Result<Vec<u8>
             Ok(bytes.to_vec())
         }
         Ok(Err(poem::error::ReadBodyError::PayloadTooLarge)) => Err(too_large()),
-        Ok(Err(_)) => Err(Unread { verdict: "truncated", response: status(StatusCode::BAD_REQUEST) }),
-        Err(_) => Err(Unread { verdict: "slow", response: status(StatusCode::REQUEST_TIMEOUT) }),
+        Ok(Err(_)) => Err(Unread { verdict: Verdict::Truncated, response: status(StatusCode::BAD_REQUEST) }),
+        Err(_) => Err(Unread { verdict: Verdict::Slow, response: status(StatusCode::REQUEST_TIMEOUT) }),
     }
 }
 
 fn too_large() -> Unread {
-    Unread { verdict: "too_large", response: status(StatusCode::PAYLOAD_TOO_LARGE) }
+    Unread { verdict: Verdict::TooLarge, response: status(StatusCode::PAYLOAD_TOO_LARGE) }
 }
 
 /// An answer without a body.

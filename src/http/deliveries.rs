@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Doors;
+use super::verdict::Verdict;
 use crate::clock::Timestamp;
 use crate::ids::{CallId, CallSid, ProviderCallId};
 use crate::store::{Alias, Store};
@@ -37,10 +38,6 @@ const SECRET_HEADERS: [&str; 6] = [
 ];
 /// What stands for a secret.
 const HIDDEN: &str = "•••";
-
-/// What a door found out about a request, as the metric's label; it goes with the answer.
-#[derive(Clone, Copy)]
-pub(super) struct Verdict(pub &'static str);
 
 /// Where the body of a request is put by whoever reads it.
 #[derive(Clone, Default)]
@@ -138,7 +135,7 @@ where
     let path = request.original_uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let headers = headers_of(&request);
     let response = answer(Arc::clone(&doors), request).await;
-    let verdict = response.extensions().get::<Verdict>().map_or("unknown", |verdict| verdict.0);
+    let verdict = response.extensions().get::<Verdict>().map_or("unknown", |verdict| verdict.name());
     let (bytes, body) = std::mem::take(&mut *capture.0.lock().unwrap_or_else(PoisonError::into_inner));
     let body = String::from_utf8_lossy(&body).into_owned();
     // Also what was refused may name a call, and then goes with it.

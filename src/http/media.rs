@@ -14,8 +14,9 @@ use poem::web::websocket::{CloseCode, Message, WebSocket, WebSocketConfig, WebSo
 use poem::{FromRequest as _, IntoResponse as _, Request, Response};
 
 use super::twilio::{Refused, announcement, proven};
+use super::verdict::Verdict;
 use super::{Doors, TWILIO_AFTER_STREAM, TWILIO_MEDIA, answer};
-use crate::call_control::Stream;
+use crate::call_control::{Stream, StreamRefusal};
 use crate::ids::CallId;
 use crate::media::phone::{Frame, MESSAGE_BYTES_MAX, Socket};
 use crate::media::reception;
@@ -59,7 +60,7 @@ pub(super) async fn media(doors: Arc<Doors>, request: Request) -> Response {
     match open(&doors, &request).await {
         Ok(response) => response,
         Err((verdict, response)) => {
-            doors.control.metrics().webhook(SOURCE, verdict);
+            doors.control.metrics().webhook(SOURCE, verdict.name());
             response
         }
     }
@@ -68,11 +69,11 @@ pub(super) async fn media(doors: Arc<Doors>, request: Request) -> Response {
 async fn open(doors: &Arc<Doors>, request: &Request) -> Result<Response, Refused> {
     let settings = proven(doors, request, Content::Upgrade)?;
     let account_sid = settings.account_sid.clone();
-    let place =
-        Place::take(doors).ok_or_else(|| ("too_many", answer::status(StatusCode::SERVICE_UNAVAILABLE)))?;
+    let place = Place::take(doors)
+        .ok_or_else(|| (Verdict::TooMany, answer::status(StatusCode::SERVICE_UNAVAILABLE)))?;
     let socket = WebSocket::from_request_without_body(request)
         .await
-        .map_err(|_| ("no_upgrade", answer::status(StatusCode::BAD_REQUEST)))?;
+        .map_err(|_| (Verdict::NoUpgrade, answer::status(StatusCode::BAD_REQUEST)))?;
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
         .write_buffer_size(0)
@@ -82,18 +83,18 @@ async fn open(doors: &Arc<Doors>, request: &Request) -> Result<Response, Refused
     let doors = Arc::clone(doors);
     let upgraded = socket.config(config).on_upgrade(move |stream| async move {
         let verdict = let_in(&doors, place, &account_sid, plain(stream)).await;
-        doors.control.metrics().webhook(SOURCE, verdict);
+        doors.control.metrics().webhook(SOURCE, verdict.name());
     });
     Ok(upgraded.into_response())
 }
 
 /// Asks the stream who it is for, and lets it into that call.
-async fn let_in(doors: &Doors, place: Place, account_sid: &str, socket: Socket) -> &'static str {
+async fn let_in(doors: &Doors, place: Place, account_sid: &str, socket: Socket) -> Verdict {
     let (start, phone) = match reception::welcome(socket).await {
         Ok(welcomed) => welcomed,
         Err(refusal) => {
             tracing::warn!(why = %refusal, "a media stream was refused");
-            return refusal.name();
+            return Verdict::Start(refusal);
         }
     };
     drop(place);
@@ -101,14 +102,19 @@ async fn let_in(doors: &Doors, place: Place, account_sid: &str, socket: Socket) 
     if start.account_sid != account_sid {
         tracing::warn!("a media stream of another account was refused");
         phone.close(reception::POLICY).await;
-        return "other_account";
+        return Verdict::OtherAccount;
     }
     let stream = Stream { call_sid: start.call_sid, token, sid: start.stream_sid, phone };
     match doors.control.stream_started(stream).await {
-        Ok(()) => "taken",
+        Ok(()) => Verdict::Taken,
         Err(refusal) => {
             tracing::warn!(why = %refusal, "a media stream was refused");
-            refusal.name()
+            match refusal {
+                StreamRefusal::Token(refusal) => Verdict::Token(refusal),
+                StreamRefusal::OtherCall => Verdict::OtherCall,
+                StreamRefusal::NotAwaited => Verdict::NotAwaited,
+                StreamRefusal::Kept(_) => Verdict::NotKept,
+            }
         }
     }
 }

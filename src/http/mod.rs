@@ -13,6 +13,7 @@ mod media;
 mod openai;
 mod reloads;
 mod twilio;
+mod verdict;
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -33,11 +34,12 @@ use crate::store::AuditLog;
 pub use admin::{
     API, About, AuditPage, ChangeView, ConfigChecked, ConfigChecker, ConfigEntry, ConfigOrigin,
     ConfigProblem, ConfigShown, ENDPOINTS, Endpoint, ErasedCall, GrantsView, HandoverAsked, LimitsView,
-    NotARole, NotificationList, OutOfOrderView, Page, PluginList, PluginView, Recordings, Resent,
+    NotARole, NotificationList, OutOfOrderView, Page, PluginList, PluginView, Recordings, Refusal, Resent,
     ResetOpenAiSip, Role, SetOpenAiSip, SignedIn, TokenSettings, Value, detail, digest_in, new_token,
 };
 pub use reloads::{ConfigChange, ReloadAsked, Reloaded, Reloads};
 pub use twilio::handed_on_url;
+pub use verdict::Verdict;
 
 /// Where the provider's webhook arrives.
 pub const OPENAI_WEBHOOK: &str = "/api/openai/webhook/call-incoming";

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use poem::http::StatusCode;
 use poem::{Request, Response};
 
-use super::deliveries::Verdict;
+use super::verdict::Verdict;
 use super::{Doors, answer};
 use crate::call_control::{Delivery, Offered};
 use crate::clock::Timestamp;
@@ -27,19 +27,19 @@ pub(super) async fn call_incoming(doors: Arc<Doors>, mut request: Request) -> Re
         Ok(verdict) => (verdict, answer::status(StatusCode::OK)),
         Err((verdict, response)) => (verdict, response),
     };
-    doors.control.metrics().webhook(SOURCE, verdict);
-    response.extensions_mut().insert(Verdict(verdict));
+    doors.control.metrics().webhook(SOURCE, verdict.name());
+    response.extensions_mut().insert(verdict);
     response
 }
 
-/// Gives the label of the metric, and the answer where it is not 200.
-async fn take(doors: &Arc<Doors>, request: &mut Request) -> Result<&'static str, (&'static str, Response)> {
+/// Gives the verdict, and the answer where it is not 200.
+async fn take(doors: &Arc<Doors>, request: &mut Request) -> Result<Verdict, (Verdict, Response)> {
     let body = answer::body(doors, request).await.map_err(|unread| (unread.verdict, unread.response))?;
     let received = doors.clock.now();
     let webhook_id = verify(doors, request, &body, received)?;
     let incoming = incoming::parse(&body).map_err(|error| {
         tracing::warn!(%webhook_id, %error, "a signed webhook could not be read");
-        ("unreadable", answer::text(StatusCode::BAD_REQUEST, error.to_string()))
+        (Verdict::Unreadable, answer::text(StatusCode::BAD_REQUEST, error.to_string()))
     })?;
     match incoming.kind {
         Kind::Realtime { call_id, sip_headers, .. } => {
@@ -50,7 +50,7 @@ async fn take(doors: &Arc<Doors>, request: &mut Request) -> Result<&'static str,
             offer(doors, delivery).await
         }
         // Another product's event for the same ringing call, or one that is no call at all.
-        _ => Ok("ignored"),
+        _ => Ok(Verdict::Ignored),
     }
 }
 
@@ -59,7 +59,7 @@ fn verify(
     request: &Request,
     body: &[u8],
     now: Timestamp,
-) -> Result<WebhookId, (&'static str, Response)> {
+) -> Result<WebhookId, (Verdict, Response)> {
     let headers = Headers {
         id: request.header("webhook-id"),
         timestamp: request.header("webhook-timestamp"),
@@ -67,22 +67,21 @@ fn verify(
     };
     let settings = &doors.settings.openai;
     webhook::verify(headers, body, &settings.webhook_secrets, settings.tolerance, now).map_err(|refusal| {
-        let verdict = refusal.name();
-        tracing::warn!(verdict, "a webhook was refused");
-        (verdict, answer::text(StatusCode::BAD_REQUEST, "the signature does not verify"))
+        tracing::warn!(verdict = refusal.name(), "a webhook was refused");
+        (Verdict::Webhook(refusal), answer::text(StatusCode::BAD_REQUEST, "the signature does not verify"))
     })
 }
 
-async fn offer(doors: &Arc<Doors>, delivery: Delivery) -> Result<&'static str, (&'static str, Response)> {
+async fn offer(doors: &Arc<Doors>, delivery: Delivery) -> Result<Verdict, (Verdict, Response)> {
     let webhook_id = delivery.webhook_id.clone();
     match doors.control.provider_offered(delivery).await {
-        Ok(Offered::Taken) => Ok("taken"),
-        Ok(Offered::Duplicate) => Ok("duplicate"),
-        Ok(Offered::Stale) => Ok("stale"),
+        Ok(Offered::Taken) => Ok(Verdict::Taken),
+        Ok(Offered::Duplicate) => Ok(Verdict::Duplicate),
+        Ok(Offered::Stale) => Ok(Verdict::Stale),
         Err(error) => {
             tracing::error!(%webhook_id, %error, "a webhook could not be kept");
             let words = "the delivery could not be kept; deliver it again";
-            Err(("not_kept", answer::text(StatusCode::SERVICE_UNAVAILABLE, words)))
+            Err((Verdict::NotKept, answer::text(StatusCode::SERVICE_UNAVAILABLE, words)))
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use poem::http::StatusCode;
 use poem::{Request, Response};
 
-use super::deliveries::Verdict;
+use super::verdict::Verdict;
 use super::{Doors, TWILIO_DIAL_RESULT, TWILIO_REFER, TWILIO_STATUS, afterwards, answer, media};
 use crate::call::event::CarrierEvent;
 use crate::call_control::{Asked, DeliverError, DialPlan, Next};
@@ -33,7 +33,7 @@ pub(super) use transfer::{hand_on, handed_on, refer};
 pub(super) const SOURCE: &str = "twilio";
 
 /// The metric's label and the answer to a request that is not taken.
-pub(super) type Refused = (&'static str, Response);
+pub(super) type Refused = (Verdict, Response);
 
 /// A request of Twilio that verified.
 pub(super) struct Verified<'a> {
@@ -55,11 +55,11 @@ pub(super) async fn status(doors: Arc<Doors>, request: Request) -> Response {
 
 pub(super) fn counted(doors: &Doors, answer: Result<Response, Refused>) -> Response {
     let (verdict, mut response) = match answer {
-        Ok(response) => ("taken", response),
+        Ok(response) => (Verdict::Taken, response),
         Err(refused) => refused,
     };
-    doors.control.metrics().webhook(SOURCE, verdict);
-    response.extensions_mut().insert(Verdict(verdict));
+    doors.control.metrics().webhook(SOURCE, verdict.name());
+    response.extensions_mut().insert(verdict);
     response
 }
 
@@ -81,7 +81,7 @@ async fn answer_voice(doors: &Arc<Doors>, mut request: Request) -> Result<Respon
     };
     let plan = doors.control.carrier_asked(asked).await.map_err(|error| {
         tracing::error!(%error, "a call could not be kept");
-        ("not_kept", answer::status(StatusCode::SERVICE_UNAVAILABLE))
+        (Verdict::NotKept, answer::status(StatusCode::SERVICE_UNAVAILABLE))
     })?;
     twiml_for(doors, settings, plan)
 }
@@ -104,7 +104,7 @@ async fn answer_status(doors: &Arc<Doors>, mut request: Request) -> Result<Respo
             report(doors, call, event).await?;
         }
         Some(Err(error)) => {
-            return Err(("unreadable", answer::text(StatusCode::BAD_REQUEST, error.to_string())));
+            return Err((Verdict::Unreadable, answer::text(StatusCode::BAD_REQUEST, error.to_string())));
         }
         // The number's own status callback names only the caller's leg.
         None => {
@@ -127,7 +127,7 @@ fn not_taken(error: DeliverError) -> Refused {
     match error {
         DeliverError::NoSuchCall(call) => {
             tracing::warn!(%call, "the carrier reports on a call that is not known");
-            ("unknown_call", answer::status(StatusCode::NO_CONTENT))
+            (Verdict::UnknownCall, answer::status(StatusCode::NO_CONTENT))
         }
         error => not_kept(error),
     }
@@ -135,26 +135,26 @@ fn not_taken(error: DeliverError) -> Refused {
 
 pub(super) fn not_kept(error: impl std::error::Error) -> Refused {
     tracing::error!(%error, "a report of the carrier could not be kept");
-    ("not_kept", answer::status(StatusCode::SERVICE_UNAVAILABLE))
+    (Verdict::NotKept, answer::status(StatusCode::SERVICE_UNAVAILABLE))
 }
 
 pub(super) fn unreadable(error: impl std::error::Error) -> Refused {
     tracing::warn!(%error, "a signed request of the carrier could not be read");
-    ("unreadable", answer::text(StatusCode::BAD_REQUEST, error.to_string()))
+    (Verdict::Unreadable, answer::text(StatusCode::BAD_REQUEST, error.to_string()))
 }
 
 // === verifying ===
 
 pub(super) async fn verify<'a>(doors: &'a Doors, request: &mut Request) -> Result<Verified<'a>, Refused> {
     let Some(settings) = &doors.settings.twilio else {
-        return Err(("no_carrier", answer::status(StatusCode::NOT_FOUND)));
+        return Err((Verdict::NoCarrier, answer::status(StatusCode::NOT_FOUND)));
     };
     let body = answer::body(doors, request).await.map_err(|unread| (unread.verdict, unread.response))?;
     let forbidden = |verdict| (verdict, answer::status(StatusCode::FORBIDDEN));
-    let form = Form::parse(&body).map_err(|_| forbidden("unreadable_form"))?;
+    let form = Form::parse(&body).map_err(|_| forbidden(Verdict::UnreadableForm))?;
     proven(doors, request, Content::Form(&form))?;
     if form.first("AccountSid") != Some(settings.account_sid.as_str()) {
-        return Err(forbidden("other_account"));
+        return Err(forbidden(Verdict::OtherAccount));
     }
     Ok(Verified { settings, form })
 }
@@ -166,7 +166,7 @@ pub(super) fn proven<'a>(
     content: Content<'_>,
 ) -> Result<&'a Settings, Refused> {
     let Some(settings) = &doors.settings.twilio else {
-        return Err(("no_carrier", answer::status(StatusCode::NOT_FOUND)));
+        return Err((Verdict::NoCarrier, answer::status(StatusCode::NOT_FOUND)));
     };
     let target = request.original_uri().path_and_query().map_or("/", |target| target.as_str());
     let signed = Signed {
@@ -183,13 +183,14 @@ pub(super) fn proven<'a>(
     };
     twilio_signature::verify(&signed, keys).map_err(|refusal| {
         tracing::warn!(verdict = refusal.name(), "a request of the carrier was refused");
-        (refusal.name(), answer::status(StatusCode::FORBIDDEN))
+        (Verdict::Signature(refusal), answer::status(StatusCode::FORBIDDEN))
     })?;
     Ok(settings)
 }
 
 pub(super) fn call_of(request: &Request) -> Result<CallId, Refused> {
-    let refused = || ("unreadable", answer::text(StatusCode::BAD_REQUEST, "`call` is missing in the query"));
+    let refused =
+        || (Verdict::Unreadable, answer::text(StatusCode::BAD_REQUEST, "`call` is missing in the query"));
     let text = query(request, "call").ok_or_else(refused)?;
     text.parse().map_err(|_| refused())
 }
@@ -228,7 +229,7 @@ pub(super) fn twiml_for(doors: &Doors, settings: &Settings, plan: DialPlan) -> R
 fn dialled(settings: &Settings, verbs: Result<Vec<Verb>, BadSipUri>) -> Result<Response, Refused> {
     verbs.map(document).map_err(|error| {
         tracing::error!(%error, "a caller cannot be dialled on");
-        ("unanswerable", document(apology(&settings.apology)))
+        (Verdict::Unanswerable, document(apology(&settings.apology)))
     })
 }
 

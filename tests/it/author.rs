@@ -5,7 +5,7 @@
 mod building;
 mod inspecting;
 mod live;
-mod pages;
+pub mod pages;
 mod rebuilding;
 mod testing;
 pub mod toolchains;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use switchboard::cli::catalogue;
 use switchboard::clock::Timestamp;
 use switchboard::config::{self, Config, Environment, Problems, codes};
 use switchboard::routing::{Action, Asked, RejectCode, Rollout};
@@ -150,12 +151,12 @@ fn what_we_hand_out_is_right() {
 }
 
 #[test]
-fn the_reference_of_problems_is_current() {
+fn the_reference_of_codes_is_current() {
     let page = fs::read_to_string("docs/errors.md").unwrap_or_default();
     if std::env::var_os("BLESS").is_some() {
-        fs::write("docs/errors.md", codes::reference()).expect("a writable page");
+        fs::write("docs/errors.md", catalogue::reference()).expect("a writable page");
     } else {
-        assert!(page == codes::reference(), "docs/errors.md is old: BLESS=1 writes it anew");
+        assert!(page == catalogue::reference(), "docs/errors.md is old: BLESS=1 writes it anew");
     }
 }
 

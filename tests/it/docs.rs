@@ -1,8 +1,11 @@
 //! The documentation tells the truth: links lead somewhere, lists are whole, commands exist.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use switchboard::call::record::EndedReason;
+use schemars::schema_for;
+use switchboard::call::record::{EndedReason, ToolOutcomeKind};
+use switchboard::cli::catalogue::{self, Kind};
 use switchboard::http::{OPENAI_WEBHOOK, TWILIO_DIAL_RESULT, TWILIO_RECORDING, TWILIO_STATUS, TWILIO_VOICE};
 use switchboard::metrics::Metrics;
 
@@ -34,14 +37,84 @@ fn every_link_leads_somewhere() {
     for page in pages() {
         let text = std::fs::read_to_string(&page).expect("a readable page");
         let folder = page.parent().expect("a folder");
-        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-            let file = link.split('#').next().unwrap_or_default();
-            if file.is_empty() || file.contains("://") {
+        for link in links(&text) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            if file.contains("://") {
                 continue;
             }
-            assert!(folder.join(file).exists(), "{}: `{link}` leads nowhere", page.display());
+            let target = if file.is_empty() { page.clone() } else { folder.join(file) };
+            assert!(target.exists(), "{}: `{link}` leads nowhere", page.display());
+            let is_there = anchor.is_empty() || anchors(&target).contains(anchor);
+            assert!(is_there, "{}: `{link}` leads to no heading", page.display());
         }
     }
+}
+
+/// The names of a page's headings, as mdBook and code forges make them: letters, digits, `-` and `_`, in small letters.
+fn anchors(page: &Path) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(page).expect("a readable page");
+    let mut is_in_fence = false;
+    let headings = text.lines().filter(|line| {
+        is_in_fence ^= line.starts_with("```");
+        !is_in_fence && line.starts_with('#')
+    });
+    let name = |heading: &str| {
+        let letters = heading.trim_start_matches('#').trim().chars().filter_map(|letter| match letter {
+            ' ' => Some('-'),
+            letter if letter.is_alphanumeric() || matches!(letter, '-' | '_') => Some(letter),
+            _ => None,
+        });
+        letters.collect::<String>().to_lowercase()
+    };
+    headings.map(name).collect()
+}
+
+#[test]
+fn what_alerts_lead_to_is_there() {
+    let alerts = read("deploy/prometheus/alerts.yml");
+    let runbooks: Vec<&str> =
+        alerts.lines().filter_map(|line| line.trim().strip_prefix("runbook: ")).collect();
+    for runbook in &runbooks {
+        let (file, anchor) = runbook.split_once('#').unwrap_or((runbook, ""));
+        let is_there = anchor.is_empty() || anchors(&root().join(file)).contains(anchor);
+        assert!(is_there, "alerts.yml: `{runbook}` leads to no heading");
+    }
+    assert!(!runbooks.is_empty());
+}
+
+#[test]
+fn the_book_has_every_page_once() {
+    let summary = read("docs/SUMMARY.md");
+    let mut listed: Vec<PathBuf> = links(&summary).map(|link| root().join("docs").join(link)).collect();
+    let mut written: Vec<PathBuf> = pages()
+        .into_iter()
+        .filter(|page| page.starts_with(root().join("docs")) && !page.ends_with("SUMMARY.md"))
+        .collect();
+    listed.sort();
+    written.sort();
+    assert_eq!(listed, written, "docs/SUMMARY.md lists each page once");
+}
+
+#[test]
+fn the_book_is_read_as_mdbook_reads_it() {
+    let book: toml::Table = read("docs/book.toml").parse().expect("TOML");
+    assert_eq!(book["book"]["src"].as_str(), Some("."), "the pages are where they are");
+    let mut depth = 0;
+    for line in read("docs/SUMMARY.md").lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let chapter = line.trim_start();
+        let now = line.len() - chapter.len();
+        let is_list = chapter.starts_with("- [") || (now == 0 && chapter.starts_with('['));
+        assert!(
+            is_list && chapter.ends_with(".md)") && now % 2 == 0 && now <= depth + 2,
+            "SUMMARY.md: {line}"
+        );
+        depth = now;
+    }
+}
+
+/// Where the links of a page lead to.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](").skip(1).filter_map(|rest| rest.split(')').next())
 }
 
 #[test]
@@ -94,30 +167,39 @@ fn every_metric_is_listed_and_every_listed_metric_exists() {
 }
 
 #[test]
-fn every_reason_for_an_end_is_explained() {
-    use EndedReason::*;
-    let page = read("docs/operations.md");
-    for reason in [
-        CallerHangup,
-        AssistantHangup,
-        Transferred,
-        Forwarded,
-        Rejected,
-        Apology,
-        Busy,
-        ProviderSilent,
-        AcceptFailed,
-        AttachFailed,
-        CallerGone,
-        MaxDuration,
-        ProviderDropped,
-        Operator,
-        LegFailed,
-        Stopping,
-        GatewayLost,
-    ] {
-        assert!(page.contains(&format!("`{}`", reason.as_str())), "{} is not explained", reason.as_str());
+fn every_code_has_a_cause_and_a_remedy() {
+    let all = catalogue::all();
+    for (at, entry) in all.iter().enumerate() {
+        for text in [entry.cause, entry.fix] {
+            let is_sentence = text.len() > 3 && (text.ends_with('.') || text.ends_with('?'));
+            assert!(is_sentence && !text.contains('|'), "{}: `{text}` says nothing", entry.code);
+        }
+        let is_new = all[..at].iter().all(|other| other != entry);
+        assert!(is_new, "{} is there twice", entry.code);
     }
+    for kind in Kind::ALL {
+        assert!(all.iter().any(|entry| entry.kind == kind), "nothing of {kind:?} is explained");
+    }
+}
+
+#[test]
+fn every_word_of_the_records_is_explained() {
+    let explained = |kind| -> BTreeSet<&str> {
+        catalogue::all().into_iter().filter(|entry| entry.kind == kind).map(|entry| entry.code).collect()
+    };
+    let (ended, tools) = (words_of(&schema_for!(EndedReason)), words_of(&schema_for!(ToolOutcomeKind)));
+    assert_eq!(explained(Kind::Ended), ended.iter().map(String::as_str).collect());
+    assert_eq!(explained(Kind::Tool), tools.iter().map(String::as_str).collect());
+}
+
+/// The words that a type without contents is written as.
+fn words_of(schema: &schemars::Schema) -> BTreeSet<String> {
+    let one_of = schema.get("oneOf").and_then(|list| list.as_array()).expect("one of several words");
+    let words = one_of.iter().flat_map(|one| match one.get("enum").and_then(|list| list.as_array()) {
+        Some(list) => list.clone(),
+        None => vec![one["const"].clone()],
+    });
+    words.map(|word| word.as_str().expect("a word").to_owned()).collect()
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use switchboard::call::story::{Went, Whose, story};
+use switchboard::cli::catalogue::{self, Kind};
 use switchboard::sim::fault::ProviderFaults;
 
 use crate::harness::{House, SHORT};
@@ -29,7 +30,26 @@ fn a_code_is_explained_and_one_that_is_misspelt_is_guessed() {
     assert!(said.lines().all(|line| line.chars().count() <= 78), "{said}");
     let output = switchboard(&["explain", "E9405"]);
     let said = text(&output.stderr);
-    assert!(output.status.code() == Some(1) && said.contains("did you mean E0405"), "{said}");
+    assert!(output.status.code() == Some(1) && said.contains("did you mean `E0405`"), "{said}");
+}
+
+#[test]
+fn whatever_an_operator_meets_is_explained_with_what_to_do() {
+    let all = catalogue::all();
+    let one_of_each = Kind::ALL.map(|kind| all.iter().find(|entry| entry.kind == kind).expect("a code"));
+    for entry in one_of_each {
+        let said = text(&switchboard(&["explain", entry.code]).stdout);
+        let (said, fix) = (said.replace('\n', " "), format!("What to do: {}", entry.fix));
+        assert!(said.contains(entry.cause) && said.contains(&fix), "{}: {said}", entry.code);
+    }
+    let said = text(&switchboard(&["explain", "not_found"]).stdout);
+    for head in ["not_found: what came of a tool call\n", "not_found: a refusal of the admin API\n"] {
+        assert!(said.contains(head), "one word, met in two places: {said}");
+    }
+    let output = switchboard(&["explain", "provider_silence"]);
+    let said = text(&output.stderr);
+    let is_guessed = said.contains("did you mean `provider_silent`, why a call ended?");
+    assert!(output.status.code() == Some(1) && is_guessed, "{said}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod call_properties;
 mod carrier;
 mod cli;
 mod cli_tools;
+mod commands;
 mod config;
 mod config_command;
 mod conversation;

@@ -13,6 +13,7 @@ use crate::call::record::Announcer;
 use crate::call::recording::{Report, ReportedStatus};
 use crate::call_control::DeliverError;
 use crate::call_control::recordings::RecordingError;
+use crate::http::verdict::Verdict;
 use crate::http::{Doors, TWILIO_RECORDING, answer};
 use crate::ids::{CallId, CallSid};
 use crate::routing::Recording;
@@ -64,7 +65,7 @@ pub(in crate::http) async fn named(doors: &Arc<Doors>, call: CallId, form: &Form
     };
     match tell(doors, call, None, &report).await {
         // What else the request tells is not lost because of it.
-        Err((verdict, _)) if verdict != "not_kept" => Ok(()),
+        Err((verdict, _)) if verdict != Verdict::NotKept => Ok(()),
         other => other,
     }
 }
@@ -81,11 +82,11 @@ async fn tell(
         Ok(()) => Ok(()),
         Err(RecordingError::Deliver(DeliverError::NoSuchCall(call))) => {
             tracing::warn!(%call, "the carrier reports a recording of a call that is not known");
-            noted("unknown_call")
+            noted(Verdict::UnknownCall)
         }
         Err(error @ (RecordingError::OtherCall | RecordingError::TooMany)) => {
             tracing::warn!(%call, %error, "a report of a recording is not believed");
-            noted("other_call")
+            noted(Verdict::OtherCall)
         }
         Err(error) => Err(not_kept(error)),
     }

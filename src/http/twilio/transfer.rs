@@ -8,6 +8,7 @@ use super::{
     Refused, Verified, apology, call_of, counted, dialled, document, forward, not_kept, unreadable, verify,
 };
 use crate::call_control::DeliverError;
+use crate::http::verdict::Verdict;
 use crate::http::{Doors, TWILIO_HANDED_ON};
 use crate::ids::CallId;
 use crate::routing::Target;
@@ -37,7 +38,7 @@ async fn answer_refer(doors: &Arc<Doors>, mut request: Request) -> Result<Respon
         Ok(Some(target)) => hand_on(doors, settings, call, &target),
         Ok(None) => {
             tracing::warn!(%call, "the provider hands on a caller whom nobody wants to be handed on");
-            Err(("unasked_refer", document(apology(&settings.apology))))
+            Err((Verdict::UnaskedRefer, document(apology(&settings.apology))))
         }
         Err(error) => Err(unknown(error)),
     }
@@ -76,7 +77,7 @@ fn unknown(error: DeliverError) -> Refused {
     match error {
         DeliverError::NoSuchCall(call) => {
             tracing::warn!(%call, "the carrier asks about a caller of a call that is not known");
-            ("unknown_call", document(vec![Verb::Hangup]))
+            (Verdict::UnknownCall, document(vec![Verb::Hangup]))
         }
         error => not_kept(error),
     }

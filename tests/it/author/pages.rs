@@ -114,7 +114,7 @@ fn indented(block: &[&str]) -> Vec<Step> {
 }
 
 /// The words of a command, as a shell reads them that knows no more than single quotes.
-fn words(line: &str) -> Vec<String> {
+pub fn words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     for (at, part) in line.split('\'').enumerate() {
         if at % 2 == 1 {
