@@ -14,10 +14,10 @@ use crate::author::pages::words;
 use crate::cli::text;
 
 /// What a line of commands begins with.
-const PROGRAMS: [&str; 8] = ["switchboard", "cargo", "curl", "sudo", "cd", "sed", "just", "export"];
+const PROGRAMS: [&str; 7] = ["switchboard", "cargo", "curl", "sudo", "cd", "sed", "export"];
 
 /// Commands that are not run here, by how they begin, and why.
-const NOT_RUN: [(&str, &str); 21] = [
+const NOT_RUN: [(&str, &str); 14] = [
     ("cargo run -- demo", "CI runs it, and cli.rs its scenarios"),
     ("cargo test", "it is what runs this"),
     ("cargo run --release -- serve", "it does not end by itself: cli.rs runs `serve`"),
@@ -26,19 +26,12 @@ const NOT_RUN: [(&str, &str); 21] = [
     ("sudo ", "it changes the machine: deploy.rs reads the unit"),
     ("cd deploy/container", "it needs a container engine"),
     ("curl ", "the admin API's own tests ask for each of these"),
-    ("just plugins", "rebuilding.rs builds the plugins"),
     ("switchboard serve", "it does not end by itself: cli.rs runs it"),
     ("switchboard handover", "it asks a running gateway: survive runs it"),
     ("switchboard features", "it asks a running gateway: cli.rs runs it"),
     ("switchboard calls ls --remote", "it asks a gateway elsewhere: admin_api runs it"),
     ("switchboard tools call check_table", "it asks somebody's system: cli_tools.rs runs it"),
     ("switchboard notifications resend", "it wants dead letters: notifications.rs has some"),
-    ("mdbook ", "it is another's program: docs.rs holds the book together"),
-    ("promtool ", "it is another's program: deploy.rs runs it where it is"),
-    ("openssl ", "it is another's program"),
-    ("systemd-analyze ", "it is another's program"),
-    ("docker ", "it needs a container engine"),
-    ("systemctl ", "it needs systemd"),
 ];
 
 /// Blocks that are no commands, by how they begin, and why.
@@ -49,11 +42,11 @@ const NO_COMMANDS: [(&str, &str); 11] = [
     ("[store]", "lines of gateway.toml"),
     ("[notifications.crm]", "lines of gateway.toml"),
     ("[features]", "lines of gateway.toml"),
+    ("[recordings]", "lines of gateway.toml"),
     ("POST /hooks/calls", "a request"),
     ("{\"type\": \"call.ended\"", "a body"),
     ("plugins are loaded:", "a line of the log"),
     ("openai_sip  false", "what `features show` prints"),
-    ("…", "a part of what a command prints"),
 ];
 
 /// What `check` wants in the environment, besides the file.
