@@ -20,6 +20,7 @@ mod logging;
 mod notifications;
 pub mod plugin;
 mod pull_the_plug;
+mod replay;
 mod report;
 mod recordings;
 mod reload;

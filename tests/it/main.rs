@@ -35,6 +35,7 @@ mod provider_faults;
 mod recordings;
 mod reconfigured;
 mod reload;
+mod replay;
 mod report;
 mod scenarios;
 mod sealed;
