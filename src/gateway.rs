@@ -39,6 +39,7 @@ use crate::tool::plugin;
 use crate::twilio;
 use crate::wire::join_token::JoinKey;
 
+pub(crate) use following::prices;
 use plugins::Loader;
 pub use plugins::http_tools;
 use reload::{Around, Reloader, Stamp};

@@ -7,7 +7,8 @@
 //! when), `turns` (when the assistant may be asked to speak), `tools` (run once, answer all, go on once),
 //! `leave` (last words are heard), `handover` (a transfer is proven), `listening` (when the caller's words
 //! are a turn), `fillers` (what is said while a tool runs), `carrier` (reports in any order). [`resume`]
-//! goes on with a call that an earlier process left; [`story`] tells a call in plain words, [`finished`] in one line of the log; [`privacy`] says what of a call is shown to whom, [`redaction`] what is not even kept; [`recording`] is what is known of the recordings of a call, which outlive it.
+//! goes on with a call that an earlier process left; [`replay`] plays one that is over once more;
+//! [`story`] tells a call in plain words, [`finished`] in one line of the log; [`privacy`] says what of a call is shown to whom, [`redaction`] what is not even kept; [`recording`] is what is known of the recordings of a call, which outlive it.
 
 mod answering;
 mod audio_clock;
@@ -28,6 +29,7 @@ mod readback;
 pub mod record;
 pub mod recording;
 pub mod redaction;
+pub mod replay;
 pub mod report;
 pub mod resume;
 mod sideband;

@@ -12,7 +12,7 @@ use super::erase;
 use super::export::{self, Format};
 use super::report::span;
 use super::source::{Remote, Source};
-use super::{Failure, print, tail, view};
+use super::{Failure, print, replay, tail, view};
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::ids::CallId;
 
@@ -100,6 +100,11 @@ enum Command {
         #[command(flatten)]
         printed: Printed,
     },
+    /// Play a call that is over through the rules of this version once more, and compare what comes of it.
+    Replay {
+        /// Its id.
+        id: CallId,
+    },
     /// End a call in the running gateway.
     Hangup {
         /// Its id.
@@ -124,10 +129,17 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
                 "`forget` looks through the gateway's files: run it on the gateway's machine, or use `delete`"
             )
             .into()),
+            Command::Replay { .. } => Err(anyhow!(
+                "`replay` holds a call against the rules and prices here: run it on the gateway's machine"
+            )
+            .into()),
             command => read(&source, url, command).await,
         };
     }
     let config = super::load_config(path)?;
+    if let Command::Replay { id } = command {
+        return replay::run(&config, id).await;
+    }
     if let Command::Hangup { .. } | Command::Transfer { .. } | Command::Tail { .. } = command {
         return read(&Source::of_gateway(&config)?, "", command).await;
     }
@@ -181,7 +193,7 @@ async fn read(source: &Source, place: &str, command: Command) -> Result<(), Fail
             eprintln!("{id} is being handed on to {to}");
             Ok(())
         }
-        // They want the gateway's files, and were carried out before.
-        Command::Delete { .. } | Command::Forget { .. } => Ok(()),
+        // They want the gateway's files or its configuration, and were carried out before.
+        Command::Delete { .. } | Command::Forget { .. } | Command::Replay { .. } => Ok(()),
     }
 }

@@ -23,6 +23,7 @@ mod notifications;
 pub mod plugin;
 mod progress;
 mod pull_the_plug;
+mod replay;
 mod report;
 mod recordings;
 mod reload;

@@ -165,8 +165,12 @@ impl Source {
 
     fn gateway(config: &Config) -> anyhow::Result<Source> {
         let path = config.store.path.join(ADMIN_TOKEN_FILE);
-        let token = std::fs::read_to_string(&path)
-            .with_context(|| format!("cannot read the running gateway's token in {}", path.display()))?;
+        let token = std::fs::read_to_string(&path).with_context(|| {
+            format!(
+                "cannot read the running gateway's token in {}: does `serve` run with this configuration?",
+                path.display()
+            )
+        })?;
         let client = reqwest::Client::builder().no_proxy().build()?;
         let base = format!("http://{}{API}", config.admin.listen);
         Ok(Source::Gateway { base, token: token.trim().to_owned(), client, unmasked: true })

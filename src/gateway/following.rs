@@ -114,7 +114,7 @@ fn country(code: Option<&str>) -> CallingCode {
 }
 
 /// The price table in the words of calls.
-fn prices(table: &[(String, config::Price)]) -> Prices {
+pub(crate) fn prices(table: &[(String, config::Price)]) -> Prices {
     let tokens = |rates: &Option<config::Rates>| {
         let rates = rates.unwrap_or_default();
         TokenPrice { input: rates.input, cached: rates.cached, output: rates.output }

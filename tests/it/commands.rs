@@ -35,7 +35,7 @@ const NOT_RUN: [(&str, &str); 14] = [
 ];
 
 /// Blocks that are no commands, by how they begin, and why.
-const NO_COMMANDS: [(&str, &str); 11] = [
+const NO_COMMANDS: [(&str, &str); 12] = [
     ("caller ──►", "a drawing"),
     ("00.286   twilio", "what `demo` prints"),
     ("data/ ", "the files of a data directory"),
@@ -45,6 +45,7 @@ const NO_COMMANDS: [(&str, &str); 11] = [
     ("[recordings]", "lines of gateway.toml"),
     ("POST /hooks/calls", "a request"),
     ("{\"type\": \"call.ended\"", "a body"),
+    ("14:03:21.120  3fa9c1", "what `calls tail` prints"),
     ("plugins are loaded:", "a line of the log"),
     ("openai_sip  false", "what `features show` prints"),
 ];

@@ -171,7 +171,7 @@ fn every_code_has_a_cause_and_a_remedy() {
     let all = catalogue::all();
     for (at, entry) in all.iter().enumerate() {
         for text in [entry.cause, entry.fix] {
-            let is_sentence = text.len() > 3 && (text.ends_with('.') || text.ends_with('?'));
+            let is_sentence = text.len() > 3 && text.trim_end_matches('`').ends_with(['.', '?']);
             assert!(is_sentence, "{}: `{text}` says nothing", entry.code);
             let is_cell = entry.kind == Kind::Config || !text.contains('|');
             assert!(is_cell, "{}: `{text}` breaks its table", entry.code);

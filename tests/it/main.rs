@@ -40,6 +40,7 @@ mod provider_faults;
 mod recordings;
 mod reconfigured;
 mod reload;
+mod replay;
 mod report;
 mod scenarios;
 mod schema;
