@@ -107,8 +107,8 @@ function wear(theme) {
 }
 
 async function leave() {
-  await act(() => api.signOut());
-  forget();
+  // Who could not be signed out still is.
+  if (await act(() => api.signOut()) !== undefined) forget();
 }
 
 function forget() {
