@@ -317,12 +317,7 @@ impl Office {
         let browser = &self.browser;
         browser.go("/calls").await;
         browser.until("all are there", "document.querySelectorAll('.vbody .vrow').length >= 3").await;
-        let choose = |value: &str| {
-            format!(
-                "(() => {{ const node = document.querySelector('select[name=outcome]'); node.value = '{value}'; node.dispatchEvent(new Event('change', {{ bubbles: true }})); }})()"
-            )
-        };
-        browser.eval(&choose("operator")).await;
+        browser.choose("select[name=outcome]", "operator").await;
         browser.until("there is one", "document.querySelectorAll('.vbody .vrow').length === 1").await;
         assert_eq!(browser.text("location.search").await, "?outcome=operator");
         browser.shows("1 call").await;
@@ -416,7 +411,7 @@ impl Office {
         browser.go("/calls").await;
         browser.press("Menu").await;
         browser.until("the menu is open", "document.querySelector('nav').offsetHeight > 0").await;
-        browser.eval("(() => { const node = document.querySelector('.switches select'); node.value = 'ja'; node.dispatchEvent(new Event('change', { bubbles: true })); })()").await;
+        browser.choose(".switches select", "ja").await;
         browser.until("it is Japanese", "document.documentElement.lang === 'ja' && document.querySelector('h1').textContent === '通話履歴'").await;
         browser.go(&format!("/calls/{id}")).await;
         browser.shows("文字起こし").await;

@@ -179,6 +179,17 @@ impl Browser {
         self.command("Input.dispatchKeyEvent", params).await;
     }
 
+    /// Chooses in a list.
+    pub async fn choose(&self, selector: &str, value: &str) {
+        self.eval(&format!(
+            "(() => {{ const node = document.querySelector({}); node.value = {};
+               node.dispatchEvent(new Event('change', {{ bubbles: true }})); }})()",
+            json!(selector),
+            json!(value)
+        ))
+        .await;
+    }
+
     /// Goes to the control with exactly these words, by keyboard.
     pub async fn tab_to(&self, words: &str) {
         let is_there = format!("document.activeElement.textContent.trim() === {}", json!(words));

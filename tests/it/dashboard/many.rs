@@ -62,16 +62,19 @@ async fn ten_thousand_calls_are_scrolled_through() {
     // Down by pages while more is read, then the whole list, up again in big and small steps.
     for (what, step, frames) in [
         ("while more is read", 900, 400),
-        ("to the end", 0, 0),
+        ("read", 0, 0),
         ("up by screens", -900, 400),
         ("up by wheel", -120, 600),
     ] {
         if frames == 0 {
+            browser.go("/calls").await;
             let began = Instant::now();
             browser.press("Load all").await;
             browser.shows("10,000 calls").await;
-            browser.eval("(() => { const box = document.querySelector('.vlist'); box.scrollTop = box.scrollHeight; })()").await;
-            println!("the rest is read in {:?}", began.elapsed());
+            println!("all of it is read in {:?}", began.elapsed());
+            browser
+                .eval("(() => { const box = document.querySelector('.vlist'); box.scrollTop = box.scrollHeight; })()")
+                .await;
             continue;
         }
         let told = browser.text(&format!("({SCROLL})({step}, {frames})")).await;

@@ -1,5 +1,7 @@
 //! What those below `admin` see, which buttons they have, and signing out.
 
+use std::time::Duration;
+
 use serde_json::json;
 use switchboard::http::{Role, TokenSettings};
 use switchboard::ids::CallId;
@@ -8,7 +10,12 @@ use switchboard::sim::twilio::CallerSetup;
 use super::Office;
 use crate::harness::{CALLEE, CALLER, script};
 
-const HELD: &str = r#"steps = [{ model = { says = "少々お待ちください。" } }, { hang_up = "gateway" }]"#;
+/// The caller goes on speaking until somebody hangs up.
+const HELD: &str = r#"steps = [
+    { model = { says = "少々お待ちください。" } },
+    { caller = { says = "あのう", for_ms = 3000000 } },
+    { hang_up = "gateway" },
+]"#;
 /// What the caller of the order said.
 const WORDS: &str = "発送済みでございます。";
 
@@ -77,8 +84,9 @@ impl Office {
             browser.click("dialog[open] button.danger").await;
             browser.shows("The call is being ended.").await;
         };
-        let (played, ()) =
-            tokio::join!(self.house.play(CallerSetup::new(CALLER, CALLEE, script(HELD))), looking);
+        let mut setup = CallerSetup::new(CALLER, CALLEE, script(HELD));
+        setup.time_limit = Duration::from_secs(24 * 3600);
+        let (played, ()) = tokio::join!(self.house.play(setup), looking);
         assert_eq!(played.carrier.problems, [""; 0]);
         self.signs_out().await;
     }
@@ -135,7 +143,8 @@ impl Office {
         self.sees(&[
             Page {
                 path: "/live",
-                shown: &["少々お待ちください。", "+81•••••5678"],
+                // It is seen though nothing changed since the page was opened.
+                shown: &["少々お待ちください。", "+81•••••5678", "caller speaks"],
                 hidden: &["hidden from your role"],
                 buttons: &["Details"],
             },

@@ -45,6 +45,7 @@ export const en = {
   "unexpected": "Something went wrong in this page: {what}",
   "lost.title": "Nothing here",
   "lost.text": "There is no page at this address.",
+  "trouble.title": "This page cannot be shown",
   "time.days_hours": "{days} d {hours} h",
   "time.hours_minutes": "{hours} h {minutes} min",
   "time.minutes": "{minutes} min",

@@ -45,6 +45,7 @@ export const ja = {
   "unexpected": "このページでエラーが発生しました: {what}",
   "lost.title": "ページが見つかりません",
   "lost.text": "このアドレスにはページがありません。",
+  "trouble.title": "このページを表示できません",
   "time.days_hours": "{days}日{hours}時間",
   "time.hours_minutes": "{hours}時間{minutes}分",
   "time.minutes": "{minutes}分",
