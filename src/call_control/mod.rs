@@ -49,6 +49,7 @@ use crate::call::record::{CallRecord, Path, State};
 use crate::clock::{Clock, Entropy};
 use crate::ids::{CallId, CallSid};
 use crate::metrics::Metrics;
+use crate::routing::Action;
 use crate::store::{Alias, Store, StoreError};
 use crate::telemetry::Traces;
 use crate::tool::generation::Generations;
@@ -273,11 +274,18 @@ impl CallControl {
         self.deliver(call, Message::durable(Event::Wished(wished), Vec::new())).await
     }
 
-    /// To whom a caller can be handed on, by name; nobody once the call is over.
+    /// To whom a caller can be handed on, by name; nobody once the call is over. Before it is offered these are those of
+    /// its route's session.
     pub fn transfer_targets(&self, call: &CallRecord) -> Vec<String> {
-        let session = call.session.as_ref().filter(|_| call.state != State::Ended);
+        if call.state == State::Ended {
+            return Vec::new();
+        }
         let rules = self.rules();
-        let session = session.and_then(|name| rules.sessions.get(name));
+        let of_route = || match &rules.settings.routes.named(call.route.as_deref()?)?.action {
+            Action::Answer { session, .. } => Some(session.as_str()),
+            Action::Reject(_) | Action::Forward(_) => None,
+        };
+        let session = call.session.as_deref().or_else(of_route).and_then(|name| rules.sessions.get(name));
         session.map(|session| session.transfer.keys().cloned().collect()).unwrap_or_default()
     }
 

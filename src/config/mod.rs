@@ -46,6 +46,7 @@ mod interpolate;
 mod problem;
 mod raw;
 mod read;
+pub mod reference;
 pub mod schema;
 mod shape;
 mod shown;

@@ -55,7 +55,7 @@ pub(super) enum Form {
 const REFERENCE: &str = r"\$";
 
 impl Form {
-    fn text(&self) -> Value {
+    pub(super) fn text(&self) -> Value {
         let duration = r"(\d+\s*(ms|s|m|min|h|d)\s*)+";
         let pattern = match self {
             Form::Text => return json!({ "type": "string" }),

@@ -12,7 +12,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use switchboard::cli::catalogue;
 use switchboard::clock::Timestamp;
-use switchboard::config::{self, Config, Environment, Problems, codes};
+use switchboard::config::{self, Config, Environment, Problems, codes, reference};
 use switchboard::routing::{Action, Asked, RejectCode, Rollout};
 use switchboard::session::{CallFacts, TurnDetection};
 
@@ -89,6 +89,21 @@ fn every_mistake_has_its_message() {
         }
     }
     assert!(wrong.is_empty(), "{}\nBLESS=1 accepts these", wrong.join("\n"));
+}
+
+#[test]
+fn the_page_of_keys_is_of_this_version() {
+    let (page, file) = (reference::page(), "docs/config-keys.md");
+    for part in ["## `[sessions.NAME.limits]`", "| `max_calls` | a whole number | `200` |", "## `[[routes]]`"]
+    {
+        assert!(page.contains(part), "{part} is not in\n{page}");
+    }
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(file, page).expect("a writable page");
+    } else {
+        let kept = fs::read_to_string(file).unwrap_or_default();
+        assert!(page == kept, "{file} is old: BLESS=1 writes it anew");
+    }
 }
 
 #[test]
