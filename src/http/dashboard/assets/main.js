@@ -7,7 +7,7 @@ import * as api from "./api.js";
 import * as stream from "./stream.js";
 import * as router from "./router.js";
 import * as session from "./session.js";
-import { act, ask, describe, head, loading, select, trouble } from "./parts.js";
+import { act, ask, describe, loading, select, trouble } from "./parts.js";
 import { shortcuts } from "./shortcuts.js";
 import { pageAt, NAVIGATION } from "./pages.js";
 
@@ -41,8 +41,7 @@ async function show({ isBack } = {}) {
   } catch (error) {
     clearTimeout(waiting);
     if (mine !== turn) return;
-    document.title = `${t("trouble.title")} · Switchboard`;
-    fill(main, head(t("trouble.title")), trouble(error, () => show()));
+    fill(main, trouble(error, () => show()));
   }
 }
 let isStarted = false;
@@ -108,8 +107,8 @@ function wear(theme) {
 }
 
 async function leave() {
-  // Who could not be signed out still is.
-  if (await act(() => api.signOut()) !== undefined) forget();
+  await act(() => api.signOut());
+  forget();
 }
 
 function forget() {

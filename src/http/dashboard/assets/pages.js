@@ -8,7 +8,6 @@ import { cost } from "./pages/cost.js";
 import { health } from "./pages/health.js";
 import { live } from "./pages/live.js";
 import { lost } from "./pages/lost.js";
-import { notifications } from "./pages/notifications.js";
 import { routes } from "./pages/routes.js";
 import { signin } from "./pages/signin.js";
 import { tools } from "./pages/tools.js";
@@ -21,7 +20,6 @@ export const NAVIGATION = [
   { href: "/routes", name: "routes", key: "r" },
   { href: "/tools", name: "tools", key: "t" },
   { href: "/webhooks", name: "webhooks", key: "w" },
-  { href: "/notifications", name: "notifications", key: "n" },
   { href: "/config", name: "config", key: "o" },
   { href: "/health", name: "health", key: "h" },
   { href: "/cost", name: "cost", key: "m" },
@@ -30,7 +28,7 @@ export const NAVIGATION = [
 
 const PAGES = {
   "/": live, "/live": live, "/calls": calls, "/routes": routes, "/tools": tools, "/webhooks": webhooks,
-  "/notifications": notifications, "/config": config, "/health": health, "/cost": cost, "/audit": audit, "/signin": signin,
+  "/config": config, "/health": health, "/cost": cost, "/audit": audit, "/signin": signin,
 };
 
 /** The page at this path. */

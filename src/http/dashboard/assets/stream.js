@@ -25,13 +25,6 @@ let state = "closed";
 let waiting = [];
 /** Something may have been read before the stream was open, and nothing says from where to go on. */
 let isBehind = false;
-/** Who speaks, by call: it is told when it changes, and pages come and go. */
-const speakers = new Map();
-
-/** Who speaks in this call, as far as it was told. */
-export function speaking(call) {
-  return speakers.get(call) ?? { call, caller: false, assistant: false };
-}
 
 /** Tells `listener(kind, data)` of every event, and `listener("reset")` when everything is to be read again. Gives
  *  the function that ends it. */
@@ -84,7 +77,6 @@ export function close() {
   source?.close();
   source = null;
   last = null;
-  speakers.clear();
   isBehind = false;
   become("closed");
 }
@@ -118,7 +110,6 @@ function open() {
   stream.addEventListener("hello", (event) => { last = event.lastEventId || last; });
   stream.addEventListener("reset", (event) => {
     last = event.lastEventId || null;
-    speakers.clear();
     tell("reset");
   });
   for (const kind of KINDS) {
@@ -152,7 +143,5 @@ document.addEventListener("visibilitychange", () => {
 let hiding;
 
 function tell(kind, data) {
-  if (kind === "speaking") speakers.set(data.call, data);
-  if (kind === "gone" || (kind === "call" && data.ended)) speakers.delete(data.call ?? data.id);
   for (const listener of listeners) listener(kind, data);
 }
