@@ -2,9 +2,10 @@
 //!
 //! Everything that the store has committed for a call becomes news, and so does who speaks. Calls put news into a ring
 //! and go on: nobody who watches is waited for. Whoever watches reads out of the ring at their own pace; who is so
-//! slow that the ring has gone on without them must begin anew, and is told so.
+//! slow that the ring has gone on without them must begin anew, and is told so. Who begins anew is told who speaks:
+//! that is in no store.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -112,6 +113,26 @@ pub struct Feed {
 struct Ring {
     news: VecDeque<Arc<News>>,
     bytes: usize,
+    /// Who speaks, by call; a call in which nobody does is not in it.
+    speaking: BTreeMap<CallId, Speaking>,
+}
+
+impl Ring {
+    /// Learns who speaks.
+    fn hear(&mut self, news: &News) {
+        match news {
+            News::Speaking(call, speaking) if *speaking != Speaking::default() => {
+                self.speaking.insert(*call, *speaking);
+            }
+            News::Speaking(call, _) | News::Gone(call) => {
+                self.speaking.remove(call);
+            }
+            News::Call(record) if record.ended.is_some() => {
+                self.speaking.remove(&record.id);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// How far the news have come.
@@ -151,6 +172,7 @@ impl Feed {
         let mut ring = self.ring();
         let mut count = 0;
         for news in all {
+            ring.hear(&news);
             ring.bytes += news.bytes();
             ring.news.push_back(Arc::new(news));
             count += 1;
@@ -192,14 +214,20 @@ impl Feed {
             return None;
         }
         let head = self.head.subscribe();
-        let (oldest, next) = self.bounds();
+        let ring = self.ring();
+        let next = self.head.borrow().next;
+        let oldest = next - ring.news.len() as u64;
         let wanted = seen.map(|seen| self.after(seen).filter(|wanted| (oldest..=next).contains(wanted)));
         let (at, is_reset) = match wanted {
             None => (next, false),
             Some(Some(wanted)) => (wanted, false),
             Some(None) => (next, true),
         };
-        Some(Watch { feed: Arc::clone(self), head, at, is_reset })
+        // Who goes on where they were has been told; of the same moment as the number.
+        let is_anew = is_reset || seen.is_none();
+        let speaking = ring.speaking.iter().filter(|_| is_anew);
+        let speaking = speaking.map(|(call, speaking)| News::Speaking(*call, *speaking)).collect();
+        Some(Watch { feed: Arc::clone(self), head, at, is_reset, speaking })
     }
 
     /// The number of what comes after this id; none where it is not of this process.
@@ -207,13 +235,6 @@ impl Feed {
         let (epoch, n) = seen.split_once('-')?;
         let n: u64 = n.parse().ok()?;
         (epoch == self.epoch).then(|| n.saturating_add(1))
-    }
-
-    /// The number of the oldest news at hand, and of the next to come.
-    fn bounds(&self) -> (u64, u64) {
-        let ring = self.ring();
-        let next = self.head.borrow().next;
-        (next - ring.news.len() as u64, next)
     }
 
     /// News from this number on, up to a bounded number; none: they are not at hand any more.
@@ -237,12 +258,18 @@ pub struct Watch {
     /// The number of what is read next.
     at: u64,
     is_reset: bool,
+    speaking: Vec<News>,
 }
 
 impl Watch {
     /// Claims that something was missed before this began: everything is to be read again.
     pub fn is_reset(&self) -> bool {
         self.is_reset
+    }
+
+    /// Who spoke when this began, where it began anew; of other calls it is that nobody did.
+    pub fn speaking(&self) -> &[News] {
+        &self.speaking
     }
 
     /// The id of what was seen last.
@@ -318,6 +345,28 @@ mod tests {
         feed.close();
         assert_eq!(read(&mut again).await, Some(vec![4]));
         assert_eq!(read(&mut again).await, None);
+    }
+
+    #[tokio::test]
+    async fn who_begins_is_told_who_speaks() {
+        let feed = Feed::new(Timestamp::from_secs(1));
+        let caller = Speaking { caller: true, assistant: false };
+        let assistant = Speaking { caller: false, assistant: true };
+        let says = |n, speaking| News::Speaking(call(n), speaking);
+        feed.publish([says(1, caller), says(2, caller), says(3, caller), says(1, assistant)]);
+        feed.publish([says(2, Speaking::default())]);
+        feed.forget(call(3));
+        let told = |watch: &Watch| {
+            let told = watch.speaking().iter().map(|news| match news {
+                News::Speaking(call, speaking) => (*call, *speaking),
+                other => panic!("{other:?}"),
+            });
+            told.collect::<Vec<_>>()
+        };
+        let watch = feed.watch(None).expect("a place");
+        assert_eq!(told(&watch), [(call(1), assistant)]);
+        assert_eq!(told(&feed.watch(Some("another-7")).expect("a place")), [(call(1), assistant)]);
+        assert_eq!(told(&feed.watch(Some(&watch.seen())).expect("a place")), []);
     }
 
     #[tokio::test]

@@ -75,6 +75,7 @@ files! {
     HEALTH "assets/pages/health.js"
     LIVE "assets/pages/live.js"
     LOST "assets/pages/lost.js"
+    NOTIFICATIONS "assets/pages/notifications.js"
     ROUTES "assets/pages/routes.js"
     SIGNIN "assets/pages/signin.js"
     TOOLS "assets/pages/tools.js"

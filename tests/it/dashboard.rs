@@ -4,22 +4,35 @@
 //! pictures of `docs/images`. Where there is no Chromium it is skipped, and says so.
 
 mod access;
+mod acts;
 mod browser;
 mod devtools;
+mod gateway;
+mod many;
+mod roles;
 mod wire;
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 use switchboard::call::record::{CallRecord, EndedReason};
+use switchboard::clock::SystemClock;
+use switchboard::config;
+use switchboard::http::Role;
 use switchboard::ids::CallId;
+use switchboard::sim::log::WorldLog;
 use switchboard::sim::twilio::CallerSetup;
-use switchboard::sim::world::API_KEY;
+use switchboard::sim::world::{API_KEY, Options, World};
 
 use self::browser::Browser;
+use self::gateway::Receivers;
 use self::wire::Wire;
 use crate::author::toolchains::is_here;
-use crate::harness::{CALLEE, CALLER, CONFIG, House, Operator, Plan, SHORT, attach, eventually, script};
+use crate::harness::{
+    CALLEE, CALLER, CONFIG, House, Operator, SHORT, SPEED, attach, eventually, place, script,
+};
 
 /// A caller whose words want to be markup.
 const HOSTILE: &str = r#"steps = [
@@ -49,12 +62,13 @@ const LONG: &str = r#"steps = [
     { hang_up = "gateway" },
 ]"#;
 /// The pages, and what is there when they are.
-const PAGES: [(&str, &str); 9] = [
+const PAGES: [(&str, &str); 10] = [
     ("/live", "document.querySelector('main .badge')"),
     ("/calls", "document.querySelector('.vbody .vrow')"),
     ("/routes", "document.querySelector('.routes li')"),
     ("/tools?tool=lookup_customer", "document.querySelector('form.try')"),
     ("/webhooks", "document.querySelector('tbody tr')"),
+    ("/notifications", "document.querySelector('tbody tr')"),
     ("/config", "document.querySelector('tbody tr')"),
     ("/health", "document.querySelector('tbody tr')"),
     ("/cost", "document.querySelector('.chart')"),
@@ -68,15 +82,46 @@ pub fn has_browser() -> bool {
 
 struct Office {
     house: House,
+    receivers: Receivers,
+    /// The configuration's file, in a folder of its own.
+    path: PathBuf,
+    _folder: tempfile::TempDir,
     browser: Browser,
     wire: Wire,
     /// How many calls there are beside those that are looked at.
     more: u32,
 }
 
-fn config() -> String {
-    let recordings = "[features]\nrecordings = true\n\n[recordings]\nannouncement = { text = \"録音します。\", language = \"ja-JP\" }\n";
-    format!("{recordings}{CONFIG}")
+/// The plugin's file, below the folder of the configuration.
+const PLUGIN: &str = "plugins/customer-lookup/customer-lookup.wasm";
+
+impl Office {
+    async fn open(program: &std::path::Path) -> Office {
+        let receivers = Receivers::open().await;
+        let recordings = "[features]\nrecordings = true\n\n[recordings]\nannouncement = { text = \"録音します。\", language = \"ja-JP\" }\n";
+        let text = format!("{recordings}{CONFIG}{}{}", receivers.config, roles::tokens());
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, plugin) = (folder.path().join("gateway.toml"), folder.path().join(PLUGIN));
+        std::fs::create_dir_all(plugin.parent().expect("a folder")).expect("a folder");
+        std::fs::copy(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(PLUGIN), plugin).expect("the plugin");
+        std::fs::write(&path, text).expect("a file");
+        // In pictures people speak as fast as people speak.
+        let is_pictured = std::env::var_os("BLESS").is_some();
+        let clock = Arc::new(SystemClock);
+        let log = WorldLog::new(clock.clone(), None);
+        let world = World::start(Options::new(clock, log, if is_pictured { 1.0 } else { SPEED })).await;
+        let (world, data) = (world.expect("a world"), tempfile::tempdir().expect("a folder"));
+        let mut environment = world.environment();
+        environment.extend(place(data.path()));
+        let config = config::load(&path, &environment.into_iter().collect());
+        let config = config.unwrap_or_else(|problems| panic!("{}", problems.render(false)));
+        let house = House::of(world, config, data).await;
+        let wire = Wire::to(house.gateway.admin).await;
+        let browser = Browser::open(program, format!("http://{}", wire.address)).await;
+        browser.prefers("light").await;
+        let more = if is_pictured { 9 } else { 0 };
+        Office { house, receivers, path, _folder: folder, browser, wire, more }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,16 +130,7 @@ async fn a_person_works_with_the_dashboard() {
         return;
     }
     let program = browser::program().expect("a browser");
-    let mut plan = Plan { config: config(), ..Plan::default() };
-    // In pictures people speak as fast as people speak.
-    let is_pictured = std::env::var_os("BLESS").is_some();
-    plan.speed = if is_pictured { 1.0 } else { plan.speed };
-    let more = if is_pictured { 9 } else { 0 };
-    let house = House::with(plan).await;
-    let wire = Wire::to(house.gateway.admin).await;
-    let browser = Browser::open(&program, format!("http://{}", wire.address)).await;
-    browser.prefers("light").await;
-    let office = Office { house, browser, wire, more };
+    let office = Office::open(&program).await;
 
     office.signs_in().await;
     let order = office.has_calls_behind_it().await;
@@ -104,7 +140,14 @@ async fn a_person_works_with_the_dashboard() {
     office.filters_calls().await;
     office.asks_for_a_route_and_tries_a_tool().await;
     office.uses_the_keyboard_only(order).await;
+    let acted_on = office.acts_on_a_live_call().await;
+    office.saves_calls_as_files(order).await;
+    office.erases_a_call(acted_on).await;
+    office.has_the_configuration_read_again().await;
     office.reads_japanese_on_a_telephone(order).await;
+    office.is_seen_by_every_role(order).await;
+    office.signs_in_as(Role::Admin).await;
+    office.sends_notifications_again().await;
     office.holds_ten_thousand_rows().await;
     let call = format!("/calls/{order}");
     let mut pages = PAGES.to_vec();
@@ -274,12 +317,7 @@ impl Office {
         let browser = &self.browser;
         browser.go("/calls").await;
         browser.until("all are there", "document.querySelectorAll('.vbody .vrow').length >= 3").await;
-        let choose = |value: &str| {
-            format!(
-                "(() => {{ const node = document.querySelector('select[name=outcome]'); node.value = '{value}'; node.dispatchEvent(new Event('change', {{ bubbles: true }})); }})()"
-            )
-        };
-        browser.eval(&choose("operator")).await;
+        browser.choose("select[name=outcome]", "operator").await;
         browser.until("there is one", "document.querySelectorAll('.vbody .vrow').length === 1").await;
         assert_eq!(browser.text("location.search").await, "?outcome=operator");
         browser.shows("1 call").await;
@@ -373,7 +411,7 @@ impl Office {
         browser.go("/calls").await;
         browser.press("Menu").await;
         browser.until("the menu is open", "document.querySelector('nav').offsetHeight > 0").await;
-        browser.eval("(() => { const node = document.querySelector('.switches select'); node.value = 'ja'; node.dispatchEvent(new Event('change', { bubbles: true })); })()").await;
+        browser.choose(".switches select", "ja").await;
         browser.until("it is Japanese", "document.documentElement.lang === 'ja' && document.querySelector('h1').textContent === '通話履歴'").await;
         browser.go(&format!("/calls/{id}")).await;
         browser.shows("文字起こし").await;

@@ -4,7 +4,6 @@
 //! is not at hand any more is told by `reset`. Each sees what its role sees in the same calls elsewhere.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream;
@@ -68,7 +67,11 @@ impl Watcher {
     async fn piece(&mut self) -> Option<String> {
         if !std::mem::replace(&mut self.is_begun, true) {
             let name = if self.watch.is_reset() { "reset" } else { "hello" };
-            return Some(event(&self.watch.seen(), name, &json!({})));
+            let mut piece = event(&self.watch.seen(), name, &json!({}));
+            for news in self.watch.speaking() {
+                self.tell(&self.watch.seen(), news, &mut piece);
+            }
+            return Some(piece);
         }
         let Ok(news) = timeout(BEAT, self.watch.next()).await else {
             // With an id: what was skipped need not be looked through again.
@@ -77,16 +80,21 @@ impl Watcher {
         let news = news?;
         let mut piece = String::new();
         for (n, news) in news {
-            if self.call.is_none_or(|call| call == news.call())
-                && let Some((name, data)) = told(&news, self.sight)
-            {
-                piece.push_str(&event(&self.watch.id(n), name, &data));
-            }
+            self.tell(&self.watch.id(n), &news, &mut piece);
         }
         if piece.is_empty() {
             let _ = write!(piece, "id: {}\n\n", self.watch.seen());
         }
         Some(piece)
+    }
+
+    /// Appends the event of some news, where it is asked for and seen.
+    fn tell(&self, id: &str, news: &News, piece: &mut String) {
+        if self.call.is_none_or(|call| call == news.call())
+            && let Some((name, data)) = told(news, self.sight)
+        {
+            piece.push_str(&event(id, name, &data));
+        }
     }
 }
 
@@ -96,8 +104,8 @@ fn event(id: &str, name: &str, data: &Value) -> String {
 }
 
 /// The event of some news, as far as it is seen.
-fn told(news: &Arc<News>, sight: Sight) -> Option<(&'static str, Value)> {
-    Some(match news.as_ref() {
+fn told(news: &News, sight: Sight) -> Option<(&'static str, Value)> {
+    Some(match news {
         News::Call(record) => ("call", json!(ShownCall::of((**record).clone(), sight))),
         News::Line(call, line) => {
             let mut line = line.clone();

@@ -5,9 +5,10 @@ use std::time::Duration;
 use reqwest::{Method, Response};
 use serde_json::Value;
 use switchboard::http::{API, Role};
+use switchboard::sim::twilio::CallerSetup;
 
 use super::Office;
-use crate::harness::{CALLER, SHORT};
+use crate::harness::{CALLEE, CALLER, SHORT, script};
 
 /// Somebody who watches.
 struct Watcher {
@@ -136,5 +137,42 @@ async fn those_who_watch_see_a_call_as_it_happens_and_miss_nothing() {
     let audit = office.audit().await;
     assert!(audit.contains(&"the-listener events.watch unmasked".to_owned()), "{audit:#?}");
     // Nobody who watches is waited for.
+    office.house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_comes_while_somebody_speaks_is_told_so() {
+    const LONG_WORDS: &str = r#"steps = [
+        { model = { says = "はい。" } },
+        { caller = { says = "もしもし", for_ms = 600000 } },
+        { hang_up = "gateway" },
+    ]"#;
+    let office = Office::open("").await;
+    let watching = async {
+        let mut first = Watcher::of(&office, Role::Viewer, "", None).await;
+        let speaks = |event: &Event| event.name == "speaking" && event.data["caller"] == true;
+        let id = first.until(speaks).await.last().expect("the caller speaks").data["call"].clone();
+        for question in
+            ["".to_owned(), format!("?call={}", id.as_str().expect("an id")), "?after=x".to_owned()]
+        {
+            let mut late = Watcher::of(&office, Role::Viewer, &question, None).await;
+            let begin = late.next().await;
+            let told = late.next().await;
+            assert!(told.name == "speaking" && told.id == begin.id, "{begin:?} {told:?}");
+            let expected = serde_json::json!({ "call": id, "caller": true, "assistant": false });
+            assert_eq!(told.data, expected);
+        }
+        let hang_up = format!("/calls/{}/hangup", id.as_str().expect("an id"));
+        assert_eq!(office.ask(Role::Operator, Method::POST, &hang_up, "").await.0, 202);
+        first.until(is_end).await;
+        let mut late = Watcher::of(&office, Role::Viewer, "", None).await;
+        late.next().await;
+        let (status, _) = office.ask(Role::Admin, Method::DELETE, &hang_up.replace("/hangup", ""), "").await;
+        assert_eq!(status, 200);
+        let told = late.until(|event| event.name == "gone").await;
+        assert!(named(&told, "speaking").is_empty(), "nobody speaks any more: {told:?}");
+    };
+    let playing = office.house.play(CallerSetup::new(CALLER, CALLEE, script(LONG_WORDS)));
+    tokio::join!(playing, watching);
     office.house.close().await;
 }

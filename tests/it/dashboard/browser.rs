@@ -12,6 +12,8 @@ use tokio::process::{Child, Command};
 use super::devtools::Devtools;
 use crate::harness::eventually;
 
+/// A page has fewer stops for the keyboard than this.
+const STOPS_MAX: usize = 120;
 /// Where browsers are that speak this protocol.
 const PROGRAMS: [&str; 4] =
     ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome", "/opt/google/chrome/chrome"];
@@ -175,6 +177,35 @@ impl Browser {
         self.command("Input.dispatchKeyEvent", params.clone()).await;
         params["type"] = json!("keyUp");
         self.command("Input.dispatchKeyEvent", params).await;
+    }
+
+    /// Chooses in a list.
+    pub async fn choose(&self, selector: &str, value: &str) {
+        self.eval(&format!(
+            "(() => {{ const node = document.querySelector({}); node.value = {};
+               node.dispatchEvent(new Event('change', {{ bubbles: true }})); }})()",
+            json!(selector),
+            json!(value)
+        ))
+        .await;
+    }
+
+    /// Goes to the control with exactly these words, by keyboard.
+    pub async fn tab_to(&self, words: &str) {
+        let is_there = format!("document.activeElement.textContent.trim() === {}", json!(words));
+        for _ in 0..STOPS_MAX {
+            if self.eval(&is_there).await == true {
+                return;
+            }
+            self.key("Tab").await;
+        }
+        panic!("no `{words}` can be reached with the keyboard");
+    }
+
+    /// Saves files to this folder, and asks nobody.
+    pub async fn saves_to(&self, folder: &Path) {
+        let params = json!({ "behavior": "allow", "downloadPath": folder.display().to_string() });
+        self.devtools.command(None, "Browser.setDownloadBehavior", params).await;
     }
 
     /// Writes where the focus is.

@@ -36,8 +36,8 @@ export function get(name, question, options = {}) {
 }
 
 /** Says something that is done once, however often the network makes us repeat it. */
-export function post(name, body = {}, options = {}) {
-  return ask("POST", path(name), body, { ...options, key: options.key ?? newKey() });
+export function post(name, body = {}, { question, ...options } = {}) {
+  return ask("POST", path(name, question), body, { ...options, key: options.key ?? newKey() });
 }
 
 export function erase(name, question) {
@@ -46,10 +46,12 @@ export function erase(name, question) {
 
 /** Who is signed in; null where nobody is. */
 export async function whoAmI() {
-  return ask("GET", path("/session"), undefined, { quiet: true }).catch((error) => {
-    if (error.status === 401) return null;
-    throw error;
-  });
+  return ask("GET", path("/session"), undefined, { quiet: true }).catch(nobody);
+}
+
+function nobody(error) {
+  if (error.status === 401) return null;
+  throw error;
 }
 
 export function signIn(token) {
@@ -57,7 +59,7 @@ export function signIn(token) {
 }
 
 export function signOut() {
-  return ask("DELETE", path("/session"), undefined, { quiet: true });
+  return ask("DELETE", path("/session"), undefined, { quiet: true }).catch(nobody);
 }
 
 async function ask(method, url, body, { signal, quiet, key } = {}) {

@@ -7,7 +7,7 @@ import * as api from "./api.js";
 import * as stream from "./stream.js";
 import * as router from "./router.js";
 import * as session from "./session.js";
-import { act, ask, describe, loading, select, trouble } from "./parts.js";
+import { act, ask, describe, head, loading, select, trouble } from "./parts.js";
 import { shortcuts } from "./shortcuts.js";
 import { pageAt, NAVIGATION } from "./pages.js";
 
@@ -41,7 +41,8 @@ async function show({ isBack } = {}) {
   } catch (error) {
     clearTimeout(waiting);
     if (mine !== turn) return;
-    fill(main, trouble(error, () => show()));
+    document.title = `${t("trouble.title")} · Switchboard`;
+    fill(main, head(t("trouble.title")), trouble(error, () => show()));
   }
 }
 let isStarted = false;
@@ -107,8 +108,8 @@ function wear(theme) {
 }
 
 async function leave() {
-  await act(() => api.signOut());
-  forget();
+  // Who could not be signed out still is.
+  if (await act(() => api.signOut()) !== undefined) forget();
 }
 
 function forget() {

@@ -8,6 +8,7 @@ import { cost } from "./pages/cost.js";
 import { health } from "./pages/health.js";
 import { live } from "./pages/live.js";
 import { lost } from "./pages/lost.js";
+import { notifications } from "./pages/notifications.js";
 import { routes } from "./pages/routes.js";
 import { signin } from "./pages/signin.js";
 import { tools } from "./pages/tools.js";
@@ -20,6 +21,7 @@ export const NAVIGATION = [
   { href: "/routes", name: "routes", key: "r" },
   { href: "/tools", name: "tools", key: "t" },
   { href: "/webhooks", name: "webhooks", key: "w" },
+  { href: "/notifications", name: "notifications", key: "n" },
   { href: "/config", name: "config", key: "o" },
   { href: "/health", name: "health", key: "h" },
   { href: "/cost", name: "cost", key: "m" },
@@ -28,7 +30,7 @@ export const NAVIGATION = [
 
 const PAGES = {
   "/": live, "/live": live, "/calls": calls, "/routes": routes, "/tools": tools, "/webhooks": webhooks,
-  "/config": config, "/health": health, "/cost": cost, "/audit": audit, "/signin": signin,
+  "/notifications": notifications, "/config": config, "/health": health, "/cost": cost, "/audit": audit, "/signin": signin,
 };
 
 /** The page at this path. */

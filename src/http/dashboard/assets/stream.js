@@ -25,6 +25,13 @@ let state = "closed";
 let waiting = [];
 /** Something may have been read before the stream was open, and nothing says from where to go on. */
 let isBehind = false;
+/** Who speaks, by call: it is told when it changes, and pages come and go. */
+const speakers = new Map();
+
+/** Who speaks in this call, as far as it was told. */
+export function speaking(call) {
+  return speakers.get(call) ?? { call, caller: false, assistant: false };
+}
 
 /** Tells `listener(kind, data)` of every event, and `listener("reset")` when everything is to be read again. Gives
  *  the function that ends it. */
@@ -77,6 +84,7 @@ export function close() {
   source?.close();
   source = null;
   last = null;
+  speakers.clear();
   isBehind = false;
   become("closed");
 }
@@ -110,6 +118,7 @@ function open() {
   stream.addEventListener("hello", (event) => { last = event.lastEventId || last; });
   stream.addEventListener("reset", (event) => {
     last = event.lastEventId || null;
+    speakers.clear();
     tell("reset");
   });
   for (const kind of KINDS) {
@@ -127,21 +136,32 @@ function again() {
   wait = Math.min(wait * 2, WAIT_MAX);
 }
 
-// A browser has six connections for one address, and each page that nobody looks at would hold one.
+// A browser has six connections for one address. A page that nobody looks at would hold one, and so would a page that was
+// left and is kept for the way back.
+let hiding;
 document.addEventListener("visibilitychange", () => {
   clearTimeout(hiding);
-  if (!document.hidden) {
-    if (state === "closed" && listeners.size) open();
-  } else if (source) {
-    hiding = setTimeout(() => {
-      source?.close();
-      source = null;
-      become("closed");
-    }, HIDDEN_FOR);
-  }
+  if (document.hidden) hiding = setTimeout(rest, HIDDEN_FOR);
+  else wake();
 });
-let hiding;
+window.addEventListener("pagehide", rest);
+window.addEventListener("pageshow", wake);
+
+/** Lets go of the connection; the last id is kept. */
+function rest() {
+  clearTimeout(timer);
+  source?.close();
+  source = null;
+  become("closed");
+}
+
+/** Goes on where it was, for whoever listens. */
+function wake() {
+  if (state === "closed" && listeners.size) open();
+}
 
 function tell(kind, data) {
+  if (kind === "speaking") speakers.set(data.call, data);
+  if (kind === "gone" || (kind === "call" && data.ended)) speakers.delete(data.call ?? data.id);
   for (const listener of listeners) listener(kind, data);
 }

@@ -37,7 +37,7 @@ export async function call({ params }) {
   const words = makeTranscript({ began, onSeek: chosen, follows: isLive, isHidden: detail.call.hidden });
   const line = makeTimeline({ onSeek: chosen });
   const sound = makePlayer({ onTime: (seconds, isSeen) => { line.mark(seconds); words.mark(seconds, isSeen); } });
-  const top = h("div", { class: "callhead" });
+  const top = header({ remove, unmask });
   const below = tabs(t("call.tabs"), TABS.map((name) => ({ name, title: t(`tab.${name}`), make: () => make[name](detail) })),
     query().get("tab") ?? "turns", (tab) => changeQuery({ tab: tab === "turns" ? null : tab, q: null }));
   const tab = () => query().get("tab") ?? "turns";
@@ -48,7 +48,7 @@ export async function call({ params }) {
   }
 
   function all() {
-    head();
+    top.show(detail);
     words.all(detail.lines, detail.tool_calls);
     sound.show(detail, lengthOf(detail.call));
     line.show(detail);
@@ -60,7 +60,7 @@ export async function call({ params }) {
     const isOver = kind === "call" && data.ended && !detail.call.ended;
     learn(kind, data);
     if (!isShown) return;
-    if (kind === "call") head();
+    if (kind === "call") top.show(detail);
     if (kind === "line") words.line(data.line);
     if (kind === "growing") words.growing(data);
     if (kind === "tool") words.tool(data.tool_call);
@@ -78,14 +78,10 @@ export async function call({ params }) {
     if (kind === "usage") { keep(detail.usage, data.usage); detail.call.cost_usd = data.cost_usd ?? detail.call.cost_usd; }
   }
   const redraw = calmly(() => {
-    if (!top.isConnected) return;
+    if (!top.node.isConnected) return;
     line.show(detail);
     if (!below.node.contains(document.activeElement)) below.choose(tab());
   }, 300);
-
-  function head() {
-    header(top, detail, { remove, unmask });
-  }
 
   async function unmask() {
     isUnmasked = true;
@@ -120,7 +116,7 @@ export async function call({ params }) {
   };
   return {
     title: `${detail.call.caller ?? t("caller.withheld")} · ${moment(began * 1000)}`,
-    node: [top, sound.node,
+    node: [top.node, sound.node,
       h("div", { class: "columns" },
         panel(t("transcript"), { class: "said" }, words.node),
         panel(t("timeline"), { class: "drawn" }, line.node, summary(detail))),
@@ -161,20 +157,25 @@ function numbersOf({ caller, callee, handed_to, masked }) {
   return { caller, callee, handed_to, masked };
 }
 
-function header(top, detail, { remove, unmask }) {
-  const { call } = detail;
-  const replies = [...latencies(detail).values()].filter((each) => each >= 0);
-  fill(top,
-    h("p", { class: "crumb" }, h("a", { href: "/calls" }, t("nav.calls")), " / ", h("code", null, call.id)),
-    h("div", { class: "head" },
-      h("h1", { tabindex: "-1" }, who(call.caller), h("span", { class: "faint" }, " → "), who(call.callee)),
-      h("div", { class: "beside" }, outcome(call)),
-      h("div", { class: "actions" }, actions(detail),
-        call.masked && may("listener") && button(t("call.unmask"), unmask, { class: "quiet", title: t("call.unmask.help") }),
-        button(t("call.copy"), () => copy(location.href, t("copied")), { class: "quiet" }),
-        h("a", { class: "button quiet", href: path(`/calls/${part(call.id)}`), download: `${call.id}.json` }, "JSON"),
-        may("admin") && call.ended && button(t("call.delete"), remove, { class: "quiet" }))),
-    h("dl", { class: "strip" }, [
+/** The head of the page. Its buttons stay what they are while they do the same: somebody may stand on one. */
+function header({ remove, unmask }) {
+  const crumb = h("p", { class: "crumb" });
+  const title = h("h1", { tabindex: "-1" });
+  const beside = h("div", { class: "beside" });
+  const buttons = h("div", { class: "actions" });
+  const rest = h("div");
+  let drawn = null;
+
+  function show(detail) {
+    const { call } = detail;
+    const replies = [...latencies(detail).values()].filter((each) => each >= 0);
+    fill(crumb, h("a", { href: "/calls" }, t("nav.calls")), " / ", h("code", null, call.id));
+    fill(title, who(call.caller), h("span", { class: "faint" }, " → "), who(call.callee));
+    fill(beside, outcome(call));
+    const kind = JSON.stringify([Boolean(call.ended), call.masked, detail.transfer_targets]);
+    if (drawn !== kind) fill(buttons, buttonsOf(detail, { remove, unmask }));
+    drawn = kind;
+    fill(rest, h("dl", { class: "strip" }, [
       [t("call.when"), moment(beganAt(call) * 1000)],
       [t("calls.length"), clockLength(lengthOf(call) * 1000)],
       [t("calls.route"), [call.route ?? "–", call.session && h("span", { class: "faint" }, ` · ${call.session}`)]],
@@ -185,6 +186,18 @@ function header(top, detail, { remove, unmask }) {
     call.ended?.detail && h("p", { class: "bad-words" }, call.ended.detail),
     call.moved && h("p", { class: "tagline" }, t("call.moved", { from: word("path", call.moved.from), why: word("ended", call.moved.reason) })),
     call.hidden && h("p", { class: "tagline" }, t("call.hidden")));
+  }
+
+  return { node: h("div", { class: "callhead" }, crumb, h("div", { class: "head" }, title, beside, buttons), rest), show };
+}
+
+function buttonsOf(detail, { remove, unmask }) {
+  const { call } = detail;
+  return [actions(detail),
+    call.masked && may("listener") && button(t("call.unmask"), unmask, { class: "quiet", title: t("call.unmask.help") }),
+    button(t("call.copy"), () => copy(location.href, t("copied")), { class: "quiet" }),
+    h("a", { class: "button quiet", href: path(`/calls/${part(call.id)}`), download: `${call.id}.json` }, "JSON"),
+    may("admin") && call.ended && button(t("call.delete"), remove, { class: "quiet" })];
 }
 
 /** The stages as a list: how long after the first of them. */

@@ -5,12 +5,14 @@ import { t } from "../words.js";
 import { moment, word } from "../format.js";
 import { get, post } from "../api.js";
 import { changeQuery, query } from "../router.js";
-import { badge, code, describe, field, head, panel, select, table } from "../parts.js";
+import { badge, code, describe, field, panel, select, table } from "../parts.js";
 import { may } from "../session.js";
 
 export async function config() {
-  const told = await get("/config");
+  let told = await get("/config");
   const body = h("div");
+  const beside = h("div", { class: "beside" });
+  const last = h("div");
   const now = query();
   const search = h("input", { type: "search", value: now.get("q") ?? "", "data-filter": true, autocomplete: "off", oninput: () => { changeQuery({ q: search.value.trim() }, { replace: true }); draw(); } });
   const origin = select([["", t("filter.any")], ["set", t("config.set")], ["file", t("origin.file")], ["environment", t("origin.environment")], ["default", t("origin.default")]],
@@ -26,19 +28,25 @@ export async function config() {
       { title: t("config.value"), class: "wide", cell: ({ value }) => h("code", { class: "data" }, shown(value)) },
       { title: t("config.origin"), cell: ({ origin: each }) => whence(each) },
     ], found));
+    const reload = told.last_reload;
+    fill(beside, h("code", null, told.path ?? "–"), h("span", { class: "faint" }, t("config.read", { at: moment(told.read_at) })),
+      reload && badge(reload.ok ? "good" : "bad", t(reload.ok ? "config.reloaded" : "config.refused", { at: moment(reload.at) })));
+    fill(last, reload?.problems && h("details", { open: !reload.ok }, h("summary", null, t("config.problems")), code(reload.problems, t("config.problems"))),
+      reload?.needs_restart.length > 0 && h("p", null, t("config.restart"), " ", reload.needs_restart.map((key) => h("code", null, key))));
+  }
+
+  async function reread() {
+    told = await get("/config");
+    draw();
   }
 
   draw();
-  const reload = told.last_reload;
   return {
     title: t("nav.config"),
-    node: [head(t("nav.config"), [h("code", null, told.path ?? "–"), h("span", { class: "faint" }, t("config.read", { at: moment(told.read_at) })),
-      reload && badge(reload.ok ? "good" : "bad", t(reload.ok ? "config.reloaded" : "config.refused", { at: moment(reload.at) }))]),
-      reload && reload.problems && h("details", { open: !reload.ok }, h("summary", null, t("config.problems")), code(reload.problems, t("config.problems"))),
-      reload && reload.needs_restart.length > 0 && h("p", null, t("config.restart"), " ", reload.needs_restart.map((key) => h("code", null, key))),
+    node: [h("header", { class: "head" }, h("h1", { tabindex: "-1" }, t("nav.config")), beside), last,
       h("div", { class: "columns wide-left" },
         h("div", null, h("div", { class: "bar" }, field(t("event.filter"), search), field(t("config.origin"), origin)), body),
-        panel(t("config.check"), { class: "aside" }, may("admin") ? [checker(), reloader()] : h("p", { class: "faint" }, t("config.role"))))],
+        panel(t("config.check"), { class: "aside" }, may("admin") ? [checker(), reloader(reread)] : h("p", { class: "faint" }, t("config.role"))))],
   };
 }
 
@@ -57,8 +65,8 @@ function fileName(path) {
   return path.split("/").pop();
 }
 
-// Has the gateway read its file again; then the page is drawn anew.
-function reloader() {
+/** Has the gateway read its file again, and then the page what the gateway has. */
+function reloader(reread) {
   const result = h("div", { role: "status" });
   async function reload() {
     try {
@@ -68,6 +76,7 @@ function reloader() {
     } catch (error) {
       fill(result, badge("bad", t("config.refused", { at: moment(Date.now()) })), code(describe(error), t("config.problems")));
     }
+    await reread().catch((error) => result.append(h("p", { class: "bad-words" }, describe(error))));
   }
   return h("section", null, h("h3", null, t("config.reload")), h("p", { class: "faint" }, t("config.reload.help")), h("button", { type: "button", onclick: reload }, t("config.do_reload")), result);
 }

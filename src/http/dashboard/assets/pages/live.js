@@ -4,7 +4,7 @@ import { h, fill } from "../dom.js";
 import { t } from "../words.js";
 import { clockLength, ms, usd } from "../format.js";
 import { get, part } from "../api.js";
-import { catchingUp, follow, opened } from "../stream.js";
+import { catchingUp, follow, opened, speaking as speakingIn } from "../stream.js";
 import { changeQuery } from "../router.js";
 import { actions } from "../actions.js";
 import { head, nothing, outcome, trouble, who } from "../parts.js";
@@ -75,6 +75,7 @@ export async function live({ query }) {
     entry.call = call;
     entry.cost.textContent = usd(call.cost_usd);
     fill(entry.state, call.state === "live" && !call.ended ? null : outcome(call));
+    speaking(speakingIn(call.id));
     tick(entry);
     return entry;
   }
@@ -87,7 +88,6 @@ export async function live({ query }) {
     // What was still growing is told as it stands.
     if (call.ended && call.id === selected && !entry.leaves) open(call.id);
     if (call.ended && !entry.leaves) {
-      speaking({ call: call.id, caller: false, assistant: false });
       entry.leaves = setTimeout(() => { if (selected !== call.id) { drop(call.id); count(); } }, LINGER);
     }
     if (!selected) choose(call.id, { replace: true });
@@ -144,9 +144,9 @@ export async function live({ query }) {
     try {
       const detail = await get(`/calls/${part(id)}`);
       if (mine !== turn) return;
-      shown = { detail, words: transcript({ began: beganAt(detail.call), follows: true, isHidden: detail.call.hidden }), head: h("div", { class: "livehead" }) };
+      shown = { detail, words: transcript({ began: beganAt(detail.call), follows: true, isHidden: detail.call.hidden }), head: h("div"), actions: h("div", { class: "actions" }), isOver: null };
       bar();
-      fill(side, shown.head, shown.words.node);
+      fill(side, h("div", { class: "livehead" }, shown.head, shown.actions), shown.words.node);
       shown.words.all(detail.lines, detail.tool_calls);
       detail.tool_calls.filter((call) => !call.finished).forEach((call) => tools("tool", { call: id, tool_call: call }));
     } catch (error) {
@@ -156,10 +156,12 @@ export async function live({ query }) {
 
   function bar() {
     const { call } = shown.detail;
-    fill(shown.head,
-      h("div", null, h("h2", null, who(call.caller), h("span", { class: "faint" }, " → "), who(call.callee)),
-        h("p", { class: "faint" }, [call.route, call.session, usd(calls.get(call.id)?.call.cost_usd ?? call.cost_usd)].filter(Boolean).join(" · "), " ", call.ended && outcome(call))),
-      h("div", { class: "actions" }, h("a", { class: "button quiet", href: `/calls/${part(call.id)}` }, t("live.detail")), actions(shown.detail)));
+    fill(shown.head, h("h2", null, who(call.caller), h("span", { class: "faint" }, " → "), who(call.callee)),
+      h("p", { class: "faint" }, [call.route, call.session, usd(calls.get(call.id)?.call.cost_usd ?? call.cost_usd)].filter(Boolean).join(" · "), " ", call.ended && outcome(call)));
+    // Buttons stay what they are while somebody may stand on one.
+    if (shown.isOver === Boolean(call.ended)) return;
+    shown.isOver = Boolean(call.ended);
+    fill(shown.actions, h("a", { class: "button quiet", href: `/calls/${part(call.id)}` }, t("live.detail")), actions(shown.detail));
   }
 
   function count() {
