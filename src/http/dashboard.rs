@@ -17,7 +17,7 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
      media-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The addresses of pages. One file answers at all of them; which page it shows is decided in the browser.
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
     "/",
     "/signin",
     "/live",
@@ -26,6 +26,7 @@ const PAGES: [&str; 12] = [
     "/routes",
     "/tools",
     "/webhooks",
+    "/notifications",
     "/config",
     "/health",
     "/cost",
@@ -177,6 +178,15 @@ mod tests {
         below(&root, &mut there, &root);
         let served: BTreeSet<String> = FILES.iter().map(|file| file.path.to_owned()).collect();
         assert_eq!(served, there);
+    }
+
+    #[test]
+    fn every_page_can_be_opened_by_its_address() {
+        let known = text("assets/pages.js").split("\nconst PAGES = {").nth(1).expect("the pages");
+        let known = known.split("};").next().unwrap_or_default().split('"').skip(1).step_by(2);
+        let mut known: BTreeSet<&str> = known.collect();
+        known.insert("/calls/:id");
+        assert_eq!(PAGES.into_iter().collect::<BTreeSet<_>>(), known);
     }
 
     /// `"name": "words",` on lines of their own.

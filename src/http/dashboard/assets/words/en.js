@@ -399,7 +399,7 @@ export const en = {
   "notifications.none": "Everything was taken.",
   "notifications.unset": "The configuration tells nobody of calls.",
   "notifications.resend": "Send again",
-  "notifications.resend.one": "Send {type} again to {endpoint}",
+  "notifications.resend.one": "Send again: {type} to {endpoint}",
   "notifications.resent": "{count} notifications are being sent again.",
   "notifications.resent|one": "{count} notification is being sent again.",
   "notifications.all": "Send all again",

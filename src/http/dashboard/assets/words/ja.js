@@ -399,7 +399,7 @@ export const ja = {
   "notifications.none": "未配信の通知はありません。",
   "notifications.unset": "通知先が設定されていません。",
   "notifications.resend": "再送",
-  "notifications.resend.one": "{type} を {endpoint} に再送",
+  "notifications.resend.one": "再送：{type} を {endpoint} に",
   "notifications.resent": "{count} 件の通知を再送しています。",
   "notifications.resent|one": "{count} 件の通知を再送しています。",
   "notifications.all": "すべて再送",
