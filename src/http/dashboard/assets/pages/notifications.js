@@ -55,7 +55,7 @@ export async function notifications() {
     fill(endpoints, table(t("notifications.endpoints"), [
       { title: t("tools.name"), cell: (each) => h("code", null, each.name) },
       { title: t("health.state"), cell: standing },
-      { title: t("told.waiting"), class: "num right", cell: (each) => number(each.waiting) },
+      { title: t("notifications.waiting"), class: "num right", cell: (each) => number(each.waiting) },
       { title: t("notifications.oldest"), class: "num", cell: (each) => moment(each.oldest) },
       { title: t("notifications.events"), cell: (each) => h("span", { class: "chips" }, each.events.map((kind) => h("code", null, kind))) },
       { title: t("notifications.content"), cell: (each) => t(each.content ? "yes" : "no") },
@@ -66,7 +66,7 @@ export async function notifications() {
       { title: t("health.state"), cell: (each) => badge(each.state === "dead" ? "bad" : each.problem ? "warn" : "waiting", word("told", each.state)) },
       { title: t("notifications.tries"), class: "num right", cell: (each) => number(each.tries) },
       { title: t("notifications.next"), class: "num", cell: (each) => moment(each.next) },
-      { title: t("notifications.problem"), class: "wide", cell: (each) => each.problem ?? "–" },
+      { title: t("notifications.problem"), cell: (each) => each.problem ?? "–" },
       { title: t("webhooks.call"), cell: (each) => h("a", { href: `/calls/${part(each.call)}`, "data-key": `call ${each.id} ${each.endpoint}` }, h("code", null, `…${each.call.slice(-6)}`)) },
       ...(may("operator") ? [{ title: h("span", { class: "unseen" }, t("notifications.resend")), class: "right", cell: again }] : []),
     ], told.notifications, { empty: t(asked().endpoint || asked().state ? "nothing" : "notifications.none") }));

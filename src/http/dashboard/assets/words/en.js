@@ -389,6 +389,7 @@ export const en = {
   // notifications
   "notifications.endpoints": "Endpoints",
   "notifications.endpoint": "Endpoint",
+  "notifications.waiting": "Waiting",
   "notifications.oldest": "Waits since",
   "notifications.events": "Told of",
   "notifications.content": "With words and numbers",

@@ -389,6 +389,7 @@ export const ja = {
   // notifications
   "notifications.endpoints": "通知先",
   "notifications.endpoint": "通知先",
+  "notifications.waiting": "待機中",
   "notifications.oldest": "最も古い未送信",
   "notifications.events": "対象イベント",
   "notifications.content": "発話と番号を含む",
