@@ -228,7 +228,7 @@ async fn play_failures(speed: f64) -> Result<(), Failure> {
     print(failures::HEAD)?;
     let mut lost = 0;
     for failure in failures::ALL {
-        let outcome = failure.play(speed).await?;
+        let outcome = failure.play(speed, "").await?;
         lost += usize::from(!outcome.is_saved);
         print(&failures::row(failure, &outcome))?;
     }

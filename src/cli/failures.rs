@@ -194,12 +194,12 @@ pub const ALL: &[Failure] = &[
 ];
 
 impl Failure {
-    /// Plays a call into it; `speed` times faster than life, audio apart.
+    /// Plays a call into it; `speed` times faster than life, audio apart. `extra` comes before the configuration.
     ///
     /// # Errors
     ///
     /// The world or the gateway cannot be started, or the call does not end.
-    pub async fn play(&self, speed: f64) -> anyhow::Result<Outcome> {
+    pub async fn play(&self, speed: f64, extra: &str) -> anyhow::Result<Outcome> {
         let scratch = Scratch::new().context("a temporary folder cannot be made")?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let mut provider_faults = ProviderFaults::default();
@@ -217,7 +217,7 @@ impl Failure {
             environment.push((name.to_owned(), value));
         }
         let environment: Environment = environment.into_iter().collect();
-        let text = format!("{CONFIG}{}\n", self.fallback);
+        let text = format!("{extra}{CONFIG}{}\n", self.fallback);
         let mut config = config::parse("failures.toml", text.as_bytes(), scratch.path(), &environment)
             .map_err(|problems| anyhow!(problems.render(false)))?;
         config.store.free_bytes_min = 0;

@@ -37,6 +37,7 @@ mod tail;
 mod token;
 mod tools;
 mod torture;
+mod verify;
 mod view;
 
 use std::io::Write as _;
@@ -118,6 +119,8 @@ enum Command {
         /// The folder; it is made.
         folder: PathBuf,
     },
+    /// Check what Switchboard promises, and fill in a sheet: in a simulated world, or with `--live` of your own calls.
+    Verify(verify::Arguments),
     /// Play many simulated calls at once against `serve` in a process of its own, and print times.
     Load(load::Arguments),
 }
@@ -222,6 +225,7 @@ pub fn main() -> ExitCode {
             Command::Notifications(arguments) => notifications::run(&cli.config, arguments).await,
             Command::Recordings(arguments) => recordings::run(&cli.config, arguments).await,
             Command::Token(arguments) => token::run(arguments),
+            Command::Verify(arguments) => verify::run(&cli.config, arguments).await,
             Command::Tools(arguments) => tools::run(&cli.config, arguments).await,
         }
     });

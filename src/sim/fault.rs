@@ -60,6 +60,10 @@ pub struct ProviderFaults {
     pub hangup_status: Option<u16>,
     /// The caller's last transcription never comes when the caller hangs up.
     pub transcription_lost_at_hangup: bool,
+    /// The model thinks so much longer before it speaks.
+    pub thinks_longer_ms: u64,
+    /// When the caller's speech began and ended is told so much too late.
+    pub speech_told_late_ms: u64,
 }
 
 impl Default for ProviderFaults {
@@ -92,6 +96,8 @@ impl Default for ProviderFaults {
             refer_elsewhere: None,
             hangup_status: None,
             transcription_lost_at_hangup: true,
+            thinks_longer_ms: 0,
+            speech_told_late_ms: 0,
         }
     }
 }

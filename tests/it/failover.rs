@@ -53,7 +53,8 @@ fn reason(kept: &CallDetail) -> EndedReason {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_failure_of_the_sip_leg_loses_a_caller() {
     let played = stream::iter(failures::ALL).map(async |failure| {
-        let outcome = failure.play(SPEED).await.unwrap_or_else(|error| panic!("{}: {error:#}", failure.name));
+        let outcome =
+            failure.play(SPEED, "").await.unwrap_or_else(|error| panic!("{}: {error:#}", failure.name));
         (failure, outcome)
     });
     let played: Vec<_> = played.buffer_unordered(AT_ONCE).collect().await;

@@ -59,4 +59,5 @@ mod survive;
 mod tidy;
 mod traces;
 mod transfer;
+mod verify;
 mod webhooks;

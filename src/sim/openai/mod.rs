@@ -31,7 +31,7 @@ use crate::clock::{Clock, Entropy};
 use crate::net::PromptAcceptor;
 use crate::text::hex;
 
-pub use report::{CallReport, ToolOutput, Truncated};
+pub use report::{CallReport, ToolOutput, Truncated, Utterance};
 pub use webhook::{Delivery, sign};
 
 /// How the simulated provider is set up.

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::call::{Due, Phase, SimCall};
 use super::lock;
 use super::model::{FunctionCall, Response, fill_in};
+use super::report::Utterance;
 use super::session::Session;
 use crate::sim::line::Mouth;
 use crate::sim::log::Party;
@@ -115,8 +116,9 @@ impl SimCall {
         let Some(silence) = silence else { return };
         let padding = self.session.as_ref().map_or(0, Session::padding_ms);
         self.caller_speaks = true;
-        let began = self.offset_ms();
+        let began = self.offset_ms() + self.real_ms(self.faults.speech_told_late_ms);
         let item = self.id("item");
+        self.note_speech(&item, true);
         let start_ms = began.saturating_sub(self.real_ms(padding));
         self.later(DETECT_MS.min(for_ms), Due::SpeechDetected { item: item.clone(), start_ms });
         let end_ms = began + self.real_ms(for_ms + silence);
@@ -132,6 +134,7 @@ impl SimCall {
 
     pub(super) fn on_speech_stopped(&mut self, item: String, end_ms: u64, speech: CallerSpeech) {
         self.caller_speaks = false;
+        self.note_silence(&item, self.session.as_ref().and_then(Session::silence_ms).unwrap_or(0));
         self.context_tokens += 40;
         self.emit(
             json!({ "type": "input_audio_buffer.speech_stopped", "audio_end_ms": end_ms, "item_id": item }),
@@ -208,7 +211,7 @@ impl SimCall {
         let next =
             if response.words.is_some() { Due::ResponseSpeaks(id) } else { Due::ResponseGenerated(id) };
         self.response = Some(response);
-        self.later(THINK_MS, next);
+        self.later(THINK_MS + self.faults.thinks_longer_ms, next);
     }
 
     fn function_calls(&mut self, turn: &ModelTurn) -> Vec<FunctionCall> {
@@ -246,6 +249,7 @@ impl SimCall {
             return self.on_audio_due(id);
         }
         self.played_since = Some(Instant::now());
+        self.note_speech(&item, false);
         let speech_ms = response.speech_ms;
         self.response = Some(response);
         self.later((speech_ms / 4).min(1_500), Due::ResponseGenerated(id.to_owned()));
@@ -297,11 +301,29 @@ impl SimCall {
 
     fn finish_playing(&mut self, id: &str, response: Response) {
         self.played_since = None;
+        self.note_silence(&response.item, 0);
         if response.is_playing {
             lock(&self.report).spoken.push(response.words.unwrap_or_default());
             if !self.is_bridged() {
                 self.emit(json!({ "type": "output_audio_buffer.stopped", "response_id": id }));
             }
+        }
+    }
+
+    /// Somebody's first sound is heard now.
+    fn note_speech(&self, item: &str, by_caller: bool) {
+        let started = self.world.options.clock.now();
+        let utterance = Utterance { item: item.to_owned(), by_caller, started, ended: None };
+        lock(&self.report).utterances.push(utterance);
+    }
+
+    /// The last one was heard so many simulated milliseconds ago.
+    fn note_silence(&self, item: &str, ago_ms: u64) {
+        let ended = self.world.options.clock.now() - Duration::from_millis(self.real_ms(ago_ms));
+        let mut report = lock(&self.report);
+        let open = report.utterances.iter_mut().find(|one| one.item == item && one.ended.is_none());
+        if let Some(utterance) = open {
+            utterance.ended = Some(ended);
         }
     }
 
@@ -316,6 +338,7 @@ impl SimCall {
         }
         let Some(response) = self.response.take() else { return };
         let item = self.response_item.clone();
+        self.note_silence(&item, 0);
         if response.is_playing {
             let heard = self.played_since.take().map_or(Duration::ZERO, |since| since.elapsed());
             self.emit(json!({ "type": "output_audio_buffer.cleared", "response_id": response.id }));

@@ -37,6 +37,8 @@ pub struct CallReport {
     pub injected: Vec<String>,
     /// What the caller heard, in order.
     pub spoken: Vec<String>,
+    /// Who spoke when, in the order in which they began; over SIP only.
+    pub utterances: Vec<Utterance>,
     /// Rules of the vendor that the gateway broke.
     pub protocol_errors: Vec<String>,
     /// When the first webhook was sent.
@@ -57,6 +59,19 @@ pub struct CallReport {
     pub script_done: bool,
     /// Whether the call is over.
     pub is_over: bool,
+}
+
+/// Somebody spoke: the truth that a transcript is measured by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Utterance {
+    /// The item of the conversation.
+    pub item: String,
+    /// The caller spoke; else the model.
+    pub by_caller: bool,
+    /// The first sound.
+    pub started: Timestamp,
+    /// The last one; none while it goes on.
+    pub ended: Option<Timestamp>,
 }
 
 /// What a client said was heard of an item.
