@@ -10,12 +10,13 @@
 //! wait for a session in a ring of three seconds, whose oldest audio is dropped).
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::history::History;
 use super::phone::Phone;
@@ -147,6 +148,8 @@ struct Task {
     last_chunk: u64,
     check: Check,
     noted: Vec<&'static str>,
+    /// Rings when something is due, or before.
+    alarm: Pin<Box<Sleep>>,
 }
 
 /// Whether the bridge goes on.
@@ -188,6 +191,7 @@ impl Task {
             last_chunk: 0,
             check: Check::default(),
             noted: Vec::new(),
+            alarm: Box::pin(sleep_until(Instant::now())),
         };
         task.open();
         task
@@ -202,7 +206,7 @@ impl Task {
     async fn turn(&mut self) -> Flow {
         let now = Instant::now();
         self.send_due(now);
-        let wake = self.wake_at(now);
+        self.set_alarm(now);
         let (may_read, has_news) = (self.pending.len() < PENDING_MAX, !self.pending.is_empty());
         tokio::select! {
             said = self.phone.next() => return self.on_phone(said),
@@ -216,9 +220,17 @@ impl Task {
                 // Nobody looks after the call any more.
                 return Flow::Over;
             },
-            () = sleep_until(wake) => self.on_time(Instant::now()),
+            () = self.alarm.as_mut() => self.on_time(Instant::now()),
         }
         Flow::GoOn
+    }
+
+    /// What is due moves on with every frame, and the alarm does not: it may ring early, and is set anew then.
+    fn set_alarm(&mut self, now: Instant) {
+        let wake = self.wake_at(now);
+        if self.alarm.is_elapsed() || wake < self.alarm.deadline() {
+            self.alarm.as_mut().reset(wake);
+        }
     }
 
     fn wake_at(&self, now: Instant) -> Instant {

@@ -1,8 +1,9 @@
 //! What the caller hears of the assistant, and how far: the bookkeeping of audio that is on its way.
 //!
 //! The provider makes audio faster than it is heard. It waits here, cut into pieces, and is handed on so
-//! that the carrier never holds much more than [`LEAD`]; each piece is followed by a mark that comes back
-//! when the piece was played. From the marks follows what the caller has heard, to the millisecond: when a
+//! that the carrier never holds much more than [`LEAD`]. Pieces that come in small, twenty milliseconds at a time, make up
+//! groups of about a hundred, and each group is followed by a mark that comes back when it was played: a mark behind
+//! every piece would be half of all messages. From the marks follows what the caller has heard, to the millisecond: when a
 //! turn begins and ends for the caller, and how much of an item stays in the conversation when the caller
 //! speaks over it. Pure: the time is an argument, and nothing is sent from here.
 //!
@@ -21,14 +22,18 @@ use crate::wire::media::decoded_len;
 /// How much audio the carrier may hold that was not played yet. Enough to hide a late wake-up or a slow
 /// network, little enough that a `clear` finds next to nothing to throw away.
 pub const LEAD: Duration = Duration::from_millis(300);
-/// The longest piece in characters of base64: 900 bytes, 112.5 ms. A mark follows each piece.
+/// The longest piece in characters of base64: 900 bytes, 112.5 ms.
 const PIECE_CHARS_MAX: usize = 1_200;
+/// A group of so many bytes, 100 ms, is followed by its mark: what lies within is known by the time that has passed.
+const GROUP_BYTES: u64 = 100 * g711::BYTES_PER_MS;
+/// Nothing more has come of a group for so long, or of its turn: the mark follows what is there.
+const GROUP_WAIT: Duration = Duration::from_millis(100);
 /// The most audio that waits, in bytes: ten minutes, the most that Twilio would keep either. What comes and does
 /// not fit is dropped, and noted; what waits is not touched.
 const WAITING_BYTES_MAX: u64 = 600 * g711::BYTES_PER_S;
 /// How many interrupted turns are remembered, so that what still comes of them is not played.
 const CUT_MAX: usize = 16;
-/// How late a mark may be before its piece counts as played all the same.
+/// How late a mark may be before its group counts as played all the same.
 const MARK_LATE: Duration = Duration::from_secs(5);
 
 /// Audio that is on its way to the caller.
@@ -36,13 +41,13 @@ const MARK_LATE: Duration = Duration::from_secs(5);
 pub struct Playback {
     /// Marks of an older generation were cleared and say nothing.
     generation: u32,
-    /// The number of the next piece of this generation.
+    /// The number of the next group of this generation.
     next: u64,
     waiting: VecDeque<Piece>,
     waiting_bytes: u64,
     sent: VecDeque<Sent>,
     sent_bytes: u64,
-    /// Since when the first of the sent pieces is being played.
+    /// Since when the first of the sent groups is being played.
     head_since: Option<Instant>,
     turns: VecDeque<Turn>,
     items: VecDeque<Item>,
@@ -59,6 +64,7 @@ struct Piece {
     bytes: u64,
 }
 
+/// A group of pieces of one item, with one mark behind them.
 #[derive(Debug)]
 struct Sent {
     number: u64,
@@ -66,12 +72,23 @@ struct Sent {
     item: ItemId,
     content_index: u64,
     bytes: u64,
+    /// Since when it has been waiting for more; none: its mark was sent.
+    open: Option<Instant>,
+}
+
+impl Sent {
+    fn takes(&self, piece: &Piece) -> bool {
+        self.open.is_some()
+            && self.turn == piece.turn
+            && self.item == piece.item
+            && self.content_index == piece.content_index
+    }
 }
 
 #[derive(Debug)]
 struct Turn {
     turn: TurnId,
-    /// Pieces that wait or were sent and are not played.
+    /// Pieces that wait, and groups that were sent and are not played.
     pieces: usize,
     /// The model has said all of it.
     is_complete: bool,
@@ -101,13 +118,18 @@ pub enum Told {
     Cleared(TurnId),
 }
 
-/// A piece to be sent now, and the mark to be sent behind it.
+/// What is to be sent now.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Due {
-    /// Base64.
-    pub audio: String,
-    /// The mark's name.
-    pub mark: String,
+pub enum Due {
+    /// A piece, of a group that will be followed by this mark.
+    Audio {
+        /// Base64.
+        audio: String,
+        /// The mark's name.
+        mark: String,
+    },
+    /// The mark with this name.
+    Mark(String),
 }
 
 /// What is to be taken out of the conversation after an interruption.
@@ -175,33 +197,59 @@ impl Playback {
         self.settle();
     }
 
-    /// The next piece, if it is time to send it.
+    /// The next piece or mark, if it is time to send it.
     pub fn due(&mut self, now: Instant) -> Option<Due> {
+        if let Some(mark) = self.mark_due(now) {
+            return Some(Due::Mark(mark));
+        }
         if self.ahead(now) >= LEAD {
             return None;
         }
         let piece = self.waiting.pop_front()?;
         self.waiting_bytes -= piece.bytes;
-        let number = self.next;
-        self.next += 1;
         self.sent_bytes += piece.bytes;
-        self.sent.push_back(Sent {
-            number,
-            turn: piece.turn,
-            item: piece.item,
-            content_index: piece.content_index,
-            bytes: piece.bytes,
-        });
-        if self.sent.len() == 1 {
+        let number = match self.sent.back_mut().filter(|group| group.takes(&piece)) {
+            Some(group) => {
+                group.bytes += piece.bytes;
+                let number = group.number;
+                self.turn(&piece.turn).pieces -= 1;
+                number
+            }
+            None => {
+                let number = self.next;
+                self.next += 1;
+                let Piece { turn, item, content_index, bytes, .. } = piece;
+                self.sent.push_back(Sent { number, turn, item, content_index, bytes, open: Some(now) });
+                number
+            }
+        };
+        if self.head_since.is_none() {
             self.head_begins(now);
         }
-        Some(Due { audio: piece.audio, mark: self.mark_name(number) })
+        Some(Due::Audio { audio: piece.audio, mark: self.mark_name(number) })
+    }
+
+    /// The mark behind the last group, once there is enough of it or no more to come.
+    fn mark_due(&mut self, now: Instant) -> Option<String> {
+        let group = self.sent.back()?;
+        let opened = group.open?;
+        let is_over = match self.waiting.front() {
+            Some(piece) => !group.takes(piece),
+            None => self.turns.iter().any(|turn| turn.turn == group.turn && turn.is_complete),
+        };
+        if !is_over && group.bytes < GROUP_BYTES && now < opened + GROUP_WAIT {
+            return None;
+        }
+        let mark = self.mark_name(group.number);
+        self.sent.back_mut()?.open = None;
+        Some(mark)
     }
 
     /// When [`Playback::due`] or [`Playback::overdue`] will have something to say.
     pub fn wake_at(&self, now: Instant) -> Option<Instant> {
         let next = (!self.waiting.is_empty()).then(|| now + self.ahead(now).saturating_sub(LEAD));
-        [next, self.late_at()].into_iter().flatten().min()
+        let mark = self.sent.back().and_then(|group| Some(group.open? + GROUP_WAIT));
+        [next, mark, self.late_at()].into_iter().flatten().min()
     }
 
     /// A mark came back. Claims that it was one of ours that still counts.
@@ -212,7 +260,7 @@ impl Playback {
             return false;
         }
         let Ok(number) = number.parse::<u64>() else { return false };
-        if !self.sent.iter().any(|sent| sent.number == number) {
+        if !self.sent.iter().any(|sent| sent.number == number && sent.open.is_none()) {
             return false;
         }
         // Played in order: an earlier mark that was lost is made up for.
@@ -420,9 +468,10 @@ mod tests {
         std::iter::from_fn(|| playback.told()).collect()
     }
 
-    /// Everything that is due now, as the names of its marks.
+    /// Sends everything that is due now; gives the names of the marks.
     fn send(playback: &mut Playback, now: Instant) -> Vec<String> {
-        std::iter::from_fn(|| playback.due(now)).map(|due| due.mark).collect()
+        let due = std::iter::from_fn(|| playback.due(now));
+        due.filter_map(|due| if let Due::Mark(mark) = due { Some(mark) } else { None }).collect()
     }
 
     #[test]
@@ -440,13 +489,38 @@ mod tests {
     fn a_turn_is_heard_when_its_last_mark_is_back_and_all_of_it_was_said() {
         let (mut playback, zero) = (Playback::default(), Instant::now());
         push(&mut playback, "t", 200);
-        assert_eq!(send(&mut playback, zero).len(), 2);
+        assert_eq!(send(&mut playback, zero), ["g0n0"], "of the second group more may come");
         assert!(playback.marked("g0n0", zero + ms(112)));
+        assert_eq!(playback.wake_at(zero + ms(50)), Some(zero + GROUP_WAIT));
+        assert_eq!(send(&mut playback, zero + GROUP_WAIT), ["g0n1"], "and did not");
         assert!(playback.marked("g0n1", zero + ms(200)));
         assert_eq!(told(&mut playback), [Told::Started("t".into())], "more of it may come");
         playback.complete(&"t".into());
         assert_eq!(told(&mut playback), [Told::Drained("t".into())]);
         assert!(!playback.is_audible());
+    }
+
+    #[test]
+    fn audio_that_comes_in_small_has_a_mark_now_and_then_and_one_at_its_end() {
+        let (mut playback, zero) = (Playback::default(), Instant::now());
+        let mut marks = Vec::new();
+        for piece in 0..12 {
+            push(&mut playback, "t", 20);
+            let now = zero + ms(piece * 20);
+            let due: Vec<Due> = std::iter::from_fn(|| playback.due(now)).collect();
+            assert!(matches!(&due[0], Due::Audio { .. }), "nothing waits for a group: {due:?}");
+            marks.extend(due.into_iter().filter_map(|due| match due {
+                Due::Mark(mark) => Some((piece, mark)),
+                Due::Audio { .. } => None,
+            }));
+        }
+        assert_eq!(marks, [(4, "g0n0".to_owned()), (9, "g0n1".to_owned())]);
+        playback.complete(&"t".into());
+        assert_eq!(send(&mut playback, zero + ms(221)), ["g0n2"], "the last of it at once");
+        assert!(!playback.marked("g0n3", zero + ms(222)));
+        playback.marked("g0n0", zero + ms(100));
+        let cut = playback.interrupt(None, zero + ms(150)).expect("it is audible");
+        assert_eq!(cut[0].heard_ms, 150, "in the middle of a group");
     }
 
     #[test]
@@ -475,7 +549,7 @@ mod tests {
         assert_eq!(push(&mut playback, "t", 20), Taken::Late);
         assert!(!playback.marked("g0n1", zero + ms(170)), "a cleared mark proves nothing");
         assert_eq!(playback.wake_at(zero + ms(170)), None);
-        push(&mut playback, "u", 20);
+        push(&mut playback, "u", 100);
         assert_eq!(send(&mut playback, zero + ms(200)), ["g1n0"]);
     }
 
@@ -536,11 +610,15 @@ mod tests {
             while let Some(wake) = playback.wake_at(now) {
                 now = wake.max(now);
                 while let Some(due) = playback.due(now) {
-                    let piece = STANDARD.decode(&due.audio).unwrap();
-                    prop_assert!(piece.len() <= 900);
-                    sent.extend(piece);
                     now += ms(1);
-                    playback.marked(&due.mark, now);
+                    match due {
+                        Due::Audio { audio, .. } => {
+                            let piece = STANDARD.decode(&audio).unwrap();
+                            prop_assert!(piece.len() <= 900);
+                            sent.extend(piece);
+                        }
+                        Due::Mark(mark) => prop_assert!(playback.marked(&mark, now)),
+                    }
                 }
                 playback.overdue(now);
                 if now >= zero + ms(cut_at) && playback.is_audible() {

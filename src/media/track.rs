@@ -51,12 +51,17 @@ impl Piece {
 }
 
 impl Track {
-    /// The carrier is given this to play when it has come as far as `at`, with a mark behind it.
+    /// The carrier is given this to play when it has come as far as `at`; what has the same mark behind it is played in
+    /// one piece.
     pub fn sent(&mut self, at: u64, mark: &str, audio: &[u8]) {
         if self.waiting + audio.len() > WAITING_MAX {
             return;
         }
         self.waiting += audio.len();
+        if let Some(piece) = self.pieces.back_mut().filter(|piece| piece.mark == mark && piece.cut.is_none())
+        {
+            return piece.audio.extend_from_slice(audio);
+        }
         let (mark, audio) = (mark.to_owned(), audio.to_vec());
         self.pieces.push_back(Piece { mark, audio, sent: at, start: 0, cut: None, is_placed: false });
         self.place_from(self.pieces.len() - 1);
@@ -149,6 +154,22 @@ mod tests {
 
     fn first(track: &[u8]) -> Option<usize> {
         track.iter().position(|sample| *sample != QUIET)
+    }
+
+    #[test]
+    fn what_has_one_mark_behind_it_is_placed_together() {
+        let mut track = Track::default();
+        for frame in 0..5 {
+            track.sent(1_600 + frame * FRAME, "a", &sound(160));
+        }
+        track.sent(2_400, "b", &sound(160));
+        // It was played five frames later than it was sent.
+        track.marked(1_600 + 10 * FRAME, "a");
+        let heard = track.take(4_000);
+        assert_eq!(
+            (first(&heard), heard.iter().filter(|sample| **sample != QUIET).count()),
+            (Some(1_600 + 5 * FRAME as usize), 6 * 160)
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::{Flow, PENDING_MAX, Task};
 use crate::call::event::ProviderEvent;
 use crate::media::phone::Said;
+use crate::media::playback::Due;
 use crate::media::provider::{Provider, append};
 use crate::wire::g711;
 use crate::wire::media::{Body, FromCarrier, Media, mark_message, media_message};
@@ -106,12 +107,16 @@ impl Task {
 
     pub(super) fn send_due(&mut self, now: Instant) {
         while self.phone.has_room() {
-            let Some(due) = self.playback.due(now) else { break };
-            if let (Some(recorder), Ok(audio)) = (&mut self.recorder, STANDARD.decode(&due.audio)) {
-                recorder.sent(&due.mark, &audio);
+            match self.playback.due(now) {
+                Some(Due::Audio { audio, mark }) => {
+                    if let (Some(recorder), Ok(audio)) = (&mut self.recorder, STANDARD.decode(&audio)) {
+                        recorder.sent(&mark, &audio);
+                    }
+                    self.phone.send(media_message(&self.stream, &audio));
+                }
+                Some(Due::Mark(mark)) => self.phone.send(mark_message(&self.stream, &mark)),
+                None => break,
             }
-            self.phone.send(media_message(&self.stream, &due.audio));
-            self.phone.send(mark_message(&self.stream, &due.mark));
         }
         self.tell_playback();
     }

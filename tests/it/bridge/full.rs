@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use switchboard::ids::TurnId;
-use switchboard::media::playback::{Playback, Taken, Told};
+use switchboard::media::playback::{Due, Playback, Taken, Told};
 use tokio::time::Instant;
 
 fn push(playback: &mut Playback, turn: &str, millis: usize) -> Taken {
@@ -18,8 +18,10 @@ fn push(playback: &mut Playback, turn: &str, millis: usize) -> Taken {
 fn play(playback: &mut Playback, now: Instant) -> usize {
     let mut bytes = 0;
     while let Some(due) = playback.due(now) {
-        bytes += STANDARD.decode(&due.audio).expect("base64").len();
-        assert!(playback.marked(&due.mark, now));
+        match due {
+            Due::Audio { audio, .. } => bytes += STANDARD.decode(&audio).expect("base64").len(),
+            Due::Mark(mark) => assert!(playback.marked(&mark, now)),
+        }
     }
     bytes
 }
@@ -35,10 +37,11 @@ fn what_comes_when_ten_minutes_wait_is_dropped_and_nothing_else() {
     assert_eq!(push(&mut playback, "b", 1), Taken::Full);
     // As what waits is played, there is room again.
     let first = playback.due(now).expect("it waits");
+    let Some(Due::Mark(mark)) = playback.due(now) else { panic!("a mark is behind {first:?}") };
     assert_eq!(push(&mut playback, "b", 100), Taken::Queued);
     assert_eq!(push(&mut playback, "b", 100), Taken::Full);
     playback.complete(&"b".into());
-    assert!(playback.marked(&first.mark, now));
+    assert!(playback.marked(&mark, now));
     // 112.5 ms were played of it.
     assert_eq!(play(&mut playback, now), (599_900 + 100 + 100) * 8 - 900);
     let told: Vec<Told> = std::iter::from_fn(|| playback.told()).collect();
