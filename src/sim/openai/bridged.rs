@@ -157,10 +157,12 @@ impl SimCall {
         self.begin();
     }
 
-    /// Nobody known is on the line: whoever asks is answered all the same.
+    /// Nobody known is on the line: whoever asks is answered all the same, with what was written for such a session.
     pub(super) fn on_stranger(&mut self) {
         if let Some(bridge) = self.bridge.as_mut().filter(|bridge| bridge.line.is_none()) {
             bridge.is_stranger = true;
+            let written = lock(&self.world.written).pop_front();
+            self.steps.extend(written.into_iter().flat_map(|script| script.steps));
             self.steps.push_back(Step::HangUp(crate::sim::script::HangUp::Gateway));
             self.begin();
         }
