@@ -82,7 +82,7 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
     let is_tour = arguments.scenario.is_none() && !is_own && arguments.path.is_none() && !arguments.json;
     let listener: Option<Listener> =
         if arguments.json { None } else { Some(Box::new(|line| println!("{line}"))) };
-    let stage = Stage { config: path, environment: Environment::default(), live: None };
+    let stage = Stage { config: path.to_owned(), environment: Environment::default(), live: None };
     let show = |scenario: Scenario, way, listener| Show {
         speed: arguments.speed.or(scenario.speed).unwrap_or(1.0),
         scenario,

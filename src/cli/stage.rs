@@ -76,9 +76,9 @@ pub(super) struct Show {
 }
 
 /// Who the configuration is played for.
-pub(super) struct Stage<'a> {
+pub(super) struct Stage {
     /// The configuration's file, where a scenario names no other.
-    pub config: &'a Path,
+    pub config: PathBuf,
     /// What the configuration may read of the environment, besides what is simulated.
     pub environment: Environment,
     /// How the real provider is spoken to; none: it is simulated too.
@@ -95,7 +95,7 @@ pub(super) struct Told {
     pub notes: Vec<String>,
 }
 
-impl Stage<'_> {
+impl Stage {
     /// Plays one call with a world and a gateway of its own.
     pub async fn play(&self, show: Show) -> Result<Told, Failure> {
         let Show { mut scenario, file, speed, way, listener, keep } = show;
@@ -128,7 +128,7 @@ impl Stage<'_> {
             None => scratch.path().join("data"),
         };
         let named = scenario.config.as_ref().map(|path| beside(file.as_deref(), path));
-        let path = named.as_deref().unwrap_or(self.config);
+        let path = named.as_deref().unwrap_or(&self.config);
         let environment = self.environment_of(&scenario.environment, &world);
         let mut config = load_in(path, environment, scratch.path(), &data, "127.0.0.1:0")?;
         config.features.openai_sip = Rollout::from(way == Way::Sip);
