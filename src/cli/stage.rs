@@ -133,6 +133,10 @@ impl Stage {
         let mut config = load_in(path, environment, scratch.path(), &data, "127.0.0.1:0")?;
         config.features.openai_sip = Rollout::from(way == Way::Sip);
         at_ease(&mut config);
+        if keep.is_none() {
+            // The call is closed by then: whoever still waits for late reports about it waits for nothing.
+            config.server.drain_timeout = Duration::ZERO;
+        }
         let line = match &self.live {
             Some(live) => Some(Line::open(*live, &mut config, &scenario, file.as_deref(), speed).await?),
             None => None,
