@@ -331,7 +331,8 @@ impl Runner {
                 drop(place);
                 match first {
                     Ok(told) if self.is_worth_another(&scenario, &told) => {
-                        let _alone = self.places.acquire_many(self.jobs).await.context("nothing is run any more")?;
+                        let _alone =
+                            self.places.acquire_many(self.jobs).await.context("nothing is run any more")?;
                         judged(self.play(&scenario, &found.file, CAREFUL).await)?
                     }
                     other => judged(other)?,

@@ -42,7 +42,8 @@ impl Watch {
         let system = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let known = known.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             // An error may be a change that was lost.
-            let is_nothing = event.is_ok_and(|event| !is_change(event.kind) || !known.are_wanted(&event.paths));
+            let is_nothing =
+                event.is_ok_and(|event| !is_change(event.kind) || !known.are_wanted(&event.paths));
             if !is_nothing {
                 tells.notify_one();
             }
@@ -74,9 +75,7 @@ impl Watch {
             around.into_iter().map(|folder| (folder, RecursiveMode::NonRecursive)).chain(recursive).collect();
         *self.wanted.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = wanted;
         for (folder, mode) in watched.iter().filter(|(folder, _)| folder.is_dir()) {
-            self.system
-                .watch(folder, *mode)
-                .with_context(|| format!("cannot watch {}", folder.display()))?;
+            self.system.watch(folder, *mode).with_context(|| format!("cannot watch {}", folder.display()))?;
         }
         Ok(())
     }

@@ -285,6 +285,10 @@ impl SimCall {
         self.response = Some(response);
         let id = id.to_owned();
         if is_whole {
+            if self.bridge.as_ref().is_some_and(|bridge| bridge.is_stranger) {
+                // There are no ears on this line to say when it was heard.
+                self.later(1, Due::ResponsePlayed(id.clone()));
+            }
             self.later(0, Due::ResponseGenerated(id));
         } else {
             self.schedule(std::time::Duration::from_millis(DELTAS_EVERY_MS), Due::AudioChunk(id));
