@@ -16,6 +16,7 @@ use switchboard::clock::{Entropy, SystemClock};
 use switchboard::sim::fault::ProviderFaults;
 use switchboard::sim::log::WorldLog;
 use switchboard::sim::openai::{OpenAiSim, Options};
+use switchboard::sim::sound::{self, Tag};
 
 use crate::cli::{switchboard, text};
 use crate::harness::script;
@@ -477,6 +478,48 @@ lines = [
     assert_eq!(call.injected, ["Where is my order A-1001?", "Thank you."]);
     assert_eq!(call.heard_blocks, 0, "nobody pays for a silent line");
     assert_eq!(call.instructions, ["You are the Sakura Shop. The caller is +819012345678."]);
+}
+
+/// A recording that the simulated provider knows sample by sample: μ-law in a WAV file.
+fn recording(blocks: u32) -> Vec<u8> {
+    let sound = (0..blocks).flat_map(|block| sound::speech(Tag { voice: 7, block, blocks }));
+    let sound: Vec<u8> = sound.collect();
+    let mut file = b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0\x07\0\x01\0".to_vec();
+    file.extend(8_000_u32.to_le_bytes());
+    file.extend(8_000_u32.to_le_bytes());
+    file.extend(b"\x01\0\x08\0data");
+    file.extend((sound.len() as u32).to_le_bytes());
+    file.extend(sound);
+    file
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_is_heard_as_it_is() {
+    let provider = provider(
+        r#"steps = [
+            { model = { says = "Hello, this is the shop." } },
+            { model = { says = "I heard that. Goodbye.", calls = [{ name = "hangup" }] } },
+        ]"#,
+    )
+    .await;
+    let bench = Bench::new();
+    bench.write("gateway.toml", &with_account("sk-x", &provider.base_url()));
+    fs::write(bench.path().join("tests/order.wav"), recording(20)).expect("a file");
+    let call = CALL.replace("A-1001?\"", "A-1001?\", audio = \"order.wav\"");
+    let call = call.replace("time_limit_s = 60", "time_limit_s = 600");
+    bench.write("tests/live.toml", &format!("{call}ended = \"assistant_hangup\"\n"));
+    ends(&test_live(bench, &["--audio", "tests"]).await, 0);
+    let calls = provider.calls();
+    let call = &calls[0];
+    assert_eq!((call.protocol_errors.len(), call.injected.len(), call.garbled), (0, 0, 0), "{call:?}");
+    assert!(call.heard_blocks >= 20, "{call:?}");
+
+    let bench = Bench::new();
+    bench.write("gateway.toml", &with_account("sk-x", &provider.base_url()));
+    let call = CALL.replace("A-1001?\"", "A-1001?\", audio = \"live.toml\"");
+    bench.write("tests/live.toml", &call);
+    let said = ends(&test_live(bench, &["--audio", "tests"]).await, 1);
+    has(&said, &["live.toml: it is no WAV file", "ffmpeg"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,6 +25,8 @@ const SETTLES: Duration = Duration::from_millis(600);
 const SETTLES_LEAST: Duration = Duration::from_millis(200);
 /// How long a model that was asked to speak may take to begin before the caller goes on.
 const TURN_WITHIN: Duration = Duration::from_secs(20);
+/// The same in a world that is faster.
+const TURN_WITHIN_LEAST: Duration = Duration::from_secs(5);
 /// Between what was heard last and the caller's words, where the step says nothing else; as for simulated models.
 const PAUSE_MS: u64 = 400;
 /// Bytes of one piece of sound: 20 ms, as the carrier sends them.
@@ -189,7 +191,8 @@ impl Talk {
             return None;
         }
         let quiet = self.plays_until.max(self.quiet_since) + self.pause();
-        Some(self.asked.map_or(quiet, |asked| quiet.max(asked + TURN_WITHIN)))
+        let turn_within = TURN_WITHIN.div_f64(self.speed).max(TURN_WITHIN_LEAST);
+        Some(self.asked.map_or(quiet, |asked| quiet.max(asked + turn_within)))
     }
 
     /// How long nothing must happen before the next step.
