@@ -138,7 +138,6 @@ async fn carry(relay: &Relay, stream: TcpStream) {
 /// The gateway's socket, and the model that it asks for.
 async fn let_in(stream: TcpStream) -> Option<(WebSocketStream<TcpStream>, String)> {
     let mut model = None;
-    #[expect(clippy::result_large_err, reason = "the library's own type")]
     let look = |request: &Request, response: Response| {
         let url = reqwest::Url::parse(&format!("ws://relay{}", request.uri())).ok();
         let named = url.and_then(|url| {

@@ -156,7 +156,8 @@ impl Talk {
                 self.quiet_since = now;
                 event["response"]["output"].as_array().into_iter().flatten().for_each(|item| self.owe(item));
             }
-            "conversation.item.added" if event["item"]["role"] == "user" => {
+            // The older name of the event still comes from some.
+            "conversation.item.added" | "conversation.item.created" if event["item"]["role"] == "user" => {
                 let text = event.pointer("/item/content/0/text").and_then(Value::as_str);
                 // What the gateway itself puts in stays as it is.
                 let written = self.written.take_if(|written| text.is_none_or(|text| text == written));
@@ -289,4 +290,127 @@ fn spoken(added: &str, item: &Value, words: &str) -> Vec<String> {
     let said = json!({ "type": "conversation.item.input_audio_transcription.completed", "item_id": item,
         "content_index": 0, "transcript": words });
     vec![began.to_string(), ended.to_string(), added.to_owned(), said.to_string()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A conversation at the speed of life, with the steps of a scenario.
+    struct Bench {
+        talk: Talk,
+        report: Report,
+        now: Instant,
+    }
+
+    impl Bench {
+        fn new(steps: &str) -> Bench {
+            #[derive(serde::Deserialize)]
+            struct Written {
+                steps: Vec<Step>,
+            }
+            let now = Instant::now();
+            let written: Written = toml::from_str(&format!("steps = {steps}")).unwrap();
+            let mut talk = Talk::new(BTreeMap::new(), 1.0, now);
+            talk.begin(written.steps);
+            talk.opened(now);
+            Bench { talk, report: Report::default(), now }
+        }
+
+        fn provider(&mut self, frame: &Value) -> Vec<String> {
+            self.talk.on_provider(&frame.to_string(), &mut self.report, self.now)
+        }
+
+        fn gateway(&mut self, frame: &Value) -> Option<String> {
+            self.talk.on_gateway(&frame.to_string(), &mut self.report, self.now)
+        }
+
+        /// Waits until the caller does something; gives after how many milliseconds, and what.
+        fn acts(&mut self) -> (u128, Vec<Act>) {
+            let due = self.talk.due().expect("something to do");
+            let waited = due.saturating_duration_since(self.now).as_millis();
+            self.now = due;
+            (waited, self.talk.act(&mut self.report, due))
+        }
+    }
+
+    #[test]
+    fn the_caller_waits_for_the_model_and_for_its_tools() {
+        let mut bench = Bench::new("[{ caller = { says = 'a' } }, { model = { says = 'b' } }]");
+        assert!(bench.talk.due().is_some(), "where nobody greets, the caller begins");
+        assert!(bench.gateway(&json!({ "type": "response.create" })).is_some());
+        bench.provider(&json!({ "type": "response.created", "response": { "id": "r" } }));
+        assert_eq!(bench.talk.due(), None, "the model speaks");
+        let call = json!({ "type": "function_call", "status": "completed", "call_id": "c", "name": "x" });
+        bench.provider(&json!({ "type": "response.output_item.done", "item": call }));
+        bench.provider(&json!({ "type": "response.done", "response": { "output": [call] } }));
+        assert_eq!(bench.talk.due(), None, "a tool runs");
+        let output = json!({ "type": "function_call_output", "call_id": "c", "output": "{}" });
+        bench.gateway(&json!({ "type": "conversation.item.create", "item": output }));
+        bench.provider(&json!({ "type": "response.created" }));
+        // A tenth of a second of sound, as base64.
+        let sound = json!({ "type": "response.output_audio.delta", "response_id": "r", "item_id": "i",
+            "content_index": 0, "delta": STANDARD.encode(vec![0; 801]) });
+        bench.provider(&sound);
+        bench.provider(&json!({ "type": "response.done", "response": { "output": [call] } }));
+        let (waited, acts) = bench.acts();
+        assert_eq!(waited, 1_100, "the sound, the pause, and what is on its way");
+        let [Act::Say(item), Act::Say(turn)] = &acts[..] else { panic!("{acts:?}") };
+        assert_eq!(
+            item,
+            r#"{"type":"conversation.item.create","event_id":"caller_1_item","item":{"type":"message","role":"user","content":[{"type":"input_text","text":"a"}]}}"#
+        );
+        assert_eq!(
+            turn,
+            r#"{"type":"response.create","event_id":"caller_1_turn","response":{"metadata":{"caller":"1"}}}"#
+        );
+        let added = json!({ "type": "conversation.item.added",
+            "item": { "id": "i_1", "role": "user", "content": [{ "type": "input_text", "text": "a" }] } });
+        let told = bench.provider(&added);
+        let kinds: Vec<Value> = told
+            .iter()
+            .map(|frame| serde_json::from_str::<Value>(frame).expect("JSON")["type"].clone())
+            .collect();
+        assert_eq!(
+            kinds,
+            [
+                "input_audio_buffer.speech_started",
+                "input_audio_buffer.speech_stopped",
+                "conversation.item.added",
+                "conversation.item.input_audio_transcription.completed"
+            ]
+        );
+        assert_eq!(bench.provider(&added).len(), 1, "it is said once");
+        // A model that does not answer is not waited for for ever.
+        let (waited, acts) = bench.acts();
+        assert_eq!((waited, acts), (20_000, vec![Act::Do(Mouth::HangUp)]));
+        assert_eq!(bench.talk.due(), None);
+    }
+
+    #[test]
+    fn keys_pauses_and_the_end_are_the_callers() {
+        let mut bench =
+            Bench::new("[{ keys = '1#' }, { pause_ms = 5000 }, { frame = 'x' }, { hang_up = 'gateway' }]");
+        assert_eq!(bench.acts(), (1_000, vec![Act::Do(Mouth::Press('1')), Act::Do(Mouth::Press('#'))]));
+        assert_eq!(bench.acts(), (5_600, Vec::new()));
+        assert_eq!(bench.acts(), (1_000, Vec::new()));
+        assert_eq!(bench.talk.due(), None, "the gateway is to hang up");
+    }
+
+    #[test]
+    fn a_silent_line_is_not_sent_and_what_is_refused_is_told() {
+        let mut bench = Bench::new("[{ caller = { says = 'a' } }]");
+        let silence = json!({ "type": "input_audio_buffer.append", "event_id": "in_1", "audio": "/w==" });
+        assert_eq!(bench.gateway(&silence), None);
+        bench.acts();
+        let refusal =
+            json!({ "type": "error", "error": { "event_id": "caller_1_item", "message": "too long" } });
+        assert_eq!(bench.provider(&refusal), Vec::<String>::new());
+        assert_eq!(bench.report.notes, ["the provider refused what the caller said: too long"]);
+        let other = json!({ "type": "error", "error": { "event_id": "sb_1", "message": "x" } });
+        assert_eq!(bench.provider(&other), [other.to_string()]);
+        let update = json!({ "type": "session.update", "session": { "instructions": "Be kind." } });
+        assert_eq!(bench.gateway(&update), Some(update.to_string()));
+        assert_eq!(bench.report.instructions.as_deref(), Some("Be kind."));
+    }
 }

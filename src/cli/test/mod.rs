@@ -324,6 +324,7 @@ impl Runner {
             return Ok(Case::not_run(name, &found.file));
         }
         let began = Instant::now();
+        let mut is_second = false;
         let (came, told) = match found.scenario {
             Err(why) => (Came::Broken(why), None),
             Ok(scenario) => {
@@ -331,6 +332,7 @@ impl Runner {
                 drop(place);
                 match first {
                     Ok(told) if self.is_worth_another(&scenario, &told) => {
+                        is_second = true;
                         let _alone =
                             self.places.acquire_many(self.jobs).await.context("nothing is run any more")?;
                         judged(self.play(&scenario, &found.file, CAREFUL).await)?
@@ -343,6 +345,10 @@ impl Runner {
         if let Some(told) = told {
             case.notes = told.notes;
             case.kept = Some(Box::new(told.kept));
+        }
+        if is_second && case.is_bad() {
+            case.notes
+                .push(format!("it failed at first, too; this call was {CAREFUL} times as fast as life"));
         }
         if self.is_fail_fast && case.is_bad() {
             self.is_over.store(true, Ordering::Relaxed);
