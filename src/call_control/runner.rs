@@ -236,7 +236,8 @@ impl Runner {
                 }
             },
             Some(landed) = self.commits.next() => Happened::Landed(landed),
-            () = &mut self.leaving, if !is_over => Happened::LeftAlone,
+            // The doors are closed by then, so that nothing late can come for a call that is over.
+            () = &mut self.leaving, if !is_over || is_settled => Happened::LeftAlone,
             () = &mut self.leaving_streams, if !is_over && is_bridged => Happened::LeftAlone,
             () = tokio::time::sleep(pause) => match is_over {
                 true if is_settled => Happened::Lingered,

@@ -40,7 +40,7 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
 
 /// That nothing is wrong, in a line or two.
 pub(super) fn good(path: &Path, config: &Config, tools: &Toolbox) -> String {
-    let tests = match config.tests_passed {
+    let tests = match config.tests_passed.len() {
         0 => String::new(),
         1 => "\n1 test passed".to_owned(),
         many => format!("\n{many} tests passed"),

@@ -20,7 +20,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc};
 
-use super::demo::{at_ease, load};
+use super::stage::{at_ease, load};
 use super::{Failure, view};
 use crate::call_control::CallControl;
 use crate::clock::{Clock, Entropy, SystemClock};

@@ -18,6 +18,9 @@ use answers::{Answers, Asking};
 
 pub(super) use files::{placeholders, placeholders_of};
 
+/// The first scenario of one's own.
+const SCENARIO: &str = "tests/first-call.toml";
+
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Where the files are written; it is made.
@@ -78,6 +81,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         ("gateway.toml", config),
         (schema::FILE_NAME, schema),
         (".env.example", files::dotenv_example(&answers)),
+        (SCENARIO, files::scenario()),
     ];
     let there: Vec<&str> =
         written.iter().map(|(name, _)| *name).filter(|name| folder.join(name).exists()).collect();
@@ -85,9 +89,10 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
         let names = there.join(", ");
         return Err(anyhow!("{names} in {}: already there (`--force` writes over)", folder.display()).into());
     }
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     for (name, text) in &written {
         let path = folder.join(name);
+        let around = path.parent().unwrap_or(folder);
+        std::fs::create_dir_all(around).with_context(|| format!("cannot make {}", around.display()))?;
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         eprintln!("written: {}", path.display());
     }
@@ -129,6 +134,7 @@ fn next_steps(folder: &Path) -> String {
     format!(
         "\nNext:\n\n{go}  \
          switchboard demo            # a simulated call through this configuration; needs no account\n  \
+         switchboard test            # the same as a test, in tests/first-call.toml\n  \
          switchboard dev             # a gateway in a simulated world: change the file, ring it up again\n  \
          cp .env.example .env        # then fill it in: it says where each value is found\n  \
          switchboard check           # everything that is still wrong, at once\n  \

@@ -17,6 +17,7 @@ pub mod failures;
 mod features;
 mod handover;
 mod init;
+mod live;
 mod load;
 mod logging;
 mod notifications;
@@ -32,8 +33,10 @@ mod serve;
 mod setup;
 mod simulate;
 mod source;
+mod stage;
 mod support;
 mod tail;
+mod test;
 mod token;
 mod tools;
 mod torture;
@@ -89,6 +92,8 @@ enum Command {
     SupportBundle(support::Arguments),
     /// Say everything that is wrong with the configuration.
     Check(check::Arguments),
+    /// Play scenarios as tests of the configuration, against simulated vendors or a real model.
+    Test(test::Arguments),
     /// Show what holds of the configuration, what a change would do, and its schema for editors.
     Config(configuration::Arguments),
     /// Say what a code means and what to do, or how a call went, in plain words.
@@ -132,7 +137,7 @@ enum Exit {
     Well,
     /// It failed.
     Failed,
-    /// It was not understood; clap ends those.
+    /// It was not understood, or names what is not there.
     Usage,
     /// Something that is needed is not there: `EX_UNAVAILABLE` of sysexits.h.
     Unavailable,
@@ -165,6 +170,8 @@ enum Failure {
     Failed(anyhow::Error),
     /// It failed, and has said so already.
     Said,
+    /// What was typed names something that is not there.
+    Usage(anyhow::Error),
     /// The configuration is wrong: all problems, ready to be read.
     Config(Box<Problems>),
     /// The configuration does not fit what it names: a plugin, a tool, a secret that is none.
@@ -183,7 +190,10 @@ impl Failure {
     /// The reason, for whoever tells it themselves.
     fn into_error(self) -> anyhow::Error {
         match self {
-            Failure::Failed(error) | Failure::Misfit(error) | Failure::Unavailable(error) => error,
+            Failure::Failed(error)
+            | Failure::Usage(error)
+            | Failure::Misfit(error)
+            | Failure::Unavailable(error) => error,
             Failure::Config(problems) => anyhow::anyhow!(problems.render(false)),
             Failure::Said => anyhow::anyhow!("it failed, and has said why"),
         }
@@ -214,6 +224,7 @@ pub fn main() -> ExitCode {
             Command::Setup(arguments) => setup::run(&cli.config, arguments).await,
             Command::SupportBundle(arguments) => support::run(&cli.config, arguments).await,
             Command::Check(arguments) => check::run(&cli.config, arguments).await,
+            Command::Test(arguments) => test::run(&cli.config, arguments).await,
             Command::Config(arguments) => configuration::run(&cli.config, arguments).await,
             Command::Explain(arguments) => explain::run(&cli.config, arguments).await,
             Command::Completions { shell } => completions(shell),
@@ -261,6 +272,7 @@ fn report(failure: Failure) -> ExitCode {
             return Exit::Config.code();
         }
         Failure::Failed(error) => (Exit::Failed, error),
+        Failure::Usage(error) => (Exit::Usage, error),
         Failure::Unavailable(error) => (Exit::Unavailable, error),
         Failure::Misfit(error) => (Exit::Config, error),
     };

@@ -106,8 +106,8 @@ pub struct Config {
     pub prices: Vec<(String, Price)>,
     /// Which call gets which session.
     pub routes: Routes,
-    /// So many `[[tests]]` passed: all of them.
-    pub tests_passed: usize,
+    /// The names of the `[[tests]]` that passed: all of them.
+    pub tests_passed: Vec<String>,
     /// The sessions, by name.
     pub sessions: BTreeMap<String, Arc<Session>>,
     /// What is allowed but probably not meant.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use annotate_snippets::renderer::DEFAULT_TERM_WIDTH;
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
-use super::codes::{Code, Severity};
+use super::codes::{self, Code, Severity};
 
 /// More problems than this are counted, not kept: nobody reads them.
 const PROBLEMS_MAX: usize = 100;
@@ -62,6 +62,11 @@ impl Problem {
     pub(super) fn help(&mut self, help: impl Into<String>) -> &mut Problem {
         self.help = Some(help.into());
         self
+    }
+
+    /// Claims that it says no more than that one of the `[[tests]]` fails.
+    pub fn is_failed_test(&self) -> bool {
+        self.code.id == codes::TEST_FAILS.id
     }
 
     /// Line and column, both from 1, where the problem is in a text.

@@ -93,17 +93,20 @@ impl Loader {
     pub async fn load_all(&self) -> Vec<First> {
         let began = Instant::now();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let loading = stream::iter(self.settings()).map(|settings| async move {
-            match self.load(settings).await {
-                Ok(plugin) => First::Loaded(plugin),
-                Err(error) => First::LeftOut { why: error.told(), plugin: None, may_pass: error.may_pass() },
-            }
-        });
-        let all: Vec<First> = loading.buffered(cores).collect().await;
+        // Made here, and not as they are taken: so whoever starts a gateway may do it on any thread.
+        let loading: Vec<_> = self.settings().iter().map(|settings| self.load_first(settings)).collect();
+        let all: Vec<First> = stream::iter(loading).buffered(cores).collect().await;
         let plugins: Vec<Plugin> = all.iter().filter_map(First::loaded).cloned().collect();
         self.prune_cache(&plugins);
         log_loaded(&plugins, began.elapsed());
         all
+    }
+
+    async fn load_first(&self, settings: &plugin::Settings) -> First {
+        match self.load(settings).await {
+            Ok(plugin) => First::Loaded(plugin),
+            Err(error) => First::LeftOut { why: error.told(), plugin: None, may_pass: error.may_pass() },
+        }
     }
 
     /// Puts the tools of the plugins and of the configuration itself together. A plugin that does not fit those before

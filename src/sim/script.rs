@@ -74,6 +74,9 @@ pub enum HangUp {
 pub struct CallerSpeech {
     /// The words, as the transcription will give them.
     pub says: String,
+    /// A file with the same as sound, for a real model: WAV, one channel of 8000 samples a second, beside the scenario.
+    /// The simulated model goes by the words.
+    pub audio: Option<String>,
     /// How long it takes to say; by default 130 ms a character.
     pub for_ms: Option<u64>,
     /// Silence before it; by default 400 ms after whatever was heard last.

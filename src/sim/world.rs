@@ -163,6 +163,21 @@ impl World {
     ///
     /// The HTTP library's, when it has no TLS.
     pub fn connect(self, gateway_url: &str, webhook_path: &str) -> reqwest::Result<ConnectedWorld> {
+        let peer = Arc::new(self.openai.clone());
+        self.connect_to(gateway_url, webhook_path, peer)
+    }
+
+    /// The same with somebody else who answers the carrier's legs in place of the simulated provider.
+    ///
+    /// # Errors
+    ///
+    /// As [`World::connect`].
+    pub fn connect_to(
+        self,
+        gateway_url: &str,
+        webhook_path: &str,
+        peer: Arc<dyn SipPeer>,
+    ) -> reqwest::Result<ConnectedWorld> {
         self.openai.set_webhook_url(format!("{gateway_url}{webhook_path}"));
         let options = twilio::Options {
             clock: self.clock,
@@ -172,7 +187,7 @@ impl World {
             auth_token: Secret::new(AUTH_TOKEN),
             gateway_url: gateway_url.to_owned(),
             public_url: PUBLIC_URL.to_owned(),
-            peer: Arc::new(self.openai.clone()),
+            peer,
             speed: self.speed,
         };
         let twilio = TwilioSim::with_rest(options, self.carrier_rest.clone())?;

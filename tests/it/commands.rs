@@ -17,7 +17,7 @@ use crate::cli::text;
 const PROGRAMS: [&str; 8] = ["switchboard", "cargo", "curl", "sudo", "cd", "cp", "sed", "export"];
 
 /// Commands that are not run here, by how they begin, and why.
-const NOT_RUN: [(&str, &str); 22] = [
+const NOT_RUN: &[(&str, &str)] = &[
     ("cargo run -- demo", "CI runs it, and cli.rs its scenarios"),
     ("cargo test", "it is what runs this"),
     ("cargo run --release -- serve", "it does not end by itself: cli.rs runs `serve`"),
@@ -39,11 +39,16 @@ const NOT_RUN: [(&str, &str); 22] = [
     ("switchboard init", "it writes nothing over: init.rs runs it"),
     ("switchboard demo", "CI runs it, and cli.rs its scenarios"),
     ("switchboard dev", "it does not end by itself: cli.rs runs it"),
+    ("switchboard test --watch", "it does not end by itself: conversations.rs runs it"),
+    (
+        "switchboard test tests/order.toml --live",
+        "it asks a real model: conversations.rs has a simulated one",
+    ),
     ("cp .env.example", "what it copies is written by `init`"),
 ];
 
 /// Blocks that are no commands, by how they begin, and why.
-const NO_COMMANDS: [(&str, &str); 12] = [
+const NO_COMMANDS: &[(&str, &str)] = &[
     ("caller ──►", "a drawing"),
     ("00.286   twilio", "what `demo` prints"),
     ("data/ ", "the files of a data directory"),
@@ -302,7 +307,11 @@ fn every_command_of_the_pages_does_what_it_says() {
         let mut bench = Bench::new(&kept);
         for step in steps {
             match step {
-                Step::Write { file, content } => fs::write(bench.path().join(&file), content).expect(&file),
+                Step::Write { file, content } => {
+                    let path = bench.path().join(&file);
+                    fs::create_dir_all(path.parent().expect("a folder")).expect(&file);
+                    fs::write(path, content).expect(&file);
+                }
                 Step::Run { line, .. } if why_not(&line).is_some() => is_understood(&bench, &line),
                 Step::Run { line, says } => {
                     let said = bench.follow(&line);

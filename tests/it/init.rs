@@ -57,6 +57,9 @@ fn what_is_proposed_passes_check_and_is_heard_in_the_demo() {
     let output = switchboard(&["demo", "--speed", "20"], folder.path());
     assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
     assert!(text(&output.stdout).contains("· ended caller_hangup ·"), "{}", text(&output.stdout));
+    let output = switchboard(&["test"], folder.path());
+    assert!(output.status.success(), "{}\n{}", text(&output.stdout), text(&output.stderr));
+    assert!(text(&output.stdout).contains("2 passed, 0 failed"), "{}", text(&output.stdout));
     // A copy that nobody has filled in yet is no reason to be told less.
     fs::copy(folder.path().join(".env.example"), folder.path().join(".env")).expect("a copy");
     let output = switchboard(&["check"], folder.path());

@@ -16,6 +16,7 @@ mod commands;
 mod config;
 mod config_command;
 mod conversation;
+mod conversations;
 mod dashboard;
 mod deploy;
 mod docs;

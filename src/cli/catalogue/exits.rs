@@ -11,8 +11,8 @@ explained! { exits: Exit of Exit by name;
         "It failed, or what was looked at is not well; standard error says why.",
         "Correct what it says.";
     Usage:
-        "The command was not understood.",
-        "`switchboard COMMAND --help` has its words.";
+        "The command was not understood, or what it names is not there.",
+        "`switchboard COMMAND --help` has its words; standard error names what is missing.";
     Unavailable:
         "Something that is needed is not there: an address is in use, the data directory is locked or not \
          writable, no gateway runs, a toolchain is missing.",

@@ -63,6 +63,18 @@ pub(super) fn check(text: &str, folder: &Path) -> Result<(), Problems> {
     config::parse("gateway.toml", text.as_bytes(), folder, &placeholders()).map(|_| ())
 }
 
+/// A scenario that goes with every session, and so with this one.
+const FIRST_CALL: &str = include_str!("../../../examples/scenarios/first-call.toml");
+
+/// The first scenario for `switchboard test`.
+pub(super) fn scenario() -> String {
+    let text: String = FIRST_CALL.split_inclusive('\n').skip_while(|line| line.starts_with('#')).collect();
+    format!(
+        "# `switchboard test` plays this call through the configuration beside this folder. The page \"Testing\n\
+         # conversations\" (docs/testing.md) says what else can be said and expected.\n{text}"
+    )
+}
+
 /// `gateway.toml`.
 pub(super) fn gateway_toml(known: &Known) -> String {
     let mut text = format!("#:schema ./{}\n", schema::FILE_NAME);

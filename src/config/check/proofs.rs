@@ -45,10 +45,10 @@ struct Found {
 }
 
 impl Checker<'_> {
-    /// Plays the tests; gives how many passed. Without routes to try them with they are only read.
-    pub(super) fn tests(&mut self, raw: Vec<raw::Test>, tried: Option<&Tried<'_>>) -> usize {
+    /// Plays the tests; gives the names of those that passed. Without routes to try them with they are only read.
+    pub(super) fn tests(&mut self, raw: Vec<raw::Test>, tried: Option<&Tried<'_>>) -> Vec<String> {
         let mut names = BTreeSet::new();
-        let mut passed = 0;
+        let mut passed = Vec::new();
         for (index, raw) in raw.into_iter().enumerate() {
             let place = Place::of(&["tests"]).index(index);
             let name = self.required(raw.name, &place, "name", "say in a few words what it shows");
@@ -66,7 +66,7 @@ impl Checker<'_> {
             if let (Some(name), Some(given), Some(expect), Some(tried)) = (name, given, expect, tried)
                 && self.holds(&name, &given, &expect, tried, &place)
             {
-                passed += 1;
+                passed.push(name);
             }
         }
         passed

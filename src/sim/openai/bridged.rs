@@ -157,13 +157,19 @@ impl SimCall {
         self.begin();
     }
 
-    /// Nobody known is on the line: whoever asks is answered all the same.
+    /// Nobody known is on the line: whoever asks is answered all the same, with what was written for such a session.
     pub(super) fn on_stranger(&mut self) {
         if let Some(bridge) = self.bridge.as_mut().filter(|bridge| bridge.line.is_none()) {
             bridge.is_stranger = true;
+            let written = lock(&self.world.written).pop_front();
+            self.steps.extend(written.into_iter().flat_map(|script| script.steps));
             self.steps.push_back(Step::HangUp(crate::sim::script::HangUp::Gateway));
             self.begin();
         }
+    }
+
+    fn is_stranger(&self) -> bool {
+        self.bridge.as_ref().is_some_and(|bridge| bridge.is_stranger)
     }
 
     fn begin(&mut self) {
@@ -253,7 +259,7 @@ impl SimCall {
             }
             let padding = self.session.as_ref().map_or(0, Session::padding_ms);
             let start_ms = now_ms.saturating_sub(sound::BLOCK_MS + self.real_ms(padding));
-            if self.caller_speaks {
+            if self.caller_speaks || self.is_stranger() {
                 self.later(DETECT_MS, Due::SpeechDetected { item, start_ms });
             }
         }
@@ -264,9 +270,14 @@ impl SimCall {
 
     fn on_last_sound(&mut self, now_ms: u64) {
         let Some((item, tag)) = self.bridge.as_mut().and_then(|bridge| bridge.hearing.take()) else { return };
-        let speech = self.bridge.as_mut().and_then(|bridge| bridge.said.remove(&tag.voice));
+        let is_stranger = self.is_stranger();
+        let said = self.bridge.as_mut().and_then(|bridge| bridge.said.remove(&tag.voice));
+        // Nobody has told what a stranger says.
+        let speech = said.or_else(|| {
+            is_stranger.then(|| CallerSpeech { says: "…".to_owned(), ..CallerSpeech::default() })
+        });
         let silence = self.session.as_ref().and_then(Session::silence_ms);
-        if let (Some(speech), Some(silence), true) = (speech, silence, self.caller_speaks) {
+        if let (Some(speech), Some(silence), true) = (speech, silence, self.caller_speaks || is_stranger) {
             let end_ms = now_ms + self.real_ms(silence);
             // Never before the beginning was noticed.
             self.later(silence.max(DETECT_MS + 1), Due::SpeechStopped { item, end_ms, speech });
@@ -283,6 +294,10 @@ impl SimCall {
         self.response = Some(response);
         let id = id.to_owned();
         if is_whole {
+            if self.is_stranger() {
+                // There are no ears on this line to say when it was heard.
+                self.later(1, Due::ResponsePlayed(id.clone()));
+            }
             self.later(0, Due::ResponseGenerated(id));
         } else {
             self.schedule(std::time::Duration::from_millis(DELTAS_EVERY_MS), Due::AudioChunk(id));

@@ -14,7 +14,7 @@ mod server;
 mod session;
 mod webhook;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -26,6 +26,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::fault::ProviderFaults;
 use super::line::BridgedCaller;
 use super::log::{Party, WorldLog};
+use super::script::Script;
 use super::sip::{Invite, SipEvent, SipLeg};
 use crate::clock::{Clock, Entropy};
 use crate::net::PromptAcceptor;
@@ -74,6 +75,8 @@ struct Provider {
     lines: Mutex<HashMap<u32, bridged::Line>>,
     /// The last session of each of them.
     sessions: Mutex<HashMap<u32, String>>,
+    /// What the model says on sessions whose caller is not heard but writes; a script for each.
+    written: Mutex<VecDeque<Script>>,
     session_tries: std::sync::atomic::AtomicU32,
     /// What went wrong from some moment on.
     faults_now: Mutex<Option<ProviderFaults>>,
@@ -108,6 +111,7 @@ impl OpenAiSim {
             calls: Mutex::default(),
             lines: Mutex::default(),
             sessions: Mutex::default(),
+            written: Mutex::default(),
             session_tries: std::sync::atomic::AtomicU32::new(0),
             faults_now: Mutex::default(),
             stopping: stopping.clone(),
@@ -177,6 +181,11 @@ impl OpenAiSim {
     /// A caller will be heard on a session that the gateway opens.
     pub fn expect(&self, caller: BridgedCaller) {
         lock(&self.world.lines).insert(caller.line, bridged::Line::new(caller));
+    }
+
+    /// A session will be opened on which nobody is heard: this is what the model says there, whenever it is asked to.
+    pub fn expect_written(&self, script: Script) {
+        lock(&self.world.written).push_back(script);
     }
 
     /// What happened to the call on this line.

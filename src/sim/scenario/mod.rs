@@ -20,19 +20,30 @@
 //! ```
 
 mod expect;
+mod grade;
+mod matcher;
+mod phrase;
+mod place;
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-pub use expect::{Expect, ExpectedLine, ExpectedToolCall, Mismatch, Seen, SeenLine, SeenToolCall};
+pub use expect::{
+    Expect, ExpectedLine, ExpectedToolCall, Mismatch, Order, Seen, SeenLine, SeenToolCall, Span, Within,
+};
+pub use matcher::{Matcher, Misfit};
+pub use phrase::Forbidden;
+pub use place::Position;
 
 use super::backend::Reply;
 use super::fault::ProviderFaults;
 use super::script::{Script, Step};
 use super::twilio::{CallerSetup, CarrierFaults, Human, MESSAGE};
+use place::Places;
 
 /// The longest call a scenario may ask for, in seconds.
 const TIME_LIMIT_S_MAX: u64 = 4 * 3600;
@@ -49,9 +60,8 @@ pub struct Scenario {
     /// Decides everything random.
     #[serde(default = "default_seed")]
     pub seed: u64,
-    /// Simulated seconds per real second.
-    #[serde(default = "default_speed")]
-    pub speed: f64,
+    /// Simulated seconds per real second; none: as the command likes.
+    pub speed: Option<f64>,
     /// The longest the call may last, in simulated seconds.
     #[serde(default = "default_time_limit_s")]
     pub time_limit_s: u64,
@@ -78,17 +88,20 @@ pub struct Scenario {
     /// The configuration it is played against, relative to the scenario's own folder; by default that of
     /// the command line.
     pub config: Option<String>,
+    /// Variables of the environment in which that configuration is read. `${BACKEND_URL}` in them is where the business
+    /// behind the tools answers.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
     /// What must come of it.
     #[serde(default)]
     pub expect: Expect,
+    /// Where its keys stand.
+    #[serde(skip)]
+    places: Places,
 }
 
 fn default_seed() -> u64 {
     1
-}
-
-fn default_speed() -> f64 {
-    1.0
 }
 
 fn default_time_limit_s() -> u64 {
@@ -145,10 +158,14 @@ pub enum ScenarioError {
         message: String,
     },
     /// A value makes no sense.
-    #[error("{path}: `{key}`: {message}")]
+    #[error("{path}:{line}:{column}: `{key}`: {message}")]
     Invalid {
         /// The file.
         path: String,
+        /// The line, from 1.
+        line: usize,
+        /// The column in characters, from 1.
+        column: usize,
         /// The key.
         key: &'static str,
         /// What is wrong, and what is expected.
@@ -174,13 +191,22 @@ impl Scenario {
     /// # Errors
     /// The text is not a scenario, or holds a value that makes no sense.
     pub fn parse(text: &str, path: &str) -> Result<Scenario, ScenarioError> {
-        let scenario: Scenario = toml::from_str(text).map_err(|error| malformed(text, path, &error))?;
-        scenario.check().map_err(|(key, message)| ScenarioError::Invalid {
-            path: path.to_owned(),
-            key,
-            message,
+        let mut scenario: Scenario = toml::from_str(text).map_err(|error| malformed(text, path, &error))?;
+        scenario.places = Places::of(text);
+        scenario.check().map_err(|(key, message)| {
+            let (line, column) = scenario.places.find(key).unwrap_or((1, 1));
+            ScenarioError::Invalid { path: path.to_owned(), line, column, key, message }
         })?;
         Ok(scenario)
+    }
+
+    /// Everything in which what was seen is not as expected, each with its place in the file.
+    pub fn grade(&self, seen: &Seen) -> Vec<Mismatch> {
+        let mut mismatches = self.expect.grade(seen);
+        for mismatch in &mut mismatches {
+            mismatch.at = self.places.find(&format!("expect.{}", mismatch.what));
+        }
+        mismatches
     }
 
     /// The call, as the carrier plays it.
@@ -201,13 +227,13 @@ impl Scenario {
         if self.name.trim().is_empty() {
             return Err(("name", "must not be empty".to_owned()));
         }
-        in_range("speed", self.speed, 0.01, 10_000.0)?;
+        in_range("speed", self.speed.unwrap_or(1.0), 0.01, 10_000.0)?;
         in_range("time_limit_s", self.time_limit_s, 1, TIME_LIMIT_S_MAX)?;
         number("caller.to", &self.caller.to)?;
         if self.caller.from != "anonymous" {
             number("caller.from", &self.caller.from)?;
         }
-        Ok(())
+        self.expect.check()
     }
 }
 
@@ -231,15 +257,8 @@ fn number(key: &'static str, text: &str) -> Result<(), (&'static str, String)> {
 }
 
 fn malformed(text: &str, path: &str, error: &toml::de::Error) -> ScenarioError {
-    let at = error.span().map_or(0, |span| span.start.min(text.len()));
-    let before = text.get(..at).unwrap_or_default();
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    ScenarioError::Malformed {
-        path: path.to_owned(),
-        line: before.matches('\n').count() + 1,
-        column: before[line_start..].chars().count() + 1,
-        message: error.message().to_owned(),
-    }
+    let (line, column) = place::position(text, error.span().map_or(0, |span| span.start));
+    ScenarioError::Malformed { path: path.to_owned(), line, column, message: error.message().to_owned() }
 }
 
 #[cfg(test)]
@@ -279,7 +298,7 @@ accepts = 1
 "#,
         )
         .unwrap();
-        assert_eq!((scenario.seed, scenario.speed, scenario.time_limit_s), (1, 1.0, 120));
+        assert_eq!((scenario.seed, scenario.speed, scenario.time_limit_s), (1, None, 120));
         let setup = scenario.caller_setup();
         assert_eq!(setup.script.steps.len(), 4);
         assert_eq!(setup.hangs_up_after, Some(Duration::from_millis(1_500)));
@@ -294,6 +313,12 @@ accepts = 1
             ("[[steps]]\nsays = 'a'\n", "x.toml:7:1: unknown variant `says`"),
             ("[[steps]]\npause_ms = 1\nhang_up = 'caller'\n", "x.toml:6:1: wanted exactly 1 element"),
             ("[carrier_faults]\ndoubled = ['voices']\n", "x.toml:7:12: unknown variant `voices`"),
+            ("[expect.within]\nreply = '2'\n", "x.toml:7:9: `2` is no span of time"),
+            (
+                "[[expect.tool_calls]]\nname = 'a'\narguments = { n = { min = 'x' } }\n",
+                "x.toml:8:19: `min` must be a number",
+            ),
+            ("[expect]\nnever_says = { model = ['x'] }\n", "x.toml:7:16: unknown field `model`"),
             ("[expect]\nendd = 'x'\n", "x.toml:7:1: unknown field `endd`"),
             ("[[expect.lines]]\nspeaker = 'caller'\n", "x.toml:6:1: missing field `contains`"),
             ("[x\n", "x.toml:6:3: "),
@@ -306,15 +331,23 @@ accepts = 1
     #[test]
     fn a_value_that_makes_no_sense_is_refused() {
         for (from, to, expected) in [
-            ("name = 'x'", "name = ' '", "`name`: must not be empty"),
-            ("name = 'x'", "name = 'x'\nspeed = 0.0", "`speed`: 0 is not between 0.01 and 10000"),
-            ("name = 'x'", "name = 'x'\nspeed = nan", "`speed`: NaN is not between"),
-            ("name = 'x'", "name = 'x'\ntime_limit_s = 0", "`time_limit_s`: 0 is not between 1 and 14400"),
-            ("+819012345678", "090-1234-5678", "`caller.from`: `090-1234-5678` is not a number in E.164"),
-            ("+815012345678", "anonymous", "`caller.to`: `anonymous` is not a number in E.164"),
+            ("name = 'x'", "name = ' '", "1:1: `name`: must not be empty"),
+            ("name = 'x'", "name = 'x'\nspeed = 0.0", "2:1: `speed`: 0 is not between 0.01 and 10000"),
+            ("name = 'x'", "name = 'x'\nspeed = nan", "2:1: `speed`: NaN is not between"),
+            (
+                "name = 'x'",
+                "name = 'x'\ntime_limit_s = 0",
+                "2:1: `time_limit_s`: 0 is not between 1 and 14400",
+            ),
+            (
+                "+819012345678",
+                "090-1234-5678",
+                "4:1: `caller.from`: `090-1234-5678` is not a number in E.164",
+            ),
+            ("+815012345678", "anonymous", "5:1: `caller.to`: `anonymous` is not a number in E.164"),
         ] {
             let error = Scenario::parse(&HEAD.replace(from, to), "x.toml").expect_err(to).to_string();
-            assert!(error.starts_with(&format!("x.toml: {expected}")), "{error}");
+            assert!(error.starts_with(&format!("x.toml:{expected}")), "{error}");
         }
         assert!(Scenario::parse(&HEAD.replace("+819012345678", "anonymous"), "x.toml").is_ok());
     }
