@@ -11,6 +11,7 @@ mod demo;
 mod dev;
 mod doctor;
 mod erase;
+pub mod eval;
 mod explain;
 mod export;
 pub mod failures;
@@ -102,6 +103,8 @@ enum Command {
     Plugin(plugin::Arguments),
     /// Sum up what was kept.
     Report(report::Arguments),
+    /// Measure how well callers are understood.
+    Eval(eval::Arguments),
     /// Look at which path calls take, and change it in the running gateway.
     Features(features::Arguments),
     /// Look at the tools that models can call, and try one.
@@ -135,6 +138,8 @@ enum Exit {
     Unavailable,
     /// The configuration is wrong: `EX_CONFIG` of sysexits.h.
     Config,
+    /// What was measured misses a threshold that was given, as k6 has it.
+    Threshold,
 }
 
 impl Exit {
@@ -146,6 +151,7 @@ impl Exit {
             Exit::Usage => "2",
             Exit::Unavailable => "69",
             Exit::Config => "78",
+            Exit::Threshold => "99",
         }
     }
 
@@ -168,6 +174,8 @@ enum Failure {
     Misfit(anyhow::Error),
     /// Something that is needed is not there: an address, a directory, a running gateway.
     Unavailable(anyhow::Error),
+    /// What was measured misses a threshold that was given.
+    Threshold(anyhow::Error),
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
@@ -180,7 +188,10 @@ impl Failure {
     /// The reason, for whoever tells it themselves.
     fn into_error(self) -> anyhow::Error {
         match self {
-            Failure::Failed(error) | Failure::Misfit(error) | Failure::Unavailable(error) => error,
+            Failure::Failed(error)
+            | Failure::Misfit(error)
+            | Failure::Unavailable(error)
+            | Failure::Threshold(error) => error,
             Failure::Config(problems) => anyhow::anyhow!(problems.render(false)),
             Failure::Said => anyhow::anyhow!("it failed, and has said why"),
         }
@@ -217,6 +228,7 @@ pub fn main() -> ExitCode {
             Command::Man { folder } => man(&folder),
             Command::Plugin(arguments) => plugin::run(&cli.config, arguments).await,
             Command::Report(arguments) => report::run(&cli.config, arguments).await,
+            Command::Eval(arguments) => eval::run(&cli.config, arguments).await,
             Command::Calls(arguments) => calls::run(&cli.config, arguments).await,
             Command::Features(arguments) => features::run(&cli.config, arguments).await,
             Command::Notifications(arguments) => notifications::run(&cli.config, arguments).await,
@@ -259,6 +271,7 @@ fn report(failure: Failure) -> ExitCode {
         Failure::Failed(error) => (Exit::Failed, error),
         Failure::Unavailable(error) => (Exit::Unavailable, error),
         Failure::Misfit(error) => (Exit::Config, error),
+        Failure::Threshold(error) => (Exit::Threshold, error),
     };
     eprintln!("error: {error}");
     for cause in error.chain().skip(1) {

@@ -1,0 +1,272 @@
+//! The whole of a run: every utterance under every condition and setting, and what follows from it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::anyhow;
+use futures_util::stream::{self, StreamExt as _};
+use indicatif::ProgressBar;
+use serde::{Deserialize, Serialize};
+
+use super::connect::Provider;
+use super::play::{Heard, Player};
+use super::settings::{Prepared, Setting};
+use crate::clock::{Entropy, Timestamp};
+use crate::sim::mishearing::{Errors, mishear};
+use crate::speech::condition::Condition;
+use crate::speech::corpus::{Corpus, Utterance};
+use crate::speech::distance::Counts;
+use crate::speech::measured::{self, Difference, Outcome, Rate};
+use crate::speech::normalise::{RULES_VERSION, Rules, Unit};
+use crate::speech::wave::RATE_HZ;
+use crate::wire::g711;
+
+/// Silence of the line before and behind an utterance: it is part of what a condition is applied to.
+const LEAD_MS: u64 = 300;
+const TAIL_MS: u64 = 700;
+
+/// What is measured, and how.
+pub(super) struct Plan {
+    pub corpus: Corpus,
+    /// What the corpus is called.
+    pub name: String,
+    pub conditions: Vec<Condition>,
+    pub folds_kana: bool,
+    pub seed: u64,
+    pub speed: f64,
+    /// Sessions at once.
+    pub concurrency: usize,
+    /// What the simulated recogniser mishears, one for each setting, the last one for the rest.
+    pub errors: Vec<Errors>,
+}
+
+/// What was measured in one run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// When it began.
+    #[serde(with = "super::history::rfc_3339")]
+    pub at: Timestamp,
+    /// What the corpus is called.
+    pub corpus: String,
+    /// Changes with every sound and reference of it.
+    pub corpus_digest: String,
+    /// How many utterances it has.
+    pub utterances: u64,
+    /// How long they sound together, in seconds.
+    pub seconds: f64,
+    /// What conditions and intervals come from.
+    pub seed: u64,
+    /// The provider was simulated: the numbers say nothing of any recogniser.
+    pub simulated: bool,
+    /// Which rules made texts comparable.
+    pub rules: u32,
+    /// Katakana counted as hiragana.
+    pub folds_kana: bool,
+    /// Each setting under each condition.
+    pub measured: Vec<Measured>,
+    /// Each setting compared with the first one, under each condition.
+    pub differences: Vec<SettingDifference>,
+}
+
+/// One setting under one condition.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// The setting.
+    pub setting: Setting,
+    /// The condition.
+    pub condition: String,
+    /// The rates, one for each unit that is counted.
+    pub rates: Vec<Rate>,
+    /// The same by tag.
+    pub by_tag: BTreeMap<String, Vec<Rate>>,
+    /// Each utterance, in the order of the corpus.
+    pub outcomes: Vec<Outcome>,
+    /// What could not be measured; it is in no rate.
+    pub not_measured: Vec<NotMeasured>,
+}
+
+/// An utterance that could not be measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotMeasured {
+    /// The utterance.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// How a setting differs from the first one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SettingDifference {
+    /// The first.
+    pub first: Setting,
+    /// The other.
+    pub second: Setting,
+    /// Under which condition.
+    pub condition: String,
+    /// How.
+    #[serde(flatten)]
+    pub difference: Difference,
+}
+
+impl Evaluation {
+    /// Claims that everything was measured, and where the recogniser was simulated exactly its errors were.
+    pub fn is_exact(&self) -> bool {
+        self.measured.iter().all(|measured| {
+            let exact = |outcome: &Outcome| outcome.injected.is_none_or(|errors| errors == outcome.counts);
+            measured.not_measured.is_empty() && measured.outcomes.iter().all(exact)
+        })
+    }
+}
+
+/// One sound of the plan.
+struct Task {
+    prepared: Arc<Prepared>,
+    utterance: Arc<Utterance>,
+    sound: Vec<u8>,
+    injected: Option<Counts>,
+    place: usize,
+}
+
+/// Plays everything.
+///
+/// # Errors
+///
+/// Where there is nothing to play.
+pub(super) async fn run(
+    plan: &Plan,
+    provider: Provider,
+    at: Timestamp,
+    progress: &ProgressBar,
+) -> anyhow::Result<Evaluation> {
+    let mut measured = Vec::new();
+    let tasks = tasks(plan, &provider, &mut measured);
+    if tasks.is_empty() {
+        return Err(anyhow!("there is nothing to play"));
+    }
+    let player = Player { connector: provider.connector.clone(), speed: plan.speed };
+    let mut played: Vec<(usize, usize, Result<Outcome, NotMeasured>)> =
+        stream::iter(tasks.into_iter().enumerate())
+            .map(|(order, task)| {
+                let player = player.clone();
+                async move {
+                    let heard = Box::pin(player.play(&task.prepared, &task.sound)).await;
+                    progress.inc(1);
+                    (order, task.place, outcome(&task, heard, plan.folds_kana))
+                }
+            })
+            .buffer_unordered(plan.concurrency)
+            .collect()
+            .await;
+    played.sort_by_key(|(order, ..)| *order);
+    for (_, place, outcome) in played {
+        match outcome {
+            Ok(outcome) => measured[place].outcomes.push(outcome),
+            Err(not_measured) => measured[place].not_measured.push(not_measured),
+        }
+    }
+    for measured in &mut measured {
+        measured.rates = measured::rates(&measured.outcomes, plan.seed);
+        measured.by_tag = measured::by_tag(&measured.outcomes, plan.seed);
+    }
+    Ok(Evaluation {
+        at,
+        corpus: plan.name.clone(),
+        corpus_digest: plan.corpus.digest.clone(),
+        utterances: plan.corpus.utterances.len() as u64,
+        seconds: plan.corpus.duration().as_secs_f64(),
+        seed: plan.seed,
+        simulated: provider.simulated.is_some(),
+        rules: RULES_VERSION,
+        folds_kana: plan.folds_kana,
+        differences: differences(&measured, plan.seed),
+        measured,
+    })
+}
+
+fn tasks(plan: &Plan, provider: &Provider, measured: &mut Vec<Measured>) -> Vec<Task> {
+    let utterances: Vec<Arc<Utterance>> = plan.corpus.utterances.iter().cloned().map(Arc::new).collect();
+    let mut tasks = Vec::new();
+    for (number, prepared) in provider.prepared.iter().enumerate() {
+        let prepared = Arc::new(prepared.clone());
+        for condition in &plan.conditions {
+            measured.push(Measured {
+                setting: prepared.setting.clone(),
+                condition: condition.to_string(),
+                rates: Vec::new(),
+                by_tag: BTreeMap::new(),
+                outcomes: Vec::new(),
+                not_measured: Vec::new(),
+            });
+            for utterance in &utterances {
+                let sound = sound(utterance, condition, plan.seed);
+                let injected = provider.simulated.as_ref().map(|simulated| {
+                    let errors = plan.errors.get(number).or(plan.errors.last()).copied().unwrap_or_default();
+                    let rules = Rules { unit: utterance.unit, folds_kana: plan.folds_kana };
+                    let chance = seeded(plan.seed, &[&prepared.setting.digest, &utterance.name]);
+                    let misheard = mishear(&utterance.reference, rules, errors, &chance);
+                    simulated.expect(&prepared.setting, &sound, misheard.text);
+                    misheard.errors
+                });
+                let (prepared, utterance) = (Arc::clone(&prepared), Arc::clone(utterance));
+                tasks.push(Task { prepared, utterance, sound, injected, place: measured.len() - 1 });
+            }
+        }
+    }
+    tasks
+}
+
+/// An utterance as the line carries it: with silence around it, under a condition, in whole frames of μ-law.
+fn sound(utterance: &Utterance, condition: &Condition, seed: u64) -> Vec<u8> {
+    let silence = |ms: u64| std::iter::repeat_n(0i16, (ms * u64::from(RATE_HZ) / 1_000) as usize);
+    let voice = utterance.samples.iter().copied();
+    let mut samples: Vec<i16> = silence(LEAD_MS).chain(voice).chain(silence(TAIL_MS)).collect();
+    samples.resize(samples.len().next_multiple_of(160), 0);
+    condition.apply(&mut samples, &seeded(seed, &[&condition.to_string(), &utterance.name]));
+    samples.into_iter().map(g711::encode).collect()
+}
+
+/// Chance that is the same for the same seed and names, whatever else is in the run.
+fn seeded(seed: u64, names: &[&str]) -> Entropy {
+    use sha2::{Digest as _, Sha256};
+    let mut digest = Sha256::new_with_prefix(seed.to_le_bytes());
+    for name in names {
+        digest.update((name.len() as u64).to_le_bytes());
+        digest.update(name);
+    }
+    let digest = digest.finalize();
+    let first: [u8; 8] = std::array::from_fn(|at| digest[at]);
+    Entropy::seeded(u64::from_le_bytes(first))
+}
+
+fn outcome(task: &Task, heard: Result<Heard, String>, folds_kana: bool) -> Result<Outcome, NotMeasured> {
+    match heard {
+        Ok(Heard { words, notes }) => {
+            let outcome = Outcome::of(&task.utterance, words, notes, folds_kana);
+            Ok(Outcome { injected: task.injected, ..outcome })
+        }
+        Err(reason) => Err(NotMeasured { name: task.utterance.name.clone(), reason }),
+    }
+}
+
+fn differences(measured: &[Measured], seed: u64) -> Vec<SettingDifference> {
+    let mut differences = Vec::new();
+    for second in measured {
+        let is_first = |first: &&Measured| first.condition == second.condition;
+        let Some(first) = measured.iter().find(is_first).filter(|first| first.setting != second.setting)
+        else {
+            continue;
+        };
+        let each = measured::differences(counts(&first.outcomes), counts(&second.outcomes), seed);
+        differences.extend(each.into_iter().map(|difference| SettingDifference {
+            first: first.setting.clone(),
+            second: second.setting.clone(),
+            condition: second.condition.clone(),
+            difference,
+        }));
+    }
+    differences
+}
+
+fn counts(outcomes: &[Outcome]) -> impl Iterator<Item = (&str, Unit, Counts)> {
+    outcomes.iter().map(|outcome| (outcome.name.as_str(), outcome.unit, outcome.counts))
+}
