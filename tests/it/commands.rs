@@ -17,7 +17,7 @@ use crate::cli::text;
 const PROGRAMS: [&str; 8] = ["switchboard", "cargo", "curl", "sudo", "cd", "cp", "sed", "export"];
 
 /// Commands that are not run here, by how they begin, and why.
-const NOT_RUN: [(&str, &str); 21] = [
+const NOT_RUN: [(&str, &str); 22] = [
     ("cargo run -- demo", "CI runs it, and cli.rs its scenarios"),
     ("cargo test", "it is what runs this"),
     ("cargo run --release -- serve", "it does not end by itself: cli.rs runs `serve`"),
@@ -38,6 +38,7 @@ const NOT_RUN: [(&str, &str); 21] = [
     ("switchboard init", "it writes nothing over: init.rs runs it"),
     ("switchboard demo", "CI runs it, and cli.rs its scenarios"),
     ("switchboard dev", "it does not end by itself: cli.rs runs it"),
+    ("switchboard eval speech --live", "it asks the provider: eval_speech.rs has a simulated one"),
     ("cp .env.example", "what it copies is written by `init`"),
 ];
 

@@ -1,7 +1,7 @@
 //! The provider that is measured: the real one, or the simulated one with a recogniser that mishears by the number.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -67,7 +67,7 @@ impl Provider {
         let simulated = Simulated { known: Arc::default(), _world: world.clone() };
         let known = Arc::clone(&simulated.known);
         world.openai.listen_with(Arc::new(move |turn| {
-            let known = known.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let known = lock(&known);
             let whole = known.iter().find_map(|known| known.words_of_whole(turn));
             whole.or_else(|| known.iter().find_map(|known| known.words_of_part(turn)))
         }));
@@ -88,9 +88,9 @@ fn load(path: &Path, environment: &Environment) -> Result<Config, Failure> {
     config.map_err(|problems| Failure::Config(Box::new(problems)))
 }
 
-/// The simulated world: sounds that will be heard, and what is made of each.
+/// The simulated world, and what is made there of each sound that is under way.
 pub(super) struct Simulated {
-    known: Arc<Mutex<Vec<Known>>>,
+    known: Arc<Mutex<Vec<Arc<Known>>>>,
     _world: ConnectedWorld,
 }
 
@@ -104,18 +104,33 @@ struct Known {
     words: String,
 }
 
+/// As long as this lives, a sound is known.
+pub(super) struct Expected<'a>(&'a Simulated, Arc<Known>);
+
 impl Simulated {
     /// The recogniser makes these words of this sound under this setting.
-    pub fn expect(&self, setting: &Setting, sound: &[u8], words: String) {
-        let known = Known {
+    pub fn expect(&self, setting: &Setting, sound: &[u8], words: String) -> Expected<'_> {
+        let known = Arc::new(Known {
             model: setting.model.clone(),
             transcription_model: setting.transcription_model.clone(),
             language: setting.language.clone(),
             sound: sound.to_vec(),
             words,
-        };
-        self.known.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(known);
+        });
+        lock(&self.known).push(Arc::clone(&known));
+        Expected(self, known)
     }
+}
+
+impl Drop for Expected<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.known).retain(|known| !Arc::ptr_eq(known, &self.1));
+    }
+}
+
+/// Nothing panics while it holds this lock; were it so, what is known would still be right.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
 
 impl Known {

@@ -1,18 +1,18 @@
 //! The whole of a run: every utterance under every condition and setting, and what follows from it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use anyhow::anyhow;
 use futures_util::stream::{self, StreamExt as _};
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
-use super::connect::Provider;
+use super::connect::{Provider, Simulated};
 use super::play::{Heard, Player};
 use super::settings::{Prepared, Setting};
 use crate::clock::{Entropy, Timestamp};
-use crate::sim::mishearing::{Errors, mishear};
+use crate::sim::mishearing::{Errors, Misheard, mishear};
 use crate::speech::condition::Condition;
 use crate::speech::corpus::{Corpus, Utterance};
 use crate::speech::distance::Counts;
@@ -118,15 +118,6 @@ impl Evaluation {
     }
 }
 
-/// One sound of the plan.
-struct Task {
-    prepared: Arc<Prepared>,
-    utterance: Arc<Utterance>,
-    sound: Vec<u8>,
-    injected: Option<Counts>,
-    place: usize,
-}
-
 /// Plays everything.
 ///
 /// # Errors
@@ -138,31 +129,23 @@ pub(super) async fn run(
     at: Timestamp,
     progress: &ProgressBar,
 ) -> anyhow::Result<Evaluation> {
-    let mut measured = Vec::new();
-    let tasks = tasks(plan, &provider, &mut measured);
-    if tasks.is_empty() {
+    if plan.corpus.utterances.is_empty() || provider.prepared.is_empty() {
         return Err(anyhow!("there is nothing to play"));
     }
     let player = Player { connector: provider.connector.clone(), speed: plan.speed };
-    let mut played: Vec<(usize, usize, Result<Outcome, NotMeasured>)> =
-        stream::iter(tasks.into_iter().enumerate())
-            .map(|(order, task)| {
-                let player = player.clone();
-                async move {
-                    let heard = Box::pin(player.play(&task.prepared, &task.sound)).await;
-                    progress.inc(1);
-                    (order, task.place, outcome(&task, heard, plan.folds_kana))
-                }
-            })
-            .buffer_unordered(plan.concurrency)
-            .collect()
-            .await;
-    played.sort_by_key(|(order, ..)| *order);
-    for (_, place, outcome) in played {
-        match outcome {
-            Ok(outcome) => measured[place].outcomes.push(outcome),
-            Err(not_measured) => measured[place].not_measured.push(not_measured),
+    let mut measured = Vec::new();
+    // One setting after the other, so that a simulated recogniser knows which one it hears.
+    for (number, prepared) in provider.prepared.iter().enumerate() {
+        let errors = plan.errors.get(number).or(plan.errors.last()).copied().unwrap_or_default();
+        let one = One { plan, player: &player, prepared, simulated: provider.simulated.as_ref(), errors };
+        let mut part = empty(plan, prepared);
+        for (place, outcome) in one.play(progress).await {
+            match outcome {
+                Ok(outcome) => part[place].outcomes.push(outcome),
+                Err(not_measured) => part[place].not_measured.push(not_measured),
+            }
         }
+        measured.extend(part);
     }
     for measured in &mut measured {
         measured.rates = measured::rates(&measured.outcomes, plan.seed);
@@ -183,36 +166,66 @@ pub(super) async fn run(
     })
 }
 
-fn tasks(plan: &Plan, provider: &Provider, measured: &mut Vec<Measured>) -> Vec<Task> {
-    let utterances: Vec<Arc<Utterance>> = plan.corpus.utterances.iter().cloned().map(Arc::new).collect();
-    let mut tasks = Vec::new();
-    for (number, prepared) in provider.prepared.iter().enumerate() {
-        let prepared = Arc::new(prepared.clone());
-        for condition in &plan.conditions {
-            measured.push(Measured {
-                setting: prepared.setting.clone(),
-                condition: condition.to_string(),
-                rates: Vec::new(),
-                by_tag: BTreeMap::new(),
-                outcomes: Vec::new(),
-                not_measured: Vec::new(),
-            });
-            for utterance in &utterances {
-                let sound = sound(utterance, condition, plan.seed);
-                let injected = provider.simulated.as_ref().map(|simulated| {
-                    let errors = plan.errors.get(number).or(plan.errors.last()).copied().unwrap_or_default();
-                    let rules = Rules { unit: utterance.unit, folds_kana: plan.folds_kana };
-                    let chance = seeded(plan.seed, &[&prepared.setting.digest, &utterance.name]);
-                    let misheard = mishear(&utterance.reference, rules, errors, &chance);
-                    simulated.expect(&prepared.setting, &sound, misheard.text);
-                    misheard.errors
-                });
-                let (prepared, utterance) = (Arc::clone(&prepared), Arc::clone(utterance));
-                tasks.push(Task { prepared, utterance, sound, injected, place: measured.len() - 1 });
+/// A setting under each condition, of which nothing is known yet.
+fn empty(plan: &Plan, prepared: &Prepared) -> Vec<Measured> {
+    let each = plan.conditions.iter().map(|condition| Measured {
+        setting: prepared.setting.clone(),
+        condition: condition.to_string(),
+        rates: Vec::new(),
+        by_tag: BTreeMap::new(),
+        outcomes: Vec::new(),
+        not_measured: Vec::new(),
+    });
+    each.collect()
+}
+
+/// One setting, and all that is played to it.
+struct One<'a> {
+    plan: &'a Plan,
+    player: &'a Player,
+    prepared: &'a Prepared,
+    simulated: Option<&'a Simulated>,
+    errors: Errors,
+}
+
+impl One<'_> {
+    /// What came of each utterance under each condition, in order, with the place of the condition.
+    async fn play(&self, progress: &ProgressBar) -> Vec<(usize, Result<Outcome, NotMeasured>)> {
+        let each = self.plan.conditions.iter().enumerate().flat_map(|(place, condition)| {
+            self.plan.corpus.utterances.iter().map(move |utterance| (place, condition, utterance))
+        });
+        let playing = each.map(|(place, condition, utterance)| async move {
+            let outcome = Box::pin(self.play_one(condition, utterance)).await;
+            progress.inc(1);
+            (place, outcome)
+        });
+        stream::iter(playing).buffered(self.plan.concurrency).collect().await
+    }
+
+    async fn play_one(&self, condition: &Condition, utterance: &Utterance) -> Result<Outcome, NotMeasured> {
+        let sound = sound(utterance, condition, self.plan.seed);
+        let misheard = self.simulated.map(|simulated| (simulated, self.misheard(utterance)));
+        let (_expected, injected) = match misheard {
+            Some((simulated, Misheard { text, errors })) => {
+                (Some(simulated.expect(&self.prepared.setting, &sound, text)), Some(errors))
             }
+            None => (None, None),
+        };
+        match self.player.play(self.prepared, &sound).await {
+            Ok(Heard { words, notes }) => {
+                let outcome = Outcome::of(utterance, words, notes, self.plan.folds_kana);
+                Ok(Outcome { injected, ..outcome })
+            }
+            Err(reason) => Err(NotMeasured { name: utterance.name.clone(), reason }),
         }
     }
-    tasks
+
+    /// The same under every condition: a made-up recogniser does not mind noise.
+    fn misheard(&self, utterance: &Utterance) -> Misheard {
+        let rules = Rules { unit: utterance.unit, folds_kana: self.plan.folds_kana };
+        let chance = seeded(self.plan.seed, &[&self.prepared.setting.digest, &utterance.name]);
+        mishear(&utterance.reference, rules, self.errors, &chance)
+    }
 }
 
 /// An utterance as the line carries it: with silence around it, under a condition, in whole frames of μ-law.
@@ -227,7 +240,6 @@ fn sound(utterance: &Utterance, condition: &Condition, seed: u64) -> Vec<u8> {
 
 /// Chance that is the same for the same seed and names, whatever else is in the run.
 fn seeded(seed: u64, names: &[&str]) -> Entropy {
-    use sha2::{Digest as _, Sha256};
     let mut digest = Sha256::new_with_prefix(seed.to_le_bytes());
     for name in names {
         digest.update((name.len() as u64).to_le_bytes());
@@ -236,16 +248,6 @@ fn seeded(seed: u64, names: &[&str]) -> Entropy {
     let digest = digest.finalize();
     let first: [u8; 8] = std::array::from_fn(|at| digest[at]);
     Entropy::seeded(u64::from_le_bytes(first))
-}
-
-fn outcome(task: &Task, heard: Result<Heard, String>, folds_kana: bool) -> Result<Outcome, NotMeasured> {
-    match heard {
-        Ok(Heard { words, notes }) => {
-            let outcome = Outcome::of(&task.utterance, words, notes, folds_kana);
-            Ok(Outcome { injected: task.injected, ..outcome })
-        }
-        Err(reason) => Err(NotMeasured { name: task.utterance.name.clone(), reason }),
-    }
 }
 
 fn differences(measured: &[Measured], seed: u64) -> Vec<SettingDifference> {

@@ -40,7 +40,10 @@ pub(super) fn evaluation(evaluation: &Evaluation, changes: &[Vec<Change>], colou
     }
     text.push('\n');
     text.push_str(&rates(&evaluation.measured));
-    text.push_str(&tags(&evaluation.measured));
+    // For several it would be a wall; `--format json` has them all.
+    if let [one] = &evaluation.measured[..] {
+        text.push_str(&tags(one));
+    }
     for difference in &evaluation.differences {
         text.push_str(&difference_of(difference));
     }
@@ -151,25 +154,18 @@ fn rates(measured: &[Measured]) -> String {
     table(&header, rows.collect(), &[3, 4, 5, 6, 7, 8, 9, 10])
 }
 
-fn tags(measured: &[Measured]) -> String {
+fn tags(measured: &Measured) -> String {
     let mut rows = Vec::new();
-    for measured in measured {
-        for (tag, rates) in &measured.by_tag {
-            rows.extend(rates.iter().map(|rate| {
-                let edits = format!("{}/{}", rate.counts.edits(), rate.counts.units);
-                let setting = measured.setting.label();
-                let (condition, metric) = (measured.condition.clone(), rate.metric.clone());
-                let (share, sure) = (percent(rate.rate), interval(rate.interval));
-                vec![printable(tag), setting, condition, metric, share, sure, edits]
-            }));
-        }
+    for (tag, rates) in &measured.by_tag {
+        rows.extend(rates.iter().map(|rate| {
+            let edits = format!("{}/{}", rate.counts.edits(), rate.counts.units);
+            vec![printable(tag), rate.metric.clone(), percent(rate.rate), interval(rate.interval), edits]
+        }));
     }
     if rows.is_empty() {
         return String::new();
     }
-    rows.sort_by(|one, other| one[0].cmp(&other[0]));
-    let header = ["TAG", "SETTING", "CONDITION", "METRIC", "RATE", "95 % INTERVAL", "EDITS"];
-    format!("\n{}", table(&header, rows, &[4, 5, 6]))
+    format!("\n{}", table(&["TAG", "METRIC", "RATE", "95 % INTERVAL", "EDITS"], rows, &[2, 3, 4]))
 }
 
 fn difference_of(difference: &SettingDifference) -> String {
