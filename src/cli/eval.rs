@@ -3,6 +3,7 @@
 //! [`speech`] plays a corpus into sessions and compares what is written down with what was said, [`report`] reads the
 //! history. [`simulated`] is the same with everything simulated, for whoever proves that the measuring is right.
 
+mod bridge;
 mod connect;
 mod folder;
 mod history;

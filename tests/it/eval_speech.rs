@@ -180,6 +180,21 @@ fn every_line_and_every_session_is_measured_whole() {
     assert!(text(&output.stderr).contains("there is no session `sales`"), "{}", text(&output.stderr));
 }
 
+/// A carrier's calls, a gateway, its bridge and its store: what is kept is what was made up.
+#[test]
+fn a_whole_gateway_keeps_what_was_written_down() {
+    let bench = Bench::new();
+    let page = bench.simulate_json(&["--over", "bridge", "--errors", "2,1,1", "--condition", "noise:10db"]);
+    let measured = &page["measured"][0];
+    assert_eq!((page["is_exact"].as_bool(), &measured["not_measured"]), (Some(true), &serde_json::json!([])));
+    let found = sum(measured, |one| one);
+    assert!(found == sum(measured, |one| &one["injected"]) && found[1] > 0, "{found:?}");
+    let notes = measured["outcomes"].as_array().expect("outcomes").iter().map(|outcome| &outcome["notes"]);
+    assert!(notes.clone().all(|notes| *notes == serde_json::json!([])), "{:?}", notes.collect::<Vec<_>>());
+    let output = bench.simulate(&["--over", "bridge", "--speed", "2"]);
+    assert!(text(&output.stderr).contains("never faster than life"), "{}", text(&output.stderr));
+}
+
 #[test]
 fn what_became_worse_is_told_and_can_be_denied() {
     let bench = Bench::new();

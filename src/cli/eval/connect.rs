@@ -12,8 +12,8 @@ use crate::cli::init::{placeholders, placeholders_of};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, Environment};
 use crate::http::OPENAI_WEBHOOK;
-use crate::openai::Deadlines;
 use crate::openai::sideband::Connector;
+use crate::openai::{self, Deadlines};
 use crate::sim::log::WorldLog;
 use crate::sim::openai::Turn;
 use crate::sim::sound::BLOCK;
@@ -21,7 +21,7 @@ use crate::sim::world::{ConnectedWorld, Options, World};
 use crate::wire::g711;
 
 /// What holds where there is no configuration: one session with all defaults.
-const NO_CONFIGURATION: &str = "[sessions.default]\ninstructions = \"Listen.\"\n";
+pub(super) const NO_CONFIGURATION: &str = "[sessions.default]\ninstructions = \"Listen.\"\n";
 const PROJECT_ID: &str = "OPENAI_PROJECT_ID";
 /// What answering calls needs, and this does not: only the key is asked for.
 const NOT_NEEDED: [&str; 6] = [
@@ -36,6 +36,8 @@ const NOT_NEEDED: [&str; 6] = [
 /// A provider, and what it is asked.
 pub(super) struct Provider {
     pub connector: Connector,
+    /// How it is spoken to.
+    pub openai: openai::Settings,
     pub prepared: Vec<Prepared>,
     /// The world that it is in, if that is simulated.
     pub simulated: Option<Simulated>,
@@ -76,7 +78,12 @@ impl Provider {
 
     fn of(config: &Config, wanted: &Wanted, simulated: Option<Simulated>) -> Result<Provider, Failure> {
         let connector = Connector::new(&config.openai, Deadlines::default())?;
-        Ok(Provider { connector, prepared: prepare(config, wanted)?, simulated })
+        Ok(Provider {
+            connector,
+            openai: config.openai.clone(),
+            prepared: prepare(config, wanted)?,
+            simulated,
+        })
     }
 }
 

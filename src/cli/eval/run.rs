@@ -8,6 +8,7 @@ use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::bridge::Bridge;
 use super::connect::{Provider, Simulated};
 use super::play::{Heard, Player};
 use super::settings::{Prepared, Setting};
@@ -38,6 +39,8 @@ pub(super) struct Plan {
     pub concurrency: usize,
     /// What the simulated recogniser mishears, one for each setting, the last one for the rest.
     pub errors: Vec<Errors>,
+    /// Over a whole gateway and a simulated carrier.
+    pub over_bridge: bool,
 }
 
 /// What was measured in one run.
@@ -137,9 +140,17 @@ pub(super) async fn run(
     // One setting after the other, so that a simulated recogniser knows which one it hears.
     for (number, prepared) in provider.prepared.iter().enumerate() {
         let errors = plan.errors.get(number).or(plan.errors.last()).copied().unwrap_or_default();
-        let one = One { plan, player: &player, prepared, simulated: provider.simulated.as_ref(), errors };
+        let way = match plan.over_bridge {
+            true => Way::Bridge(Box::new(Bridge::start(&provider.openai, prepared).await?)),
+            false => Way::Session(player.clone()),
+        };
+        let one = One { plan, way: &way, prepared, simulated: provider.simulated.as_ref(), errors };
         let mut part = empty(plan, prepared);
-        for (place, outcome) in one.play(progress).await {
+        let played = one.play(progress).await;
+        if let Way::Bridge(bridge) = way {
+            bridge.stop().await;
+        }
+        for (place, outcome) in played {
             match outcome {
                 Ok(outcome) => part[place].outcomes.push(outcome),
                 Err(not_measured) => part[place].not_measured.push(not_measured),
@@ -179,10 +190,16 @@ fn empty(plan: &Plan, prepared: &Prepared) -> Vec<Measured> {
     each.collect()
 }
 
+/// Which way the sound goes.
+enum Way {
+    Session(Player),
+    Bridge(Box<Bridge>),
+}
+
 /// One setting, and all that is played to it.
 struct One<'a> {
     plan: &'a Plan,
-    player: &'a Player,
+    way: &'a Way,
     prepared: &'a Prepared,
     simulated: Option<&'a Simulated>,
     errors: Errors,
@@ -211,7 +228,11 @@ impl One<'_> {
             }
             None => (None, None),
         };
-        match self.player.play(self.prepared, &sound).await {
+        let heard = match self.way {
+            Way::Session(player) => player.play(self.prepared, &sound).await,
+            Way::Bridge(bridge) => bridge.play(&sound).await,
+        };
+        match heard {
             Ok(Heard { words, notes }) => {
                 let outcome = Outcome::of(utterance, words, notes, self.plan.folds_kana);
                 Ok(Outcome { injected, ..outcome })

@@ -43,7 +43,9 @@ impl Setting {
 #[derive(Clone, Debug)]
 pub(super) struct Prepared {
     pub setting: Setting,
-    /// The session of a `session.update`.
+    /// The session, which listens and does nothing else.
+    pub session: Session,
+    /// The same as that of a `session.update`.
     pub body: Box<RawValue>,
     /// No turn detection: the end of an utterance has to be said.
     pub commits: bool,
@@ -138,6 +140,7 @@ fn of(
         setting: Setting { digest: hex(&digest[..DIGEST_BYTES]), ..setting },
         commits: session.turn_detection.is_none(),
         body: RawValue::from_string(body)?,
+        session,
     })
 }
 

@@ -52,6 +52,10 @@ pub(super) struct Arguments {
     /// Another language than the session's transcription is told (ISO 639-1); several are compared.
     #[arg(long, value_name = "CODE")]
     language: Vec<String>,
+    /// Which way the sound goes: into sessions of its own, or as calls of a simulated carrier through a whole gateway, whose
+    /// transcripts are read from its store.
+    #[arg(long, value_enum, default_value_t = Over::Session)]
+    over: Over,
     /// What happens to the sound on the line: `clean`, `g711`, `noise:20db`, `packet-loss:2%`, several at once with `+`;
     /// several with commas are compared.
     #[arg(long, value_name = "CONDITION", value_delimiter = ',', default_value = "clean")]
@@ -87,6 +91,15 @@ pub(super) struct Arguments {
     /// How the results are printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+}
+
+/// Which way the sound goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Over {
+    /// Into a session of its own.
+    Session,
+    /// Through a whole gateway's bridge.
+    Bridge,
 }
 
 fn speed(text: &str) -> Result<f64, String> {
@@ -150,6 +163,7 @@ pub(super) async fn simulated(seed: u64) -> Result<Evaluation, Failure> {
         speed: SIMULATED_SPEED,
         concurrency: 8,
         errors: vec![Errors { substitutions: 2, deletions: 2, insertions: 2 }],
+        over_bridge: false,
     };
     // No file has this name: the session is one with all defaults.
     let provider = Provider::simulated(Path::new(""), &Wanted::default(), plan.speed).await?;
@@ -160,6 +174,9 @@ pub(super) async fn simulated(seed: u64) -> Result<Evaluation, Failure> {
 fn plan(arguments: &Arguments) -> Result<Plan, Failure> {
     if arguments.condition.len() > CONDITIONS_MAX {
         return Err(anyhow!("at most {CONDITIONS_MAX} conditions are compared in one run").into());
+    }
+    if arguments.over == Over::Bridge && arguments.speed.is_some() {
+        return Err(anyhow!("a carrier's stream is never faster than life: leave `--speed` out").into());
     }
     let corpus = match &arguments.corpus {
         Some(folder) => folder::read(folder)?,
@@ -178,7 +195,12 @@ fn plan(arguments: &Arguments) -> Result<Plan, Failure> {
         conditions: arguments.condition.clone(),
         folds_kana: !arguments.keep_kana,
         seed: arguments.seed,
-        speed: if arguments.live { 1.0 } else { arguments.speed.unwrap_or(SIMULATED_SPEED) },
+        // A carrier's stream is never faster than life.
+        speed: match arguments.live || arguments.over == Over::Bridge {
+            true => 1.0,
+            false => arguments.speed.unwrap_or(SIMULATED_SPEED),
+        },
+        over_bridge: arguments.over == Over::Bridge,
         concurrency: usize::from(arguments.concurrency),
         errors: arguments.errors.clone(),
     })
