@@ -205,12 +205,16 @@ mod tests {
     use super::*;
 
     fn beep(ms: usize) -> Vec<u8> {
-        let samples: Vec<i16> = (0..ms * 8).map(|at| if at / 10 % 2 == 0 { 4_000 } else { -4_000 }).collect();
+        let samples: Vec<i16> =
+            (0..ms * 8).map(|at| if (at / 10).is_multiple_of(2) { 4_000 } else { -4_000 }).collect();
         wave::write(&samples)
     }
 
-    fn files(list: &[(&str, Option<Vec<u8>>, Option<&str>)]) -> BTreeMap<String, Files> {
-        let files = |(name, wave, reference): &(&str, Option<Vec<u8>>, Option<&str>)| {
+    /// A name, a sound and a reference.
+    type Made<'a> = (&'a str, Option<Vec<u8>>, Option<&'a str>);
+
+    fn files(list: &[Made<'_>]) -> BTreeMap<String, Files> {
+        let files = |(name, wave, reference): &Made<'_>| {
             let reference = reference.map(|text| text.as_bytes().to_vec());
             ((*name).to_owned(), Files { wave: wave.clone(), reference })
         };

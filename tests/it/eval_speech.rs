@@ -70,7 +70,7 @@ impl Bench {
 /// 300 ms of a tone, with a pause in the middle.
 fn voice(pitch: usize, pause_ms: usize) -> Vec<i16> {
     let half = |from: usize| {
-        (from..from + 1_200).map(move |at| if at / (4 + pitch) % 2 == 0 { 5_000 } else { -5_000 })
+        (from..from + 1_200).map(move |at| if (at / (4 + pitch)).is_multiple_of(2) { 5_000 } else { -5_000 })
     };
     half(0).chain(std::iter::repeat_n(0, pause_ms * 8)).chain(half(1_200)).collect()
 }

@@ -52,7 +52,6 @@ pub(super) struct Heard {
 }
 
 /// Plays utterances.
-#[derive(Clone)]
 pub(super) struct Player {
     pub connector: Connector,
     /// How much faster than speech.
@@ -68,7 +67,9 @@ impl Player {
     pub async fn play(&self, prepared: &Prepared, sound: &[u8]) -> Result<Heard, String> {
         let mut sideband = self.open(&prepared.setting.model).await?;
         confirm(&mut sideband, prepared).await?;
-        let mut session = Session { turns: Vec::new(), notes: Vec::new(), last_event: Instant::now() };
+        let commits = prepared.commits;
+        let mut session =
+            Session { turns: Vec::new(), notes: Vec::new(), last_event: Instant::now(), commits };
         let sending = Sending::new(sound, self.speed, prepared.commits);
         sending.run(&mut sideband, &mut session).await
     }
@@ -131,6 +132,8 @@ struct Session {
     turns: Vec<(ItemId, Turn)>,
     notes: Vec<String>,
     last_event: Instant,
+    /// The end of the turn is said by us.
+    commits: bool,
 }
 
 enum Turn {
@@ -164,7 +167,11 @@ impl Session {
             }
         };
         match dialect::read(text) {
-            ProviderEvent::CallerSpeechStarted { item, .. } | ProviderEvent::ItemAdded { item, .. } => {
+            ProviderEvent::CallerSpeechStarted { item, .. } => {
+                self.turn(item);
+            }
+            // Without turn detection nothing else tells of the turn; with it, the item may be the model's.
+            ProviderEvent::ItemAdded { item, .. } if self.commits => {
                 self.turn(item);
             }
             ProviderEvent::CallerTranscript { item, text, mode: TextMode::Final, .. } => {

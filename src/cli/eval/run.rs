@@ -142,7 +142,7 @@ pub(super) async fn run(
         let errors = plan.errors.get(number).or(plan.errors.last()).copied().unwrap_or_default();
         let way = match plan.over_bridge {
             true => Way::Bridge(Box::new(Bridge::start(&provider.openai, prepared).await?)),
-            false => Way::Session(player.clone()),
+            false => Way::Session(&player),
         };
         let one = One { plan, way: &way, prepared, simulated: provider.simulated.as_ref(), errors };
         let mut part = empty(plan, prepared);
@@ -191,15 +191,15 @@ fn empty(plan: &Plan, prepared: &Prepared) -> Vec<Measured> {
 }
 
 /// Which way the sound goes.
-enum Way {
-    Session(Player),
+enum Way<'a> {
+    Session(&'a Player),
     Bridge(Box<Bridge>),
 }
 
 /// One setting, and all that is played to it.
 struct One<'a> {
     plan: &'a Plan,
-    way: &'a Way,
+    way: &'a Way<'a>,
     prepared: &'a Prepared,
     simulated: Option<&'a Simulated>,
     errors: Errors,

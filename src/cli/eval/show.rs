@@ -71,15 +71,15 @@ fn write_measured(text: &mut String, measured: &Measured, colour: Colour) {
     for outcome in &wrong {
         let of = format!("{}/{}", outcome.counts.edits(), outcome.counts.units);
         let marked = coloured(&printable(&outcome.marked), colour);
-        let _ = writeln!(text, "  {of:>7}  {:<width$}  {marked}", outcome.name);
+        let _ = writeln!(text, "  {of:>7}  {:<width$}  {marked}", printable(&outcome.name));
     }
     for outcome in &measured.outcomes {
         for note in &outcome.notes {
-            let _ = writeln!(text, "     note  {:<width$}  {}", outcome.name, printable(note));
+            let _ = writeln!(text, "     note  {:<width$}  {}", printable(&outcome.name), printable(note));
         }
     }
     for one in &measured.not_measured {
-        let _ = writeln!(text, "  not measured: {}: {}", one.name, printable(&one.reason));
+        let _ = writeln!(text, "  not measured: {}: {}", printable(&one.name), printable(&one.reason));
     }
     match measured.outcomes.len() - wrong.len() {
         0 => {}

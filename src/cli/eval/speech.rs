@@ -142,13 +142,14 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
     let evaluation = evaluation?;
     let entries = history::entries(&evaluation);
     let changes = changes(&evaluation, &before, &entries);
-    if let Some(history) = history.filter(|_| !entries.is_empty()) {
-        history::append(&history, &entries)?;
-    }
     print(&match arguments.format {
         Format::Json => as_json(&evaluation, &changes)?,
         Format::Text => show::evaluation(&evaluation, &changes, colour()),
     })?;
+    // Whatever becomes of the file, the results are told.
+    if let Some(history) = history.filter(|_| !entries.is_empty()) {
+        history::append(&history, &entries)?;
+    }
     verdict(&evaluation, arguments.max_cer, arguments.max_wer)
 }
 
