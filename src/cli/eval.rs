@@ -52,8 +52,9 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
     }
 }
 
-/// Measures the built-in corpus against the simulated provider, whose recogniser makes seeded errors, over real sockets:
-/// what was measured must be what was made ([`Evaluation::is_exact`]). It needs no file, no account, and seconds.
+/// Measures the built-in corpus against the simulated provider, whose recogniser makes seeded errors, over real
+/// sockets: what was measured must be what was made ([`Evaluation::is_exact`]). It needs no file, no account, and
+/// seconds.
 ///
 /// # Errors
 ///

@@ -2,9 +2,9 @@
 //!
 //! What it puts in stands nowhere in the reference, so it can be nothing that was said; what it changes stands apart.
 //! That the fewest edits are as many as were made is looked at with another implementation ([`strsim`]) than the one
-//! that measures; where it is not so, other places are tried. With n units of the reference, S, D and I edits and no new
-//! unit right, at most n - S - D units are right; so of several shortest ways the one with most units right has exactly
-//! these S, D and I.
+//! that measures; where it is not so, other places are tried. With n units of the reference, S, D and I edits and no
+//! new unit right, at most n - S - D units are right; so of several shortest ways the one with most units right has
+//! exactly these S, D and I.
 
 use std::str::FromStr;
 

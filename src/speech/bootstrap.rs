@@ -1,5 +1,5 @@
-//! How far a rate may be from that of all speech like it: the bootstrap over utterances (Efron 1979; for word error rates
-//! Bisani and Ney 2004).
+//! How far a rate may be from that of all speech like it: the bootstrap over utterances (Efron 1979; for word error
+//! rates Bisani and Ney 2004).
 //!
 //! As many utterances as there are, drawn with replacement, give a rate; a thousand of these give the interval that
 //! holds 95 % of them. Two settings are compared on the same drawn utterances, which takes out how hard each is.
@@ -104,8 +104,9 @@ mod tests {
         assert_eq!(rate(&[sample(3, 0)], &Entropy::seeded(1)), None);
     }
 
-    /// Of 100 utterances of one unit each 20 are wrong: the number of wrong ones drawn is binomial, n = 100, p = 0.2, whose
-    /// 2.5 % and 97.5 % quantiles are 13 and 28 (tables of the binomial distribution; 12.8 and 28 in between).
+    /// Of 100 utterances of one unit each 20 are wrong: the number of wrong ones drawn is binomial, n = 100, p = 0.2,
+    /// whose 2.5 % and 97.5 % quantiles are 12 and 28 (P(X ≤ 12) = 0.0253, P(X ≤ 28) = 0.98). A thousand draws may miss
+    /// either by one.
     #[test]
     fn the_interval_is_that_of_the_binomial_distribution() {
         let samples: Vec<Sample> = (0..100).map(|at| sample(u64::from(at < 20), 1)).collect();

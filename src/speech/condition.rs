@@ -1,7 +1,7 @@
 //! What happens to a sound on the line before it is heard: noise, a second coding, lost packets.
 //!
-//! Every condition is seeded: the same sound under the same condition and seed is the same bytes. All of it then goes as
-//! G.711 μ-law at 8000 Hz, as a carrier's media stream does; `clean` is that and nothing else.
+//! Every condition is seeded: the same sound under the same condition and seed is the same bytes. All of it then goes
+//! as G.711 μ-law at 8000 Hz, as a carrier's media stream does; `clean` is that and nothing else.
 
 use std::f64::consts::TAU;
 use std::fmt;
@@ -38,8 +38,8 @@ pub struct Condition(Vec<Effect>);
 /// A text that is no condition.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no condition: write `clean`, `g711`, `noise:20db` (-10 to 60), `packet-loss:2%` (0 to 50), or several with \
-     `+` between them"
+    "`{0}` is no condition: write `clean`, `g711`, `noise:20db` (-10 to 60), `packet-loss:2%` (0 to 50), or \
+     several with `+` between them"
 )]
 pub struct NotACondition(String);
 

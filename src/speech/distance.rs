@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::normalise::Unit;
 
-/// The most units of either side that are compared: a minute of fast speech is a third of it. The table of both has four
-/// million places of four bytes.
+/// The most units of either side that are compared: a minute of fast speech is a third of it. The table of both has
+/// four million places of four bytes.
 pub const UNITS_MAX: usize = 2_000;
 
-/// What one edit costs. A substitution costs a little more than that, so that of several shortest ways the one with most
-/// units right is taken; the little must never add up to one edit.
+/// What one edit costs. A substitution costs a little more than that, so that of several shortest ways the one with
+/// most units right is taken; the little must never add up to one edit.
 const EDIT: u32 = 1 << 16;
 
 /// How many edits there are, by kind.
@@ -125,8 +125,8 @@ pub fn count(edits: &[Edit<'_>]) -> Counts {
     counts
 }
 
-/// The edits as `wdiff` writes them: `[-missing-]`, `{+nobody said it+}`, both for another one. It needs no colour and no
-/// two lines that a wide letter would push apart.
+/// The edits as `wdiff` writes them: `[-missing-]`, `{+nobody said it+}`, both for another one. It needs no colour
+/// and no two lines that a wide letter would push apart.
 pub fn marked(edits: &[Edit<'_>], unit: Unit) -> String {
     let separator = unit.separator();
     let mut text = String::new();

@@ -34,7 +34,10 @@ impl Unit {
 
     /// The unit of a text whose language nobody told: characters where kana or Chinese characters are in it.
     pub fn of_text(text: &str) -> Unit {
-        let is_spaceless = |letter: char| matches!(letter, '\u{3041}'..='\u{30FF}' | '\u{3400}'..='\u{9FFF}' | '\u{FF66}'..='\u{FF9D}');
+        let is_spaceless = |letter: char| {
+            let is_kana = matches!(letter, '\u{3041}'..='\u{30FF}' | '\u{FF66}'..='\u{FF9D}');
+            is_kana || matches!(letter, '\u{3400}'..='\u{9FFF}')
+        };
         if text.chars().any(is_spaceless) { Unit::Characters } else { Unit::Words }
     }
 

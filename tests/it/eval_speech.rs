@@ -1,5 +1,5 @@
-//! `switchboard eval`: what is measured over real sockets is what was made up, to the last unit; runs are compared; what
-//! cannot be used is named; and with a key alone the real way is gone.
+//! `switchboard eval`: what is measured over real sockets is what was made up, to the last unit; runs are compared;
+//! what cannot be used is named; and with a key alone the real way is gone.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -145,7 +145,8 @@ fn settings_are_compared_on_the_same_utterances() {
 #[test]
 fn every_line_and_every_session_is_measured_whole() {
     let bench = Bench::new();
-    let config = "[sessions.vad]\ninstructions = \"x\"\ngreeting = \"Say hello to {{ call.from }}.\"\ngreeting_protected = true\n\
+    let config = "[sessions.vad]\ninstructions = \"x\"\ngreeting = \"Say hello to {{ call.from }}.\"\n\
+                  greeting_protected = true\n\
                   tools = [\"hangup\"]\ntool_choice = \"required\"\n\
                   turn_detection = { type = \"server_vad\", idle_timeout = \"5s\" }\n\
                   [sessions.semantic]\ninstructions = \"x\"\nturn_detection = \"semantic_vad\"\n\

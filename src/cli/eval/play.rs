@@ -1,8 +1,8 @@
 //! One utterance, played into a session of its own as a bridge does it, and what is written down of it.
 //!
-//! The socket, the session and the frames are those of a bridged call: μ-law of 20 ms each at the pace of speech, nothing
-//! before the session is confirmed, silence behind the sound until the provider is done. A pause inside an utterance may
-//! make several turns of it; their words are put together in the order in which the turns began.
+//! The socket, the session and the frames are those of a bridged call: μ-law of 20 ms each at the pace of speech,
+//! nothing before the session is confirmed, silence behind the sound until the provider is done. A pause inside an
+//! utterance may make several turns of it; their words are put together in the order in which the turns began.
 
 use std::time::Duration;
 

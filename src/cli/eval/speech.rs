@@ -29,8 +29,8 @@ const CONDITIONS_MAX: usize = 16;
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("provider").required(true).args(["simulate", "live"]))]
 pub(super) struct Arguments {
-    /// A folder with NAME.wav and NAME.txt for each utterance; with `--simulate`, sentences inside the program where none
-    /// is given.
+    /// A folder with NAME.wav and NAME.txt for each utterance; with `--simulate`, sentences inside the program where
+    /// none is given.
     #[arg(value_name = "CORPUS", required_unless_present = "simulate")]
     corpus: Option<PathBuf>,
     /// Play to a simulated provider, whose errors are made up: this shows that the measuring is right, and needs no
@@ -52,12 +52,12 @@ pub(super) struct Arguments {
     /// Another language than the session's transcription is told (ISO 639-1); several are compared.
     #[arg(long, value_name = "CODE")]
     language: Vec<String>,
-    /// Which way the sound goes: into sessions of its own, or as calls of a simulated carrier through a whole gateway, whose
-    /// transcripts are read from its store.
+    /// Which way the sound goes: into sessions of its own, or as calls of a simulated carrier through a whole
+    /// gateway, whose transcripts are read from its store.
     #[arg(long, value_enum, default_value_t = Over::Session)]
     over: Over,
-    /// What happens to the sound on the line: `clean`, `g711`, `noise:20db`, `packet-loss:2%`, several at once with `+`;
-    /// several with commas are compared.
+    /// What happens to the sound on the line: `clean`, `g711`, `noise:20db`, `packet-loss:2%`, several at once with
+    /// `+`; several with commas are compared.
     #[arg(long, value_name = "CONDITION", value_delimiter = ',', default_value = "clean")]
     condition: Vec<Condition>,
     /// Count katakana and hiragana as different.
@@ -72,8 +72,8 @@ pub(super) struct Arguments {
     /// With `--simulate`: how much faster than speech, 1 to 200 (default 50).
     #[arg(long, conflicts_with = "live", value_parser = speed)]
     speed: Option<f64>,
-    /// With `--simulate`: at most so many made-up substitutions, deletions and insertions in an utterance; given several
-    /// times, each is of one setting.
+    /// With `--simulate`: at most so many made-up substitutions, deletions and insertions in an utterance; given
+    /// several times, each is of one setting.
     #[arg(long, conflicts_with = "live", value_name = "S,D,I", default_value = "1,1,1")]
     errors: Vec<Errors>,
     /// Exit with 99 where a character error rate is above this, such as `8%`.
