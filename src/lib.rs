@@ -12,6 +12,7 @@ pub mod secret;
 pub mod template;
 pub mod text;
 pub mod wire;
+pub mod speech;
 
 // the one piece of plumbing that both sides of a test share: accepting connections
 pub mod net;

@@ -11,6 +11,7 @@ mod demo;
 mod dev;
 mod doctor;
 mod erase;
+pub mod eval;
 mod explain;
 mod export;
 pub mod failures;
@@ -108,6 +109,8 @@ enum Command {
     Plugin(plugin::Arguments),
     /// Sum up what was kept.
     Report(report::Arguments),
+    /// Measure how well callers are understood.
+    Eval(eval::Arguments),
     /// Look at which path calls take, and change it in the running gateway.
     Features(features::Arguments),
     /// Look at the tools that models can call, and try one.
@@ -143,6 +146,8 @@ enum Exit {
     Unavailable,
     /// The configuration is wrong: `EX_CONFIG` of sysexits.h.
     Config,
+    /// What was measured misses a threshold that was given, as k6 has it.
+    Threshold,
 }
 
 impl Exit {
@@ -154,6 +159,7 @@ impl Exit {
             Exit::Usage => "2",
             Exit::Unavailable => "69",
             Exit::Config => "78",
+            Exit::Threshold => "99",
         }
     }
 
@@ -178,6 +184,8 @@ enum Failure {
     Misfit(anyhow::Error),
     /// Something that is needed is not there: an address, a directory, a running gateway.
     Unavailable(anyhow::Error),
+    /// What was measured misses a threshold that was given.
+    Threshold(anyhow::Error),
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
@@ -193,7 +201,8 @@ impl Failure {
             Failure::Failed(error)
             | Failure::Usage(error)
             | Failure::Misfit(error)
-            | Failure::Unavailable(error) => error,
+            | Failure::Unavailable(error)
+            | Failure::Threshold(error) => error,
             Failure::Config(problems) => anyhow::anyhow!(problems.render(false)),
             Failure::Said => anyhow::anyhow!("it failed, and has said why"),
         }
@@ -231,6 +240,7 @@ pub fn main() -> ExitCode {
             Command::Man { folder } => man(&folder),
             Command::Plugin(arguments) => plugin::run(&cli.config, arguments).await,
             Command::Report(arguments) => report::run(&cli.config, arguments).await,
+            Command::Eval(arguments) => eval::run(&cli.config, arguments).await,
             Command::Calls(arguments) => calls::run(&cli.config, arguments).await,
             Command::Features(arguments) => features::run(&cli.config, arguments).await,
             Command::Notifications(arguments) => notifications::run(&cli.config, arguments).await,
@@ -275,6 +285,7 @@ fn report(failure: Failure) -> ExitCode {
         Failure::Usage(error) => (Exit::Usage, error),
         Failure::Unavailable(error) => (Exit::Unavailable, error),
         Failure::Misfit(error) => (Exit::Config, error),
+        Failure::Threshold(error) => (Exit::Threshold, error),
     };
     eprintln!("error: {error}");
     for cause in error.chain().skip(1) {

@@ -431,6 +431,12 @@ pub fn load_again(read_from: &ReadFrom) -> Result<Config, Problems> {
     Ok(if read_from.is_watched { config.watched() } else { config })
 }
 
+/// The environment with what the file `.env` beside a configuration adds; what is wrong with it [`load`] tells.
+pub fn with_dotenv(path: &Path, environment: Environment) -> Environment {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    environment.or(read::dotenv(directory, &mut Problems::default()))
+}
+
 /// Checks a configuration whose text is at hand, as [`load`] does.
 ///
 /// # Errors

@@ -21,7 +21,8 @@ mod usage;
 pub struct Settings {
     /// A standard project API key.
     pub api_key: Secret,
-    /// The project that owns the SIP address and the webhook: the user part of the SIP URI.
+    /// The project that owns the SIP address and the webhook: the user part of the SIP URI. Empty only where no call
+    /// is answered: a key then speaks for its project.
     pub project_id: String,
     /// Sent as `OpenAI-Organization` where given.
     pub organization: Option<String>,
@@ -104,8 +105,11 @@ fn headers(settings: &Settings) -> Result<HeaderMap, SettingsError> {
     key.set_sensitive(true);
     headers.insert(AUTHORIZATION, key);
     headers.insert(USER_AGENT, HeaderValue::from_static(concat!("switchboard/", env!("CARGO_PKG_VERSION"))));
-    let project = header("project_id", &settings.project_id)?;
-    headers.insert(HeaderName::from_static("openai-project"), project);
+    // A key belongs to a project anyway: saying which is only a check.
+    if !settings.project_id.is_empty() {
+        let project = header("project_id", &settings.project_id)?;
+        headers.insert(HeaderName::from_static("openai-project"), project);
+    }
     if let Some(organization) = &settings.organization {
         let organization = header("organization", organization)?;
         headers.insert(HeaderName::from_static("openai-organization"), organization);

@@ -9,6 +9,7 @@ pub mod backend;
 pub mod fault;
 pub mod line;
 pub mod log;
+pub mod mishearing;
 pub mod openai;
 pub mod scenario;
 pub mod script;

@@ -44,6 +44,7 @@ const NOT_RUN: &[(&str, &str)] = &[
         "switchboard test tests/order.toml --live",
         "it asks a real model: conversations.rs has a simulated one",
     ),
+    ("switchboard eval speech --live", "it asks the provider: eval_speech.rs has a simulated one"),
     ("cp .env.example", "what it copies is written by `init`"),
 ];
 

@@ -22,6 +22,7 @@ mod deploy;
 mod docs;
 mod doctor;
 mod erasing;
+mod eval_speech;
 mod explain;
 mod failover;
 mod faults;

@@ -21,4 +21,7 @@ explained! { exits: Exit of Exit by name;
         "The configuration is wrong, or does not fit what it names (a plugin, a tool, a secret). `serve` is \
          not started again by systemd after this.",
         "`switchboard check` says everything that is wrong, with a code for each.";
+    Threshold:
+        "What was measured misses a threshold that was given (`--max-cer`, `--deny-regressions`).",
+        "The report on standard output says where; `docs/speech.md` says what the numbers mean.";
 }

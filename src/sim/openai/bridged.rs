@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::call::{Due, Phase, SimCall, ToCall, sleep_until};
+use super::listening::Listening;
 use super::model::Response;
 use super::play::DETECT_MS;
 use super::report::{CallReport, Truncated};
@@ -63,6 +64,8 @@ pub(super) struct Bridged {
     /// The speech that is being heard: its item and its last block.
     hearing: Option<(String, Tag)>,
     items: HashMap<String, Said>,
+    /// Where speech is heard as it is.
+    pub(super) listening: Listening,
 }
 
 /// What the model said in one item.
@@ -84,14 +87,14 @@ impl Line {
 
 impl SimCall {
     /// A session that a client opened.
-    pub fn bridged(world: Arc<Provider>, id: String, report: Arc<Mutex<CallReport>>) -> SimCall {
+    pub fn bridged(world: Arc<Provider>, id: String, model: &str, report: Arc<Mutex<CallReport>>) -> SimCall {
         let invite = Invite { request_uri: String::new(), headers: Vec::new(), script: Default::default() };
         let faults = world.faults_after(0);
         let mut call = SimCall::new(world, id, invite, faults, report);
         // It is the sideband of a call that is not found, and here there is none.
         call.missing_left = 0;
         let expires_at = call.world.options.clock.now().as_secs() + super::call::SESSION_S;
-        call.session = Some(Session::opened(&call.call_id, expires_at));
+        call.session = Some(Session::opened(&call.call_id, model, expires_at));
         call.phase = Phase::Up;
         call.bridge = Some(Box::default());
         call
@@ -224,7 +227,11 @@ impl SimCall {
             };
             let block: Vec<u8> = bridge.audio.drain(..BLOCK).collect();
             bridge.position += BLOCK as u64;
-            self.on_sound(&block);
+            let position = bridge.position;
+            match self.world.listens() {
+                true => self.listen(&block, position),
+                false => self.on_sound(&block),
+            }
         }
     }
 

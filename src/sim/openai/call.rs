@@ -478,6 +478,7 @@ impl SimCall {
             "conversation.item.retrieve" => self.on_item_retrieve(&event, event_id),
             "session.update" => self.on_session_update(&event["session"], event_id),
             "input_audio_buffer.append" if self.is_bridged() => self.on_append(&event),
+            "input_audio_buffer.commit" if self.world.listens() => self.on_commit(event_id),
             "conversation.item.truncate" if self.is_bridged() => self.on_truncate(&event, event_id),
             "response.cancel" => self.refuse("response_cancel_not_active", "There is no response.", event_id),
             "output_audio_buffer.clear" if !self.is_bridged() => {}

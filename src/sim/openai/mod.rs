@@ -7,6 +7,7 @@
 
 mod bridged;
 mod call;
+mod listening;
 mod model;
 mod play;
 mod report;
@@ -32,6 +33,7 @@ use crate::clock::{Clock, Entropy};
 use crate::net::PromptAcceptor;
 use crate::text::hex;
 
+pub use listening::{Recogniser, Turn};
 pub use report::{CallReport, ToolOutput, Truncated, Utterance};
 pub use webhook::{Delivery, sign};
 
@@ -80,6 +82,8 @@ struct Provider {
     session_tries: std::sync::atomic::AtomicU32,
     /// What went wrong from some moment on.
     faults_now: Mutex<Option<ProviderFaults>>,
+    /// Who writes down what is said, where sessions hear speech as it is.
+    recogniser: Mutex<Option<Arc<Recogniser>>>,
     stopping: CancellationToken,
 }
 
@@ -114,6 +118,7 @@ impl OpenAiSim {
             written: Mutex::default(),
             session_tries: std::sync::atomic::AtomicU32::new(0),
             faults_now: Mutex::default(),
+            recogniser: Mutex::default(),
             stopping: stopping.clone(),
         });
         tokio::spawn(server::serve(acceptor, Arc::clone(&world)));
@@ -133,6 +138,11 @@ impl OpenAiSim {
     /// From now on calls have these faults instead of those of the options; none: those again.
     pub fn set_faults(&self, faults: Option<ProviderFaults>) {
         *lock(&self.world.faults_now) = faults;
+    }
+
+    /// Sessions that are opened on sockets of their own hear speech as it is from now on, and this writes it down.
+    pub fn listen_with(&self, recogniser: Arc<Recogniser>) {
+        *lock(&self.world.recogniser) = Some(recogniser);
     }
 
     /// A carrier offers a call.
@@ -213,7 +223,7 @@ impl Provider {
     }
 
     /// Opens a session on a socket of its own.
-    fn open_session(self: &Arc<Provider>) -> Entry {
+    fn open_session(self: &Arc<Provider>, model: &str) -> Entry {
         let id = format!("sess_{}", hex(&self.options.entropy.bytes::<12>()));
         let (task, inbox) = mpsc::channel(1_024);
         let report = Arc::new(Mutex::new(CallReport::new(&id)));
@@ -221,7 +231,7 @@ impl Provider {
         let entry = Entry { number: calls.len(), task, report: Arc::clone(&report) };
         calls.insert(id.clone(), entry.clone());
         drop(calls);
-        tokio::spawn(call::SimCall::bridged(Arc::clone(self), id, report).run_bridged(inbox));
+        tokio::spawn(call::SimCall::bridged(Arc::clone(self), id, model, report).run_bridged(inbox));
         entry
     }
 

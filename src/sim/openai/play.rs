@@ -24,7 +24,7 @@ const PAUSE_MS: u64 = 400;
 /// How long a character takes to say.
 const CHAR_MS: u64 = 130;
 /// From the end of speech to its transcription.
-const TRANSCRIBE_MS: u64 = 450;
+pub(super) const TRANSCRIBE_MS: u64 = 450;
 /// How often a response looks whether the one before it was heard to its end.
 const QUEUE_MS: u64 = 20;
 /// What a model without a script says.
@@ -139,27 +139,11 @@ impl SimCall {
         self.emit(
             json!({ "type": "input_audio_buffer.speech_stopped", "audio_end_ms": end_ms, "item_id": item }),
         );
-        self.emit(
-            json!({ "type": "input_audio_buffer.committed", "previous_item_id": null, "item_id": item }),
-        );
-        let user = json!({ "id": item, "object": "realtime.item", "type": "message", "status": "completed",
-            "role": "user", "content": [{ "type": "input_audio", "transcript": null }] });
-        self.emit(json!({ "type": "conversation.item.added", "previous_item_id": null, "item": user }));
-        self.emit(json!({ "type": "conversation.item.done", "previous_item_id": null, "item": user }));
-        if speech.then_hangs_up {
-            self.steps.clear();
-            self.step_is_due = true;
-        }
-        let after = speech.transcribed_after_ms.unwrap_or(TRANSCRIBE_MS);
-        let is_lost = speech.then_hangs_up && self.faults.transcription_lost_at_hangup;
-        if self.session.as_ref().is_some_and(Session::transcribes) && !is_lost {
-            self.later(after, Due::Transcribed { item, speech });
-        } else if speech.then_hangs_up {
-            self.later(0, Due::CallerHangsUp);
-        }
+        self.on_committed(item, speech);
         let is_models_turn = matches!(self.steps.front(), Some(Step::Model(_)));
         let creates = self.session.as_ref().is_some_and(Session::creates_response);
-        if creates && is_models_turn && self.response.is_none() {
+        // Where speech is heard as it is, there is no script, and the model answers whatever it is.
+        if creates && (is_models_turn || self.world.listens()) && self.response.is_none() {
             self.start_response(Value::Null);
         }
     }

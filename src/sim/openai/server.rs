@@ -148,7 +148,7 @@ async fn answer_sideband(world: Arc<Provider>, request: Request) -> Response {
         Some(entry) => entry,
         None if call_id.is_empty() && !model.is_empty() => match world.refuses_session() {
             Some(status) => return error(status, "server_error", "The server had an error."),
-            None => world.open_session(),
+            None => world.open_session(model),
         },
         None => return not_found(),
     };

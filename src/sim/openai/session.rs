@@ -88,8 +88,10 @@ impl Session {
     }
 
     /// The session of a socket of its own, before its client has said anything.
-    pub fn opened(id: &str, expires_at: u64) -> Session {
-        Session { value: defaults(id, expires_at, "audio/pcm"), is_bridged: true }
+    pub fn opened(id: &str, model: &str, expires_at: u64) -> Session {
+        let mut value = defaults(id, expires_at, "audio/pcm");
+        value["model"] = model.into();
+        Session { value, is_bridged: true }
     }
 
     /// Whether μ-law was agreed on both ways.

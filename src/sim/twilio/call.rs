@@ -54,11 +54,14 @@ pub(super) struct CallRun {
     pub orders: Orders,
     /// What is told of recordings once the call is over.
     pub late: Vec<Errand>,
+    /// What the caller says over a stream, where that is no speech of the script.
+    pub voice: Option<Vec<u8>>,
 }
 
 /// Plays the call of `caller` to its end.
-pub(super) async fn run(shared: Arc<Shared>, caller: CallerSetup) -> CarrierReport {
+pub(super) async fn run(shared: Arc<Shared>, caller: CallerSetup, voice: Option<Vec<u8>>) -> CarrierReport {
     let mut call = CallRun::dial_in(shared, caller);
+    call.voice = voice;
     call.shared.pass(RING_DELAY).await;
     call.follow_documents().await;
     call.finish().await
@@ -77,6 +80,7 @@ impl CallRun {
             document_url: shared.web.public(VOICE_PATH),
             orders: Orders::of_call(shared.rest.as_ref(), &sid),
             late: Vec::new(),
+            voice: None,
             shared,
             caller,
             sid,

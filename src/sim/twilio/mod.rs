@@ -221,7 +221,13 @@ impl TwilioSim {
 
     /// Plays one call from dialling to the last callback. Calls may run at the same time.
     pub async fn call(&self, caller: CallerSetup) -> CarrierReport {
-        Box::pin(call::run(Arc::clone(&self.shared), caller)).await
+        Box::pin(call::run(Arc::clone(&self.shared), caller, None)).await
+    }
+
+    /// The same for a caller who, over a media stream, says this (μ-law) and then nothing: a voice as it is, which no
+    /// simulated provider recognises by its sound.
+    pub async fn call_saying(&self, caller: CallerSetup, voice: Vec<u8>) -> CarrierReport {
+        Box::pin(call::run(Arc::clone(&self.shared), caller, Some(voice))).await
     }
 
     /// Sends one request by hand, tried again like any other.

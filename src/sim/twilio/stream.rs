@@ -30,6 +30,7 @@ use crate::sim::line::{BridgedCaller, Mouth};
 use crate::sim::log::Party;
 use crate::sim::sound::{self, BLOCK, BLOCK_MS, Tag};
 use crate::sim::twiml::Stream;
+use crate::wire::g711::SILENCE;
 
 /// How long a handshake may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -65,6 +66,8 @@ struct Running {
     buffer: VecDeque<Entry>,
     buffered: usize,
     speaking: VecDeque<Tag>,
+    /// What is still to be said of a voice that is as it is.
+    voice: Option<VecDeque<u8>>,
     /// What was heard and makes no whole block yet.
     heard: Vec<u8>,
     last_heard: Option<Tag>,
@@ -124,6 +127,7 @@ impl CallRun {
             buffer: VecDeque::new(),
             buffered: 0,
             speaking: VecDeque::new(),
+            voice: self.voice.take().map(VecDeque::from),
             heard: Vec::new(),
             last_heard: None,
             report,
@@ -230,9 +234,10 @@ impl Running {
         if self.muted.is_some_and(|[from, until]| (from..until).contains(&at_ms)) {
             return keep(&mut self.report.said, &[crate::wire::g711::SILENCE; BLOCK]);
         }
-        let block = match self.speaking.pop_front() {
-            Some(tag) => sound::speech(tag),
-            None => sound::silence(self.line),
+        let block = match (&mut self.voice, self.speaking.pop_front()) {
+            (Some(voice), _) => std::array::from_fn(|_| voice.pop_front().unwrap_or(SILENCE)),
+            (None, Some(tag)) => sound::speech(tag),
+            (None, None) => sound::silence(self.line),
         };
         self.chunk += 1;
         let (chunk, at_ms) = (self.chunk.to_string(), at_ms.to_string());

@@ -36,6 +36,12 @@ pub enum ClientEvent<'a> {
         /// Base64 in the session's input format.
         audio: &'a str,
     },
+    /// The caller's turn ends here, where no turn detection notices it.
+    #[serde(rename = "input_audio_buffer.commit")]
+    AudioCommit {
+        /// Our id of the event.
+        event_id: &'a str,
+    },
     /// What of an item was not heard is taken out of the conversation.
     #[serde(rename = "conversation.item.truncate")]
     ItemTruncate {
