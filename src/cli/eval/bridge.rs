@@ -16,7 +16,7 @@ use super::play::Heard;
 use super::settings::Prepared;
 use crate::call::event::Command;
 use crate::call::record::{CallDetail, CallRecord, Line, LineStatus, Speaker, State};
-use crate::cli::demo::at_ease;
+use crate::cli::stage::at_ease;
 use crate::cli::scratch::Scratch;
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{self, Environment};

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::sheet::Check;
 use crate::call::record::CallDetail;
-use crate::cli::demo::at_ease;
+use crate::cli::stage::at_ease;
 use crate::cli::failures::{self, Outcome};
 use crate::cli::scratch::Scratch;
 use crate::clock::{Clock, Entropy, SystemClock};
