@@ -118,7 +118,7 @@ enum Command {
         /// The folder; it is made.
         folder: PathBuf,
     },
-    /// Play many simulated calls at once against `serve` in a process of its own, and print times.
+    /// Play many simulated calls against a gateway, and say how long it took, what it used, and what went wrong.
     Load(load::Arguments),
 }
 
@@ -135,6 +135,8 @@ enum Exit {
     Unavailable,
     /// The configuration is wrong: `EX_CONFIG` of sysexits.h.
     Config,
+    /// What was measured is not what was asked for, as k6 has it.
+    Missed,
 }
 
 impl Exit {
@@ -146,6 +148,7 @@ impl Exit {
             Exit::Usage => "2",
             Exit::Unavailable => "69",
             Exit::Config => "78",
+            Exit::Missed => "99",
         }
     }
 
@@ -168,6 +171,8 @@ enum Failure {
     Misfit(anyhow::Error),
     /// Something that is needed is not there: an address, a directory, a running gateway.
     Unavailable(anyhow::Error),
+    /// A threshold was missed.
+    Missed(anyhow::Error),
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
@@ -180,7 +185,10 @@ impl Failure {
     /// The reason, for whoever tells it themselves.
     fn into_error(self) -> anyhow::Error {
         match self {
-            Failure::Failed(error) | Failure::Misfit(error) | Failure::Unavailable(error) => error,
+            Failure::Failed(error)
+            | Failure::Misfit(error)
+            | Failure::Unavailable(error)
+            | Failure::Missed(error) => error,
             Failure::Config(problems) => anyhow::anyhow!(problems.render(false)),
             Failure::Said => anyhow::anyhow!("it failed, and has said why"),
         }
@@ -203,7 +211,7 @@ pub fn main() -> ExitCode {
             Command::Demo(arguments) => demo::run(&cli.config, arguments).await,
             Command::Dev(arguments) => dev::run(&cli.config, arguments).await,
             Command::Simulate(arguments) => simulate::run(&cli.config, arguments).await,
-            Command::Load(arguments) => load::run(arguments).await,
+            Command::Load(arguments) => load::run(&cli.config, arguments).await,
             Command::Backup(arguments) => backup::back_up(&cli.config, arguments).await,
             Command::Restore(arguments) => backup::restore(&cli.config, arguments).await,
             Command::Compact => erase::compact(&cli.config).await,
@@ -259,6 +267,7 @@ fn report(failure: Failure) -> ExitCode {
         Failure::Failed(error) => (Exit::Failed, error),
         Failure::Unavailable(error) => (Exit::Unavailable, error),
         Failure::Misfit(error) => (Exit::Config, error),
+        Failure::Missed(error) => (Exit::Missed, error),
     };
     eprintln!("error: {error}");
     for cause in error.chain().skip(1) {

@@ -21,4 +21,7 @@ explained! { exits: Exit of Exit by name;
         "The configuration is wrong, or does not fit what it names (a plugin, a tool, a secret). `serve` is \
          not started again by systemd after this.",
         "`switchboard check` says everything that is wrong, with a code for each.";
+    Missed:
+        "`load` measured something else than a `--threshold` asked for.",
+        "Look at the figures: the line with the cross says what was seen.";
 }
