@@ -17,6 +17,8 @@ use super::process::{Machine, Use};
 
 /// Precision: three digits, of any time whatever.
 const DIGITS: u8 = 3;
+/// Whatever takes longer counts as long as this, a day, so that a histogram never grows without bound.
+const MICROS_MAX: u64 = 24 * 3_600 * 1_000_000;
 /// So many points of a latency are kept to be drawn; later ones count in the histogram alone.
 const POINTS_MAX: usize = 200_000;
 /// So many failures are told one by one.
@@ -114,8 +116,8 @@ impl Default for Times {
     }
 }
 
-/// An empty histogram of microseconds.
-pub(super) fn histogram() -> Histogram<u64> {
+/// An empty histogram of microseconds, which grows with what it is given.
+fn histogram() -> Histogram<u64> {
     Histogram::new(DIGITS).expect("three digits are a precision")
 }
 
@@ -314,8 +316,9 @@ impl Pages {
 
 impl Times {
     fn add(&mut self, at: Duration, time: Duration) {
-        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        self.histogram.saturating_record(micros);
+        let micros = u64::try_from(time.as_micros()).unwrap_or(MICROS_MAX).min(MICROS_MAX);
+        // It grows by itself, so nothing is refused.
+        let _ = self.histogram.record(micros);
         if self.points.len() < POINTS_MAX {
             let at = u32::try_from(at.as_millis()).unwrap_or(u32::MAX);
             self.points.push((at, u32::try_from(micros).unwrap_or(u32::MAX)));
@@ -502,7 +505,9 @@ impl Generator {
             ));
         }
         if let Some(share) = self.cpu_percent_of_free.filter(|share| *share > CPU_MAX_PERCENT) {
-            self.warnings.push(format!("the generator used {share:.0} % of the CPU that was left to it"));
+            self.warnings.push(format!(
+                "the machine was full: of the CPU that others left, the generator used {share:.0} %"
+            ));
         }
         self.is_limit = !self.warnings.is_empty();
         self

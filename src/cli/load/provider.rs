@@ -110,6 +110,10 @@ impl Provider {
             return refusal(StatusCode::UNAUTHORIZED, "invalid_api_key");
         }
         let path = request.uri().path().to_owned();
+        if path == "/v1/models" {
+            // Whether the provider is there at all.
+            return Response::new(Full::new(Bytes::new()));
+        }
         let target = path.strip_prefix("/v1/realtime/calls/").and_then(|rest| rest.rsplit_once('/'));
         let Some((id, verb)) = target.filter(|_| request.method() == Method::POST) else {
             self.wonder(format!("{} {path}", request.method()));

@@ -48,6 +48,8 @@ const TURN_FRAMES: u32 = 250;
 pub(super) const LEAD: Duration = Duration::from_millis(500);
 /// Some frames' worth.
 const READ_BUFFER_BYTES: usize = 4 << 10;
+/// Whatever takes longer, ten minutes, counts as long as this.
+const LONGEST_MICROS: u64 = 600 * 1_000_000;
 /// How long a handshake, or the answer to a request, may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
@@ -153,7 +155,8 @@ impl Shared {
         end.received.disordered += u64::from(sent < end.latest);
         end.latest = end.latest.max(sent);
         if self.counts(sent) {
-            end.received.delays.saturating_record(self.now().saturating_sub(sent));
+            // It grows by itself; a time that is no time would be a frame of another run.
+            let _ = end.received.delays.record(self.now().saturating_sub(sent).min(LONGEST_MICROS));
         }
         true
     }
