@@ -20,6 +20,7 @@ mod provider;
 mod report;
 mod scenarios;
 pub(super) mod serve;
+mod socket;
 mod target;
 mod thresholds;
 mod timetable;

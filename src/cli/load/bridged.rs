@@ -16,7 +16,7 @@ use super::super::{Failure, progress};
 use super::args::Arguments;
 use super::figures::{Audio, AudioWay, Book, Metric, Seen, Summary, What, Wrong, wrong};
 use super::target::Target;
-use super::vendors::{self, End, Shared, Way};
+use super::vendors::{self, End, Mouths, Shared, Way};
 use super::watch::Watch;
 use crate::http::OPENAI_WEBHOOK;
 
@@ -61,13 +61,15 @@ pub(super) async fn run(arguments: &Arguments, calls: u32, data: &Path) -> Resul
 
     let shared = Arc::new(Shared::new());
     let (done, mut sessions) = mpsc::unbounded_channel();
-    let provider = tokio::spawn(vendors::serve(Arc::clone(&shared), listener, done));
+    let mouths = Arc::new(Mouths::new(&shared));
+    let provider = tokio::spawn(vendors::serve(Arc::clone(&shared), Arc::clone(&mouths), listener, done));
     let mut callers = JoinSet::new();
     let address = target.url.trim_start_matches("http://").to_owned();
     let bar = progress::counting(calls.into(), "calls");
     for _ in 0..calls {
         book.begins(None);
-        callers.spawn(vendors::call(Arc::clone(&shared), world.twilio.clone(), address.clone()));
+        let (shared, mouths) = (Arc::clone(&shared), Arc::clone(&mouths));
+        callers.spawn(vendors::call(shared, mouths, world.twilio.clone(), address.clone()));
         bar.inc(1);
         sleep(RAMP).await;
     }

@@ -77,6 +77,7 @@ impl Carrier {
             .map_err(|problems| wrong("voice_twiml", format!("{problems:?}")))?;
         match document.verbs.into_iter().next() {
             Some(Verb::Dial(dial)) => self.leg(parent, *dial),
+            Some(Verb::Reject(reason)) => Err(wrong("voice_rejected", format!("{reason:?}"))),
             Some(verb) => Err(wrong("voice_not_dialled", format!("the gateway says {verb:?}"))),
             None => Err(wrong("voice_not_dialled", "the gateway says nothing")),
         }

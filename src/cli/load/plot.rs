@@ -3,14 +3,15 @@
 use std::fmt::Write as _;
 
 /// The drawing, in units of its own.
-const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 260.0;
-const LEFT: f64 = 64.0;
+const WIDTH: f64 = 560.0;
+const HEIGHT: f64 = 250.0;
+const LEFT: f64 = 60.0;
 const RIGHT: f64 = 16.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 40.0;
-/// About so many lines across.
+/// About so many lines across, and so many moments.
 const TICKS: f64 = 5.0;
+const MOMENTS: f64 = 8.0;
 
 /// One plot.
 pub(super) struct Plot<'a> {
@@ -64,12 +65,12 @@ impl Scale {
         ((value - from) / (to - from).max(f64::EPSILON)).clamp(0.0, 1.0)
     }
 
-    fn ticks(&self) -> Vec<f64> {
+    fn ticks(&self, about: f64) -> Vec<f64> {
         if self.is_logarithmic {
             let decades = self.from.log10().round() as i32..=self.to.log10().round() as i32;
             return decades.map(|decade| 10f64.powi(decade)).collect();
         }
-        let step = step((self.to - self.from) / TICKS);
+        let step = step((self.to - self.from) / about);
         let count = ((self.to - self.from) / step + 1e-9).floor() as usize;
         (0..=count).map(|tick| self.from + tick as f64 * step).collect()
     }
@@ -129,7 +130,7 @@ impl Plot<'_> {
             write!(out, r#"<span class="key c{}{faint}">{}</span>"#, line.colour, escape(&line.name))?;
         }
         write!(out, r#"</div><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">"#)?;
-        for value in y.ticks() {
+        for value in y.ticks(TICKS) {
             let at = up(value);
             write!(
                 out,
@@ -172,7 +173,7 @@ impl Plot<'_> {
 
     fn across(&self, x: &Scale) -> Vec<(f64, String)> {
         match self.x {
-            X::Time => x.ticks().into_iter().map(|value| (value, number(value))).collect(),
+            X::Time => x.ticks(MOMENTS).into_iter().map(|value| (value, number(value))).collect(),
             X::Percentile => ["0", "50", "90", "99", "99.9", "99.99", "99.999"]
                 .into_iter()
                 .map(|label| (nines(label.parse().unwrap_or_default()), label.to_owned()))
@@ -218,7 +219,7 @@ mod tests {
         };
         let plot = Plot { title: "t", x: X::Time, y: "ms", is_logarithmic: false, lines: vec![line] };
         let svg = plot.svg();
-        assert!(svg.contains(r#"points="64.0,220.0 704.0,14.0 ""#), "{svg}");
+        assert!(svg.contains(r#"points="60.0,210.0 544.0,14.0 ""#), "{svg}");
         assert!(svg.contains("a&lt;b") && !svg.contains("a<b"), "{svg}");
         let empty = Plot { title: "t", x: X::Time, y: "ms", is_logarithmic: false, lines: Vec::new() };
         assert_eq!(empty.svg(), "");

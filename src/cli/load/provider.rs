@@ -21,15 +21,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::handshake::server;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 
-use super::vendors::lean;
 use crate::sim::world::API_KEY;
 
 /// The longest body that is read.
 const BODY_BYTES_MAX: usize = 1 << 20;
 /// So much may happen to a call before it is looked at.
 const INBOX: usize = 16;
+/// Some frames' worth.
+const READ_BUFFER_BYTES: usize = 4 << 10;
 /// How long a handshake may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(30);
 
@@ -48,6 +50,12 @@ pub(super) enum Came {
     Sideband(Box<Socket>, Instant),
     /// It was hung up.
     HangUp,
+}
+
+/// A socket for small frames. Its buffer is zeroed before each read: the usual 128 KiB took a third of the time
+/// that the vendors spend.
+pub(super) fn lean() -> WebSocketConfig {
+    WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES)
 }
 
 /// All calls, by their ids.
