@@ -1,11 +1,11 @@
 """What is left of live calls when a call server is killed: a provider that stays, and counts.
 
-Calls are offered by signed webhooks, accepted, and asked for a tool once. Then the caller of this program kills the server
-and starts it again. The provider keeps every call, as a vendor does whose SIP leg does not know of a sideband. A call
-whose sideband comes back is asked for the tool again.
+Calls are offered by signed webhooks, accepted, and asked for a tool once. Then whoever started this program kills the
+server and starts it again. The provider keeps every call, as a vendor does: the caller's leg knows nothing of a
+sideband. A call whose sideband comes back is asked for the tool again.
 
-It is the same program for every server. It speaks with whoever started it by lines: it prints `up`, reads one line (the
-server is there again), and prints what it saw as JSON.
+It is the same program for every server. It prints `up`, reads how many seconds after the kill the server answered
+again, and prints what it saw as JSON.
 """
 
 import argparse
@@ -28,9 +28,11 @@ USAGE = {
     "total_tokens": 62, "input_tokens": 56, "output_tokens": 6,
     "input_token_details": {"text_tokens": 44, "audio_tokens": 12, "cached_tokens": 0},
     "output_token_details": {"text_tokens": 2, "audio_tokens": 4},
-}  # fmt: skip
+}
 SAYS = "Sakura Shop, good morning."
 TOOL = "lookup_customer"
+# What its answer must have in it: an order of the customer who calls.
+ORDER = "A-1001"
 
 app = FastAPI()
 
@@ -61,17 +63,19 @@ class Call:
         """A turn of the model's that has this one item."""
         turn = f"resp_{self.id}_{self.next()}"
         response = {"object": "realtime.response", "id": turn, "status_details": None, "conversation_id": "conv",
-                    "output_modalities": ["audio"], "max_output_tokens": "inf", "metadata": metadata}  # fmt: skip
+                    "output_modalities": ["audio"], "max_output_tokens": "inf", "metadata": metadata}
+        first = {**response, "status": "in_progress", "output": [], "usage": None}
         at = {"response_id": turn, "output_index": 0}
         done = {"id": f"item_{self.next()}", "object": "realtime.item", "status": "completed", **item}
         begun = {**done, "status": "in_progress", **({"content": []} if "content" in done else {"arguments": ""})}
+        last = {**response, "status": "completed", "output": [done], "usage": USAGE}
         events = [
-            {"type": "response.created", "response": {**response, "status": "in_progress", "output": [], "usage": None}},
+            {"type": "response.created", "response": first},
             {"type": "response.output_item.added", **at, "item": begun},
             {"type": "conversation.item.added", "previous_item_id": None, "item": begun},
             {"type": "conversation.item.done", "previous_item_id": None, "item": done},
             {"type": "response.output_item.done", **at, "item": done},
-            {"type": "response.done", "response": {**response, "status": "completed", "output": [done], "usage": USAGE}},
+            {"type": "response.done", "response": last},
         ]
         if done["type"] == "function_call":
             words = {key: done[key] for key in ("call_id", "name", "arguments")}
@@ -96,11 +100,12 @@ class Call:
             case "session.update":
                 await self.send({"type": "session.updated", "session": session(self.id)})
             case "conversation.item.create":
-                item = {"id": f"item_{self.next()}", "object": "realtime.item", "status": "completed", **command["item"]}
+                more = {"id": f"item_{self.next()}", "object": "realtime.item", "status": "completed"}
+                item = {**more, **command["item"]}
                 await self.send(*({"type": f"conversation.item.{what}", "previous_item_id": None, "item": item}
-                                  for what in ("added", "done")))  # fmt: skip
+                                  for what in ("added", "done")))
                 asked = item.get("call_id")
-                if asked in self.asked and '"found"' in item.get("output", ""):
+                if asked in self.asked and ORDER in item.get("output", ""):
                     self.answered.setdefault(asked, time.monotonic())
             case "response.create":
                 metadata = (command.get("response") or {}).get("metadata")
@@ -119,7 +124,7 @@ def session(call_id: str) -> dict[str, Any]:
         "audio": {"input": {"turn_detection": {"type": "semantic_vad", "eagerness": "auto", "create_response": True,
                                                "interrupt_response": True}},
                   "output": {"voice": "marin", "speed": 1}},
-    }  # fmt: skip
+    }
 
 
 @app.get("/v1/models")
@@ -171,16 +176,16 @@ def offer(url: str, call_id: str) -> None:
     """Sends the signed webhook (Standard Webhooks, "Signature scheme")."""
     headers = [{"name": "From", "value": "<sip:+819012345678@sip.example.com>;tag=1"},
                {"name": "To", "value": "<sip:+815012345678@sip.api.openai.com>"},
-               {"name": "Call-ID", "value": f"{call_id}@0.0.0.0"}]  # fmt: skip
+               {"name": "Call-ID", "value": f"{call_id}@0.0.0.0"}]
     now = int(time.time())
     body = json.dumps({"object": "event", "id": f"evt_{call_id}", "type": "realtime.call.incoming", "created_at": now,
-                       "data": {"call_id": call_id, "sip_headers": headers}})  # fmt: skip
+                       "data": {"call_id": call_id, "sip_headers": headers}})
     key = base64.b64decode(os.environ["OPENAI_WEBHOOK_SECRET"].removeprefix("whsec_"))
     mac = hmac.new(key, f"wh_{call_id}.{now}.{body}".encode(), hashlib.sha256).digest()
     request = urllib.request.Request(url, body.encode(), {
         "content-type": "application/json", "webhook-id": f"wh_{call_id}", "webhook-timestamp": str(now),
         "webhook-signature": f"v1,{base64.b64encode(mac).decode()}",
-    })  # fmt: skip
+    })
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
         answer.read()
 
@@ -211,9 +216,8 @@ async def play(arguments: argparse.Namespace) -> None:
     # What a turn still brings must not be lost with the server: it is not what is measured.
     await asyncio.sleep(1)
     print("up", flush=True)
-    back = await asyncio.to_thread(sys.stdin.readline)
-    began = time.monotonic()
-    assert back, "nobody is there any more"
+    down_seconds = float(await asyncio.to_thread(sys.stdin.readline))
+    killed = time.monotonic() - down_seconds
 
     async def again(call: Call) -> float | None:
         if not await until(lambda: call.attached > 1 and call.socket is not None, arguments.patience):
@@ -226,8 +230,8 @@ async def play(arguments: argparse.Namespace) -> None:
     seen |= {
         "sidebands_back": sum(call.attached > 1 for call in all_calls),
         "answered_after": len(answered),
-        "last_answered_after_seconds": round(max(answered) - began, 3) if answered else None,
-        "patience_seconds": arguments.patience,
+        "last_answered_after_seconds": round(max(answered) - killed, 3) if answered else None,
+        "down_seconds": down_seconds,
     }
     print(json.dumps(seen), flush=True)
 
