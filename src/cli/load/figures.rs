@@ -31,6 +31,8 @@ pub(super) enum Metric {
     Voice,
     /// Webhook sent → accept received.
     Accept,
+    /// Webhook sent → answered.
+    Webhook,
     /// Accept answered → the sideband is open.
     Sideband,
     /// Sideband open → the greeting is asked for.
@@ -53,10 +55,11 @@ pub(super) enum Metric {
 
 impl Metric {
     /// All of them, in the order in which they are told.
-    pub const ALL: [Metric; 11] = [
+    pub const ALL: [Metric; 12] = [
         Metric::Voice,
         Metric::Accept,
         Metric::AcceptScheduled,
+        Metric::Webhook,
         Metric::Sideband,
         Metric::FirstWord,
         Metric::Tool,
@@ -72,6 +75,7 @@ impl Metric {
         match self {
             Metric::Voice => "voice",
             Metric::Accept => "accept",
+            Metric::Webhook => "webhook",
             Metric::AcceptScheduled => "accept_scheduled",
             Metric::Sideband => "sideband",
             Metric::FirstWord => "first_word",
@@ -89,6 +93,7 @@ impl Metric {
         match self {
             Metric::Voice => "voice request → TwiML",
             Metric::Accept => "webhook sent → accept received",
+            Metric::Webhook => "webhook sent → answered",
             Metric::AcceptScheduled => "call due → accept received",
             Metric::Sideband => "accept answered → sideband open",
             Metric::FirstWord => "sideband open → greeting asked for",
@@ -468,7 +473,7 @@ pub(super) struct Generator {
     pub cpu_seconds: Option<f64>,
     /// The same, of one core.
     pub cores: Option<f64>,
-    /// Of a hundred: its part of the CPU that others left to it.
+    /// Of a hundred: its part of the CPU that others left to it; what gives way to it (`nice`) leaves it.
     pub cpu_percent_of_free: Option<f64>,
     /// The figures tell of the generator more than of the gateway.
     pub is_limit: bool,
