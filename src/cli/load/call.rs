@@ -168,8 +168,11 @@ impl Lean {
         };
         let (answered, talked) = tokio::join!(answered, talked);
         talked?;
-        seen.add(Metric::Call, began.elapsed());
-        seen.add(Metric::CallScheduled, due.elapsed());
+        // How long a held call takes is as long as it was held.
+        if self.hold.is_none() {
+            seen.add(Metric::Call, began.elapsed());
+            seen.add(Metric::CallScheduled, due.elapsed());
+        }
         answered?;
         match (&self.carrier, &leg) {
             (Some(carrier), Some(leg)) => carrier.is_over(leg).await,

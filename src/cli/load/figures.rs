@@ -164,14 +164,14 @@ struct Pages {
 /// What one call saw.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
-    /// Its times.
-    pub times: Vec<(Metric, Duration)>,
+    /// Its times, each with when it was seen.
+    times: Vec<(Metric, Instant, Duration)>,
 }
 
 impl Seen {
-    /// One more.
+    /// One more, seen now.
     pub fn add(&mut self, metric: Metric, time: Duration) {
-        self.times.push((metric, time));
+        self.times.push((metric, Instant::now(), time));
     }
 }
 
@@ -235,9 +235,9 @@ impl Book {
     /// A call is over; what it saw counts also where it went wrong after it.
     pub fn ends(&self, seen: &Seen, ended: Result<(), Wrong>) {
         self.live.fetch_sub(1, Ordering::Relaxed);
-        let at = self.zero.elapsed();
         let mut pages = self.pages();
-        for (metric, time) in &seen.times {
+        for (metric, at, time) in &seen.times {
+            let at = at.saturating_duration_since(self.zero);
             pages.times.entry(*metric).or_default().add(at, *time);
         }
         match ended {
