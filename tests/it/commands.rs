@@ -17,7 +17,7 @@ use crate::cli::text;
 const PROGRAMS: [&str; 8] = ["switchboard", "cargo", "curl", "sudo", "cd", "cp", "sed", "export"];
 
 /// Commands that are not run here, by how they begin, and why.
-const NOT_RUN: [(&str, &str); 21] = [
+const NOT_RUN: [(&str, &str); 25] = [
     ("cargo run -- demo", "CI runs it, and cli.rs its scenarios"),
     ("cargo test", "it is what runs this"),
     ("cargo run --release -- serve", "it does not end by itself: cli.rs runs `serve`"),
@@ -39,6 +39,10 @@ const NOT_RUN: [(&str, &str); 21] = [
     ("switchboard demo", "CI runs it, and cli.rs its scenarios"),
     ("switchboard dev", "it does not end by itself: cli.rs runs it"),
     ("cp .env.example", "what it copies is written by `init`"),
+    ("switchboard load --rate", "it takes a minute: load.rs runs a short one"),
+    ("switchboard load --concurrent", "it takes minutes: load.rs holds a few calls"),
+    ("switchboard load --streams", "it takes a minute: load.rs runs a short one"),
+    ("switchboard load --scenario", "it takes a minute: load.rs plays a few"),
 ];
 
 /// Blocks that are no commands, by how they begin, and why.

@@ -1,7 +1,7 @@
 //! `switchboard load` as a person runs it: what it prints, how it ends, and that it sees what goes wrong.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -76,6 +76,7 @@ fn calls_on_a_timetable_are_made_measured_and_judged() {
         ("voice", 20),
         ("accept", 20),
         ("accept_scheduled", 20),
+        ("webhook", 20),
         ("sideband", 20),
         ("first_word", 20),
         ("tool", 60),
@@ -231,5 +232,47 @@ fn words_that_do_not_belong_together_are_refused() {
     ] {
         let output = load(words);
         assert_eq!(output.status.code(), Some(2), "{words:?}: {}", text(&output.stderr));
+    }
+}
+
+/// A process that is gone with this.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Two ports that were free a moment ago.
+fn ports() -> [u16; 2] {
+    let bound = || std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let (one, other) = (bound(), bound());
+    [one, other].map(|listener| listener.local_addr().expect("an address").port())
+}
+
+#[test]
+fn a_gateway_that_runs_already_is_loaded_in_the_printed_environment() {
+    let (folder, [vendors, public]) = (tempfile::tempdir().expect("a folder"), ports());
+    let vendors = vendors.to_string();
+    let printed = text(&load(&["--print-env", "--vendors-port", &vendors]).stdout);
+    let home = root().join("target/tmp");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    command.arg("serve").current_dir(root()).env_clear().env("HOME", &home).env("XDG_CACHE_HOME", &home);
+    command.envs(printed.lines().filter_map(|line| line.split_once('=')));
+    command.env("SWITCHBOARD__SERVER__LISTEN", format!("127.0.0.1:{public}"));
+    command.env("SWITCHBOARD__ADMIN__LISTEN", "127.0.0.1:0");
+    command.env("SWITCHBOARD__STORE__PATH", folder.path());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let serve = Killed(command.spawn().expect("`serve` starts"));
+    let (url, pid) = (format!("http://127.0.0.1:{public}"), serve.0.id().to_string());
+    let words =
+        ["--gateway", &url, "--vendors-port", &vendors, "--pid", &pid, "--calls", "3", "--concurrency", "3"];
+    for more in [&["--no-carrier"][..], &[]] {
+        let page = page(&[&words[..], more].concat(), 0);
+        assert_eq!(page["calls"]["completed"], 3, "{page:#}");
+        assert_eq!(page["target"]["pids"], serde_json::json!([serve.0.id()]), "{page:#}");
+        assert!(page["target"]["rss_kib_peak"].as_u64().is_some_and(|kib| kib > 1_000), "{page:#}");
     }
 }

@@ -168,8 +168,11 @@ impl Lean {
         };
         let (answered, talked) = tokio::join!(answered, talked);
         talked?;
-        seen.add(Metric::Call, began.elapsed());
-        seen.add(Metric::CallScheduled, due.elapsed());
+        // How long a held call takes is as long as it was held.
+        if self.hold.is_none() {
+            seen.add(Metric::Call, began.elapsed());
+            seen.add(Metric::CallScheduled, due.elapsed());
+        }
         answered?;
         match (&self.carrier, &leg) {
             (Some(carrier), Some(leg)) => carrier.is_over(leg).await,
@@ -193,7 +196,7 @@ impl Lean {
             let answer = request.send().await;
             let answer = answer.map_err(|error| wrong("webhook_unreachable", chain(&error)))?;
             match answer.status() {
-                status if status.is_success() => Ok(()),
+                status if status.is_success() => Ok(sent.elapsed()),
                 status => Err(wrong(format!("webhook_status_{}", status.as_u16()), format!("for {id}"))),
             }
         };
@@ -209,20 +212,19 @@ impl Lean {
         };
         // A refused webhook is followed by no accept; but a receiver may answer long after its accept.
         let (mut posted, mut accepted) = (std::pin::pin!(posted), std::pin::pin!(accepted));
-        let at = tokio::select! {
+        let (at, answered) = tokio::select! {
             answer = &mut posted => {
-                answer?;
-                accepted.await?
+                let answered = answer?;
+                (accepted.await?, answered)
             }
             at = &mut accepted => {
                 let at = at?;
-                timeout_at(deadline, posted)
-                    .await
-                    .map_err(|_| wrong("webhook_timeout", format!("for {id}")))??;
-                at
+                let answered = timeout_at(deadline, posted).await;
+                (at, answered.map_err(|_| wrong("webhook_timeout", format!("for {id}")))??)
             }
         };
         seen.add(Metric::Accept, at.saturating_duration_since(sent));
+        seen.add(Metric::Webhook, answered);
         seen.add(Metric::AcceptScheduled, at.saturating_duration_since(due));
         Ok(at)
     }

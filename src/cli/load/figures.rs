@@ -31,6 +31,8 @@ pub(super) enum Metric {
     Voice,
     /// Webhook sent → accept received.
     Accept,
+    /// Webhook sent → answered.
+    Webhook,
     /// Accept answered → the sideband is open.
     Sideband,
     /// Sideband open → the greeting is asked for.
@@ -53,10 +55,11 @@ pub(super) enum Metric {
 
 impl Metric {
     /// All of them, in the order in which they are told.
-    pub const ALL: [Metric; 11] = [
+    pub const ALL: [Metric; 12] = [
         Metric::Voice,
         Metric::Accept,
         Metric::AcceptScheduled,
+        Metric::Webhook,
         Metric::Sideband,
         Metric::FirstWord,
         Metric::Tool,
@@ -72,6 +75,7 @@ impl Metric {
         match self {
             Metric::Voice => "voice",
             Metric::Accept => "accept",
+            Metric::Webhook => "webhook",
             Metric::AcceptScheduled => "accept_scheduled",
             Metric::Sideband => "sideband",
             Metric::FirstWord => "first_word",
@@ -89,6 +93,7 @@ impl Metric {
         match self {
             Metric::Voice => "voice request → TwiML",
             Metric::Accept => "webhook sent → accept received",
+            Metric::Webhook => "webhook sent → answered",
             Metric::AcceptScheduled => "call due → accept received",
             Metric::Sideband => "accept answered → sideband open",
             Metric::FirstWord => "sideband open → greeting asked for",
@@ -159,14 +164,14 @@ struct Pages {
 /// What one call saw.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
-    /// Its times.
-    pub times: Vec<(Metric, Duration)>,
+    /// Its times, each with when it was seen.
+    times: Vec<(Metric, Instant, Duration)>,
 }
 
 impl Seen {
-    /// One more.
+    /// One more, seen now.
     pub fn add(&mut self, metric: Metric, time: Duration) {
-        self.times.push((metric, time));
+        self.times.push((metric, Instant::now(), time));
     }
 }
 
@@ -230,9 +235,9 @@ impl Book {
     /// A call is over; what it saw counts also where it went wrong after it.
     pub fn ends(&self, seen: &Seen, ended: Result<(), Wrong>) {
         self.live.fetch_sub(1, Ordering::Relaxed);
-        let at = self.zero.elapsed();
         let mut pages = self.pages();
-        for (metric, time) in &seen.times {
+        for (metric, at, time) in &seen.times {
+            let at = at.saturating_duration_since(self.zero);
             pages.times.entry(*metric).or_default().add(at, *time);
         }
         match ended {
@@ -468,7 +473,7 @@ pub(super) struct Generator {
     pub cpu_seconds: Option<f64>,
     /// The same, of one core.
     pub cores: Option<f64>,
-    /// Of a hundred: its part of the CPU that others left to it.
+    /// Of a hundred: its part of the CPU that others left to it; what gives way to it (`nice`) leaves it.
     pub cpu_percent_of_free: Option<f64>,
     /// The figures tell of the generator more than of the gateway.
     pub is_limit: bool,

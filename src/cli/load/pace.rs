@@ -166,7 +166,9 @@ mod tests {
         let (book, all) = (Arc::new(Book::new()), Arc::new(tokio::sync::Barrier::new(10)));
         let driven = drive(model, &book, move |_, _| {
             let all = Arc::clone(&all);
-            async move { drop(all.wait().await) }
+            async move {
+                all.wait().await;
+            }
         });
         tokio::time::timeout(Duration::from_secs(30), driven).await.expect("all begin");
     }

@@ -23,7 +23,7 @@ pub(super) struct Use {
 /// What the whole machine did until now, in CPU seconds of all its cores.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Machine {
-    /// Nothing, or waited for a disk.
+    /// Nothing, waited for a disk, or ran what gives way to others (`nice`).
     pub idle_seconds: f64,
 }
 
@@ -86,7 +86,7 @@ pub(super) fn machine() -> Option<Machine> {
     let stat = fs::read_to_string("/proc/stat").ok()?;
     let fields: Vec<f64> =
         stat.lines().next()?.split_whitespace().skip(1).filter_map(|field| field.parse().ok()).collect();
-    let idle = fields.get(3)? + fields.get(4).copied().unwrap_or_default();
+    let idle = fields.get(1)? + fields.get(3)? + fields.get(4).copied().unwrap_or_default();
     Some(Machine { idle_seconds: idle / TICKS_PER_SECOND })
 }
 

@@ -1,8 +1,8 @@
 //! The lean provider's port: REST of calls and the sideband, as little of them as can be.
 //!
 //! It knows which calls there are and who plays each; what a client may say of a session is not checked here
-//! (`sim::openai` does that). HTTP is hyper's, sockets are tungstenite's; a connection says by its first letter which
-//! of the two it is for.
+//! (`sim::openai` does that). HTTP is hyper's, sockets are tungstenite's. Any connection may become a sideband: clients
+//! open one over a connection that they had for the accept.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
+use hyper::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE,
+};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -20,9 +22,9 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
-use tokio_tungstenite::tungstenite::handshake::server;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::sim::world::API_KEY;
 
@@ -122,6 +124,14 @@ impl Provider {
             // Whether the provider is there at all.
             return Response::new(Full::new(Bytes::new()));
         }
+        if request.method() == Method::GET && path == "/v1/realtime" {
+            let query = request.uri().query().unwrap_or_default();
+            let id = query.split('&').find_map(|pair| pair.strip_prefix("call_id=")).unwrap_or_default();
+            return match self.way_to(id) {
+                Some(way) => open(request, way),
+                None => refusal(StatusCode::NOT_FOUND, "call_id_not_found"),
+            };
+        }
         let target = path.strip_prefix("/v1/realtime/calls/").and_then(|rest| rest.rsplit_once('/'));
         let Some((id, verb)) = target.filter(|_| request.method() == Method::POST) else {
             self.wonder(format!("{} {path}", request.method()));
@@ -178,50 +188,44 @@ pub(super) async fn serve(provider: Arc<Provider>, listener: TcpListener) {
 
 async fn connection(provider: Arc<Provider>, stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut first = [0];
-    if stream.peek(&mut first).await? == 0 {
-        return Ok(());
-    }
-    if first == *b"G" {
-        let _ = timeout(HANDSHAKE_WITHIN, sideband(&provider, stream)).await;
-        return Ok(());
-    }
     let service = service_fn(move |request| {
         let provider = Arc::clone(&provider);
         async move { Ok::<_, Infallible>(provider.answer(request).await) }
     });
     // However it ends, it ends: what it was for is seen at the calls.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades().await;
     Ok(())
 }
 
-async fn sideband(provider: &Provider, stream: TcpStream) {
-    let mut way = None;
-    let look = |request: &server::Request, response: server::Response| {
-        let query = request.uri().query().unwrap_or_default();
-        let id = query.split('&').find_map(|pair| pair.strip_prefix("call_id=")).unwrap_or_default();
-        if !is_ours(request.headers()) {
-            provider.wonder(format!("GET {}: another API key", request.uri().path()));
-            return Err(plain(401));
-        }
-        way = provider.way_to(id);
-        if way.is_some() { Ok(response) } else { Err(plain(404)) }
+/// Turns the connection of a request into a sideband of the call that this way leads to, and tells it.
+fn open(mut request: Request<Incoming>, way: mpsc::Sender<Came>) -> Response<Full<Bytes>> {
+    let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY) else {
+        return refusal(StatusCode::BAD_REQUEST, "no_websocket");
     };
-    let Ok(socket) = accept_hdr_async_with_config(stream, look, Some(lean())).await else { return };
-    if let Some(way) = way {
+    let accept = derive_accept_key(key.as_bytes());
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let Ok(Ok(upgraded)) = timeout(HANDSHAKE_WITHIN, upgrade).await else { return };
+        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
+        let (stream, read) = (parts.io.into_inner(), parts.read_buf.to_vec());
+        let socket = WebSocketStream::from_partially_read(stream, read, Role::Server, Some(lean())).await;
         let _ = way.send(Came::Sideband(Box::new(socket), Instant::now())).await;
+    });
+    let mut response = Response::new(Full::new(Bytes::new()));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    // It is base64.
+    if let Ok(accept) = HeaderValue::from_str(&accept) {
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
     }
+    response
 }
 
 fn is_ours(headers: &hyper::HeaderMap) -> bool {
-    let value = headers.get(AUTHORIZATION).map(hyper::header::HeaderValue::as_bytes);
+    let value = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
     value.and_then(|value| value.strip_prefix(b"Bearer ")) == Some(API_KEY.as_bytes())
-}
-
-fn plain(status: u16) -> server::ErrorResponse {
-    let mut response = server::ErrorResponse::new(None);
-    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_FOUND);
-    response
 }
 
 fn refusal(status: StatusCode, code: &str) -> Response<Full<Bytes>> {
@@ -230,6 +234,54 @@ fn refusal(status: StatusCode, code: &str) -> Response<Full<Bytes>> {
     );
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// The status of the next answer; none of them has a body that matters.
+    async fn ask(stream: &mut TcpStream, request: &str) -> String {
+        let head = format!("{request} HTTP/1.1\r\nHost: load\r\nAuthorization: Bearer {API_KEY}\r\n");
+        let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        let rest = if request.starts_with("GET") { upgrade } else { "Content-Length: 0\r\n\r\n" };
+        stream.write_all(format!("{head}{rest}").as_bytes()).await.unwrap();
+        let mut bytes = [0; 4 << 10];
+        let count = stream.read(&mut bytes).await.unwrap();
+        String::from_utf8_lossy(&bytes[..count]).into_owned()
+    }
+
+    #[tokio::test]
+    async fn a_sideband_may_follow_the_accept_on_its_connection_and_not_come_before_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let provider = Arc::new(Provider::default());
+        let mut known = provider.know("rtc_1");
+        tokio::spawn(serve(Arc::clone(&provider), listener));
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let sideband = "GET /v1/realtime?call_id=rtc_1";
+        assert!(ask(&mut stream, sideband).await.starts_with("HTTP/1.1 404"), "it is not accepted");
+        for (request, status) in [
+            ("POST /v1/realtime/calls/rtc_2/accept", "404"),
+            ("POST /v1/realtime/calls/rtc_1/accept", "200"),
+            ("POST /v1/realtime/calls/rtc_1/accept", "409"),
+        ] {
+            let answer = ask(&mut stream, request).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request}: {answer}");
+        }
+        let answer = ask(&mut stream, sideband).await;
+        // The key and its answer are those of RFC 6455, 1.3.
+        assert!(
+            answer.starts_with("HTTP/1.1 101") && answer.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+            "{answer}"
+        );
+        assert!(matches!(known.inbox.recv().await, Some(Came::Accept(_))));
+        assert!(matches!(known.inbox.recv().await, Some(Came::AcceptAgain)));
+        assert!(matches!(known.inbox.recv().await, Some(Came::Sideband(..))));
+    }
 }
