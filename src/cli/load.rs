@@ -1,207 +1,107 @@
-//! `switchboard load`: many simulated calls at once against `serve`, in a process of its own.
+//! `switchboard load`: many simulated calls at once against a gateway, and what it makes of them.
 //!
-//! The simulated vendors live here, the gateway in a child process of the same binary, so that what is
-//! measured is the gateway. A caller begins when another ends, `--concurrency` at a time. Times are
-//! those of the gateway's own records (webhook → accept) and of the vendors (tool event → output).
-//! With `--streams` calls are bridged instead, and what is measured is their audio ([`bridged`]).
+//! The simulated vendors live here, the gateway in a process of its own ([`target`]), so that what is measured is the
+//! gateway. Calls come on a timetable that waits for nobody, or one after the other, or are held ([`pace`]). Most
+//! are lean ([`lean`]): made to cost less than what they measure. Every time is taken here, where a message
+//! leaves or arrives, so it means the same whatever gateway is at the other end.
 
+mod args;
 mod bridged;
-mod histogram;
+mod call;
+mod carrier;
+mod figures;
+mod frames;
+mod html;
+mod lean;
+mod pace;
+mod plot;
+mod process;
+mod provider;
+mod report;
+mod scenarios;
 pub(super) mod serve;
+mod socket;
+mod target;
+mod thresholds;
+mod timetable;
 mod vendors;
+mod watch;
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::path::Path;
 
-use anyhow::anyhow;
-use clap::Args;
-use serve::Serve;
+use anyhow::{Context as _, anyhow};
 
-use super::{Failure, progress};
-use crate::call::record::CallRecord;
-use crate::clock::{Clock, SystemClock};
-use crate::http::OPENAI_WEBHOOK;
-use crate::sim::log::WorldLog;
-use crate::sim::openai::CallReport;
-use crate::sim::scenario::Scenario;
-use crate::sim::world::{ConnectedWorld, Options, World};
+use super::Failure;
+pub(super) use args::Arguments;
+use args::Format;
+use figures::Summary;
+use pace::Model;
 
-const SCENARIO: &str = include_str!("../../examples/scenarios/japanese-customer-lookup.toml");
-/// How fast simulated time may pass.
-const SPEEDS: std::ops::RangeInclusive<f64> = 1.0..=300.0;
-
-#[derive(Debug, Args)]
-pub(super) struct Arguments {
-    /// How many calls.
-    #[arg(long, default_value_t = 500)]
-    calls: u32,
-    /// How many at once.
-    #[arg(long, default_value_t = 50)]
-    concurrency: u32,
-    /// Simulated seconds per second.
-    #[arg(long, default_value_t = 200.0, value_parser = speed)]
-    speed: f64,
-    /// Instead, so many bridged calls at once (at most 10,000), with 50 frames of audio a second each way.
-    #[arg(long, value_name = "CALLS", conflicts_with_all = ["calls", "concurrency", "speed"],
-        value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    streams: Option<u32>,
-    /// For how many seconds their audio is measured.
-    #[arg(long, default_value_t = 20, requires = "streams", value_parser = clap::value_parser!(u64).range(1..=3_600))]
-    seconds: u64,
-    /// Where the child keeps its calls; by default a folder of its own that is removed.
-    #[arg(long)]
-    data: Option<PathBuf>,
-}
-
-fn speed(text: &str) -> Result<f64, String> {
-    let speed: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    if SPEEDS.contains(&speed) {
-        return Ok(speed);
+pub(super) async fn run(config: &Path, mut arguments: Arguments) -> Result<(), Failure> {
+    if arguments.print_env {
+        let environment = target::environment(target::vendors_port(&arguments));
+        let lines: Vec<String> =
+            environment.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        return super::print(&lines.concat());
     }
-    let why = "beyond it the simulated carrier's timeouts are shorter than an answer takes";
-    Err(format!("from {} to {}: {why}", SPEEDS.start(), SPEEDS.end()))
-}
-
-/// What came of all calls.
-#[derive(Default)]
-struct Tally {
-    failures: Vec<String>,
-    tool_latencies: Vec<Duration>,
-}
-
-pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    arguments.config = config.to_owned();
+    target::allow_files(files(&arguments))?;
     let scratch = std::env::temp_dir().join(format!("switchboard-load-{}", std::process::id()));
     let data = arguments.data.clone().unwrap_or_else(|| scratch.clone());
     let ran = match arguments.streams {
-        Some(streams) => bridged::run(streams, Duration::from_secs(arguments.seconds), &data).await,
-        None => run_scripted(&arguments, &data).await,
+        Some(streams) => bridged::run(&arguments, streams, &data).await,
+        None if arguments.is_simulated() => scenarios::run(&arguments, &data).await,
+        None => lean::run(&arguments, &data).await,
     };
     if arguments.data.is_none() {
         let _ = std::fs::remove_dir_all(&scratch);
     }
-    ran
+    conclude(&arguments, ran?)
 }
 
-async fn run_scripted(arguments: &Arguments, data: &std::path::Path) -> Result<(), Failure> {
-    let scenario = Scenario::parse(SCENARIO, "japanese-customer-lookup.toml")?;
-    let world = world(arguments.speed).await?;
-    let mut gateway = Serve::start(world.environment(), data).await?;
-    let world = world.connect(&format!("http://{}", gateway.public), OPENAI_WEBHOOK)?;
-    // What the start costs (plugins are compiled then) is no cost of calls.
-    let cpu_at_start = gateway.cpu_seconds();
-    let began = Instant::now();
-    play_all(Arc::new(world.clone()), &scenario, arguments).await;
-    let took = began.elapsed();
-    let tally = tally(&world.openai.calls(), arguments.calls);
-    let records = gateway.records(arguments.calls).await?;
-    let cpu = gateway.cpu_seconds().zip(cpu_at_start).map(|(now, then)| now - then);
-    gateway.stop().await?;
-    report(arguments, took, cpu, tally, &records)
+/// How many files calls have open in one of the two processes at most.
+fn files(arguments: &Arguments) -> u64 {
+    if let Some(streams) = arguments.streams {
+        return 2 * u64::from(streams);
+    }
+    match arguments.model() {
+        Model::Held { calls, .. } => u64::from(calls),
+        Model::Closed { concurrency, .. } => 4 * u64::from(concurrency),
+        // A second's calls, and each with a few connections; the rest depends on the gateway.
+        Model::Open { rate, .. } => (4.0 * rate.per_second()) as u64,
+    }
 }
 
-/// Vendors without trouble, who write nothing down.
-async fn world(speed: f64) -> std::io::Result<World> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let log = WorldLog::quiet(Arc::clone(&clock));
-    World::start(Options::new(clock, log, speed)).await
-}
-
-async fn play_all(world: Arc<ConnectedWorld>, scenario: &Scenario, arguments: &Arguments) {
-    let next = Arc::new(AtomicU32::new(0));
-    let bar = progress::counting(u64::from(arguments.calls), "calls");
-    let callers = (0..arguments.concurrency).map(|_| {
-        let (world, next, bar) = (Arc::clone(&world), Arc::clone(&next), bar.clone());
-        let (setup, calls) = (scenario.caller_setup(), arguments.calls);
-        tokio::spawn(async move {
-            while next.fetch_add(1, Ordering::Relaxed) < calls {
-                world.play(setup.clone()).await;
-                bar.inc(1);
-            }
-        })
-    });
-    for caller in callers.collect::<Vec<_>>() {
-        let _ = caller.await;
+/// Tells what was seen, and whether it is what was asked for.
+fn conclude(arguments: &Arguments, mut summary: Summary) -> Result<(), Failure> {
+    summary.thresholds = arguments.threshold.iter().map(|threshold| threshold.judge(&summary)).collect();
+    match arguments.format {
+        Format::Text => super::print(&report::text(&summary))?,
+        Format::Json => super::print(&report::json(&summary))?,
+        Format::Csv => super::print(&report::csv(&summary))?,
     }
-    bar.finish_and_clear();
-}
-
-/// Every call must have been accepted once, every tool call answered once, no rule broken.
-fn tally(reports: &[CallReport], calls: u32) -> Tally {
-    let mut tally = Tally::default();
-    if reports.len() != calls as usize {
-        tally.failures.push(format!("{} of {calls} calls reached the provider", reports.len()));
+    if arguments.format != Format::Text {
+        summary.generator.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     }
-    for report in reports {
-        let is_whole = report.accepted == 1
-            && report.tool_outputs.len() == report.tool_calls as usize
-            && report.protocol_errors.is_empty()
-            && report.script_done;
-        if !is_whole {
-            tally.failures.push(format!(
-                "{}: accepted {}, {} of {} tool calls answered, {:?}",
-                report.call_id,
-                report.accepted,
-                report.tool_outputs.len(),
-                report.tool_calls,
-                report.protocol_errors
-            ));
-        }
-        tally
-            .tool_latencies
-            .extend(report.tool_outputs.iter().map(|output| output.answered.since(output.asked)));
+    summary.examples.iter().for_each(|example| eprintln!("{example}"));
+    if let Some(file) = &arguments.report {
+        std::fs::write(file, html::page(&summary))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        eprintln!("written to {}", file.display());
     }
-    tally
-}
-
-fn report(
-    arguments: &Arguments,
-    took: Duration,
-    cpu: Option<f64>,
-    mut tally: Tally,
-    records: &[CallRecord],
-) -> Result<(), Failure> {
-    for record in records.iter().filter(|record| record.ended.is_none() || record.counts.lines != 6) {
-        let words = format!("{}: {} lines, ended {:?}", record.id, record.counts.lines, record.ended);
-        tally.failures.push(words);
+    let missed: Vec<&str> = summary
+        .thresholds
+        .iter()
+        .filter(|judged| !judged.is_met)
+        .map(|judged| judged.threshold.as_str())
+        .collect();
+    if !missed.is_empty() {
+        return Err(Failure::Threshold(anyhow!("missed: {}", missed.join(", "))));
     }
-    if records.len() != arguments.calls as usize {
-        tally.failures.push(format!("{} of {} calls are kept", records.len(), arguments.calls));
+    let is_judged = arguments.threshold.iter().any(thresholds::Threshold::is_of_failures);
+    match summary.calls.failed {
+        0 => Ok(()),
+        _ if is_judged => Ok(()),
+        failed => Err(anyhow!("{failed} of {} calls failed", summary.calls.started).into()),
     }
-    let mut accepts: Vec<Duration> =
-        records.iter().filter_map(|record| record.stages.webhook_to_accept()).collect();
-    let rate = f64::from(arguments.calls) / took.as_secs_f64();
-    println!(
-        "calls      {} in {:.2} s, {} at once: {rate:.0} calls/s",
-        arguments.calls,
-        took.as_secs_f64(),
-        arguments.concurrency
-    );
-    if let Some(cpu) = cpu {
-        println!(
-            "gateway    {cpu:.2} CPU-s, {:.2} per 1,000 calls",
-            cpu * 1_000.0 / f64::from(arguments.calls)
-        );
-    }
-    println!("                          p50        p99        max");
-    println!("webhook → accept    {}", percentiles(&mut accepts));
-    println!("tool event → output {}", percentiles(&mut tally.tool_latencies));
-    if tally.failures.is_empty() {
-        println!("all accepted once, every tool call answered, every transcript complete");
-        return Ok(());
-    }
-    for failure in tally.failures.iter().take(10) {
-        eprintln!("{failure}");
-    }
-    Err(anyhow!("{} failures", tally.failures.len()).into())
-}
-
-fn percentiles(times: &mut [Duration]) -> String {
-    times.sort();
-    let at = |share: f64| {
-        let index = ((times.len() as f64 * share).ceil() as usize).clamp(1, times.len().max(1)) - 1;
-        times.get(index).copied().unwrap_or_default().as_secs_f64() * 1_000.0
-    };
-    format!("{:>7.3} ms {:>7.3} ms {:>7.3} ms", at(0.5), at(0.99), at(1.0))
 }

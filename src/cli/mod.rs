@@ -129,7 +129,7 @@ enum Command {
     },
     /// Check what Switchboard promises, and fill in a sheet: in a simulated world, or with `--live` of your own calls.
     Verify(verify::Arguments),
-    /// Play many simulated calls at once against `serve` in a process of its own, and print times.
+    /// Play many simulated calls against a gateway, and say how long it took, what it used, and what went wrong.
     Load(load::Arguments),
 }
 
@@ -225,7 +225,7 @@ pub fn main() -> ExitCode {
             Command::Demo(arguments) => demo::run(&cli.config, arguments).await,
             Command::Dev(arguments) => dev::run(&cli.config, arguments).await,
             Command::Simulate(arguments) => simulate::run(&cli.config, arguments).await,
-            Command::Load(arguments) => load::run(arguments).await,
+            Command::Load(arguments) => load::run(&cli.config, arguments).await,
             Command::Backup(arguments) => backup::back_up(&cli.config, arguments).await,
             Command::Restore(arguments) => backup::restore(&cli.config, arguments).await,
             Command::Compact => erase::compact(&cli.config).await,

@@ -46,6 +46,10 @@ const NOT_RUN: &[(&str, &str)] = &[
     ),
     ("switchboard eval speech --live", "it asks the provider: eval_speech.rs has a simulated one"),
     ("cp .env.example", "what it copies is written by `init`"),
+    ("switchboard load --rate", "it takes a minute: load.rs runs a short one"),
+    ("switchboard load --concurrent", "it takes minutes: load.rs holds a few calls"),
+    ("switchboard load --streams", "it takes a minute: load.rs runs a short one"),
+    ("switchboard load --scenario", "it takes a minute: load.rs plays a few"),
 ];
 
 /// Blocks that are no commands, by how they begin, and why.

@@ -31,6 +31,7 @@ mod harness;
 mod http_tools;
 mod init;
 mod joining;
+mod load;
 mod notifications;
 mod observed;
 mod openai;

@@ -22,6 +22,6 @@ explained! { exits: Exit of Exit by name;
          not started again by systemd after this.",
         "`switchboard check` says everything that is wrong, with a code for each.";
     Threshold:
-        "What was measured misses a threshold that was given (`--max-cer`, `--deny-regressions`).",
-        "The report on standard output says where; `docs/speech.md` says what the numbers mean.";
+        "What was measured misses a threshold that was given (`--threshold`, `--max-cer`, `--deny-regressions`).",
+        "The report says where: `docs/load.md` and `docs/speech.md` tell what the figures mean.";
 }

@@ -6,15 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{Context as _, bail};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::Failure;
-use super::serve::Serve;
-use super::vendors::{self, End, Shared, Way};
+use super::super::{Failure, progress};
+use super::args::Arguments;
+use super::figures::{Audio, AudioWay, Book, Metric, Seen, Summary, What, Wrong, wrong};
+use super::target::Target;
+use super::vendors::{self, End, Mouths, Shared, Way};
+use super::watch::Watch;
 use crate::http::OPENAI_WEBHOOK;
 
 /// Between the beginnings of two calls: no more than a hundred a second.
@@ -30,55 +33,77 @@ const OVER_WITHIN: Duration = Duration::from_secs(60);
 /// What the budget allows 99 frames of a hundred.
 const LATE: Duration = Duration::from_millis(20);
 
+/// What came of the calls.
+struct Outcome {
+    to_model: Way,
+    to_caller: Way,
+    failures: Vec<Wrong>,
+}
+
 /// What the gateway used while frames counted.
 struct Used {
     cpu: Option<f64>,
     resident_kib: Option<u64>,
 }
 
-/// What came of the calls.
-struct Outcome {
-    to_model: Way,
-    to_caller: Way,
-    failures: Vec<String>,
-}
-
-pub(super) async fn run(calls: u32, span: Duration, data: &Path) -> Result<(), Failure> {
-    let world = super::world(1.0).await?;
+pub(super) async fn run(arguments: &Arguments, calls: u32, data: &Path) -> Result<Summary, Failure> {
+    let span = Duration::from_secs(arguments.seconds);
+    let world = super::scenarios::world(1.0).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let mut environment = world.environment();
     let realtime = format!("ws://{}/v1/realtime", listener.local_addr()?);
     environment.push(("SWITCHBOARD__OPENAI__REALTIME_URL".to_owned(), realtime));
     environment.push(("SWITCHBOARD__FEATURES__OPENAI_SIP".to_owned(), "false".to_owned()));
-    let mut gateway = Serve::start(environment, data).await?;
-    let world = world.connect(&format!("http://{}", gateway.public), OPENAI_WEBHOOK)?;
-    let empty_kib = gateway.resident_kib();
+    let mut target = Target::reach(arguments, environment, data).await?;
+    let world = world.connect(&target.url, OPENAI_WEBHOOK)?;
+    let book = Arc::new(Book::new());
+    let watch = Watch::start(&book, target.watched.clone(), true);
 
     let shared = Arc::new(Shared::new());
     let (done, mut sessions) = mpsc::unbounded_channel();
-    let provider = tokio::spawn(vendors::serve(Arc::clone(&shared), listener, done));
+    let mouths = Arc::new(Mouths::new(&shared));
+    let provider = tokio::spawn(vendors::serve(Arc::clone(&shared), Arc::clone(&mouths), listener, done));
     let mut callers = JoinSet::new();
+    let address = target.url.trim_start_matches("http://").to_owned();
+    let bar = progress::counting(calls.into(), "calls");
     for _ in 0..calls {
-        callers.spawn(vendors::call(Arc::clone(&shared), world.twilio.clone(), gateway.public.clone()));
+        book.begins(None);
+        let (shared, mouths) = (Arc::clone(&shared), Arc::clone(&mouths));
+        callers.spawn(vendors::call(shared, mouths, world.twilio.clone(), address.clone()));
+        bar.inc(1);
         sleep(RAMP).await;
     }
+    bar.finish_and_clear();
     await_all(&shared, &mut callers, calls).await?;
+    let working = progress::working("audio is measured");
     sleep(SETTLE).await;
-    let mut used = measure(&shared, &gateway, span).await;
-    used.resident_kib = used.resident_kib.zip(empty_kib).map(|(now, then)| now.saturating_sub(then));
+    let used = measure(&shared, &watch, span).await;
+    working.finish_and_clear();
+    let (took, target_used, generator) = watch.stop(&book, calls.into());
     shared.silent.cancel();
     sleep(LOST_AFTER).await;
     shared.over.cancel();
     let outcome = timeout(OVER_WITHIN, gather(&mut callers, &mut sessions, calls)).await;
     provider.abort();
     let mut outcome = outcome.context("the calls do not end")?;
-    for record in gateway.records(calls).await? {
-        if !(record.heard.caller && record.heard.assistant) {
-            outcome.failures.push(format!("{}: not both sides were heard", record.id));
+    if let Some(own) = target.own() {
+        for record in own.records(calls).await? {
+            if !(record.heard.caller && record.heard.assistant) {
+                let words = format!("{}: not both sides were heard", record.id);
+                outcome.failures.push(wrong("one_way", words));
+            }
         }
     }
-    gateway.stop().await?;
-    report(calls, span, &used, outcome)
+    target.stop().await?;
+    let audio = audio(calls, span, &used, &mut outcome, &book);
+    let failed = outcome.failures.len().min(calls as usize);
+    outcome.failures.truncate(failed);
+    for failure in outcome.failures {
+        book.ends(&Seen::default(), Err(failure));
+    }
+    (failed..calls as usize).for_each(|_| book.ends(&Seen::default(), Ok(())));
+    let command = arguments.in_words();
+    Ok(book.summary(What { command, took, target: target_used, generator, held: None, audio: Some(audio) }))
 }
 
 /// Waits until every call hears and is heard.
@@ -100,13 +125,15 @@ async fn await_all(
     Ok(())
 }
 
-async fn measure(shared: &Shared, gateway: &Serve, span: Duration) -> Used {
+async fn measure(shared: &Shared, watch: &Watch, span: Duration) -> Used {
     shared.count_for(span);
     sleep(vendors::LEAD).await;
-    let before = gateway.cpu_seconds();
+    let then = watch.target_now();
     sleep(span).await;
-    let cpu = gateway.cpu_seconds().zip(before).map(|(now, then)| now - then);
-    Used { cpu, resident_kib: gateway.resident_kib() }
+    let now = watch.target_now();
+    let cpu = then.zip(now).map(|(then, now)| now.cpu_seconds - then.cpu_seconds);
+    let more = watch.target_before().zip(now).map(|(then, now)| now.rss_kib.saturating_sub(then.rss_kib));
+    Used { cpu, resident_kib: more }
 }
 
 async fn gather(
@@ -121,7 +148,7 @@ async fn gather(
                 outcome.to_model.sent += end.sent;
                 outcome.to_caller.merge(&end.received);
             }
-            Err(error) => outcome.failures.push(format!("a caller: {error:#}")),
+            Err(error) => outcome.failures.push(wrong("caller", format!("{error:#}"))),
         }
     }
     for _ in 0..calls {
@@ -130,50 +157,38 @@ async fn gather(
                 outcome.to_caller.sent += end.sent;
                 outcome.to_model.merge(&end.received);
             }
-            Some(Err(error)) => outcome.failures.push(format!("a session: {error:#}")),
+            Some(Err(error)) => outcome.failures.push(wrong("session", format!("{error:#}"))),
             None => break,
         }
     }
     outcome
 }
 
-fn report(calls: u32, span: Duration, used: &Used, mut outcome: Outcome) -> Result<(), Failure> {
-    let (seconds, count) = (span.as_secs_f64(), f64::from(calls));
-    println!("calls      {calls} at once, 50 frames/s each way, measured for {seconds:.0} s");
-    if let Some(cpu) = used.cpu {
-        let share = cpu / seconds * 100.0;
-        println!("gateway    {cpu:.2} CPU-s: {share:.1} % of a core, {:.3} % a call", share / count);
-    }
-    if let Some(kib) = used.resident_kib {
-        println!("memory     {kib} KiB more than without calls, {:.1} KiB a call", kib as f64 / count);
-    }
-    println!(
-        "                   frames     lost  disordered  > {} ms       p50        p99      p99.9        max",
-        LATE.as_millis()
-    );
-    for (name, way) in [("caller → model", &outcome.to_model), ("model → caller", &outcome.to_caller)] {
-        let (sent, received) = (way.sent, way.delays.count());
+/// What is told of the audio; a direction that is not whole has failed.
+fn audio(calls: u32, span: Duration, used: &Used, outcome: &mut Outcome, book: &Book) -> Audio {
+    let mut ways = Vec::new();
+    for (metric, way) in [(Metric::ToModel, &outcome.to_model), (Metric::ToCaller, &outcome.to_caller)] {
+        let (sent, received) = (way.sent, way.delays.len());
         let lost = sent.abs_diff(received);
-        let at = |share: f64| format!("{:>7.2} ms", way.delays.quantile(share).as_secs_f64() * 1_000.0);
-        println!(
-            "{name}   {sent:>8} {lost:>8} {:>11} {:>8}{} {} {} {}",
-            way.disordered,
-            way.delays.beyond(LATE),
-            at(0.5),
-            at(0.99),
-            at(0.999),
-            at(1.0)
-        );
         if lost > 0 || way.disordered > 0 || sent == 0 {
-            let words =
-                format!("{name}: {sent} frames sent, {received} received, {} disordered", way.disordered);
-            outcome.failures.push(words);
+            let words = format!(
+                "{}: {sent} frames sent, {received} received, {} disordered",
+                metric.meaning(),
+                way.disordered
+            );
+            outcome.failures.push(wrong("audio", words));
         }
+        let late = u64::try_from(LATE.as_micros()).unwrap_or(u64::MAX);
+        let late = way.delays.count_between(late + 1, u64::MAX);
+        ways.push(AudioWay { metric: metric.name(), sent, lost, disordered: way.disordered, late });
+        book.add_all(metric, &way.delays);
     }
-    if outcome.failures.is_empty() {
-        println!("every frame arrived, in order; every call heard and was heard");
-        return Ok(());
+    let count = f64::from(calls);
+    Audio {
+        calls,
+        seconds: span.as_secs_f64(),
+        rss_kib_per_call: used.resident_kib.map(|kib| kib as f64 / count),
+        core_percent_per_call: used.cpu.map(|cpu| 100.0 * cpu / span.as_secs_f64() / count),
+        ways,
     }
-    outcome.failures.iter().take(10).for_each(|failure| eprintln!("{failure}"));
-    Err(anyhow!("{} failures", outcome.failures.len()).into())
 }

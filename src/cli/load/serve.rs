@@ -131,20 +131,9 @@ impl Serve {
         self.child.kill().await.context("`serve` cannot be killed")
     }
 
-    /// CPU time of the child so far, user and system (proc(5), fields 14 and 15 of `stat`).
-    pub fn cpu_seconds(&self) -> Option<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()?)).ok()?;
-        let fields: Vec<&str> = stat.rsplit(')').next()?.split_whitespace().collect();
-        let ticks = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
-        // Linux reports in hundredths of a second to every program.
-        Some(ticks / 100.0)
-    }
-
-    /// Memory that the child has at the moment, in KiB (proc(5), `VmRSS` of `status`).
-    pub fn resident_kib(&self) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()?)).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        line.split_whitespace().next()?.parse().ok()
+    /// The process.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Asks it to stop, and waits until it has.

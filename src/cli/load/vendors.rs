@@ -5,25 +5,28 @@
 //! ends live in this process and have one clock. Nothing is checked here that the simulators of the tests
 //! check: what a frame sounds like, and every rule of the vendors.
 
+use std::io::{self, Write as _};
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures_util::{SinkExt as _, StreamExt as _};
+use hdrhistogram::Histogram;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout};
-use tokio_tungstenite::tungstenite::Message;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::{WebSocketStream, accept_async_with_config, connect_async_with_config};
+use tokio_tungstenite::{accept_async_with_config, client_async_with_config};
 use tokio_util::sync::CancellationToken;
 
-use super::histogram::Histogram;
+use super::provider::lean;
+use super::socket::{Kind, Reader, Side, put};
 use crate::http::{TWILIO_MEDIA, TWILIO_VOICE};
 use crate::secret::Secret;
 use crate::sim::twilio::{ExplicitRequest, Signing, TwilioSim};
@@ -46,8 +49,10 @@ const SOUND: u8 = 0x20;
 const TURN_FRAMES: u32 = 250;
 /// Longer than anybody takes from reading the clock to looking whether a frame counts.
 pub(super) const LEAD: Duration = Duration::from_millis(500);
-/// Some frames' worth.
-const READ_BUFFER_BYTES: usize = 4 << 10;
+/// Ends speak in so many groups, each at its own millisecond of a frame.
+const GROUPS: u32 = 20;
+/// Whatever takes longer, ten minutes, counts as long as this.
+const LONGEST_MICROS: u64 = 600 * 1_000_000;
 /// How long a handshake, or the answer to a request, may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 
@@ -66,10 +71,10 @@ pub(super) struct Shared {
 }
 
 /// One direction of one call, or of all.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Way {
-    /// How long frames took.
-    pub delays: Histogram,
+    /// How long frames took, in microseconds: to two digits, so that ten thousand calls can have one each.
+    pub delays: Histogram<u32>,
     /// How many were sent.
     pub sent: u64,
     /// How many came before one that was sent earlier.
@@ -84,12 +89,22 @@ pub(super) struct End {
     /// What came here.
     pub received: Way,
     latest: u64,
+    /// Where a message had its frame.
+    at: usize,
+}
+
+impl Default for Way {
+    fn default() -> Way {
+        let delays = Histogram::new(2).expect("two digits are a precision");
+        Way { delays, sent: 0, disordered: 0 }
+    }
 }
 
 impl Way {
     /// Counts all of another one.
     pub fn merge(&mut self, other: &Way) {
-        self.delays.merge(&other.delays);
+        // It grows as far as it must.
+        let _ = self.delays.add(&other.delays);
         self.sent += other.sent;
         self.disordered += other.disordered;
     }
@@ -122,105 +137,274 @@ impl Shared {
         self.window.get().is_some_and(|window| window.contains(&moment))
     }
 
-    /// A frame that is sent now, in base64.
-    fn frame(&self, end: &mut End) -> String {
+    /// Appends a frame that is sent now, in base64.
+    fn put_frame(&self, sent: &AtomicU64, out: &mut Vec<u8>) {
         let now = self.now();
-        end.sent += u64::from(self.counts(now));
+        sent.fetch_add(u64::from(self.counts(now)), Ordering::Relaxed);
         let mut stamp = [SOUND; STAMP_BYTES];
         stamp[..8].copy_from_slice(&now.to_be_bytes());
-        let mut payload = STANDARD.encode(stamp);
-        payload.push_str(&self.tail);
-        payload
+        let mut text = [0; STAMP_CHARS];
+        // Twelve bytes are sixteen characters, whatever they are.
+        let _ = STANDARD.encode_slice(stamp, &mut text);
+        out.extend_from_slice(&text);
+        out.extend_from_slice(self.tail.as_bytes());
     }
 
     /// Takes a frame out of a message, where this key has one.
-    fn take(&self, text: &str, key: &str, end: &mut End) -> bool {
-        let stamp = text.find(key).and_then(|at| text.get(at + key.len()..at + key.len() + STAMP_CHARS));
-        let stamp = stamp.and_then(|stamp| STANDARD.decode(stamp).ok());
-        let Some(Ok(stamp)) = stamp.map(|stamp| <[u8; 8]>::try_from(&stamp[..8])) else { return false };
-        let sent = u64::from_be_bytes(stamp);
+    fn take(&self, text: &[u8], key: &'static [u8], end: &mut End) -> bool {
+        let is_at = |at: usize| text.get(at..at + key.len()) == Some(key);
+        // All messages of a stream are alike, so it stands where it stood before.
+        if !is_at(end.at) {
+            let found = text.windows(key.len()).position(|window| window == key);
+            let Some(found) = found else { return false };
+            end.at = found;
+        }
+        let from = end.at + key.len();
+        let stamp = text.get(from..from + STAMP_CHARS);
+        let mut bytes = [0; STAMP_BYTES];
+        let is_whole = stamp.is_some_and(|stamp| STANDARD.decode_slice(stamp, &mut bytes) == Ok(STAMP_BYTES));
+        let Some(Ok(sent)) = is_whole.then(|| <[u8; 8]>::try_from(&bytes[..8]).map(u64::from_be_bytes))
+        else {
+            return false;
+        };
         if end.latest == 0 {
             self.heard.fetch_add(1, Ordering::Relaxed);
         }
         end.received.disordered += u64::from(sent < end.latest);
         end.latest = end.latest.max(sent);
         if self.counts(sent) {
-            end.received.delays.add(Duration::from_micros(self.now().saturating_sub(sent)));
+            // It grows by itself; a time that is no time would be a frame of another run.
+            let _ = end.received.delays.record(self.now().saturating_sub(sent).min(LONGEST_MICROS));
         }
         true
     }
-}
-
-fn ticks() -> Interval {
-    let mut ticks = interval(FRAME);
-    // Fifty a second, whatever holds us up.
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    ticks
-}
-
-/// A socket for small frames. Its buffer is zeroed before each read: the usual 128 KiB took a third of the time
-/// that the vendors spend.
-fn lean() -> WebSocketConfig {
-    WebSocketConfig::default().read_buffer_size(READ_BUFFER_BYTES)
 }
 
 fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
+// === who speaks ===
+
+/// Has all ends of all calls speak: one task for each millisecond of a frame, not a timer for each call.
+pub(super) struct Mouths {
+    groups: Vec<mpsc::UnboundedSender<Mouth>>,
+    next: AtomicUsize,
+}
+
+/// What the two halves of one end share.
+#[derive(Default)]
+struct Half {
+    /// Frames that were sent and count.
+    sent: AtomicU64,
+    /// What is written beside frames, in order: marks that were played, answers to pings.
+    aside: Mutex<Vec<u8>>,
+    /// With which metadata the next turn of a model was asked for.
+    wanted: Mutex<Option<String>>,
+}
+
+/// One end that speaks.
+struct Mouth {
+    half: Arc<Half>,
+    write: OwnedWriteHalf,
+    side: Side,
+    voice: Voice,
+    /// What could not be written yet, and is written first.
+    out: Vec<u8>,
+}
+
+enum Voice {
+    Caller { stream: String, chunk: u64 },
+    Model { turn: u32, frames: u32, head: String },
+}
+
+impl Mouths {
+    /// None speaks yet.
+    pub fn new(shared: &Arc<Shared>) -> Mouths {
+        let groups = (0..GROUPS).map(|group| {
+            let (send, mouths) = mpsc::unbounded_channel();
+            tokio::spawn(speak_in_turns(Arc::clone(shared), mouths, group));
+            send
+        });
+        Mouths { groups: groups.collect(), next: AtomicUsize::new(0) }
+    }
+
+    fn add(&self, mouth: Mouth) {
+        let group = self.next.fetch_add(1, Ordering::Relaxed) % self.groups.len();
+        // They listen as long as somebody may come.
+        let _ = self.groups[group].send(mouth);
+    }
+}
+
+/// All ends of a group, fifty times a second, whatever holds us up. They are dropped, and their sockets closed, when
+/// the callers hang up.
+async fn speak_in_turns(shared: Arc<Shared>, mut more: mpsc::UnboundedReceiver<Mouth>, group: u32) {
+    let mut mouths: Vec<Mouth> = Vec::new();
+    let mut ticks = interval_at(Instant::now() + FRAME * group / GROUPS, FRAME);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    loop {
+        ticks.tick().await;
+        while let Ok(mouth) = more.try_recv() {
+            mouths.push(mouth);
+        }
+        let (is_silent, is_over) = (shared.silent.is_cancelled(), shared.over.is_cancelled());
+        mouths.retain_mut(|mouth| mouth.speak(&shared, is_silent, is_over));
+        if more.is_closed() && more.is_empty() && mouths.is_empty() {
+            return;
+        }
+    }
+}
+
+impl Mouth {
+    /// Writes what is due. Claims that there is more to come.
+    fn speak(&mut self, shared: &Shared, is_silent: bool, is_over: bool) -> bool {
+        self.out.append(&mut lock(&self.half.aside));
+        let is_caller = matches!(self.voice, Voice::Caller { .. });
+        if is_over && is_caller {
+            self.put_stop();
+        } else if !is_silent {
+            self.put_frame(shared);
+        }
+        // Whoever listens at this end is gone, and with them the call.
+        if Arc::strong_count(&self.half) == 1 && !(is_over && is_caller) {
+            return false;
+        }
+        if self.out.is_empty() {
+            return true;
+        }
+        match self.write.try_write(&self.out) {
+            Ok(count) => drop(self.out.drain(..count)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return false,
+        }
+        // A caller has hung up; a model listens until the gateway closes the session.
+        !(is_over && is_caller)
+    }
+
+    fn put_frame(&mut self, shared: &Shared) {
+        let (out, half) = (&mut self.out, &self.half);
+        match &mut self.voice {
+            Voice::Caller { stream, chunk } => {
+                *chunk += 1;
+                let at = *chunk * 20;
+                put(out, self.side, Kind::Text, |out| {
+                    let _ = write!(
+                        out,
+                        r#"{{"event":"media","sequenceNumber":"{chunk}","streamSid":"{stream}","media":{{"track":"inbound","chunk":"{chunk}","timestamp":"{at}","payload":""#
+                    );
+                    shared.put_frame(&half.sent, out);
+                    out.extend_from_slice(br#""}}"#);
+                });
+            }
+            Voice::Model { turn, frames, head } => {
+                if *frames == 0 {
+                    *turn += 1;
+                    *head = delta_head(*turn);
+                    let metadata = lock(&half.wanted).take();
+                    let response = response(*turn, "in_progress", metadata.as_deref().unwrap_or("null"));
+                    put_event(out, self.side, "response.created", &response);
+                }
+                put(out, self.side, Kind::Text, |out| {
+                    out.extend_from_slice(head.as_bytes());
+                    shared.put_frame(&half.sent, out);
+                    out.extend_from_slice(br#""}"#);
+                });
+                *frames += 1;
+                if *frames == TURN_FRAMES {
+                    *frames = 0;
+                    put_event(out, self.side, "response.done", &response(*turn, "completed", "null"));
+                }
+            }
+        }
+    }
+
+    fn put_stop(&mut self) {
+        let Voice::Caller { stream, .. } = &self.voice else { return };
+        let stop = format!(r#"{{"event":"stop","streamSid":"{stream}","stop":{{}}}}"#);
+        put(&mut self.out, self.side, Kind::Text, |out| out.extend_from_slice(stop.as_bytes()));
+        put(&mut self.out, self.side, Kind::Close, |_| {});
+    }
+}
+
+fn delta_head(turn: u32) -> String {
+    format!(
+        r#"{{"type":"response.output_audio.delta","event_id":"event","response_id":"resp_{turn}","item_id":"item_{turn}","output_index":0,"content_index":0,"delta":""#
+    )
+}
+
+fn put_event(out: &mut Vec<u8>, side: Side, kind: &str, response: &str) {
+    put(out, side, Kind::Text, |out| {
+        let _ = write!(out, r#"{{"type":"{kind}","event_id":"event","response":{response}}}"#);
+    });
+}
+
+fn response(turn: u32, status: &str, metadata: &str) -> String {
+    format!(
+        r#"{{"id":"resp_{turn}","object":"realtime.response","status":"{status}","status_details":null,"conversation_id":"conv","output":[],"usage":null,"metadata":{metadata}}}"#
+    )
+}
+
+fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
 // === the carrier ===
 
 /// One caller, from the question what to do to hanging up.
-pub(super) async fn call(shared: Arc<Shared>, twilio: TwilioSim, gateway: String) -> anyhow::Result<End> {
+pub(super) async fn call(
+    shared: Arc<Shared>,
+    mouths: Arc<Mouths>,
+    twilio: TwilioSim,
+    gateway: String,
+) -> anyhow::Result<End> {
     let call_sid = twilio.new_call_sid();
     let token = timeout(ANSWER_WITHIN, ask(&twilio, &call_sid)).await.context("no answer in time")??;
     let mut request = format!("ws://{gateway}{TWILIO_MEDIA}").into_client_request()?;
     request.headers_mut().insert("x-twilio-signature", upgrade_signature()?.parse()?);
-    let (mut socket, _) = timeout(ANSWER_WITHIN, connect_async_with_config(request, Some(lean()), true))
-        .await
-        .context("no stream in time")??;
+    let connecting = async {
+        let stream = TcpStream::connect(&gateway).await?;
+        stream.set_nodelay(true)?;
+        Ok::<_, anyhow::Error>(client_async_with_config(request, stream, Some(lean())).await?.0)
+    };
+    // The gateway speaks first when it was told of the stream, so nothing is left in what is taken apart here.
+    let socket = timeout(ANSWER_WITHIN, connecting).await.context("no stream in time")??;
+    let (read, mut write) = socket.into_inner().into_split();
     let stream = format!("MZ{}", &call_sid[2..]);
     let start = json!({ "event": "start", "sequenceNumber": "1", "streamSid": stream, "start": {
         "accountSid": ACCOUNT_SID, "streamSid": stream, "callSid": call_sid, "tracks": ["inbound"],
         "mediaFormat": { "encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1 },
         "customParameters": { "token": token } } });
-    socket.send(Message::from(start.to_string())).await?;
-    let (mut end, mut ticks, mut chunk) = (End::default(), ticks(), 0u64);
-    let mut marks = Vec::new();
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {
-                // What came since the last tick is played by now.
-                for mark in marks.drain(..) {
-                    socket.feed(mark).await?;
-                }
-                if !shared.silent.is_cancelled() {
-                    chunk += 1;
-                    let (at, payload) = (chunk * 20, shared.frame(&mut end));
-                    let media = format!(
-                        r#"{{"event":"media","sequenceNumber":"{chunk}","streamSid":"{stream}","media":{{"track":"inbound","chunk":"{chunk}","timestamp":"{at}","payload":"{payload}"}}}}"#
-                    );
-                    socket.feed(Message::from(media)).await?;
-                }
-                socket.flush().await?;
+    let mut out = Vec::new();
+    put(&mut out, Side::Client, Kind::Text, |out| out.extend_from_slice(start.to_string().as_bytes()));
+    write.write_all(&out).await?;
+    let (half, voice) = (Arc::new(Half::default()), Voice::Caller { stream, chunk: 0 });
+    out.clear();
+    mouths.add(Mouth { half: Arc::clone(&half), write, side: Side::Client, voice, out });
+    let mut end = End::default();
+    let mut reader = Reader::new(read);
+    while let Some((kind, text)) = reader.next().await? {
+        match kind {
+            Kind::Text if shared.take(text, br#""payload":""#, &mut end) => {}
+            // What came until the next frame is played by then.
+            Kind::Text if contains(text, br#""mark""#) => {
+                put(&mut lock(&half.aside), Side::Client, Kind::Text, |out| out.extend_from_slice(text));
             }
-            message = socket.next() => match message {
-                Some(Ok(Message::Text(text))) => {
-                    if !shared.take(&text, r#""payload":""#, &mut end) && text.contains(r#""mark""#) {
-                        marks.push(Message::Text(text));
-                    }
-                }
-                Some(Ok(Message::Close(_)) | Err(_)) | None => bail!("the gateway ended the stream"),
-                Some(Ok(_)) => {}
-            },
-            () = shared.over.cancelled() => {
-                let stop = json!({ "event": "stop", "streamSid": stream, "stop": { "callSid": call_sid } });
-                socket.send(Message::from(stop.to_string())).await?;
-                let _ = socket.close(None).await;
-                return Ok(end);
+            Kind::Ping => {
+                put(&mut lock(&half.aside), Side::Client, Kind::Pong, |out| out.extend_from_slice(text));
             }
+            Kind::Close => break,
+            Kind::Text | Kind::Pong => {}
         }
     }
+    if !shared.over.is_cancelled() {
+        bail!("the gateway ended the stream");
+    }
+    end.sent = half.sent.load(Ordering::Relaxed);
+    Ok(end)
+}
+
+fn contains(text: &[u8], what: &[u8]) -> bool {
+    text.windows(what.len()).any(|window| window == what)
 }
 
 /// Asks what to do with a caller; gives the token of the stream.
@@ -247,80 +431,68 @@ fn upgrade_signature() -> anyhow::Result<String> {
 /// Serves sessions until nobody wants their results any more.
 pub(super) async fn serve(
     shared: Arc<Shared>,
+    mouths: Arc<Mouths>,
     listener: TcpListener,
-    done: tokio::sync::mpsc::UnboundedSender<anyhow::Result<End>>,
+    done: mpsc::UnboundedSender<anyhow::Result<End>>,
 ) {
     while let Ok((stream, _)) = listener.accept().await {
-        let (shared, done) = (Arc::clone(&shared), done.clone());
+        let (shared, mouths, done) = (Arc::clone(&shared), Arc::clone(&mouths), done.clone());
         tokio::spawn(async move {
-            let _ = done.send(session(&shared, stream).await);
+            let _ = done.send(session(&shared, &mouths, stream).await);
         });
     }
 }
 
-/// A session whose model talks all the time.
-async fn session(shared: &Shared, stream: TcpStream) -> anyhow::Result<End> {
+/// A session whose model talks all the time, once it has heard something.
+async fn session(shared: &Shared, mouths: &Mouths, stream: TcpStream) -> anyhow::Result<End> {
     stream.set_nodelay(true)?;
-    let mut socket = accept_async_with_config(stream, Some(lean())).await?;
-    confirm(&mut socket).await?;
-    let (mut end, mut ticks) = (End::default(), ticks());
-    let (mut turn, mut frames, mut wanted) = (0u32, 0u32, Value::Null);
-    loop {
-        tokio::select! {
-            _ = ticks.tick(), if end.latest > 0 && !shared.silent.is_cancelled() => {
-                if frames == 0 {
-                    turn += 1;
-                    let response = response(turn, "in_progress", &std::mem::take(&mut wanted));
-                    let created = json!({ "type": "response.created", "event_id": "event", "response": response });
-                    socket.feed(Message::from(created.to_string())).await?;
+    // A client waits for the handshake before it says anything, so nothing is left in what is taken apart here.
+    let (read, mut write) = accept_async_with_config(stream, Some(lean())).await?.into_inner().into_split();
+    let mut reader = Reader::new(read);
+    timeout(ANSWER_WITHIN, confirm(&mut reader, &mut write)).await.context("no session.update in time")??;
+    let (half, mut end, mut write) = (Arc::new(Half::default()), End::default(), Some(write));
+    while let Some((kind, text)) = reader.next().await? {
+        match kind {
+            Kind::Text if shared.take(text, br#""audio":""#, &mut end) => {
+                if let Some(write) = write.take() {
+                    let voice = Voice::Model { turn: 0, frames: 0, head: String::new() };
+                    let half = Arc::clone(&half);
+                    mouths.add(Mouth { half, write, side: Side::Server, voice, out: Vec::new() });
                 }
-                let payload = shared.frame(&mut end);
-                let delta = format!(
-                    r#"{{"type":"response.output_audio.delta","event_id":"event","response_id":"resp_{turn}","item_id":"item_{turn}","output_index":0,"content_index":0,"delta":"{payload}"}}"#
-                );
-                socket.feed(Message::from(delta)).await?;
-                frames += 1;
-                if frames == TURN_FRAMES {
-                    frames = 0;
-                    let done = json!({ "type": "response.done", "event_id": "event",
-                        "response": response(turn, "completed", &Value::Null) });
-                    socket.feed(Message::from(done.to_string())).await?;
-                }
-                socket.flush().await?;
             }
-            message = socket.next() => match message {
-                Some(Ok(Message::Text(text))) => {
-                    if !shared.take(&text, r#""audio":""#, &mut end) && text.contains("response.create") {
-                        let event: Value = serde_json::from_str(&text)?;
-                        wanted = event.pointer("/response/metadata").cloned().unwrap_or_default();
-                    }
-                }
-                Some(Ok(Message::Close(_)) | Err(_)) | None => return Ok(end),
-                Some(Ok(_)) => {}
-            },
+            Kind::Text if contains(text, b"response.create") => {
+                let event: Value = serde_json::from_slice(text)?;
+                let metadata = event.pointer("/response/metadata").map(Value::to_string);
+                *lock(&half.wanted) = metadata;
+            }
+            Kind::Ping => {
+                put(&mut lock(&half.aside), Side::Server, Kind::Pong, |out| out.extend_from_slice(text));
+            }
+            Kind::Close => break,
+            Kind::Text | Kind::Pong => {}
         }
     }
+    end.sent = half.sent.load(Ordering::Relaxed);
+    Ok(end)
 }
 
-async fn confirm(socket: &mut WebSocketStream<TcpStream>) -> anyhow::Result<()> {
+async fn confirm(reader: &mut Reader, write: &mut OwnedWriteHalf) -> anyhow::Result<()> {
     let session = |kind: &str| {
-        let session =
-            json!({ "type": kind, "event_id": "event", "session": { "type": "realtime", "id": "sess" } });
-        Message::from(session.to_string())
+        let mut out = Vec::new();
+        put(&mut out, Side::Server, Kind::Text, |out| {
+            let _ = write!(
+                out,
+                r#"{{"type":"{kind}","event_id":"event","session":{{"type":"realtime","id":"sess"}}}}"#
+            );
+        });
+        out
     };
-    socket.send(session("session.created")).await?;
-    while let Some(message) =
-        timeout(ANSWER_WITHIN, socket.next()).await.context("no session.update in time")?
-    {
-        if matches!(&message?, Message::Text(text) if text.contains("session.update")) {
-            socket.send(session("session.updated")).await?;
+    write.write_all(&session("session.created")).await?;
+    while let Some((_, text)) = reader.next().await? {
+        if contains(text, b"session.update") {
+            write.write_all(&session("session.updated")).await?;
             return Ok(());
         }
     }
     bail!("the gateway closed a session before it was configured")
-}
-
-fn response(turn: u32, status: &str, metadata: &Value) -> Value {
-    json!({ "id": format!("resp_{turn}"), "object": "realtime.response", "status": status,
-        "status_details": null, "conversation_id": "conv", "output": [], "usage": null, "metadata": metadata })
 }
