@@ -235,7 +235,9 @@ mod tests {
         all.extend(
             frames.item_added(r#"{"type":"function_call_output","call_id":"call_7_1","output":"{}"}"#),
         );
-        all.extend(frames.item_added("{}"));
+        all.extend(frames.item_added(r#"{"id":"item_1","type":"message","role":"user","content":[]}"#));
+        let bare = frames.item_added("{}");
+        assert!(serde_json::from_str::<serde_json::Value>(&bare[0]).is_ok(), "{bare:?}");
         let read: Vec<ProviderEvent> = all
             .iter()
             .map(|frame| {

@@ -277,7 +277,8 @@ mod tests {
         ] {
             assert!(page.contains(words), "{words}");
         }
-        assert_eq!(page.matches("<svg").count(), 5);
+        // All calls were seen at one moment, so there is no course of their latency.
+        assert_eq!(page.matches("<svg").count(), 4);
         for word in ["http", "<script", "src=", "href="] {
             assert!(!page.contains(word), "{word}");
         }
