@@ -19,6 +19,7 @@ use std::path::Path;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::Failure;
+use crate::sim::fault::ProviderFaults;
 pub use run::{Evaluation, Measured, NotMeasured, SettingDifference};
 pub use settings::Setting;
 
@@ -54,11 +55,11 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
 
 /// Measures the built-in corpus against the simulated provider, whose recogniser makes seeded errors, over real
 /// sockets: what was measured must be what was made ([`Evaluation::is_exact`]). It needs no file, no account, and
-/// seconds.
+/// seconds. `faults` are the provider's own.
 ///
 /// # Errors
 ///
 /// What keeps the simulated provider from being heard.
-pub async fn simulated(seed: u64) -> anyhow::Result<Evaluation> {
-    speech::simulated(seed).await.map_err(Failure::into_error)
+pub async fn simulated(seed: u64, faults: ProviderFaults) -> anyhow::Result<Evaluation> {
+    speech::simulated(seed, faults).await.map_err(Failure::into_error)
 }

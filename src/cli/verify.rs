@@ -19,11 +19,14 @@ use serde_json::json;
 
 use self::checks::Trial;
 use self::sheet::{Check, Row, Verdict, as_text};
-use super::{Failure, print, progress};
+use super::{Failure, eval, print, progress};
 use crate::clock::{Clock as _, SystemClock};
+use crate::sim::fault::ProviderFaults;
 
 /// How fast simulated time may pass: beyond it the overhead of this machine is longer than the bounds.
 const SPEEDS: std::ops::RangeInclusive<f64> = 1.0..=10.0;
+/// What is misheard comes from it.
+const SEED: u64 = 1;
 /// How much faster than the calls failures are played: their bounds are seconds.
 const FAILURES_SPEED: f64 = 10.0;
 
@@ -108,6 +111,11 @@ async fn offline(arguments: &Arguments, wanted: &BTreeSet<Check>) -> Result<Vec<
             trial.transcript_times(),
             trial.concurrency(),
         ]);
+    }
+    if wanted.contains(&Check::Transcription) {
+        let hears_one_more = broken == Some(Check::Transcription);
+        let faults = ProviderFaults { hears_one_more, ..ProviderFaults::default() };
+        rows.push(checks::transcription(&eval::simulated(SEED, faults).await?));
     }
     if wanted.contains(&Check::Errors) {
         let bar = progress::working("failures of the way to the model");

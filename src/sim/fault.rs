@@ -64,6 +64,8 @@ pub struct ProviderFaults {
     pub thinks_longer_ms: u64,
     /// When the caller's speech began and ended is told so much too late.
     pub speech_told_late_ms: u64,
+    /// A recogniser writes down a character more than it hears.
+    pub hears_one_more: bool,
 }
 
 impl Default for ProviderFaults {
@@ -98,6 +100,7 @@ impl Default for ProviderFaults {
             transcription_lost_at_hangup: true,
             thinks_longer_ms: 0,
             speech_told_late_ms: 0,
+            hears_one_more: false,
         }
     }
 }

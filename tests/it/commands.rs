@@ -350,7 +350,7 @@ fn is_understood(bench: &Bench, line: &str) {
 #[test]
 fn what_is_not_run_is_on_a_page() {
     let all: String = pages().iter().map(|page| fs::read_to_string(page).expect("a readable page")).collect();
-    for (begin, why) in NOT_RUN.iter().chain(&NO_COMMANDS) {
+    for (begin, why) in NOT_RUN.iter().chain(NO_COMMANDS) {
         let is_there = all.lines().any(|line| {
             let is_block = line.starts_with("    ");
             is_block && line.trim_start_matches(['$', ' ']).starts_with(begin)

@@ -88,7 +88,7 @@ fn sum(measured: &Value, of: impl Fn(&Value) -> &Value) -> [u64; 4] {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_measured_is_what_was_made_up() {
-    let evaluation = eval::simulated(7).await.expect("it is played");
+    let evaluation = eval::simulated(7, ProviderFaults::default()).await.expect("it is played");
     assert!(evaluation.is_exact(), "{:#?}", evaluation.measured[0].not_measured);
     let measured = &evaluation.measured[0];
     assert_eq!((measured.outcomes.len() as u64, evaluation.utterances), (25, 25));
@@ -100,7 +100,7 @@ async fn what_is_measured_is_what_was_made_up() {
     // Both units, each with its own rate.
     let metrics: Vec<&str> = measured.rates.iter().map(|rate| rate.metric.as_str()).collect();
     assert_eq!(metrics, ["CER", "WER"]);
-    let again = eval::simulated(7).await.expect("it is played");
+    let again = eval::simulated(7, ProviderFaults::default()).await.expect("it is played");
     assert_eq!(again.measured, evaluation.measured, "a seed repeats itself");
 }
 

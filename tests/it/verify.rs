@@ -39,7 +39,7 @@ const OF_TIMES: [&str; 2] = ["first-word", "transcript-times"];
 
 #[test]
 fn where_all_is_well_each_check_holds() {
-    let calls = "webhook,accept,first-word,tools,recordings,transcript-times,concurrency";
+    let calls = "webhook,accept,first-word,transcription,tools,recordings,transcript-times,concurrency";
     let (rows, page, _) = sheet(&run(&["--json", "--calls", "3", "--speed", "2", "--only", calls], &[]));
     assert_eq!(rows.iter().map(|(check, _)| check.as_str()).collect::<Vec<_>>().join(","), calls);
     for (check, verdict) in &rows {
@@ -90,6 +90,7 @@ broken! {
     a_forged_webhook_is_noticed: "webhook" because "no webhook of the provider was taken",
     a_refused_accept_is_noticed: "accept" because "accepted 0 times",
     a_late_first_word_is_noticed: "first-word" because "after the answer",
+    a_word_too_many_is_noticed: "transcription" because "edits were made up and",
     a_tool_that_is_not_there_is_noticed: "tools" because "unknown_tool",
     a_recording_that_never_comes_is_noticed: "recordings" because "the carrier",
     times_that_are_wrong_are_noticed: "transcript-times" because "of the caller is off by",

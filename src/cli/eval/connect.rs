@@ -14,6 +14,7 @@ use crate::config::{self, Config, Environment};
 use crate::http::OPENAI_WEBHOOK;
 use crate::openai::sideband::Connector;
 use crate::openai::{self, Deadlines};
+use crate::sim::fault::ProviderFaults;
 use crate::sim::log::WorldLog;
 use crate::sim::openai::Turn;
 use crate::sim::sound::BLOCK;
@@ -58,10 +59,15 @@ impl Provider {
     }
 
     /// A simulated provider at this speed. Nothing of the environment is needed.
-    pub async fn simulated(path: &Path, wanted: &Wanted, speed: f64) -> Result<Provider, Failure> {
+    pub async fn simulated(
+        path: &Path,
+        wanted: &Wanted,
+        speed: f64,
+        provider_faults: ProviderFaults,
+    ) -> Result<Provider, Failure> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let log = WorldLog::quiet(Arc::clone(&clock));
-        let world = World::start(Options::new(clock, log, speed)).await;
+        let world = World::start(Options { provider_faults, ..Options::new(clock, log, speed) }).await;
         let world = world.context("the simulated provider cannot listen")?;
         let environment: Environment = world.environment().into_iter().collect();
         let config = load(path, &environment.or(placeholders()))?;

@@ -14,6 +14,7 @@ use super::settings::Wanted;
 use super::{Format, folder, show};
 use crate::cli::{Failure, print, progress};
 use crate::clock::{Clock as _, SystemClock};
+use crate::sim::fault::ProviderFaults;
 use crate::sim::mishearing::Errors;
 use crate::speech::condition::Condition;
 
@@ -123,7 +124,7 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
     };
     let provider = match arguments.live {
         true => Provider::live(path, &wanted).await?,
-        false => Provider::simulated(path, &wanted, plan.speed).await?,
+        false => Provider::simulated(path, &wanted, plan.speed, ProviderFaults::default()).await?,
     };
     let history = history(&arguments);
     // What cannot be read should not be found out after minutes that cost money.
@@ -154,7 +155,7 @@ pub(super) async fn run(path: &Path, arguments: Arguments) -> Result<(), Failure
 }
 
 /// The sentences inside the binary, clean, one setting, up to two errors of each kind in an utterance.
-pub(super) async fn simulated(seed: u64) -> Result<Evaluation, Failure> {
+pub(super) async fn simulated(seed: u64, faults: ProviderFaults) -> Result<Evaluation, Failure> {
     let plan = Plan {
         corpus: folder::built_in(),
         name: "built-in".to_owned(),
@@ -167,7 +168,7 @@ pub(super) async fn simulated(seed: u64) -> Result<Evaluation, Failure> {
         over_bridge: false,
     };
     // No file has this name: the session is one with all defaults.
-    let provider = Provider::simulated(Path::new(""), &Wanted::default(), plan.speed).await?;
+    let provider = Provider::simulated(Path::new(""), &Wanted::default(), plan.speed, faults).await?;
     let unseen = indicatif::ProgressBar::hidden();
     Ok(Box::pin(run::run(&plan, provider, SystemClock.now(), &unseen)).await?)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::sheet::{Check, Row, brief, spread};
 use super::simulated::{Forged, Seen};
 use crate::call::record::{CallDetail, EndedReason, Line, Path, Speaker, Stages, ToolOutcomeKind};
+use crate::cli::eval::Evaluation;
 use crate::cli::failures::{Failure, Outcome};
 use crate::clock::Timestamp;
 use crate::sim::openai::Utterance;
@@ -301,6 +302,29 @@ pub(super) fn accept_notes(to_accept: &mut [Duration], to_session: &mut [Duratio
         format!("webhook to accept: {}", spread(to_accept)),
         format!("webhook to session: {}", spread(to_session)),
     ]
+}
+
+/// What the simulated recogniser made up, and what was measured of it.
+pub(super) fn transcription(evaluation: &Evaluation) -> Row {
+    let mut wrong = Vec::new();
+    let mut rates = Vec::new();
+    for measured in &evaluation.measured {
+        rates.extend(measured.rates.iter().map(|rate| {
+            let counts = rate.counts;
+            format!("{} {}/{}", rate.metric, counts.edits(), counts.units)
+        }));
+        wrong.extend(measured.not_measured.iter().map(|not| format!("{}: {}", not.name, not.reason)));
+        for outcome in &measured.outcomes {
+            let (made, seen) = (outcome.injected.unwrap_or_default(), outcome.counts);
+            if made != seen {
+                let words = "edits were made up and";
+                wrong.push(format!("{}: {} {words} {} measured", outcome.name, made.edits(), seen.edits()));
+            }
+        }
+    }
+    let exact = if wrong.is_empty() { "as was made up" } else { "not as was made up" };
+    let seen = format!("{} utterances, {}, {exact}", evaluation.utterances, rates.join(", "));
+    Row::new(Check::Transcription, "errors counted to the last", seen, wrong)
 }
 
 pub(super) fn errors(outcomes: &[(&Failure, anyhow::Result<Outcome>)]) -> Row {

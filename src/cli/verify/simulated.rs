@@ -12,9 +12,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::sheet::Check;
 use crate::call::record::CallDetail;
-use crate::cli::stage::at_ease;
 use crate::cli::failures::{self, Outcome};
 use crate::cli::scratch::Scratch;
+use crate::cli::stage::at_ease;
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{self, Environment};
 use crate::gateway::Gateway;
