@@ -22,6 +22,7 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("cargo test", "it is what runs this"),
     ("cargo run --release -- serve", "it does not end by itself: cli.rs runs `serve`"),
     ("cargo build --release", "CI builds"),
+    ("benches/peers/run", "it installs other servers, and takes half an hour"),
     ("export ", "it is for a shell"),
     ("sudo ", "it changes the machine: deploy.rs reads the unit"),
     ("cd deploy/container", "it needs a container engine"),

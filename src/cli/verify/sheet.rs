@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(spread(&mut times), "p50 100 ms, p99 198 ms, max 200 ms");
         assert_eq!(spread(&mut [Duration::from_micros(1_240)]), "p50 1.2 ms, p99 1.2 ms, max 1.2 ms");
         assert_eq!(spread(&mut []), "p50 –, p99 –, max –");
-        assert_eq!(brief(Duration::from_millis(2_345)), "2.35 s");
+        assert_eq!(brief(Duration::from_millis(2_350)), "2.35 s");
     }
 
     #[test]
@@ -153,10 +153,10 @@ mod tests {
         assert_eq!(
             text,
             concat!(
-                "          CHECK       CLAIM           SEEN\n",
-                "  ok      tools       every one       all of 3\n",
-                "  FAILED  recordings  each call's     0 of 7\n",
-                "  –       errors      nobody is lost  only without --live\n",
+                "         CHECK       CLAIM           SEEN\n",
+                " ok      tools       every one       all of 3\n",
+                " FAILED  recordings  each call's     0 of 7\n",
+                " –       errors      nobody is lost  only without --live\n",
                 "\nrecordings:\n  call 0\n  call 1\n  call 2\n  call 3\n  call 4\n  and 2 more\n"
             )
         );
