@@ -137,13 +137,18 @@ impl BadMessage {
     }
 }
 
+/// What may be absent, and is borrowed where it is there: serde copies an `Option<Cow<str>>`.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Words<'a>(#[serde(borrow)] Cow<'a, str>);
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Envelope<'a> {
     #[serde(borrow)]
     event: Cow<'a, str>,
     #[serde(default, borrow)]
-    stream_sid: Option<Cow<'a, str>>,
+    stream_sid: Option<Words<'a>>,
     #[serde(default)]
     start: Option<RawStart>,
     #[serde(default, borrow)]
@@ -182,7 +187,7 @@ struct RawFormat {
 #[derive(Deserialize)]
 struct RawMedia<'a> {
     #[serde(default, borrow)]
-    track: Option<Cow<'a, str>>,
+    track: Option<Words<'a>>,
     #[serde(default, deserialize_with = "number")]
     chunk: Option<u64>,
     #[serde(default, rename = "timestamp", deserialize_with = "number")]
@@ -229,7 +234,7 @@ impl FromCarrier<'_> {
                 Body::Unknown(printable.take(KIND_CHARS_MAX).collect())
             }
         };
-        Ok(FromCarrier { stream_sid: envelope.stream_sid, body })
+        Ok(FromCarrier { stream_sid: envelope.stream_sid.map(|words| words.0), body })
     }
 }
 
@@ -255,7 +260,7 @@ fn start(raw: RawStart) -> Result<Start, BadMessage> {
 
 fn media(raw: RawMedia<'_>) -> Result<Media<'_>, BadMessage> {
     // Only the caller's own track comes on a bidirectional stream.
-    if raw.track.is_some_and(|track| !track.starts_with("inbound")) {
+    if raw.track.is_some_and(|track| !track.0.starts_with("inbound")) {
         return Err(BadMessage::Part("media.track"));
     }
     if raw.payload.len() > PAYLOAD_CHARS_MAX {

@@ -2,6 +2,7 @@
 
 mod admin;
 mod admin_api;
+mod allocations;
 mod author;
 mod backend;
 mod backup;
