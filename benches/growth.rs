@@ -215,12 +215,12 @@ fn drawing(curves: &[(&str, &Vec<u64>, &Vec<f64>)]) -> String {
             .map(|(size, cpu)| format!("{:.1},{:.1}", x(*size), y(*cpu)))
             .collect();
         // Within a fifth of the first: what is called flat.
-        let _ = write!(
+        let _ = writeln!(
             svg,
             "<text x=\"{:.0}\" y=\"18\" font-weight=\"bold\">CPU-s for 1,000 calls, by {name}</text>\n\
              <rect x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"#0a7\" opacity=\"0.15\"/>\n\
              <line x1=\"{:.1}\" y1=\"{base:.1}\" x2=\"{:.1}\" y2=\"{base:.1}\" stroke=\"#888\"/>\n\
-             <polyline points=\"{}\" fill=\"none\" stroke=\"#0a7\" stroke-width=\"2\"/>\n",
+             <polyline points=\"{}\" fill=\"none\" stroke=\"#0a7\" stroke-width=\"2\"/>",
             x0 + left,
             x0 + left,
             y(cpu[0] * 1.2),
@@ -233,11 +233,11 @@ fn drawing(curves: &[(&str, &Vec<u64>, &Vec<f64>)]) -> String {
         );
         for (size, cpu) in sizes.iter().zip(cpu.iter()) {
             let (x, y) = (x(*size), y(*cpu));
-            let _ = write!(
+            let _ = writeln!(
                 svg,
                 "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"#0a7\"/>\
                  <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{cpu:.2}</text>\
-                 <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>\n",
+                 <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
                 y - 10.0,
                 HEIGHT - bottom + 18.0,
                 thousands(*size)

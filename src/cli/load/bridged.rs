@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::{Failure, progress};
@@ -83,8 +83,7 @@ pub(super) async fn run(arguments: &Arguments, calls: u32, data: &Path) -> Resul
     shared.silent.cancel();
     sleep(LOST_AFTER).await;
     shared.over.cancel();
-    let outcome = timeout(OVER_WITHIN, gather(&mut callers, &mut sessions, calls)).await;
-    provider.abort();
+    let outcome = timeout(OVER_WITHIN, gather(&mut callers, &provider, &mut sessions)).await;
     let mut outcome = outcome.context("the calls do not end")?;
     if let Some(own) = target.own() {
         for record in own.records(calls).await? {
@@ -138,8 +137,8 @@ async fn measure(shared: &Shared, watch: &Watch, span: Duration) -> Used {
 
 async fn gather(
     callers: &mut JoinSet<anyhow::Result<End>>,
+    provider: &JoinHandle<()>,
     sessions: &mut mpsc::UnboundedReceiver<anyhow::Result<End>>,
-    calls: u32,
 ) -> Outcome {
     let mut outcome = Outcome { to_model: Way::default(), to_caller: Way::default(), failures: Vec::new() };
     while let Some(ended) = callers.join_next().await {
@@ -151,14 +150,15 @@ async fn gather(
             Err(error) => outcome.failures.push(wrong("caller", format!("{error:#}"))),
         }
     }
-    for _ in 0..calls {
-        match sessions.recv().await {
-            Some(Ok(end)) => {
+    // A gateway may open a second session for a call; all that there are, and no more.
+    provider.abort();
+    while let Some(ended) = sessions.recv().await {
+        match ended {
+            Ok(end) => {
                 outcome.to_caller.sent += end.sent;
                 outcome.to_model.merge(&end.received);
             }
-            Some(Err(error)) => outcome.failures.push(wrong("session", format!("{error:#}"))),
-            None => break,
+            Err(error) => outcome.failures.push(wrong("session", format!("{error:#}"))),
         }
     }
     outcome

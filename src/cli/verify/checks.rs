@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use super::sheet::{Check, Row, brief, spread};
-use super::simulated::{Forged, Seen};
+use super::simulated::{Forged, PlayedFailure, Seen};
 use crate::call::record::{CallDetail, EndedReason, Line, Path, Speaker, Stages, ToolOutcomeKind};
 use crate::cli::eval::Evaluation;
-use crate::cli::failures::{Failure, Outcome};
 use crate::clock::Timestamp;
 use crate::sim::openai::Utterance;
 use crate::sim::world::Played;
@@ -20,6 +19,9 @@ pub(super) const ERRORS: &str = "no caller is lost";
 pub(super) const FIRST_WORD_WITHIN: Duration = Duration::from_secs(2);
 /// How far a time of the transcript may be from the truth.
 const TIMES_WITHIN: Duration = Duration::from_millis(100);
+
+/// From one stage of a call to the next; none where one was not reached.
+type Stage = fn(&Stages) -> Option<Duration>;
 
 /// What was seen, and how much faster than life it was played.
 pub(super) struct Trial<'a> {
@@ -120,7 +122,7 @@ impl Trial<'_> {
             Some(took) if took > FIRST_WORD_WITHIN => Err(format!("{} after the answer", brief(took))),
             Some(_) => Ok(()),
         });
-        let stages: [(&str, fn(&Stages) -> Option<Duration>); 5] = [
+        let stages: [(&str, Stage); 5] = [
             ("asked to webhook", |stages| Some(stages.webhook_received?.since(stages.carrier_asked?))),
             ("webhook to accept", Stages::webhook_to_accept),
             ("accept to 200", |stages| Some(stages.accepted?.since(stages.accept_sent?))),
@@ -327,7 +329,7 @@ pub(super) fn transcription(evaluation: &Evaluation) -> Row {
     Row::new(Check::Transcription, "errors counted to the last", seen, wrong)
 }
 
-pub(super) fn errors(outcomes: &[(&Failure, anyhow::Result<Outcome>)]) -> Row {
+pub(super) fn errors(outcomes: &[PlayedFailure]) -> Row {
     let mut wrong = Vec::new();
     for (failure, outcome) in outcomes {
         match outcome {

@@ -227,11 +227,11 @@ fn damaged(folder: &Path, kept: &[CallDetail]) -> Vec<String> {
     damaged
 }
 
+/// A failure, and what came of it.
+pub(super) type PlayedFailure = (&'static failures::Failure, anyhow::Result<Outcome>);
+
 /// Plays every failure of the way to the model.
-pub(super) async fn play_failures(
-    speed: f64,
-    broken: bool,
-) -> Vec<(&'static failures::Failure, anyhow::Result<Outcome>)> {
+pub(super) async fn play_failures(speed: f64, broken: bool) -> Vec<PlayedFailure> {
     let extra = if broken { "[features]\nfailover = false\n" } else { "" };
     let played = stream::iter(failures::ALL).map(async |failure| (failure, failure.play(speed, extra).await));
     played.buffered(FAILURES_AT_ONCE).collect().await
