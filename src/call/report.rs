@@ -186,7 +186,7 @@ impl Fared {
 }
 
 /// The smallest value that at least this share of the sorted values does not exceed.
-pub(super) fn percentile(sorted: &[Duration], share: f64) -> Option<Duration> {
+pub(crate) fn percentile(sorted: &[Duration], share: f64) -> Option<Duration> {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted.get(rank.max(1) - 1).copied()
 }

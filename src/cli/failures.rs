@@ -21,6 +21,7 @@ use crate::sim::world::{Options, World};
 use crate::store::CallQuery;
 
 use super::scratch::Scratch;
+use super::stage::{ANY_PORT, places};
 
 /// How long one call may take altogether.
 const CALL_WITHIN: Duration = Duration::from_secs(60);
@@ -208,15 +209,8 @@ impl Failure {
         let options = Options::new(Arc::clone(&clock), log, speed);
         let pending_ttl = self.pending_ttl.div_f64(speed);
         let world = World::start(Options { provider_faults, pending_ttl, ..options }).await?;
-        let mut environment = world.environment();
-        for (name, value) in [
-            ("SWITCHBOARD__SERVER__LISTEN", "127.0.0.1:0".to_owned()),
-            ("SWITCHBOARD__ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
-            ("SWITCHBOARD__STORE__PATH", scratch.path().join("data").display().to_string()),
-        ] {
-            environment.push((name.to_owned(), value));
-        }
-        let environment: Environment = environment.into_iter().collect();
+        let of_world: Environment = world.environment().into_iter().collect();
+        let environment = places(ANY_PORT, &scratch.path().join("data")).or(of_world);
         let text = format!("{extra}{CONFIG}{}\n", self.fallback);
         let mut config = config::parse("failures.toml", text.as_bytes(), scratch.path(), &environment)
             .map_err(|problems| anyhow!(problems.render(false)))?;

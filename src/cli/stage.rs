@@ -29,6 +29,9 @@ use crate::store::CallQuery;
 const GATEWAY_TOML: &str = include_str!("../../gateway.toml");
 const CUSTOMER_LOOKUP: &[u8] = include_bytes!("../../plugins/customer-lookup/customer-lookup.wasm");
 
+/// Where nobody else listens.
+pub(super) const ANY_PORT: &str = "127.0.0.1:0";
+
 /// How long the gateway may take to close a call that the carrier has seen the end of.
 const CLOSED_WITHIN: Duration = Duration::from_secs(10);
 /// What stands in a scenario's `environment` for the address of the simulated business.
@@ -130,7 +133,7 @@ impl Stage {
         let named = scenario.config.as_ref().map(|path| beside(file.as_deref(), path));
         let path = named.as_deref().unwrap_or(&self.config);
         let environment = self.environment_of(&scenario.environment, &world);
-        let mut config = load_in(path, environment, scratch.path(), &data, "127.0.0.1:0")?;
+        let mut config = load_in(path, environment, scratch.path(), &data, ANY_PORT)?;
         config.features.openai_sip = Rollout::from(way == Way::Sip);
         at_ease(&mut config);
         if keep.is_none() {
@@ -199,24 +202,32 @@ fn load_in(
     data: &Path,
     admin: &str,
 ) -> Result<Config, Failure> {
-    let places: Environment = [
-        ("SWITCHBOARD__SERVER__LISTEN", "127.0.0.1:0".to_owned()),
-        ("SWITCHBOARD__ADMIN__LISTEN", admin.to_owned()),
-        ("SWITCHBOARD__STORE__PATH", data.display().to_string()),
-    ]
-    .into_iter()
-    .collect();
-    let environment = places.or(environment);
+    let environment = places(admin, data).or(environment);
     let explain = |problems| Failure::Config(Box::new(problems));
     if path.exists() {
         return config::load(path, &environment).map_err(explain);
     }
-    let plugin = scratch.join("plugins/customer-lookup/customer-lookup.wasm");
+    put_plugin(scratch)?;
+    config::parse("gateway.toml", GATEWAY_TOML.as_bytes(), scratch, &environment).map_err(explain)
+}
+
+/// Where a simulated gateway listens, and keeps its calls: beside any other.
+pub(super) fn places(admin: &str, data: &Path) -> Environment {
+    let places = [
+        ("SWITCHBOARD__SERVER__LISTEN", ANY_PORT.to_owned()),
+        ("SWITCHBOARD__ADMIN__LISTEN", admin.to_owned()),
+        ("SWITCHBOARD__STORE__PATH", data.display().to_string()),
+    ];
+    places.into_iter().collect()
+}
+
+/// The binary's own plugin, where a configuration in this folder looks for it.
+pub(super) fn put_plugin(folder: &Path) -> std::io::Result<()> {
+    let plugin = folder.join("plugins/customer-lookup/customer-lookup.wasm");
     if let Some(folder) = plugin.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    std::fs::write(&plugin, CUSTOMER_LOOKUP)?;
-    config::parse("gateway.toml", GATEWAY_TOML.as_bytes(), scratch, &environment).map_err(explain)
+    std::fs::write(&plugin, CUSTOMER_LOOKUP)
 }
 
 /// A few calls of some kilobytes are no danger to any disk; what is compiled for them is of use to the next ones.
@@ -249,7 +260,7 @@ async fn closed_call(gateway: &Gateway) -> Result<CallDetail, Failure> {
 }
 
 /// Claims that a call that is recorded has its recordings.
-fn is_settled(kept: &CallDetail) -> bool {
+pub(super) fn is_settled(kept: &CallDetail) -> bool {
     let is_recorded = kept.call.consent.is_some() && kept.call.stages.attached.is_some();
     let is_done = kept.recordings.iter().all(|record| !record.has_work());
     is_done && !(is_recorded && kept.recordings.is_empty())

@@ -23,6 +23,8 @@ use super::{Failure, eval, print, progress};
 use crate::clock::{Clock as _, SystemClock};
 use crate::sim::fault::ProviderFaults;
 
+/// How many calls are played at once, unless told.
+const CALLS: u32 = 50;
 /// How fast simulated time may pass: beyond it the overhead of this machine is longer than the bounds.
 const SPEEDS: std::ops::RangeInclusive<f64> = 1.0..=10.0;
 /// What is misheard comes from it.
@@ -126,6 +128,3 @@ async fn offline(arguments: &Arguments, wanted: &BTreeSet<Check>) -> Result<Vec<
     rows.sort_by_key(|row| row.check);
     Ok(rows)
 }
-
-/// How many calls are played at once, unless told.
-const CALLS: u32 = 50;

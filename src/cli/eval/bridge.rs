@@ -17,7 +17,7 @@ use super::settings::Prepared;
 use crate::call::event::Command;
 use crate::call::record::{CallDetail, CallRecord, Line, LineStatus, Speaker, State};
 use crate::cli::scratch::Scratch;
-use crate::cli::stage::at_ease;
+use crate::cli::stage::{ANY_PORT, at_ease, places};
 use crate::clock::{Clock, Entropy, SystemClock};
 use crate::config::{self, Environment};
 use crate::gateway::Gateway;
@@ -68,16 +68,9 @@ impl Bridge {
         let log = WorldLog::quiet(Arc::clone(&clock));
         let world = World::start(Options::new(Arc::clone(&clock), log, 1.0)).await;
         let world = world.context("the simulated carrier cannot listen")?;
-        let mut environment = world.environment();
-        for (name, value) in [
-            ("SWITCHBOARD__SERVER__LISTEN", "127.0.0.1:0".to_owned()),
-            ("SWITCHBOARD__ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
-            ("SWITCHBOARD__STORE__PATH", scratch.path().join("data").display().to_string()),
-            ("SWITCHBOARD__FEATURES__FAILOVER", "false".to_owned()),
-        ] {
-            environment.push((name.to_owned(), value));
-        }
-        let environment: Environment = environment.into_iter().collect();
+        let alone: Environment = [("SWITCHBOARD__FEATURES__FAILOVER", "false")].into_iter().collect();
+        let of_world: Environment = world.environment().into_iter().collect();
+        let environment = places(ANY_PORT, &scratch.path().join("data")).or(alone).or(of_world);
         let config = config::parse("gateway.toml", NO_CONFIGURATION.as_bytes(), scratch.path(), &environment);
         let mut config = config.map_err(|problems| anyhow!(problems.render(false)))?;
         config.features.openai_sip = Rollout::from(false);

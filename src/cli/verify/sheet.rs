@@ -7,6 +7,9 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 use serde::Serialize;
 
+use crate::call::report::percentile;
+use crate::cli::view;
+
 /// How many things that are wrong are shown of a row; the rest is counted.
 const WRONG_SHOWN: usize = 5;
 
@@ -111,21 +114,13 @@ pub(super) fn as_text(rows: &[Row]) -> String {
 /// Half of them, 99 of a hundred, and the longest.
 pub(super) fn spread(times: &mut [Duration]) -> String {
     times.sort_unstable();
-    let at = |share: f64| {
-        let rank = (share * times.len() as f64).ceil() as usize;
-        times.get(rank.clamp(1, times.len().max(1)) - 1).copied().map_or_else(|| "–".to_owned(), brief)
-    };
+    let at = |share: f64| percentile(times, share).map_or_else(|| "–".to_owned(), brief);
     format!("p50 {}, p99 {}, max {}", at(0.5), at(0.99), at(1.0))
 }
 
 /// A span as people say it.
 pub(super) fn brief(span: Duration) -> String {
-    let millis = span.as_secs_f64() * 1_000.0;
-    match millis {
-        millis if millis < 10.0 => format!("{millis:.1} ms"),
-        millis if millis < 1_000.0 => format!("{millis:.0} ms"),
-        _ => format!("{:.2} s", span.as_secs_f64()),
-    }
+    if span < Duration::from_secs(1) { view::millis(span) } else { view::seconds(span) }
 }
 
 #[cfg(test)]
@@ -136,9 +131,9 @@ mod tests {
     fn a_spread_is_of_values_that_were_seen() {
         let mut times: Vec<Duration> = (1..=200).rev().map(Duration::from_millis).collect();
         assert_eq!(spread(&mut times), "p50 100 ms, p99 198 ms, max 200 ms");
-        assert_eq!(spread(&mut [Duration::from_micros(1_240)]), "p50 1.2 ms, p99 1.2 ms, max 1.2 ms");
+        assert_eq!(spread(&mut [Duration::from_micros(1_240)]), "p50 1.24 ms, p99 1.24 ms, max 1.24 ms");
         assert_eq!(spread(&mut []), "p50 –, p99 –, max –");
-        assert_eq!(brief(Duration::from_millis(2_350)), "2.35 s");
+        assert_eq!(brief(Duration::from_millis(2_500)), "2.5 s");
     }
 
     #[test]

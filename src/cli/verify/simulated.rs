@@ -12,22 +12,22 @@ use sha2::{Digest as _, Sha256};
 
 use super::sheet::Check;
 use crate::call::record::CallDetail;
+use crate::cli::Failure;
 use crate::cli::failures::{self, Outcome};
 use crate::cli::scratch::Scratch;
-use crate::cli::stage::at_ease;
-use crate::clock::{Clock, Entropy, SystemClock};
+use crate::cli::source::Source;
+use crate::cli::stage::{ANY_PORT, at_ease, is_settled, places, put_plugin};
+use crate::clock::{Clock, Entropy, SystemClock, Timestamp};
 use crate::config::{self, Environment};
 use crate::gateway::Gateway;
-use crate::http::{OPENAI_WEBHOOK, TWILIO_VOICE, detail};
+use crate::http::{OPENAI_WEBHOOK, TWILIO_VOICE};
 use crate::sim::log::WorldLog;
 use crate::sim::script::{Script, Step};
 use crate::sim::twilio::CallerSetup;
 use crate::sim::world::{Options, Played, World};
-use crate::store::CallQuery;
 
 const CONFIG: &str = include_str!("gateway.toml");
 const CALL: &str = include_str!("call.toml");
-const CUSTOMER_LOOKUP: &[u8] = include_bytes!("../../../plugins/customer-lookup/customer-lookup.wasm");
 const CALLER: &str = "+819012345678";
 const CALLEE: &str = "+815012345678";
 /// What the model thinks longer for where its first word is to be late, in milliseconds.
@@ -104,9 +104,7 @@ pub(super) async fn play(calls: u32, speed: f64, broken: Option<Check>) -> anyho
 
 /// Claims that nothing more will come of a call.
 fn is_over(kept: &CallDetail) -> bool {
-    let is_recorded = kept.call.consent.is_some() && kept.call.stages.attached.is_some();
-    let is_fetched = kept.recordings.iter().all(|record| !record.has_work());
-    kept.call.ended.is_some() && is_fetched && !(is_recorded && kept.recordings.is_empty())
+    kept.call.ended.is_some() && is_settled(kept)
 }
 
 fn is_of(kept: &CallDetail, played: &Played) -> bool {
@@ -119,20 +117,11 @@ fn configuration(
     calls: u32,
     broken: Option<Check>,
 ) -> anyhow::Result<config::Config> {
-    let plugin = scratch.join("plugins/customer-lookup/customer-lookup.wasm");
-    std::fs::create_dir_all(plugin.parent().unwrap_or(scratch))?;
-    std::fs::write(&plugin, CUSTOMER_LOOKUP)?;
+    put_plugin(scratch)?;
     let room = if broken == Some(Check::Concurrency) { (calls / 2).max(1) } else { calls };
-    let mut environment = world.environment();
-    for (name, value) in [
-        ("SWITCHBOARD__SERVER__LISTEN", "127.0.0.1:0".to_owned()),
-        ("SWITCHBOARD__SERVER__MAX_CALLS", room.to_string()),
-        ("SWITCHBOARD__ADMIN__LISTEN", "127.0.0.1:0".to_owned()),
-        ("SWITCHBOARD__STORE__PATH", scratch.join("data").display().to_string()),
-    ] {
-        environment.push((name.to_owned(), value));
-    }
-    let environment: Environment = environment.into_iter().collect();
+    let room: Environment = [("SWITCHBOARD__SERVER__MAX_CALLS", room.to_string())].into_iter().collect();
+    let of_world: Environment = world.environment().into_iter().collect();
+    let environment = places(ANY_PORT, &scratch.join("data")).or(room).or(of_world);
     let mut config = config::parse("verify.toml", CONFIG.as_bytes(), scratch, &environment)
         .map_err(|problems| anyhow!(problems.render(false)))?;
     at_ease(&mut config);
@@ -158,20 +147,12 @@ fn caller(broken: Option<Check>) -> anyhow::Result<CallerSetup> {
 /// All calls as they are kept, once they are over and their recordings are kept or given up; what is not so in time is given
 /// as it is.
 async fn settled(gateway: &Gateway, calls: usize) -> anyhow::Result<Vec<CallDetail>> {
-    let store = gateway.control().store();
+    let source = Source::Store(gateway.control().store().clone());
     let limit = tokio::time::Instant::now() + SETTLED_WITHIN;
     loop {
         let mut kept = Vec::with_capacity(calls);
-        let mut after = None;
-        loop {
-            let page = store.calls(CallQuery::default(), after, crate::store::PAGE_MAX).await?;
-            for call in &page.items {
-                kept.extend(detail(store, call.id).await?);
-            }
-            after = page.next;
-            if after.is_none() {
-                break;
-            }
+        for call in source.since(Timestamp::from_millis(0)).await.map_err(Failure::into_error)? {
+            kept.extend(source.detail(call.id).await.map_err(Failure::into_error)?);
         }
         let is_settled = kept.len() >= calls && kept.iter().all(is_over);
         if is_settled || tokio::time::Instant::now() >= limit {
