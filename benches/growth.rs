@@ -4,17 +4,19 @@
 //! Each figure is the median of [`ROUNDS`] runs of `switchboard load`, and the runs of a round follow one another, so that what the
 //! machine does besides touches all of them. `GROWTH_STORE=1000,100000` and `GROWTH_CALLS=10,100` say other sizes.
 
+mod earlier;
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use earlier::earlier;
 use serde_json::Value;
 use switchboard::call::record::CallDetail;
 use switchboard::clock::SystemClock;
 use switchboard::http::detail;
-use switchboard::ids::CallId;
 use switchboard::store::{CallQuery, Settings, Store, Tx, Write};
 
 /// Runs of which the median counts.
@@ -133,24 +135,7 @@ fn fill(data: &Path, calls: u64) {
 /// The n-th call before this one.
 fn writes(one: &CallDetail, n: u64) -> Vec<Write> {
     let before = APART * u32::try_from(n).expect("not that many");
-    let mut chance = [0; 10];
-    chance[2..].copy_from_slice(&n.to_be_bytes());
-    let mut call = one.call.clone();
-    call.id = CallId::new(call.id.began() - before, chance);
-    call.caller = Some(format!("+8190{:08}", n % 100_000_000));
-    let stages = &mut call.stages;
-    for stage in [
-        &mut stages.carrier_asked,
-        &mut stages.webhook_created,
-        &mut stages.webhook_received,
-        &mut stages.accept_sent,
-        &mut stages.accepted,
-        &mut stages.attached,
-        &mut stages.first_audio,
-        &mut stages.ended,
-    ] {
-        *stage = stage.map(|at| at - before);
-    }
+    let call = earlier(&one.call, before, n);
     let id = call.id;
     let mut writes = vec![Write::Call(Box::new(call))];
     writes.extend(one.lines.iter().map(|line| {

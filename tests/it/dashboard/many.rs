@@ -1,9 +1,11 @@
 //! Ten thousand calls in the list, measured.
 
+#[path = "../../../benches/earlier/mod.rs"]
+mod earlier;
+
 use std::time::{Duration, Instant};
 
-use switchboard::call::record::CallRecord;
-use switchboard::ids::CallId;
+use earlier::earlier;
 use switchboard::store::{Tx, Write};
 
 use super::browser::{self, Browser};
@@ -11,30 +13,7 @@ use crate::harness::{House, Operator, SHORT};
 
 const CALLS: u64 = 10_000;
 const PER_COMMIT: u64 = 500;
-
-/// The same call, so many minutes earlier.
-fn earlier(call: &CallRecord, minutes: u64) -> CallRecord {
-    let mut call = call.clone();
-    let before = Duration::from_secs(minutes * 60);
-    let stages = &mut call.stages;
-    for stage in [
-        &mut stages.carrier_asked,
-        &mut stages.webhook_created,
-        &mut stages.webhook_received,
-        &mut stages.accept_sent,
-        &mut stages.accepted,
-        &mut stages.attached,
-        &mut stages.first_audio,
-        &mut stages.ended,
-    ] {
-        *stage = stage.map(|at| at - before);
-    }
-    let mut chance = [0; 10];
-    chance[2..].copy_from_slice(&minutes.to_be_bytes());
-    call.id = CallId::new(call.id.began() - before, chance);
-    call.caller = Some(format!("+8190{minutes:08}"));
-    call
-}
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Prints how long frames take while somebody scrolls through ten thousand calls of a store: `cargo test --test it
 /// ten_thousand_calls -- --ignored --nocapture`.
@@ -49,7 +28,9 @@ async fn ten_thousand_calls_are_scrolled_through() {
     let began = Instant::now();
     for from in (1..CALLS).step_by(PER_COMMIT as usize) {
         let some = from..CALLS.min(from + PER_COMMIT);
-        let writes = some.map(|minutes| Write::Call(Box::new(earlier(&first, minutes)))).collect();
+        let writes = some
+            .map(|minutes| Write::Call(Box::new(earlier(&first, MINUTE * minutes as u32, minutes))))
+            .collect();
         store.commit(Tx { writes, ..Tx::default() }).await.expect("a commit");
     }
     println!("{CALLS} calls written in {:?}", began.elapsed());
