@@ -9,7 +9,6 @@
 
 mod relay;
 mod talk;
-mod wave;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,6 +27,8 @@ use crate::secret::Secret;
 use crate::sim::scenario::Scenario;
 use crate::sim::script::Step;
 use crate::sim::twilio::SipPeer;
+use crate::speech::wave;
+use crate::wire::g711;
 
 /// What the gateway shows the relay for a key: the real one stays with the relay.
 const NO_KEY: &str = "sk-relayed";
@@ -110,10 +111,11 @@ fn sounds(scenario: &Scenario, file: Option<&Path>) -> Result<BTreeMap<String, V
     for name in named {
         let path: PathBuf = beside(file, name);
         let bytes = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let sound = wave::of_telephone(&bytes).map_err(|why| {
-            anyhow!("{}: {why}: `ffmpeg -i IN -ar 8000 -ac 1 OUT.wav` makes one", path.display())
-        })?;
-        sounds.insert(name.to_owned(), sound);
+        let samples = wave::read(&bytes).map_err(|why| anyhow!("{}: {why}", path.display()))?;
+        if samples.is_empty() {
+            return Err(anyhow!("{}: there is no sound in it", path.display()).into());
+        }
+        sounds.insert(name.to_owned(), samples.into_iter().map(g711::encode).collect());
     }
     Ok(sounds)
 }

@@ -44,6 +44,10 @@ pub(super) async fn run(config: &Path, mut arguments: Arguments) -> Result<(), F
             environment.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
         return super::print(&lines.concat());
     }
+    if arguments.gateway.is_some() && arguments.is_simulated() {
+        let words = "`--path media-streams` plays against a gateway of its own: leave `--gateway` out";
+        return Err(Failure::Usage(anyhow!(words)));
+    }
     arguments.config = config.to_owned();
     target::allow_files(files(&arguments))?;
     let scratch = std::env::temp_dir().join(format!("switchboard-load-{}", std::process::id()));

@@ -261,7 +261,7 @@ mod tests {
             [
                 "corpus.toml: it tells of `gone`, of which there is no file",
                 "long.wav: it is 61 s long, at most 60 s are one turn of a caller: cut it into several",
-                "mp3.wav: it is not a WAV file",
+                "mp3.wav: it is not a WAV file; `ffmpeg -i IN -ac 1 -ar 8000 -c:a pcm_s16le OUT.wav` makes one of it",
                 "no-sound.wav: there is none beside the reference: record it, or take the reference away",
                 "no-text.txt: there is none beside the sound: write into it what is said",
                 "short.wav: it is 50 ms long: there is no word in it",

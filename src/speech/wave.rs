@@ -20,7 +20,7 @@ const REACH: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WaveError {
     /// It is something else.
-    #[error("it is not a WAV file")]
+    #[error("it is not a WAV file; {CONVERT}")]
     NotWave,
     /// It ends too early.
     #[error("it is cut short: its head tells of more than there is")]

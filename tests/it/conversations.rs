@@ -519,7 +519,7 @@ async fn a_recording_is_heard_as_it_is() {
     let call = CALL.replace("A-1001?\"", "A-1001?\", audio = \"live.toml\"");
     bench.write("tests/live.toml", &call);
     let said = ends(&test_live(bench, &["--audio", "tests"]).await, 1);
-    has(&said, &["live.toml: it is no WAV file", "ffmpeg"]);
+    has(&said, &["live.toml: it is not a WAV file", "ffmpeg"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

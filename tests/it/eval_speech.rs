@@ -255,7 +255,7 @@ fn a_bad_corpus_is_refused_file_by_file() {
     for line in [
         "error: the corpus cannot be used",
         "corpus/corpus.toml: it tells of `z`, of which there is no file",
-        "corpus/x-mp3.wav: it is not a WAV file",
+        "corpus/x-mp3.wav: it is not a WAV file; `ffmpeg -i IN -ac 1 -ar 8000 -c:a pcm_s16le OUT.wav` makes one of it",
         "corpus/y-alone.txt: there is none beside the sound: write into it what is said",
     ] {
         assert!(said.lines().any(|told| told == line), "no line `{line}` in\n{said}");

@@ -229,6 +229,7 @@ fn words_that_do_not_belong_together_are_refused() {
         &["--pid", "1"],
         &["--streams", "5", "--gateway", "http://127.0.0.1:1"],
         &["--scenario", "a.toml", "--gateway", "http://127.0.0.1:1"],
+        &["--path", "media-streams", "--gateway", "http://127.0.0.1:1"],
     ] {
         let output = load(words);
         assert_eq!(output.status.code(), Some(2), "{words:?}: {}", text(&output.stderr));
