@@ -240,14 +240,14 @@ impl Store {
 
     /// Queues a transaction; waits only for a place in the queue. Transactions of one caller are decided and
     /// written in the order in which they were submitted.
-    pub async fn submit(&self, tx: Tx) -> Result<Receipt, StoreError> {
+    pub async fn submit(&self, tx: &Tx) -> Result<Receipt, StoreError> {
         let prepared = Prepared::from_tx(tx)?;
         self.request(|answer| Request::Commit(prepared, answer)).await
     }
 
     /// Writes a transaction; it is durable and visible on return.
     pub async fn commit(&self, tx: Tx) -> Result<Committed, StoreError> {
-        self.submit(tx).await?.await
+        self.submit(&tx).await?.await
     }
 
     /// Writes what is queued, syncs the index and marks the directory as closed in order. All handles are
@@ -305,24 +305,22 @@ impl Store {
 
     /// A call's transcript, in the order in which speech started.
     pub async fn lines(&self, id: CallId) -> Result<Vec<Line>, StoreError> {
-        let mut lines: Vec<Line> = self.parts(Part::Line, id).await?;
-        lines.sort_by_key(|line| (line.started, line.n));
-        Ok(lines)
+        self.scan(move |index| lines(index, id)).await
     }
 
     /// A call's tool calls, in the order of their numbers.
     pub async fn tool_calls(&self, id: CallId) -> Result<Vec<ToolCallRecord>, StoreError> {
-        self.parts(Part::ToolCall, id).await
+        self.scan(move |index| parts(index, Part::ToolCall, id)).await
     }
 
     /// A call's usage records, in the order of their numbers.
     pub async fn usage(&self, id: CallId) -> Result<Vec<UsageRecord>, StoreError> {
-        self.parts(Part::Usage, id).await
+        self.scan(move |index| parts(index, Part::Usage, id)).await
     }
 
     /// A call's events, in the order of their numbers.
     pub async fn events(&self, id: CallId) -> Result<Vec<EventRecord>, StoreError> {
-        self.parts(Part::Event, id).await
+        self.scan(move |index| parts(index, Part::Event, id)).await
     }
 
     /// The keys that seal and open what is kept.
@@ -337,15 +335,18 @@ impl Store {
 
     /// Everything that is kept of a call; none when there is no such call.
     pub async fn detail(&self, id: CallId) -> Result<Option<CallDetail>, StoreError> {
-        let Some(call) = self.call(id)? else { return Ok(None) };
-        Ok(Some(CallDetail {
-            call,
-            lines: self.lines(id).await?,
-            tool_calls: self.tool_calls(id).await?,
-            usage: self.usage(id).await?,
-            events: self.events(id).await?,
-            recordings: self.recordings_of(id).await?,
-        }))
+        self.scan(move |index| {
+            let Some(call) = read(index, &key::call(id))? else { return Ok(None) };
+            Ok(Some(CallDetail {
+                call,
+                lines: lines(index, id)?,
+                tool_calls: parts(index, Part::ToolCall, id)?,
+                usage: parts(index, Part::Usage, id)?,
+                events: parts(index, Part::Event, id)?,
+                recordings: recordings::of_call(index, id)?,
+            }))
+        })
+        .await
     }
 
     /// The values of one plugin.
@@ -365,17 +366,6 @@ impl Store {
             Ok(_) => Health::Ok,
             Err(error) => Health::Poisoned { reason: format!("cannot read the disk's free space: {error}") },
         }
-    }
-
-    async fn parts<T>(&self, part: Part, id: CallId) -> Result<Vec<T>, StoreError>
-    where
-        T: DeserializeOwned + Send + 'static,
-    {
-        let values = move |index: &Index| {
-            let values = index.values(&key::parts(part, id))?;
-            values.iter().map(|(key, value)| parse(key, value)).collect()
-        };
-        self.scan(values).await
     }
 
     /// Runs a longer read on a thread where it may block.
@@ -404,6 +394,23 @@ impl Store {
         self.0.queue.send(request(answer)).await.map_err(|_| shared.gone())?;
         Ok(Receipt { answer: received, shared: shared.clone() })
     }
+}
+
+/// A call's transcript, in the order in which speech started.
+fn lines(index: &Index, id: CallId) -> Result<Vec<Line>, StoreError> {
+    let mut lines: Vec<Line> = parts(index, Part::Line, id)?;
+    lines.sort_by_key(|line| (line.started, line.n));
+    Ok(lines)
+}
+
+/// What is kept beside a call's record, in the order of its numbers.
+fn parts<T: DeserializeOwned>(index: &Index, part: Part, id: CallId) -> Result<Vec<T>, StoreError> {
+    values(index, &key::parts(part, id))
+}
+
+/// All values whose keys begin with `prefix`, in order.
+fn values<T: DeserializeOwned>(index: &Index, prefix: &str) -> Result<Vec<T>, StoreError> {
+    index.values(prefix)?.iter().map(|(key, value)| parse(key, value)).collect()
 }
 
 impl Future for Receipt {

@@ -5,12 +5,11 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::error::StoreError;
 use super::index::{Index, with_prefix};
 use super::key::Part;
-use super::{key, parse, read};
+use super::{key, parts, read};
 use crate::call::record::{CallRecord, Line, Path, State, ToolCallRecord};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, NotACallId};
@@ -90,11 +89,6 @@ impl CallFilter {
         let lines: Vec<Line> = parts(index, Part::Line, id)?;
         Ok(lines.iter().any(|line| line.text.to_lowercase().contains(&wanted)))
     }
-}
-
-fn parts<T: DeserializeOwned>(index: &Index, part: Part, id: CallId) -> Result<Vec<T>, StoreError> {
-    let values = index.values(&key::parts(part, id))?;
-    values.iter().map(|(key, value)| parse(key, value)).collect()
 }
 
 /// Where a list goes on. Its text may be handed out and taken back.

@@ -21,9 +21,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::StoreError;
-use super::index::with_prefix;
+use super::index::{Index, with_prefix};
 use super::key::{self, RecordingList};
-use super::{Store, Vault, files, parse, read, space};
+use super::{Store, Vault, files, read, space, values};
 use crate::call::recording::{RecordingRecord, StoredFile};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, RecordingId};
@@ -339,11 +339,7 @@ impl Store {
 
     /// A call's recordings, in the order of their ids.
     pub async fn recordings_of(&self, call: CallId) -> Result<Vec<RecordingRecord>, StoreError> {
-        self.scan(move |index| {
-            let values = index.values(&key::recordings_of(call))?;
-            values.iter().map(|(key, value)| parse(key, value)).collect()
-        })
-        .await
+        self.scan(move |index| of_call(index, call)).await
     }
 
     /// All recordings, newest call first, at most `limit` of them.
@@ -406,6 +402,11 @@ fn full_or(path: &Path, source: io::Error) -> FileError {
         }
         _ => at(path, source),
     }
+}
+
+/// A call's recordings, in the order of their ids.
+pub(super) fn of_call(index: &Index, call: CallId) -> Result<Vec<RecordingRecord>, StoreError> {
+    values(index, &key::recordings_of(call))
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ use crate::ids::{CallId, CallSid, ProviderCallId, SipCallId, WebhookId};
 
 /// The most a transaction may hold, in bytes of keys and JSON.
 pub(super) const TX_BYTES_MAX: usize = 2 << 20;
+/// The record of most calls has fewer.
+const CALL_BYTES: usize = 2 << 10;
 
 /// Writes that are applied all together or not at all, and only if every expectation holds.
 #[derive(Clone, Debug, Default)]
@@ -185,8 +187,8 @@ pub(super) enum Step {
 
 impl Prepared {
     /// Turns records into text.
-    pub(super) fn from_tx(tx: Tx) -> Result<Prepared, StoreError> {
-        let absent = tx.expect.into_iter().map(|expect| (expect.key(), expect)).collect();
+    pub(super) fn from_tx(tx: &Tx) -> Result<Prepared, StoreError> {
+        let absent = tx.expect.iter().map(|expect| (expect.key(), expect.clone())).collect();
         let steps: Vec<Step> = tx.writes.iter().flat_map(steps).collect();
         let bytes = steps.iter().map(Step::bytes).sum();
         if bytes > TX_BYTES_MAX {
@@ -210,7 +212,7 @@ impl Step {
 fn steps(write: &Write) -> Vec<Step> {
     let (key, value) = match write {
         Write::Call(record) => {
-            let put = Op::put(key::call(record.id), json(record));
+            let put = Op::put(key::call(record.id), json_of_about(record, CALL_BYTES));
             return vec![Step::Call { id: record.id, put, placement: Placement::of(record) }];
         }
         Write::Recording(record) => return recording(record),
@@ -267,7 +269,14 @@ fn notification(record: &Notification) -> Vec<Step> {
 /// Only raw JSON from outside can bring line breaks, and only between its tokens: inside a string JSON
 /// forbids them. A space there means the same.
 pub(super) fn json<T: Serialize>(value: &T) -> String {
-    let text = serde_json::to_string(value).expect("records have text keys and no failing serializers");
+    json_of_about(value, 128)
+}
+
+/// The same, of a value whose text has about so many bytes: it is written without moving what was written before.
+fn json_of_about<T: Serialize>(value: &T, bytes: usize) -> String {
+    let mut text = Vec::with_capacity(bytes);
+    serde_json::to_writer(&mut text, value).expect("records have text keys and no failing serializers");
+    let text = String::from_utf8(text).expect("JSON is text");
     if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], " ") } else { text }
 }
 
@@ -290,7 +299,7 @@ mod tests {
     #[test]
     fn a_transaction_is_bounded() {
         let write = Write::Meta { name: "big".to_owned(), value: "x".repeat(TX_BYTES_MAX) };
-        let refused = Prepared::from_tx(Tx { expect: vec![], writes: vec![write] });
+        let refused = Prepared::from_tx(&Tx { expect: vec![], writes: vec![write] });
         assert!(matches!(refused, Err(StoreError::TooLarge { .. })));
     }
 }

@@ -220,7 +220,7 @@ async fn an_orderly_close_is_remembered_and_ends_writing() {
     let place = Place::new();
     let (store, _) = place.open();
     let other = store.clone();
-    let receipt = store.submit(tx(vec![put(&call(1, State::Live))])).await.expect("a place in the queue");
+    let receipt = store.submit(&tx(vec![put(&call(1, State::Live))])).await.expect("a place in the queue");
     store.close().await.expect("an orderly close");
     receipt.await.expect("what was queued is written");
     let refused = other.commit(tx(vec![put(&call(2, State::Live))])).await;
