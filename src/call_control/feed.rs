@@ -3,13 +3,15 @@
 //! Everything that the store has committed for a call becomes news, and so does who speaks. Calls put news into a ring
 //! and go on: nobody who watches is waited for. Whoever watches reads out of the ring at their own pace; who is so
 //! slow that the ring has gone on without them must begin anew, and is told so. Who begins anew is told who speaks:
-//! that is in no store.
+//! that is in no store. Where nobody watches, or may come back to where they were, nothing is kept at hand.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::call::Growing;
 use crate::call::record::{CallRecord, EventRecord, Line, ToolCallRecord, UsageRecord};
@@ -25,6 +27,8 @@ const RING_BYTES_MAX: usize = 32 << 20;
 const WATCHERS_MAX: usize = 32;
 /// How much news is read at once.
 const BATCH: usize = 64;
+/// For whoever watched, and comes back within this time, news is kept at hand: browsers try again after seconds.
+const BACK_WITHIN: Duration = Duration::from_secs(120);
 
 /// Something that happened in a call.
 #[derive(Clone, Debug)]
@@ -57,14 +61,14 @@ pub struct Speaking {
 }
 
 impl News {
-    /// The news in something that is written; none: it is nobody's business.
-    pub(super) fn of(write: &Write, cost_usd: Option<f64>) -> Option<News> {
+    /// The news in something that was written; none: it is nobody's business.
+    pub(super) fn of(write: Write, cost_usd: Option<f64>) -> Option<News> {
         match write {
-            Write::Call(record) => Some(News::Call(record.clone())),
-            Write::Line(id, line) => Some(News::Line(*id, line.clone())),
-            Write::ToolCall(id, tool_call) => Some(News::ToolCall(*id, tool_call.clone())),
-            Write::Usage(id, usage) => Some(News::Usage(*id, usage.clone(), cost_usd)),
-            Write::Event(id, event) => Some(News::Event(*id, event.clone())),
+            Write::Call(record) => Some(News::Call(record)),
+            Write::Line(id, line) => Some(News::Line(id, line)),
+            Write::ToolCall(id, tool_call) => Some(News::ToolCall(id, tool_call)),
+            Write::Usage(id, usage) => Some(News::Usage(id, usage, cost_usd)),
+            Write::Event(id, event) => Some(News::Event(id, event)),
             _ => None,
         }
     }
@@ -115,6 +119,8 @@ struct Ring {
     bytes: usize,
     /// Who speaks, by call; a call in which nobody does is not in it.
     speaking: BTreeMap<CallId, Speaking>,
+    /// When the last who watched left.
+    left: Option<Instant>,
 }
 
 impl Ring {
@@ -164,18 +170,30 @@ impl Feed {
 
     /// Claims that somebody watches now.
     pub fn is_watched(&self) -> bool {
-        self.watchers.load(Ordering::Relaxed) > 0
+        self.watchers.load(Ordering::SeqCst) > 0
     }
 
-    /// Has everybody know.
+    /// Has everybody know. What was committed must be readable before: who begins to watch now reads it, and may not
+    /// be told.
     pub fn publish(&self, all: impl IntoIterator<Item = News>) {
+        self.publish_at(Instant::now(), all);
+    }
+
+    fn publish_at(&self, now: Instant, all: impl IntoIterator<Item = News>) {
         let mut ring = self.ring();
+        let may_come_back = ring.left.is_some_and(|left| now.duration_since(left) < BACK_WITHIN);
+        let is_followed = self.is_watched() || may_come_back;
+        if !is_followed && !ring.news.is_empty() {
+            (ring.news, ring.bytes) = Default::default();
+        }
         let mut count = 0;
         for news in all {
             ring.hear(&news);
-            ring.bytes += news.bytes();
-            ring.news.push_back(Arc::new(news));
             count += 1;
+            if is_followed {
+                ring.bytes += news.bytes();
+                ring.news.push_back(Arc::new(news));
+            }
         }
         while ring.news.len() > RING_MAX || ring.bytes > RING_BYTES_MAX {
             let Some(oldest) = ring.news.pop_front() else { break };
@@ -209,8 +227,8 @@ impl Feed {
 
     /// Watches from now on, or from what was seen last; none: so many watch already.
     pub fn watch(self: &Arc<Self>, seen: Option<&str>) -> Option<Watch> {
-        if self.watchers.fetch_add(1, Ordering::Relaxed) >= WATCHERS_MAX {
-            self.watchers.fetch_sub(1, Ordering::Relaxed);
+        if self.watchers.fetch_add(1, Ordering::SeqCst) >= WATCHERS_MAX {
+            self.watchers.fetch_sub(1, Ordering::SeqCst);
             return None;
         }
         let head = self.head.subscribe();
@@ -302,7 +320,8 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.feed.watchers.fetch_sub(1, Ordering::Relaxed);
+        self.feed.ring().left = Some(Instant::now());
+        self.feed.watchers.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -345,6 +364,25 @@ mod tests {
         feed.close();
         assert_eq!(read(&mut again).await, Some(vec![4]));
         assert_eq!(read(&mut again).await, None);
+    }
+
+    #[tokio::test]
+    async fn where_nobody_watches_nothing_is_kept_at_hand() {
+        let feed = Feed::new(Timestamp::from_secs(1));
+        let kept = |feed: &Feed| feed.ring().news.len();
+        feed.publish([news(1), news(2)]);
+        assert_eq!(kept(&feed), 0);
+        let watch = feed.watch(None).expect("a place");
+        let seen = watch.seen();
+        drop(watch);
+        feed.publish([news(3)]);
+        assert_eq!(kept(&feed), 1);
+        feed.publish_at(Instant::now() + BACK_WITHIN, [news(4)]);
+        assert_eq!(kept(&feed), 0);
+        let mut late = feed.watch(Some(&seen)).expect("a place");
+        assert!(late.is_reset(), "two were missed");
+        feed.publish([news(5)]);
+        assert_eq!(read(&mut late).await, Some(vec![5]));
     }
 
     #[tokio::test]

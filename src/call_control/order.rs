@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::handing::target_of;
 use crate::call::Call;
-use crate::call::event::{CarrierEvent, CommandId, Event, Keep, ProviderCommand};
+use crate::call::event::{Action, CarrierEvent, CommandId, Event, Keep, ProviderCommand};
 use crate::call::record::{CallRecord, EndedReason, HandedBy, Path, State};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, ToolCallId};
@@ -17,6 +17,14 @@ use crate::store::{Alias, Write};
 
 /// The status of a caller's leg that was answered (Twilio, "Call resource: call status values").
 pub const ANSWERED: &str = "in-progress";
+
+/// How long what nobody waits for may wait for company: far below what a person who watches notices, and all that a
+/// crash can take of it.
+pub const COMPANY: Duration = Duration::from_millis(50);
+/// So much waits at most: a small part of what a transaction of the store may have …
+const BATCH_BYTES: usize = 256 << 10;
+/// … and so many things, which a flood of events would bring.
+const BATCH_WRITES: usize = 64;
 
 /// When a tool may run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,23 +110,106 @@ impl Outbox {
     }
 }
 
-/// What is written for something that is to be kept with a call.
-pub fn write_of(keep: Keep, record: &CallRecord) -> Write {
-    match keep {
-        Keep::Record => Write::Call(Box::new(record.clone())),
-        Keep::Line(line) => Write::Line(record.id, line),
-        Keep::ToolCall(tool_call) => Write::ToolCall(record.id, tool_call),
-        Keep::Usage(usage) => Write::Usage(record.id, usage),
-        Keep::Event(event) => Write::Event(record.id, event),
+/// What of a call is to be written with its next commit.
+///
+/// A turn brings a dozen happenings within milliseconds, and nobody waits for most of what they leave behind: lines that
+/// grow, usage, acknowledgements. That waits for company up to [`COMPANY`], and of several states of one thing only the
+/// last is written. What somebody waits for, what is asked of a vendor's REST API, and a call that changes its state go
+/// at once, and everything that waited goes with them: nothing overtakes.
+#[derive(Debug, Default)]
+pub struct Batch {
+    writes: Vec<Write>,
+    has_record: bool,
+    bytes: usize,
+    is_urgent: bool,
+    due: Option<Timestamp>,
+}
+
+impl Batch {
+    /// Something is to be kept with the call.
+    pub fn keep(&mut self, call: CallId, keep: Keep) {
+        let write = match keep {
+            Keep::Record => return self.has_record = true,
+            Keep::Line(line) => Write::Line(call, line),
+            Keep::ToolCall(tool_call) => Write::ToolCall(call, tool_call),
+            Keep::Usage(usage) => Write::Usage(call, usage),
+            Keep::Event(event) => Write::Event(call, event),
+        };
+        self.bytes += text_bytes(&write);
+        match self.writes.iter_mut().find(|older| is_same_part(older, &write)) {
+            Some(older) => *older = write,
+            None => self.writes.push(write),
+        }
+    }
+
+    /// Something is to be written that others wait for, or will look for.
+    pub fn add(&mut self, writes: impl IntoIterator<Item = Write>) {
+        let before = self.writes.len();
+        self.writes.extend(writes);
+        self.is_urgent |= self.writes.len() > before;
+    }
+
+    /// Somebody waits for what is to be written, or something outside follows from it.
+    pub fn hurry(&mut self) {
+        self.is_urgent = true;
+    }
+
+    /// The step asks for something that is not to be forgotten: a vendor will act on it.
+    pub fn hurry_for(&mut self, action: &Action) {
+        self.is_urgent |= !matches!(action, Action::Send(..) | Action::RunTool { .. } | Action::Keep(_));
+    }
+
+    /// When it is to be written; none: there is nothing that waits.
+    pub fn due(&self) -> Option<Timestamp> {
+        self.due
+    }
+
+    /// Claims that there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        !self.has_record && self.writes.is_empty()
+    }
+
+    /// Claims that it is to be written now; else it waits until [`Batch::due`].
+    pub fn is_due(&mut self, now: Timestamp) -> bool {
+        if self.is_urgent {
+            return true;
+        }
+        if self.is_empty() {
+            return false;
+        }
+        let due = *self.due.get_or_insert(now + COMPANY);
+        due <= now || self.bytes >= BATCH_BYTES || self.writes.len() >= BATCH_WRITES
+    }
+
+    /// Takes out what is to be written, with the record as it stands now where that is to be written too.
+    pub fn take(&mut self, record: &CallRecord) -> Vec<Write> {
+        let Batch { mut writes, has_record, .. } = std::mem::take(self);
+        // What came from elsewhere may have an older state of it.
+        if has_record {
+            writes.retain(|write| !matches!(write, Write::Call(_)));
+            writes.push(Write::Call(Box::new(record.clone())));
+        }
+        writes
     }
 }
 
-/// Of several states of the record in one commit only the last is worth the disk.
-pub fn without_overwritten(writes: Vec<Write>) -> Vec<Write> {
-    let last = writes.iter().rposition(|write| matches!(write, Write::Call(_)));
-    let keep =
-        |(at, write): (usize, Write)| (!matches!(write, Write::Call(_)) || Some(at) == last).then_some(write);
-    writes.into_iter().enumerate().filter_map(keep).collect()
+/// Claims that the newer takes the place of the older.
+fn is_same_part(older: &Write, newer: &Write) -> bool {
+    match (older, newer) {
+        (Write::Line(_, older), Write::Line(_, newer)) => older.n == newer.n,
+        (Write::ToolCall(_, older), Write::ToolCall(_, newer)) => older.n == newer.n,
+        _ => false,
+    }
+}
+
+/// About how many bytes a part of a call has on disk.
+fn text_bytes(write: &Write) -> usize {
+    512 + match write {
+        Write::Line(_, line) => line.text.len(),
+        Write::ToolCall(_, tool) => tool.arguments.len() + tool.output.as_ref().map_or(0, String::len),
+        Write::Event(_, event) => event.data.as_ref().map_or(0, |data| data.get().len()),
+        _ => 0,
+    }
 }
 
 /// Names under which the carrier's leg will be looked up when the provider offers its call.
@@ -223,4 +314,110 @@ impl Afterwards {
 pub(super) fn is_dialled_plainly(record: &CallRecord, over: Path) -> bool {
     let is_dialled_again = record.carrier.as_ref().is_some_and(|carrier| carrier.is_plain);
     over == Path::Sip && is_dialled_again && record.state == State::Dialing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::Beginning;
+    use crate::call::event::CommandId;
+    use crate::call::record::{EventRecord, Line, LineStatus, Speaker};
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::from_secs(1) + Duration::from_millis(ms)
+    }
+
+    fn call() -> CallId {
+        CallId::from_bytes([7; 16])
+    }
+
+    fn record() -> CallRecord {
+        let (caller, callee, route, carrier, carrier_asked) = Default::default();
+        let (vars, other_path, avoided) = Default::default();
+        let (id, path) = (call(), Path::Sip);
+        let beginning =
+            Beginning { id, path, caller, callee, route, carrier, carrier_asked, vars, other_path, avoided };
+        Call::begin(beginning).record
+    }
+
+    fn line(n: u32, text: &str) -> Keep {
+        let (speaker, status) = (Speaker::Caller, LineStatus::Final);
+        let text = text.to_owned();
+        Keep::Line(Line {
+            v: 1,
+            n,
+            speaker,
+            text,
+            started: at(0),
+            ended: None,
+            status,
+            item: None,
+            turn: None,
+        })
+    }
+
+    fn event(bytes: usize) -> Keep {
+        let data = serde_json::value::to_raw_value(&"x".repeat(bytes)).expect("text");
+        Keep::Event(EventRecord { v: 1, n: 0, at: at(0), kind: "k".to_owned(), data: Some(data) })
+    }
+
+    fn texts(writes: &[Write]) -> Vec<String> {
+        let text = |write: &Write| match write {
+            Write::Line(_, line) => line.text.clone(),
+            Write::Call(record) => format!("{:?}", record.state),
+            other => format!("{other:?}"),
+        };
+        writes.iter().map(text).collect()
+    }
+
+    #[test]
+    fn what_nobody_waits_for_waits_for_company_but_not_longer() {
+        let mut batch = Batch::default();
+        assert!(!batch.is_due(at(0)), "there is nothing");
+        batch.keep(call(), line(0, "a"));
+        assert!(!batch.is_due(at(10)));
+        assert_eq!(batch.due(), Some(at(10) + COMPANY));
+        batch.keep(call(), Keep::Record);
+        batch.keep(call(), line(1, "b"));
+        batch.keep(call(), line(0, "a whole"));
+        assert!(!batch.is_due(at(59)), "what comes later does not put it off, and does not hurry it");
+        assert!(batch.is_due(at(60)));
+        let record = CallRecord { state: State::Live, ..record() };
+        assert_eq!(texts(&batch.take(&record)), ["a whole", "b", "Live"]);
+        assert!(batch.is_empty() && batch.due().is_none() && !batch.is_due(at(100)));
+    }
+
+    #[test]
+    fn what_somebody_waits_for_takes_with_it_what_waited() {
+        for hurry in [
+            (|batch: &mut Batch| batch.hurry()) as fn(&mut Batch),
+            |batch| batch.hurry_for(&Action::HangUp),
+            |batch| batch.add([Write::Meta { name: "m".to_owned(), value: "v".to_owned() }]),
+        ] {
+            let mut batch = Batch::default();
+            batch.keep(call(), line(0, "a"));
+            assert!(!batch.is_due(at(0)));
+            batch.hurry_for(&Action::Keep(Keep::Record));
+            let prompt = ProviderCommand::PromptTurn { instructions: None, may_call_tools: true };
+            batch.hurry_for(&Action::Send(CommandId(1), prompt));
+            batch.add([]);
+            assert!(!batch.is_due(at(1)), "none of these is waited for");
+            hurry(&mut batch);
+            assert!(batch.is_due(at(2)));
+            assert_eq!(texts(&batch.take(&record()))[0], "a");
+        }
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let mut batch = Batch::default();
+        batch.keep(call(), event(BATCH_BYTES));
+        assert!(batch.is_due(at(0)));
+        batch.take(&record());
+        for n in 0..BATCH_WRITES {
+            assert!(!batch.is_due(at(0)));
+            batch.keep(call(), line(n as u32, "x"));
+        }
+        assert!(batch.is_due(at(0)));
+    }
 }

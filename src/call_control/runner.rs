@@ -2,8 +2,8 @@
 //! [`Call::step`], and this carries it out.
 //!
 //! The runner only carries; all rules are in `step`. It hands things over or spawns them and never
-//! waits for a vendor's answer. What is to be kept goes to the store in one commit per happening;
-//! the call does not wait for the disk, except before a tool that may not run twice.
+//! waits for a vendor's answer. What is to be kept goes to the store, in one commit with what just went before
+//! it; the call does not wait for the disk, except before a tool that may not run twice.
 
 use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
@@ -14,43 +14,40 @@ use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::TaskTracker;
 
 use super::answering::UNAVAILABLE;
-use super::feed::News;
 use super::following::{Followers, History, WishBox, context_now, state_event};
 use super::link::{self, Link, LinkItem};
-use super::order::{self, Outbox, ToolStart, Waited};
+use super::order::{Batch, Outbox, ToolStart, Waited};
 use super::paths::Trial;
 use super::registry::{Caller, Mailbox, Message};
 use super::{CallControl, Held, Place};
 use crate::call::Call;
-use crate::call::event::{
-    Action, AttachFailure, CommandId, Event, Keep, ProviderCommand, ProviderEvent, StreamEvent, ToolCall,
-    ToolFinished,
-};
+use crate::call::event::{Action, AttachFailure, Event, ProviderEvent, StreamEvent, ToolCall, ToolFinished};
 use crate::call::record::{EndedReason, Line, Path, State};
 use crate::clock::{Clock as _, Steady, Timestamp};
 use crate::ids::ProviderCallId;
 use crate::media::reception::NORMAL;
 use crate::openai::sideband::Sideband;
 use crate::session::Session;
-use crate::store::{Committed, StoreError, Tx, Write};
 use crate::tool::Toolbox;
 use crate::tool::context::CallContext;
 use crate::tool::hooks::{CallEvent, Hook};
 
+mod keeping;
 mod resumed;
 mod shown;
 mod words;
 
+use keeping::{Commit, Landed, Waiting};
 pub(super) use resumed::Left;
 use shown::Shown;
-use words::{failed, unavailable};
+use words::failed;
 
 /// How long a call that is over is kept at hand for the carrier's last reports.
 const LINGER: Duration = Duration::from_secs(1);
@@ -92,6 +89,9 @@ pub(super) struct Runner {
     /// It ended in the hands of this task, and not before.
     ended_here: bool,
     history: History,
+    /// What waits to be written …
+    batch: Batch,
+    /// … and what is on its way to the disk.
     commits: FuturesUnordered<Commit>,
     /// The turn of a call that an earlier process left to open its sideband: others wait for theirs.
     turn: Option<OwnedSemaphorePermit>,
@@ -110,24 +110,14 @@ enum Answer {
     Done,
 }
 
-/// A commit on its way to the disk, and what waits for it.
-type Commit = Pin<Box<dyn Future<Output = Landed> + Send>>;
-
-struct Landed {
-    result: Result<Committed, StoreError>,
-    done: Option<oneshot::Sender<Result<(), StoreError>>>,
-    tools: Vec<ToolCall>,
-    /// How many times the outbox waits for it.
-    releases: usize,
-    news: Vec<News>,
-}
-
 /// Something the runner has to do something about.
 enum Happened {
     Message(Message),
     Event(Event),
     Attached(Result<Box<Sideband>, AttachFailure>),
     Landed(Landed),
+    /// What waited for company has waited long enough.
+    BatchDue,
     Nothing,
     /// Everybody who could still have something to say has had the time to say it.
     Lingered,
@@ -139,11 +129,7 @@ enum Happened {
 #[derive(Default)]
 struct Work {
     events: VecDeque<Event>,
-    writes: Vec<Write>,
-    /// Tools that wait until their record is on disk.
-    tools: Vec<ToolCall>,
-    /// How many times the outbox waits until all of it is on disk.
-    releases: usize,
+    waiting: Waiting,
 }
 
 impl Runner {
@@ -171,6 +157,7 @@ impl Runner {
             last_events: None,
             ended_here: false,
             history: History::default(),
+            batch: Batch::default(),
             commits: FuturesUnordered::new(),
             turn: None,
             shown: Shown::default(),
@@ -191,6 +178,7 @@ impl Runner {
                 }
                 Happened::Attached(Err(failure)) => self.on_event(Event::AttachFailed(failure)).await,
                 Happened::Landed(landed) => self.on_landed(landed).await,
+                Happened::BatchDue => self.write(Waiting::default()).await,
                 Happened::Nothing => {}
                 Happened::Lingered | Happened::LeftAlone => break,
             }
@@ -242,6 +230,7 @@ impl Runner {
             () = tokio::time::sleep(pause) => match is_over {
                 true if is_settled => Happened::Lingered,
                 true => Happened::Nothing,
+                false if self.is_batch_due() => Happened::BatchDue,
                 false => Happened::Event(Event::Deadline),
             },
         }
@@ -252,8 +241,8 @@ impl Runner {
         if is_settled {
             return LINGER;
         }
-        let now = self.time.now();
-        self.call.deadline().map_or(LOOK_AGAIN, |deadline| deadline.since(now))
+        let until = self.call.deadline().into_iter().chain(self.batch.due()).min();
+        until.map_or(LOOK_AGAIN, |until| until.since(self.time.now()))
     }
 
     async fn on_message(&mut self, message: Message) {
@@ -263,8 +252,8 @@ impl Runner {
         if message.caller.is_some() {
             self.caller = message.caller;
         }
-        let work = Work { writes: message.writes, ..Work::default() };
-        self.work(message.event, work, message.done).await;
+        self.batch.add(message.writes);
+        self.work(message.event, Waiting { done: message.done, ..Waiting::default() }).await;
     }
 
     fn go_by(&mut self, plan: Box<Plan>) {
@@ -276,16 +265,12 @@ impl Runner {
     }
 
     async fn on_event(&mut self, event: Event) {
-        self.work(event, Work::default(), None).await;
+        self.work(event, Waiting::default()).await;
     }
 
-    /// Lets `step` decide, carries out what it says, and commits what is to be kept.
-    async fn work(
-        &mut self,
-        event: Event,
-        mut work: Work,
-        done: Option<oneshot::Sender<Result<(), StoreError>>>,
-    ) {
+    /// Lets `step` decide, carries out what it says, and sees to it that what is to be kept will be.
+    async fn work(&mut self, event: Event, waiting: Waiting) {
+        let mut work = Work { waiting, ..Work::default() };
         let was_over = self.call.is_over();
         let (state, path) = (self.call.record.state, self.call.record.path);
         if matches!(event, Event::ToolFinished(_)) {
@@ -295,7 +280,7 @@ impl Runner {
         work.events.push_back(event);
         while let Some(event) = work.events.pop_front() {
             self.count(&event);
-            work.releases += usize::from(self.outbox.waits_for(&event));
+            work.waiting.releases += usize::from(self.outbox.waits_for(&event));
             let now = self.time.now();
             for action in self.call.step(event, now) {
                 self.perform(action, &mut work, now).await;
@@ -310,9 +295,12 @@ impl Runner {
             self.tell(&event);
         }
         if self.call.is_over() && !was_over {
-            work.writes.extend(self.control.notify_ended(&self.call.record));
+            self.batch.add(self.control.notify_ended(&self.call.record));
         }
-        self.commit(work, done).await;
+        if self.call.is_over() || (self.call.record.state, self.call.record.path) != (state, path) {
+            self.batch.hurry();
+        }
+        self.commit(work.waiting).await;
         self.show();
         if self.call.record.path != path {
             self.on_moved();
@@ -326,6 +314,7 @@ impl Runner {
     }
 
     async fn perform(&mut self, action: Action, work: &mut Work, now: Timestamp) {
+        self.batch.hurry_for(&action);
         match action {
             Action::Accept
             | Action::Reject { .. }
@@ -376,12 +365,12 @@ impl Runner {
             }
             Action::RunTool { call } => match ToolStart::of(self.may_repeat(&call)) {
                 ToolStart::AtOnce => self.run_tool(call),
-                ToolStart::OnceKept => work.tools.push(call),
+                ToolStart::OnceKept => work.waiting.tools.push(call),
             },
             Action::LetGo { provider_call } => self.let_go(provider_call),
             Action::TurnAway { path: Path::MediaStreams, .. } => self.turn_away(),
             Action::TurnAway { provider_call, .. } => self.end_at_provider(provider_call),
-            Action::Keep(keep) => self.keep(keep, work, now),
+            Action::Keep(keep) => self.keep(keep, now),
         }
     }
 
@@ -521,78 +510,6 @@ impl Runner {
         self.plan.as_ref().map_or("unknown", |plan| plan.toolbox.label(tool))
     }
 
-    fn keep(&mut self, keep: Keep, work: &mut Work, now: Timestamp) {
-        match &keep {
-            Keep::Line(line) => self.follow(line),
-            // What was acknowledged was counted when it was answered.
-            Keep::ToolCall(record) if !record.acknowledged => {
-                if let Some(outcome) = record.outcome {
-                    let tool = self.label(&record.name);
-                    self.control.metrics.tool_call(tool, outcome.as_str(), now.since(record.requested));
-                }
-            }
-            _ => {}
-        }
-        work.writes.push(order::write_of(keep, &self.call.record));
-    }
-
-    fn say(&mut self, commands: impl IntoIterator<Item = (CommandId, ProviderCommand)>) {
-        if let Some(link) = &mut self.link {
-            commands.into_iter().for_each(|(id, command)| link.send(id, command));
-        }
-    }
-
-    async fn commit(&mut self, work: Work, done: Option<oneshot::Sender<Result<(), StoreError>>>) {
-        let Work { writes, tools, releases, .. } = work;
-        if writes.is_empty() && tools.is_empty() && releases == 0 && done.is_none() {
-            return;
-        }
-        let writes = order::without_overwritten(writes);
-        let news = self.news_in(&writes);
-        let landing = self.control.notifications.landing(&writes);
-        match self.control.store.submit(Tx { expect: Vec::new(), writes }).await {
-            Ok(receipt) => {
-                self.commits.push(Box::pin(async move {
-                    let result = receipt.await.inspect(|_| landing.landed());
-                    Landed { result, done, tools, releases, news }
-                }));
-            }
-            Err(error) => {
-                let landed = Landed { result: Err(error), done, tools, releases, news };
-                self.commits.push(Box::pin(std::future::ready(landed)));
-            }
-        }
-    }
-
-    async fn on_landed(&mut self, landed: Landed) {
-        if let Err(error) = &landed.result {
-            self.control.metrics.store_failed();
-            tracing::error!(call = %self.call.record.id, error = %error, "a call could not be kept");
-        }
-        let is_kept = landed.result.is_ok();
-        self.control.feed.publish(landed.news.into_iter().filter(|_| is_kept));
-        if let Some(done) = landed.done {
-            // Nobody waits any more: the request that wanted to know was given up.
-            let _ = done.send(landed.result.map(|_| ()));
-        }
-        for _ in 0..landed.releases {
-            let ready = self.outbox.landed();
-            self.say(ready);
-        }
-        for call in landed.tools {
-            match Waited::for_commit(&self.call, &call.id, is_kept) {
-                Waited::Run => {
-                    self.outbox.runs_once(call.id.clone());
-                    self.run_tool(call);
-                }
-                Waited::Refuse => {
-                    Box::pin(self.on_event(Event::ToolFinished(unavailable(&call)))).await;
-                }
-                Waited::Forget => {}
-            }
-        }
-    }
-
     fn count(&self, event: &Event) {
         match event {
             Event::Provider(ProviderEvent::Unknown { .. }) => self.control.metrics.unknown_event(),
@@ -669,7 +586,11 @@ impl Runner {
         while let Some(message) = self.mailbox.messages.recv().await {
             self.on_message(message).await;
         }
-        while let Some(landed) = self.commits.next().await {
+        loop {
+            if !self.batch.is_empty() {
+                self.write(Waiting::default()).await;
+            }
+            let Some(landed) = self.commits.next().await else { break };
             self.on_landed(landed).await;
         }
         self.control.metrics.call_left();

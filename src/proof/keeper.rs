@@ -1,7 +1,7 @@
 //! The one that looks after a call: the runner (`call_control/runner.rs`) without tasks and sockets.
 //!
-//! This mirrors the runner line by line where it owns things: what is cancelled when a path is let go or a call ends, that
-//! one happening is one commit, who waits for it. What it decides comes from [`order`]; what happens to the call from
+//! This mirrors the runner line by line where it owns things: what is cancelled when a path is let go or a call ends, what
+//! waits for company before it is written, who waits for it. What it decides comes from [`order`]; what happens to the call from
 //! [`Call::step`]. Whoever changes the runner changes this, and nothing else of the simulation.
 
 mod bridged;
@@ -20,7 +20,7 @@ use crate::call::event::{
 };
 use crate::call::record::{Path, State, ToolOutcomeKind};
 use crate::call::{Beginning, Call};
-use crate::call_control::order::{self, Outbox, ToolStart, Waited};
+use crate::call_control::order::{Batch, Outbox, ToolStart, Waited};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, TurnId};
 use crate::store::{Tx, Write};
@@ -48,6 +48,20 @@ impl Message {
     }
 }
 
+/// What waits until everything up to here is on disk.
+#[derive(Default)]
+struct Waiting {
+    done: Option<Done>,
+    tools: Vec<ToolCall>,
+    releases: usize,
+}
+
+impl Waiting {
+    fn is_nobody(&self) -> bool {
+        self.done.is_none() && self.tools.is_empty() && self.releases == 0
+    }
+}
+
 /// What a process has of one call.
 #[derive(Default)]
 pub(super) struct Keeper {
@@ -69,6 +83,9 @@ pub(super) struct Keeper {
     attaching: u64,
     pub tools: u64,
     outbox: Outbox,
+    /// What waits to be written, and what is owed once it is.
+    batch: Batch,
+    owed: Vec<Owed>,
     commits: u32,
     timer: u64,
     deadlines: (Timestamp, u32),
@@ -129,40 +146,40 @@ impl World {
         let Some(keeper) = self.keeper(id) else { return };
         keeper.has_plan |= message.has_plan;
         keeper.stream = message.stream.or(keeper.stream);
-        self.work(id, message.event, message.writes, message.done);
+        keeper.batch.add(message.writes);
+        self.work(id, message.event, message.done);
     }
 
     pub(super) fn on_event(&mut self, id: CallId, event: Event) {
-        self.work(id, event, Vec::new(), None);
+        self.work(id, event, None);
     }
 
-    /// Lets `step` decide, carries out what it says, and commits what is to be kept.
-    fn work(&mut self, id: CallId, event: Event, mut writes: Vec<Write>, done: Option<Done>) {
+    /// Lets `step` decide, carries out what it says, and sees to it that what is to be kept will be.
+    fn work(&mut self, id: CallId, event: Event, done: Option<Done>) {
         let mut events = VecDeque::from([event]);
-        let (mut tools, mut owed) = (Vec::new(), Vec::new());
-        let mut releases = 0;
+        let mut waiting = Waiting { done, ..Waiting::default() };
         let is_hasty = self.broken == Some(Broken::AnswerBeforeRecord);
         let Some(before) = self.keeper(id).and_then(|keeper| keeper.call.as_ref()) else { return };
         let was_over = before.is_over();
+        let was = (before.record.state, before.record.path);
         while let Some(event) = events.pop_front() {
             if let Some(keeper) = self.keeper(id).filter(|_| !is_hasty) {
-                releases += usize::from(keeper.outbox.waits_for(&event));
+                waiting.releases += usize::from(keeper.outbox.waits_for(&event));
             }
             if self.broken == Some(Broken::UsageTwice)
                 && let Event::Provider(twice @ ProviderEvent::TurnEnded { .. }) = &event
             {
-                self.step(
-                    id,
-                    Event::Provider(twice.clone()),
-                    &mut events,
-                    &mut writes,
-                    &mut tools,
-                    &mut owed,
-                );
+                self.step(id, Event::Provider(twice.clone()), &mut events, &mut waiting);
             }
-            self.step(id, event, &mut events, &mut writes, &mut tools, &mut owed);
+            self.step(id, event, &mut events, &mut waiting);
         }
-        self.commit(id, writes, (tools, releases), owed, done);
+        if let Some(keeper) = self.keeper(id)
+            && let Some(call) = &keeper.call
+            && (call.is_over() || (call.record.state, call.record.path) != was)
+        {
+            keeper.batch.hurry();
+        }
+        self.commit(id, waiting);
         let Some(call) = self.keeper(id).and_then(|keeper| keeper.call.as_ref()) else { return };
         if call.is_over() && !was_over {
             self.on_over(id);
@@ -170,20 +187,13 @@ impl World {
         self.set_timer(id);
     }
 
-    fn step(
-        &mut self,
-        id: CallId,
-        event: Event,
-        events: &mut VecDeque<Event>,
-        writes: &mut Vec<Write>,
-        tools: &mut Vec<ToolCall>,
-        owed: &mut Vec<Owed>,
-    ) {
+    fn step(&mut self, id: CallId, event: Event, events: &mut VecDeque<Event>, waiting: &mut Waiting) {
         let now = self.gateway_now();
         let keeps_log = self.story.is_kept;
         let Some(keeper) = self.keeper(id) else { return };
         let caller = keeper.caller;
-        owed.extend(keeper.owes(&event));
+        let owed = keeper.owes(&event);
+        keeper.owed.extend(owed);
         keeper.steps += 1;
         let is_sampled = keeper.steps.is_multiple_of(256);
         let Some(call) = &mut keeper.call else { return };
@@ -203,19 +213,13 @@ impl World {
                 let shown = crate::text::excerpt(&format!("{action:?}"), 300);
                 self.tell(caller, || format!("gateway >   {shown}"));
             }
-            self.perform(id, action, events, writes, tools);
+            self.perform(id, action, events, waiting);
         }
     }
 
-    fn perform(
-        &mut self,
-        id: CallId,
-        action: Action,
-        events: &mut VecDeque<Event>,
-        writes: &mut Vec<Write>,
-        tools: &mut Vec<ToolCall>,
-    ) {
+    fn perform(&mut self, id: CallId, action: Action, events: &mut VecDeque<Event>, waiting: &mut Waiting) {
         let Some(keeper) = self.keeper(id) else { return };
+        keeper.batch.hurry_for(&action);
         let Some(call) = &keeper.call else { return };
         let path = call.record.path;
         let provider = call.record.provider.as_ref().and_then(|known| session_of(&known.call_id));
@@ -305,17 +309,14 @@ impl World {
             }
             Action::RunTool { call } => match self.tool_start(id, &call) {
                 ToolStart::AtOnce => self.run_tool(id, call),
-                ToolStart::OnceKept => tools.push(call),
+                ToolStart::OnceKept => waiting.tools.push(call),
             },
             Action::LetGo { provider_call } => {
                 self.let_go(id, provider_call.as_ref().and_then(session_of));
             }
             Action::TurnAway { path: Path::MediaStreams, .. } => self.turn_away(id),
             Action::TurnAway { provider_call, .. } => self.end_at_provider(session_of(&provider_call)),
-            Action::Keep(keep) => {
-                let record = &call.record;
-                writes.push(order::write_of(keep, record));
-            }
+            Action::Keep(keep) => keeper.batch.keep(id, keep),
         }
     }
 
@@ -426,23 +427,31 @@ impl World {
         });
     }
 
-    fn commit(
-        &mut self,
-        id: CallId,
-        writes: Vec<Write>,
-        (tools, releases): (Vec<ToolCall>, usize),
-        owed: Vec<Owed>,
-        done: Option<Done>,
-    ) {
-        if writes.is_empty() && tools.is_empty() && releases == 0 && done.is_none() {
-            return self.law.owes(id, owed);
+    /// Writes what there is to write, or leaves it to wait for company where nobody waits for it.
+    fn commit(&mut self, id: CallId, waiting: Waiting) {
+        let now = self.gateway_now();
+        let Some(keeper) = self.keeper(id) else { return };
+        if !waiting.is_nobody() {
+            keeper.batch.hurry();
         }
-        let writes = order::without_overwritten(writes);
+        if keeper.batch.is_due(now) {
+            return self.write_batch(id, waiting);
+        }
+        // Nothing is to be written of it, and of nothing before it.
+        if keeper.batch.is_empty() {
+            let owed = std::mem::take(&mut keeper.owed);
+            self.law.owes(id, owed);
+        }
+    }
+
+    /// Writes what there is to write.
+    fn write_batch(&mut self, id: CallId, waiting: Waiting) {
         let incarnation = self.incarnation;
-        if let Some(keeper) = self.keeper(id) {
-            keeper.commits += 1;
-        }
-        let tx = Tx { expect: Vec::new(), writes };
+        let Some(keeper) = self.keeper(id) else { return };
+        let Some(call) = &keeper.call else { return };
+        let tx = Tx { expect: Vec::new(), writes: keeper.batch.take(&call.record) };
+        let owed = std::mem::take(&mut keeper.owed);
+        keeper.commits += 1;
         self.submit(
             tx,
             Box::new(move |world, result| {
@@ -451,6 +460,7 @@ impl World {
                     true => world.law.owes(id, owed),
                     false => world.law.was_refused(id),
                 }
+                let Waiting { done, tools, releases } = waiting;
                 if let Some(done) = done {
                     done(world, is_kept);
                 }
@@ -504,6 +514,10 @@ impl World {
     pub(super) fn leave(&mut self, id: CallId) {
         let Some(keeper) = self.keeper(id) else { return };
         let was_never_taken_up = keeper.call.is_none() && !keeper.is_leaving;
+        if !keeper.batch.is_empty() {
+            self.write_batch(id, Waiting::default());
+        }
+        let Some(keeper) = self.keeper(id) else { return };
         keeper.is_leaving = true;
         keeper.call = None;
         if keeper.commits > 0 {
@@ -551,8 +565,9 @@ impl World {
         let Some(call) = &keeper.call else { return };
         let is_settled =
             call.is_over() && keeper.link.is_none() && keeper.requests == 0 && keeper.commits == 0;
-        let pause = match call.deadline() {
-            Some(deadline) => deadline.since(now),
+        let until = call.deadline().into_iter().chain(keeper.batch.due()).min();
+        let pause = match until {
+            Some(until) => until.since(now),
             None if is_settled => LINGER,
             None => return,
         };
@@ -572,8 +587,12 @@ impl World {
     }
 
     fn on_deadline(&mut self, id: CallId) {
-        let now = self.now;
+        let (now, gateway_now) = (self.now, self.gateway_now());
         let Some(keeper) = self.keeper(id) else { return };
+        if keeper.batch.is_due(gateway_now) {
+            self.write_batch(id, Waiting::default());
+            return self.set_timer(id);
+        }
         let (at, times) = keeper.deadlines;
         keeper.deadlines = if at == now { (at, times + 1) } else { (now, 0) };
         if keeper.deadlines.1 > DEADLINES_AT_ONCE_MAX {

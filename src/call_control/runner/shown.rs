@@ -6,7 +6,6 @@ use tokio::time::Instant;
 
 use super::Runner;
 use crate::call_control::feed::{News, Speaking};
-use crate::store::Write;
 
 /// How often growing words are shown: as fast as people read.
 const WORDS_EVERY: Duration = Duration::from_millis(300);
@@ -19,12 +18,6 @@ pub(super) struct Shown {
 }
 
 impl Runner {
-    /// The news in what is about to be written.
-    pub(super) fn news_in(&self, writes: &[Write]) -> Vec<News> {
-        let cost_usd = self.call.record.cost_usd;
-        writes.iter().filter_map(|write| News::of(write, cost_usd)).collect()
-    }
-
     /// Shows who speaks now, and what is being said.
     pub(super) fn show(&mut self) {
         let id = self.call.record.id;

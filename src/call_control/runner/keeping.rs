@@ -1,0 +1,125 @@
+//! What a call keeps: when it is written, what waits for it, and what follows once it is on disk.
+
+use std::pin::Pin;
+
+use tokio::sync::oneshot;
+
+use super::words::unavailable;
+use super::{Runner, Waited};
+use crate::call::event::{CommandId, Event, Keep, ProviderCommand, ToolCall};
+use crate::call_control::feed::News;
+use crate::clock::{Clock as _, Timestamp};
+use crate::store::{Committed, StoreError, Tx, Write};
+
+/// A commit on its way to the disk, and what waits for it.
+pub(super) type Commit = Pin<Box<dyn Future<Output = Landed> + Send>>;
+
+/// What waits until everything up to here is on disk.
+#[derive(Default)]
+pub(super) struct Waiting {
+    /// Whoever has to know.
+    pub done: Option<oneshot::Sender<Result<(), StoreError>>>,
+    /// Tools that may run only then.
+    pub tools: Vec<ToolCall>,
+    /// How many times the outbox waits for it.
+    pub releases: usize,
+}
+
+/// A commit that is on disk, or will never be.
+pub(super) struct Landed {
+    result: Result<Committed, StoreError>,
+    waiting: Waiting,
+    writes: Vec<Write>,
+    cost_usd: Option<f64>,
+}
+
+impl Waiting {
+    fn is_nobody(&self) -> bool {
+        self.done.is_none() && self.tools.is_empty() && self.releases == 0
+    }
+}
+
+impl Runner {
+    pub(super) fn keep(&mut self, keep: Keep, now: Timestamp) {
+        match &keep {
+            Keep::Line(line) => self.follow(line),
+            // What was acknowledged was counted when it was answered.
+            Keep::ToolCall(record) if !record.acknowledged => {
+                if let Some(outcome) = record.outcome {
+                    let tool = self.label(&record.name);
+                    self.control.metrics.tool_call(tool, outcome.as_str(), now.since(record.requested));
+                }
+            }
+            _ => {}
+        }
+        self.batch.keep(self.call.record.id, keep);
+    }
+
+    pub(super) fn say(&mut self, commands: impl IntoIterator<Item = (CommandId, ProviderCommand)>) {
+        if let Some(link) = &mut self.link {
+            commands.into_iter().for_each(|(id, command)| link.send(id, command));
+        }
+    }
+
+    /// Writes what there is to write, or leaves it to wait for company where nobody waits for it.
+    pub(super) async fn commit(&mut self, waiting: Waiting) {
+        if !waiting.is_nobody() {
+            self.batch.hurry();
+        }
+        if self.is_batch_due() {
+            self.write(waiting).await;
+        }
+    }
+
+    pub(super) fn is_batch_due(&mut self) -> bool {
+        self.batch.is_due(self.time.now())
+    }
+
+    /// Writes what there is to write.
+    pub(super) async fn write(&mut self, waiting: Waiting) {
+        let tx = Tx { expect: Vec::new(), writes: self.batch.take(&self.call.record) };
+        if tx.writes.is_empty() && waiting.is_nobody() {
+            return;
+        }
+        let cost_usd = self.call.record.cost_usd;
+        let landing = self.control.notifications.landing(&tx.writes);
+        let submitted = self.control.store.submit(&tx).await;
+        let landed = move |result| Landed { result, waiting, writes: tx.writes, cost_usd };
+        self.commits.push(match submitted {
+            Ok(receipt) => Box::pin(async move { landed(receipt.await.inspect(|_| landing.landed())) }),
+            Err(error) => Box::pin(std::future::ready(landed(Err(error)))),
+        });
+    }
+
+    pub(super) async fn on_landed(&mut self, landed: Landed) {
+        let Landed { result, waiting, writes, cost_usd } = landed;
+        if let Err(error) = &result {
+            self.control.metrics.store_failed();
+            tracing::error!(call = %self.call.record.id, error = %error, "a call could not be kept");
+        }
+        let is_kept = result.is_ok();
+        if is_kept {
+            self.control.feed.publish(writes.into_iter().filter_map(|write| News::of(write, cost_usd)));
+        }
+        if let Some(done) = waiting.done {
+            // Nobody waits any more: the request that wanted to know was given up.
+            let _ = done.send(result.map(|_| ()));
+        }
+        for _ in 0..waiting.releases {
+            let ready = self.outbox.landed();
+            self.say(ready);
+        }
+        for call in waiting.tools {
+            match Waited::for_commit(&self.call, &call.id, is_kept) {
+                Waited::Run => {
+                    self.outbox.runs_once(call.id.clone());
+                    self.run_tool(call);
+                }
+                Waited::Refuse => {
+                    Box::pin(self.on_event(Event::ToolFinished(unavailable(&call)))).await;
+                }
+                Waited::Forget => {}
+            }
+        }
+    }
+}
