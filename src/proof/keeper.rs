@@ -305,6 +305,7 @@ impl World {
             }
             Action::RunTool { call } => match self.tool_start(id, &call) {
                 ToolStart::AtOnce => self.run_tool(id, call),
+                ToolStart::OnceKept if self.is_finishing() => events.push_back(Event::ToolDeferred(call.id)),
                 ToolStart::OnceKept => tools.push(call),
             },
             Action::LetGo { provider_call } => {
@@ -325,6 +326,10 @@ impl World {
         }
         let has_plan = self.keeper(id).is_some_and(|keeper| keeper.has_plan);
         ToolStart::of(!has_plan || call.name == super::terms::LOOKUP)
+    }
+
+    fn is_finishing(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.is_finishing)
     }
 
     fn let_go(&mut self, id: CallId, provider: Option<u32>) {
@@ -617,6 +622,12 @@ impl Keeper {
     pub fn waiting(caller: u32, number: u64) -> Keeper {
         let first = number << 20;
         Keeper { caller, epoch: first, attaching: first, tools: first, timer: first, ..Keeper::default() }
+    }
+
+    /// Claims that the next process can go on with it as it is.
+    pub fn may_be_left(&self) -> bool {
+        let may_repeat = |tool: &str| !self.has_plan || tool == super::terms::LOOKUP;
+        self.call.as_ref().is_none_or(|call| order::may_be_left(call, &self.outbox, may_repeat))
     }
 
     /// What must stand in the transcript in the end, once what comes of this event is on disk.
