@@ -280,6 +280,9 @@ impl Gateway {
     pub async fn stop(self) -> usize {
         self.control.refuse_calls();
         let is_drained = tokio::time::timeout(self.drain_timeout, self.control.drained()).await.is_ok();
+        if !is_drained {
+            self.control.finish_tools().await;
+        }
         let left = if is_drained { 0 } else { self.control.active() };
         if left > 0 {
             self.control.leave_streams().await;
@@ -297,10 +300,11 @@ impl Gateway {
         }
     }
 
-    /// Leaves all calls to the program that takes this one's place, and closes the store. Bridged callers go first, while
-    /// they can be answered; whoever connects from then on waits in the sockets. A sideband is down from the moment in
+    /// Leaves all calls to the program that takes this one's place, and closes the store. Tools that may not run twice are
+    /// finished first, then bridged callers go, while they can be answered; whoever connects from then on waits in the sockets. A sideband is down from the moment in
     /// which nothing else is left to be done.
     pub async fn hand_over(self) -> Sockets {
+        self.control.finish_tools().await;
         self.control.leave_streams().await;
         self.end().await
     }

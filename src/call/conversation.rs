@@ -370,6 +370,12 @@ impl Call {
         self.go_on(now);
     }
 
+    pub(super) fn on_tool_deferred(&mut self, id: &ToolCallId, now: Timestamp) {
+        let Some(record) = self.tools.defer(id, true).cloned() else { return };
+        self.note("tool.deferred", Some(&record.name), now);
+        self.act(Action::Keep(Keep::ToolCall(record)));
+    }
+
     pub(super) fn submit(&mut self, tool_call: ToolCallId, output: String) {
         self.tools.submitted(&tool_call);
         self.send(ProviderCommand::SubmitToolResult { tool_call, output });

@@ -35,6 +35,8 @@ pub enum Event {
     LegEnded(Result<(), String>),
     /// A tool has answered or failed.
     ToolFinished(ToolFinished),
+    /// A tool was not begun, because the gateway is about to leave its calls: the next process begins it.
+    ToolDeferred(ToolCallId),
     /// The carrier reported on one of its legs.
     Carrier(CarrierEvent),
     /// The bridge that carries the call's audio has something to tell.

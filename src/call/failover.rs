@@ -123,7 +123,7 @@ impl Call {
     /// The conversation goes on: the model was told what was said before.
     pub(super) fn take_up_again(&mut self, now: Timestamp) {
         self.set_turn_detection();
-        self.tell_doubts();
+        self.tell_of_tools();
         self.turns.want(Prompt::new(PromptKind::Notice, Some(SORRY_FOR_THE_BREAK.to_owned())));
         self.go_on(now);
     }

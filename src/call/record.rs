@@ -587,6 +587,10 @@ pub struct ToolCallRecord {
     /// The provider has said that the output is in the conversation.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub acknowledged: bool,
+    /// It may not run twice, and was asked for when the gateway was about to leave its calls: it has not begun, and the
+    /// next process runs it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deferred: bool,
 }
 
 /// What came of a tool call; also the `outcome` label of `switchboard_tool_calls_total`.

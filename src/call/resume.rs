@@ -33,6 +33,12 @@ pub(super) const RETURNS_WITHIN: Duration = Duration::from_secs(60);
 const IN_DOUBT: &str = "whether it was done is not known: the connection broke while it ran. \
      Say so, and ask the caller before doing it again";
 
+const NOT_RUN: &str = "was not run: the connection broke before. If the caller still wants it, run it";
+
+/// How many answers of tools the next session is told, and how much of each, in bytes: a turn asks for one or two.
+const UNTOLD_MAX: usize = 8;
+const UNTOLD_BYTES_MAX: usize = 2 << 10;
+
 /// The process that carried the caller's audio went away, and another one waits for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Interrupted {
@@ -99,6 +105,9 @@ impl Call {
         if record.path == Path::Sip && record.state != State::Dialing && is_leg_over {
             call.leg_over_at = Some(now);
         }
+        if record.path == Path::MediaStreams {
+            call.untold = untold(&tool_calls, &lines);
+        }
         call.quiet = Quiet { since: Some(now), asked: 0 };
         call.forward_to = forward_to;
         call.terms = terms;
@@ -129,8 +138,12 @@ impl Call {
     /// What the model asked for and did not get. It is sent when the sideband is there.
     fn answer_tools(&mut self, how: &TakenUp, now: Timestamp) {
         for call in self.tools.unanswered() {
+            // Before it begins, so that a third process knows that it may have.
+            let begun = self.tools.defer(&call.id, false).cloned();
+            let may_run = begun.is_some() || how.repeatable.contains(&call.name);
             // What was taken out of the arguments is kept nowhere.
-            if how.repeatable.contains(&call.name) && !call.arguments.contains(redaction::MARK) {
+            if may_run && !call.arguments.contains(redaction::MARK) {
+                self.actions.extend(begun.map(|record| Action::Keep(Keep::ToolCall(record))));
                 self.act(Action::RunTool { call });
                 continue;
             }
@@ -142,13 +155,19 @@ impl Call {
     /// The caller's audio broke off with the process that carried it: the call waits for another stream.
     fn interrupt(&mut self, now: Timestamp) {
         for call in self.tools.unanswered() {
+            if self.tools.defer(&call.id, false).is_some() {
+                self.untold.push(format!("The tool `{}` {NOT_RUN}.", call.name));
+                continue;
+            }
             self.note("tool.interrupted", Some(&call.name), now);
             if let Some(record) = self.tools.finish(&interrupted(&call), now).cloned() {
                 self.act(Action::Keep(Keep::ToolCall(record)));
             }
-            self.in_doubt.push(call.name);
+            self.untold.push(format!("About the tool `{}`: {IN_DOUBT}.", call.name));
         }
-        self.tools.cancel_all(now);
+        for cancelled in self.tools.cancel_all(now) {
+            self.act(Action::Keep(Keep::ToolCall(cancelled)));
+        }
         self.transcript.begin_again(now);
         let times = self.record.interrupted.map_or(0, |before| before.times).saturating_add(1);
         self.record.interrupted = Some(Interrupted { at: now, times, returned: None });
@@ -181,10 +200,9 @@ impl Call {
         self.note("caller.returned", None, now);
     }
 
-    /// The next session is told what nobody knows.
-    pub(super) fn tell_doubts(&mut self) {
-        for name in std::mem::take(&mut self.in_doubt) {
-            let text = format!("About the tool `{name}`: {IN_DOUBT}.");
+    /// The next session is told what became of the tools that the one before it asked for.
+    pub(super) fn tell_of_tools(&mut self) {
+        for text in std::mem::take(&mut self.untold) {
             self.send(ProviderCommand::InjectContext { role: ContextRole::System, text });
         }
     }
@@ -215,6 +233,19 @@ fn interrupted(call: &ToolCall) -> ToolFinished {
     let kind = ToolOutcomeKind::Interrupted;
     let output = serde_json::json!({ "error": kind.as_str(), "message": IN_DOUBT, "retryable": false });
     ToolFinished { tool_call: call.id.clone(), kind, output: output.to_string() }
+}
+
+/// What tools answered after the model's last words, which the caller has not heard of.
+fn untold(tool_calls: &[ToolCallRecord], lines: &[Line]) -> Vec<String> {
+    let last_words =
+        lines.iter().filter(|line| line.speaker == Speaker::Assistant).map(|line| line.started).max();
+    let answer = |tool: &ToolCallRecord| {
+        let output = tool.output.as_ref().filter(|_| tool.finished > last_words && !is_exit(&tool.name))?;
+        let output = &output[..output.floor_char_boundary(UNTOLD_BYTES_MAX)];
+        Some(format!("The tool `{}` was run before the connection broke, and answered: {output}", tool.name))
+    };
+    let answers: Vec<String> = tool_calls.iter().filter_map(answer).collect();
+    answers.into_iter().rev().take(UNTOLD_MAX).rev().collect()
 }
 
 fn is_exit(tool: &str) -> bool {

@@ -91,8 +91,8 @@ pub struct Call {
     pub(super) handover: Option<Handover>,
     /// The carrier was asked itself to hand the caller on.
     pub(super) is_redirected: bool,
-    /// Tools of which it is not known whether they were done, to be told to the next session.
-    pub(super) in_doubt: Vec<String>,
+    /// What became of tools, which the session that asked for them did not tell: to be told to the next session.
+    pub(super) untold: Vec<String>,
     /// What the provider was asked for when the sideband was there again.
     pub(super) reading: ReadBack,
     next_command: u64,
@@ -204,7 +204,7 @@ impl Call {
             is_out_of_time: false,
             handover: None,
             is_redirected: false,
-            in_doubt: Vec::new(),
+            untold: Vec::new(),
             reading: ReadBack::default(),
             next_command: 1,
             actions: Vec::new(),
@@ -230,6 +230,11 @@ impl Call {
     /// Claims that somebody still waits for what this tool call answers.
     pub fn awaits_tool(&self, id: &ToolCallId) -> bool {
         self.tools.is_running(id)
+    }
+
+    /// The tools that run now, or are about to.
+    pub fn running_tools(&self) -> impl Iterator<Item = &str> {
+        self.tools.begun()
     }
 
     /// The row of keys that was pressed since this was last asked; it is kept nowhere.
@@ -287,6 +292,7 @@ impl Call {
             Event::SidebandLost(code) => self.on_sideband_lost(code, now),
             Event::ReferAnswered(answer) => self.on_refer_answer(answer, now),
             Event::ToolFinished(finished) => self.on_tool_finished(&finished, now),
+            Event::ToolDeferred(id) => self.on_tool_deferred(&id, now),
             Event::Command(Command::HangUp) => self.on_hang_up_command(now),
             Event::Wished(wished) => self.on_wished(wished, now),
             Event::Deadline => self.on_deadline(now),

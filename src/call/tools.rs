@@ -137,6 +137,21 @@ impl Tools {
         self.running().any(|pending| pending.record.tool_call_id == *id)
     }
 
+    /// The names of the tools that run, without those that are left to the next process.
+    pub fn begun(&self) -> impl Iterator<Item = &str> {
+        let begun = self.running().filter(|pending| !pending.record.deferred);
+        begun.map(|pending| pending.record.name.as_str())
+    }
+
+    /// The tool is begun by the next process, or this is it. Gives the record to keep; none: that was known.
+    pub fn defer(&mut self, id: &ToolCallId, deferred: bool) -> Option<&ToolCallRecord> {
+        let is_news =
+            |pending: &&mut Pending| pending.record.finished.is_none() && pending.record.deferred != deferred;
+        let pending = self.find(id).filter(is_news)?;
+        pending.record.deferred = deferred;
+        Some(&pending.record)
+    }
+
     /// Claims that a tool is running that is not to be spoken over.
     pub fn is_any_undisturbed(&self) -> bool {
         self.running().any(|pending| pending.is_undisturbed)
@@ -178,6 +193,7 @@ impl Tools {
                 output: None,
                 turn: Some(turn.clone()),
                 acknowledged: false,
+                deferred: false,
             },
             delivery: Delivery::Unsent,
             turn,

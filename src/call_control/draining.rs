@@ -10,6 +10,10 @@ use tokio::time::timeout;
 
 use super::CallControl;
 
+/// How long tools that run may take to answer before their calls are left. Most need less than a second. Callers hear
+/// nothing of the wait, but a tool that is asked for meanwhile begins only in the next process: about as long as a phrase
+/// such as "one moment" covers.
+const FINISHED_WITHIN: Duration = Duration::from_secs(5);
 /// How long the tasks of calls may take to write down what they know and go.
 const LEFT_WITHIN: Duration = Duration::from_secs(5);
 /// How long the carrier may take to ask about streams that we closed.
@@ -26,6 +30,24 @@ impl CallControl {
     /// Claims that new calls are not let in any more.
     pub fn is_refusing(&self) -> bool {
         self.closing.is_cancelled()
+    }
+
+    /// Waits, for a while, until no tool runs that may not run twice: nobody could tell the next process what came of it.
+    /// None begins from here on; the next process begins it. Everything else goes on. To be called before calls are left.
+    pub async fn finish_tools(&self) {
+        self.finishing.cancel();
+        self.unfinished.close();
+        if timeout(FINISHED_WITHIN, self.unfinished.wait()).await.is_err() {
+            tracing::warn!(
+                calls = self.unfinished.len(),
+                "tools that may not run twice still run: the next process tells the model that they were interrupted"
+            );
+        }
+    }
+
+    /// Claims that tools that may not run twice do not begin any more.
+    pub fn is_finishing(&self) -> bool {
+        self.finishing.is_cancelled()
     }
 
     /// Leaves all calls that still run as they are: the next process goes on with them.

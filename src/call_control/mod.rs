@@ -101,6 +101,10 @@ pub struct CallControl {
     /// Callers whose stream was closed because the gateway stops, and whom the carrier was told to keep for the
     /// next process.
     sent_on: AtomicUsize,
+    /// No tool begins any more that may not run twice: the calls are about to be left.
+    finishing: CancellationToken,
+    /// Has a token for every call in which such a tool runs.
+    unfinished: TaskTracker,
     /// Calls that are not over are left as they are: the next process goes on with them.
     leaving: CancellationToken,
     /// The same for bridged calls, which are left first.
@@ -168,6 +172,8 @@ impl CallControl {
             closing: CancellationToken::new(),
             bridged: AtomicUsize::new(0),
             sent_on: AtomicUsize::new(0),
+            finishing: CancellationToken::new(),
+            unfinished: TaskTracker::new(),
             leaving: CancellationToken::new(),
             leaving_streams: CancellationToken::new(),
         })

@@ -110,6 +110,12 @@ impl Outbox {
     }
 }
 
+/// Claims that the next process can go on with a call as it is: no tool runs that may not run twice, and what such
+/// tools answered is on disk and said.
+pub fn may_be_left(call: &Call, outbox: &Outbox, may_repeat: impl Fn(&str) -> bool) -> bool {
+    outbox.waits == 0 && call.running_tools().all(may_repeat)
+}
+
 /// What of a call is to be written with its next commit.
 ///
 /// A turn brings a dozen happenings within milliseconds, and nobody waits for most of what they leave behind: lines that

@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
@@ -19,11 +18,12 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::answering::UNAVAILABLE;
 use super::following::{Followers, History, WishBox, context_now, state_event};
-use super::link::{self, Link, LinkItem};
-use super::order::{Batch, Outbox, ToolStart, Waited};
+use super::link::{Link, LinkItem};
+use super::order::{Batch, Outbox, ToolStart};
 use super::paths::Trial;
 use super::registry::{Caller, Mailbox, Message};
 use super::{CallControl, Held, Place};
@@ -32,13 +32,14 @@ use crate::call::event::{Action, AttachFailure, Event, ProviderEvent, StreamEven
 use crate::call::record::{EndedReason, Line, Path, State};
 use crate::clock::{Clock as _, Steady, Timestamp};
 use crate::ids::ProviderCallId;
-use crate::media::reception::NORMAL;
 use crate::openai::sideband::Sideband;
 use crate::session::Session;
 use crate::tool::Toolbox;
 use crate::tool::context::CallContext;
 use crate::tool::hooks::{CallEvent, Hook};
 
+mod bridged;
+mod finishing;
 mod keeping;
 mod resumed;
 mod shown;
@@ -81,6 +82,8 @@ pub(super) struct Runner {
     attaching: Option<AbortHandle>,
     tools: JoinSet<ToolFinished>,
     outbox: Outbox,
+    /// Held while the call cannot be left: a tool runs that may not run twice.
+    unfinished: Option<TaskTrackerToken>,
     wishes: WishBox,
     /// Those who are told what happens; none before the call is answered.
     followers: Option<Followers>,
@@ -152,6 +155,7 @@ impl Runner {
             attaching: None,
             tools: JoinSet::new(),
             outbox: Outbox::default(),
+            unfinished: None,
             wishes: WishBox::default(),
             followers: None,
             last_events: None,
@@ -182,6 +186,7 @@ impl Runner {
                 Happened::Nothing => {}
                 Happened::Lingered | Happened::LeftAlone => break,
             }
+            self.look_whether_finished();
         }
         self.leave().await;
     }
@@ -363,9 +368,9 @@ impl Runner {
                 let ready = self.outbox.put(id, command);
                 self.say(ready);
             }
-            Action::RunTool { call } => match ToolStart::of(self.may_repeat(&call)) {
+            Action::RunTool { call } => match ToolStart::of(self.may_repeat(&call.name)) {
                 ToolStart::AtOnce => self.run_tool(call),
-                ToolStart::OnceKept => work.waiting.tools.push(call),
+                ToolStart::OnceKept => self.begin_once(call, work),
             },
             Action::LetGo { provider_call } => self.let_go(provider_call),
             Action::TurnAway { path: Path::MediaStreams, .. } => self.turn_away(),
@@ -396,53 +401,6 @@ impl Runner {
             told(&call, "reject", control.rules().openai.reject(&call, UNAVAILABLE).await);
             told(&call, "hang up", control.rules().openai.hangup(&call).await);
         });
-    }
-
-    /// What is asked of the provider where the audio passes through us: there is no call at the provider,
-    /// and the bridge is in our hands.
-    fn perform_bridged(&mut self, action: Action, work: &mut Work) {
-        if let Action::Accept = action {
-            self.open_bridge();
-            return work.events.push_back(Event::AcceptSent);
-        }
-        let bridge = self.link.as_ref().and_then(Link::bridge);
-        match (action, bridge) {
-            (Action::Attach { after }, Some(bridge)) => bridge.attach(after),
-            (Action::Attach { .. }, None) => {
-                work.events.push_back(Event::AttachFailed(AttachFailure::NotFound));
-            }
-            // The carrier asks what to do next, and is told whom to dial.
-            (Action::Refer { .. }, Some(bridge)) => {
-                bridge.hang_up();
-                work.events.push_back(Event::ReferAnswered(Ok(())));
-            }
-            (Action::Refer { .. }, None) => {
-                work.events.push_back(Event::ReferAnswered(Err("the stream is over".to_owned())));
-            }
-            (_, Some(bridge)) => bridge.hang_up(),
-            _ => self.turn_away(),
-        }
-    }
-
-    /// A stream that nobody answers is closed; the carrier asks what to do next.
-    fn turn_away(&mut self) {
-        if let Some(caller) = self.caller.take() {
-            self.control.runners.spawn(caller.phone.close(NORMAL));
-        }
-    }
-
-    fn open_bridge(&mut self) {
-        let (Some(plan), Some(caller)) = (self.plan.clone(), self.caller.take()) else { return };
-        if let Some((link, task)) = link::bridge(&self.control, &plan, *caller, &self.call.record) {
-            let control = Arc::clone(&self.control);
-            control.bridged.fetch_add(1, Ordering::Relaxed);
-            self.control.runners.spawn(async move {
-                task.await;
-                control.bridged.fetch_sub(1, Ordering::Relaxed);
-            });
-            self.outbox.clear();
-            self.link = Some(link);
-        }
     }
 
     fn accept(&mut self) {
@@ -501,8 +459,8 @@ impl Runner {
         }
     }
 
-    fn may_repeat(&self, call: &ToolCall) -> bool {
-        self.plan.as_ref().is_none_or(|plan| plan.toolbox.may_repeat(&call.name))
+    fn may_repeat(&self, tool: &str) -> bool {
+        self.plan.as_ref().is_none_or(|plan| plan.toolbox.may_repeat(tool))
     }
 
     /// A tool's name as a metric label.

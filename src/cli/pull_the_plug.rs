@@ -186,6 +186,9 @@ pub(super) async fn run(calls: u32, is_handover: bool) -> Result<(), Failure> {
         played.context("not every call came to its end")??;
     }
     seen.look_back(&world, &shop, &second.records(calls).await?);
+    if is_handover && seen.interrupted > 0 {
+        seen.problems.push("tools are finished before a handover, and some were interrupted".to_owned());
+    }
     second.stop().await?;
     seen.report(calls)
 }

@@ -20,7 +20,7 @@ use crate::call::event::{
 };
 use crate::call::record::{Path, State, ToolOutcomeKind};
 use crate::call::{Beginning, Call};
-use crate::call_control::order::{Batch, Outbox, ToolStart, Waited};
+use crate::call_control::order::{self, Batch, Outbox, ToolStart, Waited};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, TurnId};
 use crate::store::{Tx, Write};
@@ -309,6 +309,7 @@ impl World {
             }
             Action::RunTool { call } => match self.tool_start(id, &call) {
                 ToolStart::AtOnce => self.run_tool(id, call),
+                ToolStart::OnceKept if self.is_finishing() => events.push_back(Event::ToolDeferred(call.id)),
                 ToolStart::OnceKept => waiting.tools.push(call),
             },
             Action::LetGo { provider_call } => {
@@ -326,6 +327,10 @@ impl World {
         }
         let has_plan = self.keeper(id).is_some_and(|keeper| keeper.has_plan);
         ToolStart::of(!has_plan || call.name == super::terms::LOOKUP)
+    }
+
+    fn is_finishing(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.is_finishing)
     }
 
     fn let_go(&mut self, id: CallId, provider: Option<u32>) {
@@ -636,6 +641,12 @@ impl Keeper {
     pub fn waiting(caller: u32, number: u64) -> Keeper {
         let first = number << 20;
         Keeper { caller, epoch: first, attaching: first, tools: first, timer: first, ..Keeper::default() }
+    }
+
+    /// Claims that the next process can go on with it as it is.
+    pub fn may_be_left(&self) -> bool {
+        let may_repeat = |tool: &str| !self.has_plan || tool == super::terms::LOOKUP;
+        self.call.as_ref().is_none_or(|call| order::may_be_left(call, &self.outbox, may_repeat))
     }
 
     /// What must stand in the transcript in the end, once what comes of this event is on disk.

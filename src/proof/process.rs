@@ -22,6 +22,10 @@ pub(super) const STALE_AFTER: Duration = Duration::from_secs(60);
 pub(super) const ACCEPT_WITHIN: Duration = Duration::from_millis(1_500);
 /// How long running calls may take to end when the process is asked to stop.
 const DRAIN: Duration = Duration::from_secs(10);
+/// How long tools that may not run twice may take to answer before their calls are left.
+const FINISHED_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is looked whether they have.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Between two calls that are taken up.
 const PACE: Duration = Duration::from_millis(1);
 
@@ -31,6 +35,8 @@ pub(super) struct Process {
     pub keepers: BTreeMap<CallId, Keeper>,
     /// No new calls.
     pub is_closing: bool,
+    /// No tool begins any more that may not run twice.
+    pub is_finishing: bool,
     /// Running calls are left to the next process.
     pub is_leaving: bool,
     /// What is being decided now, and who waits for that.
@@ -155,7 +161,22 @@ impl World {
         let incarnation = self.incarnation;
         self.after(DRAIN, move |world| {
             if world.incarnation == incarnation {
-                world.leave_calls();
+                world.finish_tools(world.now + FINISHED_WITHIN);
+            }
+        });
+    }
+
+    /// Tools that may not run twice are waited for, for a while.
+    fn finish_tools(&mut self, until: Timestamp) {
+        let Some(process) = &mut self.process else { return };
+        process.is_finishing = true;
+        if self.now >= until || process.keepers.values().all(Keeper::may_be_left) {
+            return self.leave_calls();
+        }
+        let incarnation = self.incarnation;
+        self.after(LOOK_EVERY, move |world| {
+            if world.incarnation == incarnation {
+                world.finish_tools(until);
             }
         });
     }

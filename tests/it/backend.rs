@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct Reply {
     pub headers: Vec<(String, String)>,
     pub body: String,
     pub manner: Manner,
+    /// It is sent when this gives a permit.
+    pub gate: Option<Arc<Semaphore>>,
 }
 
 /// How an answer is sent.
@@ -57,12 +60,16 @@ pub enum Manner {
 
 impl Reply {
     pub fn new(status: u16, body: &str) -> Reply {
-        Reply { status, headers: Vec::new(), body: body.to_owned(), manner: Manner::AtOnce }
+        Reply { status, headers: Vec::new(), body: body.to_owned(), manner: Manner::AtOnce, gate: None }
     }
 
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Reply {
         self.headers.push((name.to_owned(), value.into()));
         self
+    }
+
+    pub fn held_by(self, gate: Arc<Semaphore>) -> Reply {
+        Reply { gate: Some(gate), ..self }
     }
 
     pub fn manner(self, manner: Manner) -> Reply {
@@ -164,6 +171,9 @@ async fn read(socket: &mut BufReader<TcpStream>) -> Option<Asked> {
 }
 
 async fn write(socket: &mut TcpStream, reply: &Reply) -> std::io::Result<()> {
+    if let Some(gate) = &reply.gate {
+        gate.acquire().await.expect("an open gate").forget();
+    }
     let silence = Duration::from_secs(600);
     match reply.manner {
         Manner::Silent => tokio::time::sleep(silence).await,

@@ -9,6 +9,7 @@ use crate::harness::{House, Plan};
 mod full;
 mod hostile;
 mod recording;
+mod sessions;
 mod talking;
 mod time;
 

@@ -26,7 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 const API_KEY: &str = "sk-proj-very-private";
 
-fn settings(address: SocketAddr) -> Settings {
+pub fn settings(address: SocketAddr) -> Settings {
     Settings {
         api_key: Secret::new(API_KEY),
         project_id: "proj_1".to_owned(),

@@ -127,6 +127,7 @@ pub(crate) fn tool_call(n: u32, output: &str) -> ToolCallRecord {
         output: Some(output.to_owned()),
         turn: None,
         acknowledged: false,
+        deferred: false,
     }
 }
 

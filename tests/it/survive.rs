@@ -9,6 +9,8 @@ mod notifications;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use reqwest::Client;
 use switchboard::call::record::*;
 use switchboard::call::{Beginning, Call};
@@ -21,13 +23,14 @@ use switchboard::sim::fault::ProviderFaults;
 use switchboard::sim::log::WorldLog;
 use switchboard::sim::openai::CallReport;
 use switchboard::sim::twilio::{CallerSetup, Heard};
-use switchboard::sim::world::{ACCOUNT_SID, AUTH_TOKEN, ConnectedWorld, Options, Played, World};
+use switchboard::sim::world::{ACCOUNT_SID, API_KEY, AUTH_TOKEN, ConnectedWorld, Options, Played, World};
 use switchboard::store::{Alias, CallQuery, Settings, Store, Tx, Write};
 use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::backend::{Backend, Manner, Reply};
-use crate::harness::{CALLEE, CALLER, CONFIG, Plan, configure, eventually, place, ring, script};
+use crate::harness::{CALLEE, CALLER, CONFIG, Plan, attach, configure, eventually, place, ring, script};
 
 /// How much faster than life a hundred callers speak at once: at a higher speed the carrier's timeouts would be shorter
 /// than a slow machine takes to answer them.
@@ -85,6 +88,16 @@ impl Process {
             left
         });
         stopping.await.expect("no panic")
+    }
+
+    /// It makes place for the next process.
+    async fn hand_over(mut self) {
+        let (gateway, runtime) = self.parts();
+        let handing = tokio::task::spawn_blocking(move || {
+            drop(runtime.block_on(gateway.hand_over()));
+            runtime.shutdown_timeout(Duration::from_secs(20));
+        });
+        handing.await.expect("no panic");
     }
 
     /// Everything stops where it is.
@@ -310,6 +323,82 @@ async fn tools_in_flight_are_answered_once() {
     assert!(told.contains("not known"), "{told}");
     assert!(report.tool_outputs.iter().any(|output| output.output == told), "{report:#?}");
     assert!(report.spoken.contains(&"確認しました。".to_owned()), "{report:#?}");
+}
+
+/// A gateway leaves its calls while a tool runs that may not run twice, and another call asks for one.
+async fn left_with_tools(leave: fn(Process) -> BoxFuture<'static, ()>) {
+    let gate = Arc::new(Semaphore::new(0));
+    let held = Arc::clone(&gate);
+    let backend = Backend::start(move |asked, _| match asked.line().as_str() {
+        "POST /pay" => Reply::new(200, r#"{"paid":true}"#).held_by(Arc::clone(&held)),
+        _ => Reply::new(200, r#"{"done":true}"#),
+    })
+    .await;
+    let mut plan = with_tools(&backend);
+    plan.environment.push(("SWITCHBOARD__SERVER__DRAIN_TIMEOUT", "0s".to_owned()));
+    let mut town = Town::open(plan).await;
+    let orders = |before: &str, tool: &str| {
+        caller(&format!(
+            r#"steps = [
+                {{ model = {{ says = "はい。" }} }},{before}
+                {{ caller = {{ says = "お願いします。" }} }},
+                {{ model = {{ calls = [{{ name = "{tool}" }}] }} }},
+                {{ model = {{ says = "確認しました。" }} }},
+                {{ hang_up = "caller" }},
+            ]"#
+        ))
+    };
+    let asked = |line: &str| backend.lines().iter().filter(|known| *known == line).count();
+    let second = town.ring(orders("{ await_sidebands = 2 },", "fast"));
+    let waiting = town.once("the second call is up", |kept| kept.lines.len() == 1).await.call;
+    let first = town.ring(orders("", "pay"));
+    eventually("the tool runs", || async { (asked("POST /pay") == 1).then_some(()) }).await;
+
+    let control = Arc::clone(town.gateway().control());
+    let leaving = tokio::spawn(leave(town.process.take().expect("a process")));
+    eventually("it is to leave", || async { control.is_finishing().then_some(()) }).await;
+    // This is what the second call waits for.
+    let provider_call = waiting.provider.expect("a provider").call_id;
+    let signal = attach(&town.world.openai, provider_call.as_str(), API_KEY).await;
+    eventually("the second tool waits for the next process", || async {
+        let kept = detail(control.store(), waiting.id).await.expect("a readable store")?;
+        kept.tool_calls.first()?.deferred.then_some(())
+    })
+    .await;
+    assert_eq!(asked("POST /fast"), 0);
+    gate.add_permits(1);
+    leaving.await.expect("left");
+    drop((control, signal));
+    town.start().await;
+
+    for (call, output) in [(first, r#"{"paid":true}"#), (second, r#"{"done":true}"#)] {
+        let report = call.await.expect("played").provider.expect("a provider's call");
+        whole(&report);
+        let outputs: Vec<_> = report.tool_outputs.iter().map(|told| told.output.as_str()).collect();
+        assert_eq!(outputs, [output]);
+    }
+    assert_eq!((asked("POST /pay"), asked("POST /fast")), (1, 1));
+    for call in eventually("both are over", || async {
+        let calls = town.calls().await;
+        calls.iter().all(|call| call.ended.is_some()).then_some(calls)
+    })
+    .await
+    {
+        let kept = town.detail(call.id).await;
+        assert_eq!(kept.tool_calls[0].outcome, Some(ToolOutcomeKind::Ok), "{kept:#?}");
+        assert_eq!(has_event(&kept, "tool.deferred"), call.id == waiting.id);
+        assert!(!has_event(&kept, "tool.interrupted"), "{kept:#?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_are_finished_before_a_handover() {
+    left_with_tools(|process| process.hand_over().boxed()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tools_are_finished_before_calls_are_left_at_a_stop() {
+    left_with_tools(|process| process.stop().map(|left| assert!(left > 0)).boxed()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,10 +4,11 @@ use std::pin::Pin;
 
 use tokio::sync::oneshot;
 
+use super::Runner;
 use super::words::unavailable;
-use super::{Runner, Waited};
 use crate::call::event::{CommandId, Event, Keep, ProviderCommand, ToolCall};
 use crate::call_control::feed::News;
+use crate::call_control::order::Waited;
 use crate::clock::{Clock as _, Timestamp};
 use crate::store::{Committed, StoreError, Tx, Write};
 

@@ -25,7 +25,7 @@ use self::outcome::{Came, Case, Outcome};
 use self::watch::Watch;
 use super::init::placeholders;
 use super::live::Live;
-use super::stage::{Show, Stage, Told, beside};
+use super::stage::{Show, Stage, Told, Way, beside};
 use super::{Failure, print, report};
 use crate::config::{self, Config, Environment, Problems, codes};
 use crate::sim::scenario::Scenario;
@@ -66,6 +66,9 @@ pub(super) struct Arguments {
     /// Simulated seconds per second, for all of them; a test that fails is then not played again.
     #[arg(long, value_parser = speed)]
     speed: Option<f64>,
+    /// Play every call over this path, not over its own: what people hear and see of a conversation is the same on each.
+    #[arg(long, conflicts_with = "live")]
+    path: Option<Way>,
     /// Put the caller's words to the provider that the configuration names, with its key. It costs what it costs.
     #[arg(long)]
     live: bool,
@@ -261,6 +264,7 @@ fn check_there(path: &Path, found: &[Found]) -> Result<(), Failure> {
 struct Runner {
     stage: Stage,
     speed: Option<f64>,
+    way: Option<Way>,
     is_live: bool,
     is_fail_fast: bool,
     /// A place for each call; one that is played once more takes them all.
@@ -282,6 +286,7 @@ impl Runner {
         Arc::new(Runner {
             stage,
             speed: arguments.speed,
+            way: arguments.path,
             is_live: arguments.live,
             is_fail_fast: arguments.fail_fast,
             places: Semaphore::new(jobs),
@@ -358,7 +363,7 @@ impl Runner {
 
     async fn play(&self, scenario: &Scenario, file: &Path, speed: f64) -> Result<Told, Failure> {
         let (scenario, file) = (scenario.clone(), Some(file.to_owned()));
-        let show = Show { scenario, file, speed, way: None, listener: None, keep: None };
+        let show = Show { scenario, file, speed, way: self.way, listener: None, keep: None };
         Box::pin(self.stage.play(show)).await
     }
 

@@ -173,8 +173,11 @@ impl Task {
     pub(super) fn on_attach(&mut self, after: Duration) {
         match self.provider {
             Provider::Ready(_) => self.go_up(),
-            Provider::Up(_) => {}
-            _ => self.provider = Provider::Resting(Instant::now() + after),
+            // It is on its way and says what comes of it: another one would only be a session more.
+            Provider::Opening(_) | Provider::Confirming(..) | Provider::Up(_) => {}
+            Provider::Down | Provider::Resting(_) => {
+                self.provider = Provider::Resting(Instant::now() + after)
+            }
         }
     }
 

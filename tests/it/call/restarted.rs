@@ -159,6 +159,27 @@ fn a_tool_whose_arguments_were_not_kept_does_not_run_again() {
 }
 
 #[test]
+fn a_tool_that_was_left_to_the_next_process_is_begun_there_and_only_there() {
+    let mut story = Story::live(|_| {});
+    story.tell([(2_000, begins("t1")), (2_100, wants("t1", "a", "pay", "{}"))]);
+    story.tell([(2_100, Event::ToolDeferred("a".into())), (2_200, Event::ToolDeferred("a".into()))]);
+    assert!(story.tools[&0].deferred && story.call.running_tools().next().is_none());
+    story.log();
+    let mut story = story.restarted(5_000, Some(terms()), repeatable());
+    assert_snapshot!(story.log(), @r#"
+    5.000 another process
+          - note gateway.restarted
+          - attach
+          - tool a running
+          - run a pay {}
+    "#);
+    // From here on nobody knows.
+    assert!(!story.tools[&0].deferred);
+    let story = story.restarted(6_000, Some(terms()), repeatable());
+    assert_eq!(story.tools[&0].outcome, Some(ToolOutcomeKind::Interrupted));
+}
+
+#[test]
 fn nothing_runs_without_a_session() {
     let mut story = Story::live(|_| {});
     story.tell([(2_000, begins("t1")), (2_100, wants_lookup("t1", "a"))]);
@@ -316,6 +337,26 @@ fn a_bridged_caller_comes_back_into_the_same_call() {
     assert_eq!((interrupted.times, interrupted.returned), (1, Some(at(6_000))));
     story.until(200_000);
     assert!(!story.call.is_over(), "{}", story.log());
+}
+
+#[test]
+fn a_session_that_goes_on_with_a_bridged_call_is_told_what_the_one_before_did_not_say() {
+    let mut story = bridged();
+    story.tell([(4_200, wants("t2", "b", "lookup", "{}")), (4_300, wants("t2", "c", "pay", "{}"))]);
+    story.tell([(4_300, Event::ToolDeferred("c".into())), (4_400, answers("b"))]);
+    story.log();
+    let mut story = story.restarted(5_000, None, TakenUp::default());
+    assert_eq!(story.tools[&2].outcome, Some(ToolOutcomeKind::Cancelled));
+    story.tell([(6_000, stream_offered()), (6_100, session())]);
+    story.log();
+    story.tell([(6_200, attached())]);
+    assert_snapshot!(story.log(), @r#"
+    6.200 attached
+          - #1 tell as System: The tool `lookup` was run before the connection broke, and answered: {"answer":"b"}
+          - #2 tell as System: About the tool `pay`: whether it was done is not known: the connection broke while it ran. Say so, and ask the caller before doing it again.
+          - #3 tell as System: The tool `pay` was not run: the connection broke before. If the caller still wants it, run it.
+          - #4 prompt "The line broke because of a faul"
+    "#);
 }
 
 #[test]

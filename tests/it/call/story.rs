@@ -487,6 +487,7 @@ fn describe_event(event: &Event) -> String {
         Event::LegEnded(answer) => format!("the carrier ends its leg: {answer:?}"),
         Event::Noted { kind, detail } => format!("({kind} {detail})"),
         Event::ToolFinished(finished) => format!("tool {} answers", finished.tool_call),
+        Event::ToolDeferred(id) => format!("tool {id} is left to the next process"),
         Event::Carrier(event) => describe_carrier_event(event),
         Event::Stream(event) => format!("the stream tells: {event:?}"),
         Event::Command(Command::HangUp) => "the operator hangs up".into(),
