@@ -337,14 +337,8 @@ impl CallControl {
         let rules = self.rules();
         let token = self.join_key.mint(record.id, attempt, since + rules.settings.join_within);
         let route = record.route.as_deref().unwrap_or_default();
-        let recording =
-            record.consent.as_ref().and_then(|_| rules.settings.routes.recording_of(route).cloned());
-        // Who had a way before, or is dialled for once more, has been told then.
+        let recording = order::recording_on(record, rules.settings.routes.recording_of(route));
         let is_plain = record.carrier.as_ref().is_some_and(|carrier| carrier.is_plain);
-        let recording = match record.broken_off().is_some() || is_plain {
-            false => recording,
-            true => recording.map(|_| Recording::default()),
-        };
         // Somebody who can still be brought to the model another way need not wait long for this one.
         let failover = rules.settings.failover.as_ref().filter(|_| record.other_path.is_some());
         match record.path {

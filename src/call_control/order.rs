@@ -12,7 +12,7 @@ use crate::call::event::{CarrierEvent, CommandId, Event, Keep, ProviderCommand};
 use crate::call::record::{CallRecord, EndedReason, HandedBy, Path, State};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, ToolCallId};
-use crate::routing::Target;
+use crate::routing::{Recording, Target};
 use crate::store::{Alias, Write};
 
 /// The status of a caller's leg that was answered (Twilio, "Call resource: call status values").
@@ -162,6 +162,19 @@ pub fn attempt_of(record: &CallRecord, announced: Duration) -> (u8, Timestamp) {
     match record.broken_off() {
         None => (1, record.stages.carrier_asked.unwrap_or_default() + announced),
         Some(at) => (2, at),
+    }
+}
+
+/// How a call is recorded on the way that it goes now, and whether its caller is told of that first; none: it is not
+/// recorded. Calls of its route are recorded as `of_route` says now; one that was not to be recorded when it came in never
+/// is.
+pub fn recording_on(record: &CallRecord, of_route: Option<&Recording>) -> Option<Recording> {
+    let recording = record.consent.as_ref().and(of_route)?;
+    // Who had a way before, or is dialled for once more, has been told then.
+    let is_plain = record.carrier.as_ref().is_some_and(|carrier| carrier.is_plain);
+    match record.broken_off().is_some() || is_plain {
+        false => Some(recording.clone()),
+        true => Some(Recording::default()),
     }
 }
 

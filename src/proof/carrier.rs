@@ -6,7 +6,7 @@ use super::doors::{Answer, Told, sid_of};
 use super::world::World;
 use crate::call::event::CarrierEvent;
 use crate::call::record::Path;
-use crate::ids::{CallId, CallSid};
+use crate::ids::{CallId, CallSid, RecordingId};
 
 /// How long the provider is dialled.
 const DIAL_WITHIN: Duration = Duration::from_secs(30);
@@ -24,6 +24,9 @@ pub(super) struct Phone {
     pub session: Option<u32>,
     /// The media stream that is open, or is being opened.
     pub stream: Option<u32>,
+    /// Whether the dial is recorded, and what is being made of it.
+    pub is_recorded: bool,
+    pub tape: Option<RecordingId>,
     /// The leg to the provider, and how many reports of it were made.
     leg: u64,
     reports: u32,
@@ -43,6 +46,8 @@ impl World {
                 status: "ringing",
                 session: None,
                 stream: None,
+                is_recorded: false,
+                tape: None,
                 leg: 0,
                 reports: 0,
                 is_dialing: false,
@@ -88,10 +93,11 @@ impl World {
         self.tell(caller, || format!("carrier: told {}", name(&told)));
         let pause = self.chance.millis(100, 600);
         match told {
-            Told::Dial { call, token } => {
+            Told::Dial { call, token, recording } => {
                 let leg = self.number();
                 let Some(phone) = self.phone(caller) else { return };
                 (phone.call, phone.leg, phone.reports, phone.is_dialing) = (Some(call), leg, 0, true);
+                phone.is_recorded = recording.is_some();
                 self.after(pause, move |world| world.dial(caller, leg, token));
             }
             Told::Stream { call, token } => {
@@ -140,6 +146,7 @@ impl World {
         if let Some(phone) = self.phone(caller) {
             phone.status = "in-progress";
             self.report_leg(caller, "in-progress");
+            self.tape_begins(caller);
         }
     }
 
@@ -157,6 +164,7 @@ impl World {
 
     fn dial_over(&mut self, caller: u32, status: &'static str, sip_code: Option<u16>, bridged: bool) {
         self.report_leg(caller, status);
+        let named = self.tape_ends(caller);
         let Some(phone) = self.phone(caller) else { return };
         (phone.session, phone.is_dialing) = (None, false);
         let event = CarrierEvent::DialEnded {
@@ -169,21 +177,19 @@ impl World {
             caller_status: phone.status.to_owned(),
         };
         let Some(call) = phone.call else { return };
-        self.ask_next(caller, call, event, Path::Sip);
+        let door = move |world: &mut World, request| world.dial_over_told(request, call, event, named);
+        self.ask_next(caller, door);
     }
 
-    fn ask_next(&mut self, caller: u32, call: CallId, event: CarrierEvent, over: Path) {
-        self.post(
-            move |world, request| world.way_over(request, call, event, over),
-            move |world, answer| match answer {
-                Answer::Told(told) => world.follow(caller, told),
-                // By the number's fallback URL.
-                _ => {
-                    let pause = world.chance.millis(500, 10_000);
-                    world.after(pause, move |world| world.ask(caller, 1));
-                }
-            },
-        );
+    fn ask_next(&mut self, caller: u32, door: impl FnOnce(&mut World, u64) + 'static) {
+        self.post(door, move |world, answer| match answer {
+            Answer::Told(told) => world.follow(caller, told),
+            // By the number's fallback URL.
+            _ => {
+                let pause = world.chance.millis(500, 10_000);
+                world.after(pause, move |world| world.ask(caller, 1));
+            }
+        });
     }
 
     // === streams ===
@@ -220,7 +226,8 @@ impl World {
         let Some(phone) = self.phone(caller) else { return };
         let (Some(call), status) = (phone.call, phone.status) else { return };
         let event = CarrierEvent::StreamEnded { caller_status: status.to_owned() };
-        self.ask_next(caller, call, event, Path::MediaStreams);
+        let over = Path::MediaStreams;
+        self.ask_next(caller, move |world, request| world.way_over(request, call, event, over));
     }
 
     // === the end ===
@@ -230,6 +237,7 @@ impl World {
         let (session, stream, call) = (phone.session.take(), phone.stream.take(), phone.call);
         let was_dialing = std::mem::take(&mut phone.is_dialing);
         self.tell(caller, || how.to_owned());
+        self.tape_ends(caller);
         if let Some(session) = session {
             let soon = self.chance.millis(20, 400);
             self.after(soon, move |world| world.session_over(session, "the caller is gone"));
@@ -291,7 +299,9 @@ impl World {
         }
         let Some(phone) = self.phone(caller) else { return Err("404".to_owned()) };
         phone.is_dialing = false;
-        if let Some(session) = phone.session.take() {
+        let session = phone.session.take();
+        self.tape_ends(caller);
+        if let Some(session) = session {
             self.session_over(session, "the carrier takes the caller away");
         }
         self.hand_on(caller);
@@ -303,6 +313,7 @@ impl World {
         let Some(phone) = self.phone(caller).filter(|phone| phone.session == Some(session)) else { return };
         let Some(call) = phone.call else { return };
         (phone.is_dialing, phone.session) = (false, None);
+        self.tape_ends(caller);
         self.report_later(call, caller, CarrierEvent::Referred);
         self.session_over(session, "handed on");
         self.hand_on(caller);

@@ -103,7 +103,8 @@ pub fn describe(tally: &Tally, seeds: u64) -> String {
          callers    {} rang, {} were answered by the model, {} calls closed ({} because the gateway was away)\n\
          gateway    {} starts, {} crashes, {} orderly stops; {} calls taken up again\n\
          provider   {} webhooks acknowledged, {} sidebands lost, {} tools asked for, {} effects and no answer twice; {} answers sought after a break, {} of them there\n\
-         transcript {} lines owed, all there once and in order",
+         transcript {} lines owed, all there once and in order\n\
+         recordings {} kept, {} of those again; {} deleted, {} given up; {} of the carrier's copies deleted",
         tally.days,
         tally.deeds,
         tally.callers,
@@ -121,5 +122,10 @@ pub fn describe(tally: &Tally, seeds: u64) -> String {
         tally.answers_sought,
         tally.answers_found,
         tally.lines,
+        tally.recordings_kept,
+        tally.recordings_damaged,
+        tally.recordings_deleted,
+        tally.recordings_failed,
+        tally.copies_deleted,
     )
 }

@@ -3,12 +3,14 @@
 //! As in the store itself a transaction is visible and acknowledged when it is durable. Of the group that is being
 //! written when the process dies, any beginning may have reached the disk; what follows it has not.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use super::Broken;
+use super::archive::Key;
 use super::world::World;
 use crate::call::record::{CallRecord, EventRecord, Line, State, ToolCallRecord, UsageRecord};
+use crate::call::recording::{RecordingRecord, StoredFile};
 use crate::ids::{CallId, WebhookId};
 use crate::store::{Alias, Expect, Tx, Write};
 
@@ -38,12 +40,16 @@ pub(super) struct Books {
     pub calls: BTreeMap<CallId, Kept>,
     pub aliases: HashMap<Alias, CallId>,
     pub webhooks: HashSet<WebhookId>,
+    pub recordings: BTreeMap<Key, RecordingRecord>,
 }
 
 /// The disk.
 #[derive(Default)]
 pub(super) struct Disk {
     pub books: Books,
+    /// Files of recordings, by name, as they would be read; and those that are not whole.
+    pub files: BTreeMap<String, StoredFile>,
+    pub parts: BTreeSet<String>,
     queue: VecDeque<(Tx, Landed)>,
     /// How many of the queue's first are being written.
     group: usize,
@@ -58,6 +64,17 @@ pub(super) struct Disk {
 impl Disk {
     pub fn record(&self, id: CallId) -> Option<CallRecord> {
         self.books.calls.get(&id).map(|kept| kept.record.clone())
+    }
+
+    pub fn recording(&self, key: &Key) -> Option<RecordingRecord> {
+        self.books.recordings.get(key).cloned()
+    }
+
+    /// Nothing is left of a day that is over.
+    pub fn clear(&mut self) {
+        self.books = Books::default();
+        self.files.clear();
+        self.parts.clear();
     }
 }
 
@@ -88,7 +105,10 @@ impl Books {
             Write::Event(id, event) => self.part(id, |kept| drop(kept.events.insert(event.n, event))),
             Write::Alias(alias, id) => drop(self.aliases.insert(alias, id)),
             Write::Webhook { id, .. } => drop(self.webhooks.insert(id)),
-            Write::Recording(_) | Write::Meta { .. } | Write::Audit(_) => {}
+            Write::Recording(record) => {
+                self.recordings.insert((record.call, record.id.clone()), *record);
+            }
+            Write::Meta { .. } | Write::Audit(_) => {}
             // Nobody is told of calls in the simulation.
             Write::Notification(_) | Write::NotificationTaken(_) => {}
             // Nobody erases anything in the simulation.

@@ -10,14 +10,15 @@ use super::disk::Refused;
 use super::keeper::Message;
 use super::process::{STALE_AFTER, accept_within};
 use super::provider::name_of;
-use super::terms::{other_path_of, path_of, terms_of};
+use super::terms::{other_path_of, path_of, recording_of, terms_of};
 use super::world::{Deed, World};
 use crate::call::event::{CarrierEvent, Event, FromHooks, Offer, Verdict};
 use crate::call::record::{CallRecord, Carrier, EndedReason, JoinedBy, Path, State};
 use crate::call::{Beginning, Call};
 use crate::call_control::order::{self, Afterwards};
 use crate::clock::Timestamp;
-use crate::ids::{CallId, CallSid, ProviderCallId, WebhookId};
+use crate::ids::{CallId, CallSid, ProviderCallId, RecordingId, WebhookId};
+use crate::routing::Recording;
 use crate::store::{Alias, Expect, Tx, Write};
 
 /// How long a join token holds.
@@ -39,7 +40,7 @@ pub(super) enum Answer {
 /// What the carrier is told to do with a caller.
 #[derive(Clone, Debug)]
 pub(super) enum Told {
-    Dial { call: CallId, token: String },
+    Dial { call: CallId, token: String, recording: Option<Recording> },
     Stream { call: CallId, token: String },
     Forward,
     Fallback,
@@ -80,7 +81,7 @@ impl World {
     }
 
     /// The gateway answers.
-    fn answer(&mut self, request: u64, answer: Answer) {
+    pub(super) fn answer(&mut self, request: u64, answer: Answer) {
         if let Some(process) = &mut self.process {
             process.requests.remove(&request);
         }
@@ -97,7 +98,7 @@ impl World {
     }
 
     /// Waits until nobody else decides under one of these names.
-    fn claim(&mut self, names: Vec<String>, deed: Deed) {
+    pub(super) fn claim(&mut self, names: Vec<String>, deed: Deed) {
         let Some(process) = &mut self.process else { return };
         let taken = names.iter().find(|name| process.claims.contains_key(*name)).cloned();
         if let Some(waiters) = taken.and_then(|name| process.claims.get_mut(&name)) {
@@ -109,7 +110,7 @@ impl World {
         deed(self);
     }
 
-    fn release(&mut self, names: &[String]) {
+    pub(super) fn release(&mut self, names: &[String]) {
         let Some(process) = &mut self.process else { return };
         let waiters: Vec<Deed> =
             names.iter().filter_map(|name| process.claims.remove(name)).flatten().collect();
@@ -155,7 +156,12 @@ impl World {
             other_path: other_path_of(caller).filter(|_| !is_closing),
             avoided: None,
         };
-        let mut call = Call::begin(beginning());
+        let begin = move || {
+            let mut call = Call::begin(beginning());
+            call.record.consent = recording_of(caller).filter(|_| !is_closing).map(|how| how.consent());
+            call
+        };
+        let mut call = begin();
         if is_closing {
             call.end_at_the_door(EndedReason::Stopping, None, now);
         }
@@ -178,7 +184,7 @@ impl World {
                         world.law_acknowledged_call(id, caller);
                         world.answer(request, Answer::Told(told));
                         if !is_over {
-                            world.look_after(beginning(), caller);
+                            world.look_after(begin(), caller);
                         }
                     }
                 }
@@ -191,11 +197,27 @@ impl World {
         let call = record.id;
         let (attempt, since) = order::attempt_of(record, Duration::ZERO);
         let token = self.join_key.mint(call, attempt, since + JOIN_WITHIN);
+        let recording = order::recording_on(record, recording_of(self.caller_of(call)).as_ref());
         match record.path {
-            Path::Sip => Told::Dial { call, token },
+            Path::Sip => Told::Dial { call, token, recording },
             Path::MediaStreams => Told::Stream { call, token },
             Path::None => Told::Fallback,
         }
+    }
+
+    /// A dial is over, and names its recording: what becomes of the caller?
+    pub(super) fn dial_over_told(
+        &mut self,
+        request: u64,
+        call: CallId,
+        event: CarrierEvent,
+        named: Option<RecordingId>,
+    ) {
+        let told = move |world: &mut World, is_kept| match is_kept {
+            true => world.way_over(request, call, event, Path::Sip),
+            false => world.answer(request, Answer::Failed),
+        };
+        self.named(call, named, Box::new(told));
     }
 
     /// A way is over: what becomes of the caller?
@@ -333,7 +355,7 @@ impl World {
         let id = CallId::new(now, self.ten_bytes());
         self.calls.insert(id, delivery.caller);
         self.look_after(
-            Beginning {
+            Call::begin(Beginning {
                 id,
                 path: Path::Sip,
                 caller: None,
@@ -344,7 +366,7 @@ impl World {
                 vars: Default::default(),
                 other_path: None,
                 avoided: None,
-            },
+            }),
             delivery.caller,
         );
         let times = (delivery.created, now);

@@ -14,12 +14,12 @@ use super::Broken;
 use super::law::Owed;
 use super::provider::session_of;
 use super::world::World;
+use crate::call::Call;
 use crate::call::event::{
     AcceptAnswer, Action, AttachFailure, CommandId, Event, ProviderCommand, ProviderEvent, StreamEvent,
     ToolCall, ToolFinished,
 };
 use crate::call::record::{Path, State, ToolOutcomeKind};
-use crate::call::{Beginning, Call};
 use crate::call_control::order::{self, Outbox, ToolStart, Waited};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, TurnId};
@@ -83,9 +83,8 @@ impl World {
     }
 
     /// Begins to look after a new call.
-    pub(super) fn look_after(&mut self, beginning: Beginning, caller: u32) -> CallId {
-        let id = beginning.id;
-        let mut call = Call::begin(beginning);
+    pub(super) fn look_after(&mut self, mut call: Call, caller: u32) -> CallId {
+        let id = call.record.id;
         call.expect_offer_within(webhook_within(&call));
         self.keep(id, call, caller);
         id

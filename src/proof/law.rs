@@ -1,7 +1,11 @@
 //! What must hold, whatever happens: checked after every step, at every write, and at the end of each day.
 
+mod recordings;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+use recordings::Recorded;
 
 use super::carrier::alias_of;
 use super::story::moment;
@@ -76,6 +80,16 @@ pub struct Tally {
     pub lines: u64,
     /// Webhooks that were acknowledged.
     pub webhooks: u64,
+    /// Recordings that were fetched and kept.
+    pub recordings_kept: u64,
+    /// Recordings of which what was kept was found to be damaged, and fetched again.
+    pub recordings_damaged: u64,
+    /// Recordings that were deleted, in time or by an operator.
+    pub recordings_deleted: u64,
+    /// Recordings that were given up.
+    pub recordings_failed: u64,
+    /// The carrier's copies that it was asked to delete.
+    pub copies_deleted: u64,
 }
 
 impl Tally {
@@ -99,6 +113,11 @@ impl Tally {
             (&mut self.answers_found, other.answers_found),
             (&mut self.lines, other.lines),
             (&mut self.webhooks, other.webhooks),
+            (&mut self.recordings_kept, other.recordings_kept),
+            (&mut self.recordings_damaged, other.recordings_damaged),
+            (&mut self.recordings_deleted, other.recordings_deleted),
+            (&mut self.recordings_failed, other.recordings_failed),
+            (&mut self.copies_deleted, other.copies_deleted),
         ];
         for (sum, more) in pairs {
             *sum += more;
@@ -140,6 +159,7 @@ pub(super) struct Law {
     /// What the model was told of tools that may not run twice.
     told: BTreeMap<ToolCallId, String>,
     spoken: BTreeMap<u32, Vec<(ItemId, Timestamp)>>,
+    recorded: Recorded,
 }
 
 impl Law {
@@ -328,6 +348,7 @@ impl World {
         for write in &tx.writes {
             match write {
                 Write::Call(record) => before.push((record.id, self.disk.record(record.id))),
+                Write::Recording(record) => self.law_recording(record),
                 Write::Line(id, line) => {
                     let kept = self.disk.books.calls.get(id).and_then(|kept| kept.lines.get(&line.n));
                     if let Some(kept) = kept.filter(|kept| !is_same_line(kept, line)) {
@@ -391,6 +412,7 @@ impl World {
     // === the end of a day ===
 
     pub(super) fn law_end_of_day(&mut self) {
+        self.law_recordings_end();
         let books = std::mem::take(&mut self.disk.books);
         let cases = std::mem::take(&mut self.law.cases);
         for (webhook, caller) in std::mem::take(&mut self.law.webhooks) {

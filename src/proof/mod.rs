@@ -1,20 +1,22 @@
 //! Whole days of traffic in seconds, from one seed: the rules of calls against vendors, a disk and a machine that fail.
 //!
 //! A [`World`](world::World) is a queue of deeds on one virtual time line, with one seeded generator: no sockets, no threads, no
-//! clock. In it live callers and their carrier (`carrier`), a voice provider (`provider`, `talk`), the business behind
+//! clock. In it live callers and their carrier (`carrier`, `tapes`), a voice provider (`provider`, `talk`), the business behind
 //! the tools (`shop`), a disk that loses what was not synced (`disk`), and a gateway process that dies at any moment
-//! and comes back (`process`, `doors`, `keeper`). What is proven is the product's own: [`crate::call::Call`] with
+//! and comes back (`process`, `doors`, `keeper`, `archive`), set up anew each day (`house`). What is proven is the product's own: [`crate::call::Call`] with
 //! everything under it, its restoring, and the decisions of [`crate::call_control::order`]. What of the runner cannot
 //! be had without tasks and sockets is mirrored in `keeper` and `doors`, and nowhere else.
 //!
 //! `law` watches: it knows nothing of how calls work, only what must hold. To show that it bites, a simulation can be
 //! [`Broken`] on purpose; the product cannot.
 
+mod archive;
 mod carrier;
 mod chance;
 pub mod command;
 mod disk;
 mod doors;
+mod house;
 mod keeper;
 mod law;
 mod process;
@@ -22,6 +24,7 @@ mod provider;
 mod shop;
 mod story;
 mod talk;
+mod tapes;
 mod terms;
 mod weather;
 mod world;
@@ -50,4 +53,14 @@ pub enum Broken {
     UsageTwice,
     /// A call that is over still asks the model for a turn.
     AliveAfterEnd,
+    /// The report of a recording is acknowledged before it is on disk.
+    ReportBeforeRecord,
+    /// A recording is said to be kept before its file is on disk.
+    KeptBeforeFile,
+    /// The carrier's copy of a recording is deleted before ours is said to be kept.
+    CopyGoesEarly,
+    /// After a crash nobody looks for the recordings that were to be fetched or deleted.
+    RecordingsForgotten,
+    /// The report of a recording that comes once more has it fetched once more.
+    RecordingTwice,
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::Broken;
+use super::archive::Archive;
 use super::doors::Answer;
 use super::keeper::{Keeper, webhook_within};
 use super::terms::{LOOKUP, PAY, terms_of};
@@ -37,6 +38,7 @@ pub(super) struct Process {
     pub claims: HashMap<String, Vec<Deed>>,
     /// Requests that have reached it.
     pub requests: BTreeSet<u64>,
+    pub archive: Archive,
 }
 
 impl World {
@@ -59,6 +61,7 @@ impl World {
         };
         self.tell(0, || format!("the gateway starts, {} calls are not over", found.len()));
         self.process = Some(Process::default());
+        self.take_up_recordings();
         let incarnation = self.incarnation;
         for (place, id) in found.into_iter().enumerate() {
             let caller = self.caller_of(id);

@@ -8,13 +8,15 @@ use super::carrier::Phone;
 use super::chance::Chance;
 use super::disk::Disk;
 use super::doors::Answer;
+use super::house::House;
 use super::law::{Law, Tally, Violation};
 use super::process::Process;
 use super::provider::Session;
 use super::story::{DAWN, Story};
+use super::tapes::Tape;
 use super::weather::Weather;
 use crate::clock::Timestamp;
-use crate::ids::CallId;
+use crate::ids::{CallId, RecordingId};
 use crate::wire::join_token::JoinKey;
 
 /// Something that will be done at its moment.
@@ -59,6 +61,7 @@ pub(super) struct World {
     numbers: u64,
     pub chance: Chance,
     pub weather: Weather,
+    pub house: House,
     pub disk: Disk,
     pub process: Option<Process>,
     /// Changes whenever a process comes or goes: what was begun before belongs to nobody.
@@ -67,6 +70,8 @@ pub(super) struct World {
     pub clock_off: i64,
     pub phones: BTreeMap<u32, Phone>,
     pub sessions: BTreeMap<u32, Session>,
+    /// Recordings at the carrier.
+    pub tapes: BTreeMap<RecordingId, Tape>,
     pub calls: BTreeMap<CallId, u32>,
     pub requests: HashMap<u64, Then>,
     pub join_key: JoinKey,
@@ -104,12 +109,14 @@ impl World {
             numbers: 1,
             chance,
             weather: Weather::default(),
+            house: House::default(),
             disk: Disk::default(),
             process: None,
             incarnation: 0,
             clock_off: 0,
             phones: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            tapes: BTreeMap::new(),
             calls: BTreeMap::new(),
             requests: HashMap::new(),
             join_key: JoinKey::new(key),
@@ -139,6 +146,7 @@ impl World {
         let begins = DAWN + DAY * day;
         self.now = self.now.max(begins);
         self.weather = Weather::of_day(&mut self.chance);
+        self.house = House::of_day(&mut self.chance);
         self.clock_off = 0;
         let name = self.weather.name;
         self.tell(0, || format!("a day of {name}"));
@@ -167,8 +175,9 @@ impl World {
         }
         self.phones.clear();
         self.sessions.clear();
+        self.tapes.clear();
         self.calls.clear();
-        self.disk.books = Default::default();
+        self.disk.clear();
         self.story.forget_callers();
     }
 

@@ -32,6 +32,9 @@ fn the_rules_hold_for_days_that_are_always_the_same() {
         tally.effects,
         tally.lines,
         tally.webhooks,
+        tally.recordings_kept,
+        tally.recordings_deleted,
+        tally.copies_deleted,
     ];
     assert!(happened.iter().all(|times| *times > 20), "{tally:?}");
 }
@@ -109,4 +112,29 @@ fn money_that_is_counted_twice_is_noticed() {
 #[test]
 fn a_call_that_goes_on_after_its_end_is_noticed() {
     is_noticed(Broken::AliveAfterEnd, "after the end");
+}
+
+#[test]
+fn a_report_of_a_recording_that_is_acknowledged_too_early_is_noticed() {
+    is_noticed(Broken::ReportBeforeRecord, "was answered and is not on disk");
+}
+
+#[test]
+fn a_recording_that_is_kept_without_its_file_is_noticed() {
+    is_noticed(Broken::KeptBeforeFile, "its file is not on disk");
+}
+
+#[test]
+fn a_carriers_copy_that_goes_before_ours_is_kept_is_noticed() {
+    is_noticed(Broken::CopyGoesEarly, "goes before ours is kept");
+}
+
+#[test]
+fn a_recording_that_nobody_fetches_is_noticed() {
+    is_noticed(Broken::RecordingsForgotten, "is left undone");
+}
+
+#[test]
+fn a_recording_that_is_kept_twice_is_noticed() {
+    is_noticed(Broken::RecordingTwice, "is kept twice");
 }

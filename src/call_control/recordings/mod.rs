@@ -25,7 +25,7 @@ use super::{CallControl, DeliverError, Message};
 use crate::call::event::Event;
 use crate::call::notification::Kind;
 use crate::call::record::{CallRecord, EventRecord, FORMAT};
-use crate::call::recording::{DeletedBy, RecordingRecord, RecordingState, Report, Source};
+use crate::call::recording::{DeletedBy, RecordingRecord, RecordingState, Report};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, CallSid, RecordingId};
 use crate::store::{FileError, ListedRecording, Recordings, Store, StoreError, Tx, Write};
@@ -208,7 +208,7 @@ impl CallControl {
         if record.state != RecordingState::Deleting {
             return Ok(());
         }
-        if let Some(name) = file_of(record) {
+        if let Some(name) = work::file_of(record) {
             let files = self.archive.files.clone();
             blocking(move || files.remove(&name)).await?;
         }
@@ -279,7 +279,7 @@ pub async fn delete_at_rest(
         };
         let record = change.record.clone();
         keep_at_rest(store, &mut known, change, now).await?;
-        if let Some(name) = file_of(&record) {
+        if let Some(name) = work::file_of(&record) {
             let files = files.clone();
             blocking(move || files.remove(&name)).await?;
         }
@@ -306,12 +306,6 @@ async fn keep_at_rest(
         Write::Call(Box::new(call.clone())),
     ];
     store.commit(Tx { expect: Vec::new(), writes }).await.map(drop)
-}
-
-/// Where there may be something of a recording: one that is made here has its file before its record says so.
-fn file_of(record: &RecordingRecord) -> Option<String> {
-    let is_made_here = record.source == Source::Bridge;
-    record.file.clone().or_else(|| is_made_here.then(|| Recordings::name(record.call, &record.id)))
 }
 
 /// Runs what touches files where it may block.

@@ -13,10 +13,14 @@ use crate::call::recording::{
 };
 use crate::clock::Timestamp;
 use crate::ids::CallId;
-use crate::store::FileError;
+use crate::store::{FileError, Recordings};
 use crate::text::chain;
 use crate::twilio::rest::{Metadata, RestError};
 
+/// How many are worked on at once: enough to use the line, few enough to leave calls their disk.
+pub(crate) const AT_ONCE: usize = 4;
+/// How often it is looked for recordings that have had their time.
+pub(crate) const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// The first pause before another try.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause while the carrier has it not ready (Twilio is expected to be by then).
@@ -354,6 +358,12 @@ pub(crate) fn deleting(
 ) -> Option<Change> {
     let detail = format!("{} by {}", record.id, by.as_str());
     record.delete(by, and_at_carrier, now).then(|| Change { record, kind: "recording.deleting", detail })
+}
+
+/// Where there may be something of a recording: one that is made here has its file before its record says so.
+pub(crate) fn file_of(record: &RecordingRecord) -> Option<String> {
+    let is_made_here = record.source == Source::Bridge;
+    record.file.clone().or_else(|| is_made_here.then(|| Recordings::name(record.call, &record.id)))
 }
 
 /// Its file is gone. The proof of it: what it was, and why it went.

@@ -13,7 +13,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::work::{self, Job, Outcome, Reason, Settled, Step, TROUBLE_PAUSE_MAX, Trouble};
+use super::work::{
+    self, AT_ONCE, Job, Outcome, Reason, SWEEP_EVERY, Settled, Step, TROUBLE_PAUSE_MAX, Trouble,
+};
 use super::{RecordingError, blocking, made};
 use crate::call::recording::{RecordingRecord, RecordingState, ReportedStatus, Source, StoredFile};
 use crate::call_control::CallControl;
@@ -21,12 +23,8 @@ use crate::ids::{CallId, RecordingId};
 use crate::store::{ListedRecording, Recordings};
 use crate::twilio::rest::{self, Media};
 
-/// How many are worked on at once: enough to use the line, few enough to leave calls their disk.
-const AT_ONCE: usize = 4;
 /// How long fetching one recording may take.
 const FETCH_MAX: Duration = Duration::from_secs(1_800);
-/// How often it is looked for recordings that have had their time.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// A worker with nothing to do looks again after this long; nothing depends on it.
 const LOOK_AGAIN: Duration = Duration::from_secs(3_600);
 
