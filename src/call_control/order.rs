@@ -184,6 +184,31 @@ pub fn came_back(record: &CallRecord, caller_status: &str) -> bool {
     caller_status == ANSWERED && record.path != Path::None && was_connected
 }
 
+/// What a caller is told about whom the carrier asks once more: the same as before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// The way that the call goes now.
+    Way,
+    /// What those get who are one too many.
+    Overflow,
+    /// What the route does where no model is to be had.
+    Fallback,
+    /// What the route says of such a call.
+    Route,
+}
+
+impl Again {
+    /// What follows from the record.
+    pub fn of(record: &CallRecord) -> Again {
+        match record.ended.as_ref().map(|ended| ended.reason) {
+            _ if record.path != Path::None => Again::Way,
+            Some(EndedReason::Busy) => Again::Overflow,
+            Some(EndedReason::Stopping) => Again::Fallback,
+            _ => Again::Route,
+        }
+    }
+}
+
 /// What becomes of a caller whose way to the model is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Afterwards {

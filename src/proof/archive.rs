@@ -299,6 +299,7 @@ impl World {
         if self.broken != Some(Broken::KeptBeforeFile) {
             self.finish_file(&file);
         }
+        self.worst_moment();
         let told = if record.started.is_none() { self.tape_known(&record.id).ok() } else { None };
         let syncs = self.chance.millis(1, 30);
         self.while_up(syncs, move |world| {
@@ -355,6 +356,7 @@ impl World {
             if let Err(error) = world.delete_tape(&record.id) {
                 return tried(world, Err(error.into()));
             }
+            world.worst_moment();
             world.change_in_turn(key_of(&record), |record, _| Some(work::deleted_at_carrier(record)), tried);
         });
     }

@@ -91,6 +91,7 @@ impl World {
             return self.caller_leaves(caller, "has been sent round and round");
         }
         self.tell(caller, || format!("carrier: told {}", name(&told)));
+        self.law_told(caller, &told);
         let pause = self.chance.millis(100, 600);
         match told {
             Told::Dial { call, token, recording } => {
@@ -108,7 +109,7 @@ impl World {
             }
             Told::Forward => self.hand_on(caller),
             Told::Later => self.after(Duration::from_secs(2), move |world| world.after_stream(caller)),
-            Told::Fallback | Told::HangUp => {
+            Told::Fallback | Told::HangUp | Told::Busy => {
                 let pause = self.chance.millis(10, 4_000);
                 self.after(pause, move |world| world.caller_leaves(caller, "is told goodbye"));
             }
@@ -371,6 +372,7 @@ fn name(told: &Told) -> &'static str {
         Told::Forward => "to dial somebody else",
         Told::Fallback => "the fallback",
         Told::HangUp => "to hang up",
+        Told::Busy => "that it is busy",
         Told::Later => "to ask later",
     }
 }

@@ -100,7 +100,7 @@ fn name(broken: Broken) -> String {
 pub fn describe(tally: &Tally, seeds: u64) -> String {
     format!(
         "{} days over {seeds} seeds, {} deeds: no rule was broken\n\
-         callers    {} rang, {} were answered by the model, {} calls closed ({} because the gateway was away)\n\
+         callers    {} rang, {} were one too many, {} were answered by the model, {} calls closed ({} because the gateway was away)\n\
          gateway    {} starts, {} crashes, {} orderly stops; {} calls taken up again\n\
          provider   {} webhooks acknowledged, {} sidebands lost, {} tools asked for, {} effects and no answer twice; {} answers sought after a break, {} of them there\n\
          transcript {} lines owed, all there once and in order\n\
@@ -108,6 +108,7 @@ pub fn describe(tally: &Tally, seeds: u64) -> String {
         tally.days,
         tally.deeds,
         tally.callers,
+        tally.refused,
         tally.answered,
         tally.closed,
         tally.lost_by_us,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Broken;
 use super::disk::Refused;
+use super::house::{number_of, route_of};
 use super::keeper::Message;
 use super::process::{STALE_AFTER, accept_within};
 use super::provider::name_of;
@@ -15,7 +16,8 @@ use super::world::{Deed, World};
 use crate::call::event::{CarrierEvent, Event, FromHooks, Offer, Verdict};
 use crate::call::record::{CallRecord, Carrier, EndedReason, JoinedBy, Path, State};
 use crate::call::{Beginning, Call};
-use crate::call_control::order::{self, Afterwards};
+use crate::call_control::admission::{Overflow, Place, TooMany};
+use crate::call_control::order::{self, Afterwards, Again};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, CallSid, ProviderCallId, RecordingId, WebhookId};
 use crate::routing::Recording;
@@ -44,6 +46,7 @@ pub(super) enum Told {
     Stream { call: CallId, token: String },
     Forward,
     Fallback,
+    Busy,
     HangUp,
     Later,
 }
@@ -142,29 +145,35 @@ impl World {
             return self.answer(request, Answer::Failed);
         }
         let now = self.gateway_now();
-        let is_closing = self.process.as_ref().is_some_and(|process| process.is_closing);
         let id = CallId::new(now, self.ten_bytes());
+        let place = self.take_place(id, caller);
+        let is_in = place.is_ok();
         let beginning = move || Beginning {
             id,
-            path: if is_closing { Path::None } else { path_of(caller) },
-            caller: Some(format!("+8190{caller:08}")),
+            path: if is_in { path_of(caller) } else { Path::None },
+            caller: Some(number_of(caller)),
             callee: Some("+81312345678".to_owned()),
-            route: Some("front-desk".to_owned()),
+            route: Some(route_of(caller).to_owned()),
             carrier: Some(carrier_of(caller, status)),
             carrier_asked: Some(now),
             vars: Default::default(),
-            other_path: other_path_of(caller).filter(|_| !is_closing),
+            other_path: other_path_of(caller).filter(|_| is_in),
             avoided: None,
         };
         let begin = move || {
             let mut call = Call::begin(beginning());
-            call.record.consent = recording_of(caller).filter(|_| !is_closing).map(|how| how.consent());
+            call.record.consent = recording_of(caller).filter(|_| is_in).map(|how| how.consent());
             call
         };
         let mut call = begin();
-        if is_closing {
-            call.end_at_the_door(EndedReason::Stopping, None, now);
-        }
+        let place = match place {
+            Ok(place) => Some(place),
+            Err(why) => {
+                let reason = if why.is_some() { EndedReason::Busy } else { EndedReason::Stopping };
+                call.end_at_the_door(reason, why.map(|why| why.to_string()), now);
+                None
+            }
+        };
         let (record, is_over) = (call.record.clone(), call.is_over());
         let writes = vec![Write::Call(Box::new(record.clone())), Write::Alias(alias.clone(), id)];
         let tx = Tx { expect: vec![Expect::AliasFree(alias)], writes };
@@ -176,6 +185,7 @@ impl World {
                 if world.incarnation != incarnation {
                     return;
                 }
+                world.law.entered(id);
                 match result {
                     Err(Refused::Conflict) => world.voice(request, caller, status),
                     Err(Refused::Poisoned) => world.answer(request, Answer::Failed),
@@ -184,7 +194,7 @@ impl World {
                         world.law_acknowledged_call(id, caller);
                         world.answer(request, Answer::Told(told));
                         if !is_over {
-                            world.look_after(begin(), caller);
+                            world.look_after(begin(), caller, place);
                         }
                     }
                 }
@@ -192,8 +202,30 @@ impl World {
         );
     }
 
-    /// The way that the call goes now.
+    /// Takes the place that an answered call needs; else why there is none, nothing where the gateway is being stopped.
+    fn take_place(&mut self, id: CallId, caller: u32) -> Result<Place, Option<TooMany>> {
+        let process = self.process.as_ref().filter(|process| !process.is_closing).ok_or(None)?;
+        let (limits, routes, now) = (&self.house.admission, &self.house.routes, self.instant());
+        let (route, number) = (route_of(caller), number_of(caller));
+        let place = process.admission.admit(limits, routes, Some(route), Some(&number), now);
+        self.law_admitted(id, caller, place.as_ref().err());
+        place.map_err(Some)
+    }
+
+    /// What a caller is told: the way that the call goes now, or what those get who were not let in.
     fn told(&self, record: &CallRecord) -> Told {
+        let overflow = match self.house.admission.overflow {
+            Overflow::Busy if self.broken != Some(Broken::OverflowForgotten) => Told::Busy,
+            _ => Told::Fallback,
+        };
+        match Again::of(record) {
+            Again::Way => self.way(record),
+            Again::Overflow => overflow,
+            Again::Fallback | Again::Route => Told::Fallback,
+        }
+    }
+
+    fn way(&self, record: &CallRecord) -> Told {
         let call = record.id;
         let (attempt, since) = order::attempt_of(record, Duration::ZERO);
         let token = self.join_key.mint(call, attempt, since + JOIN_WITHIN);
@@ -368,6 +400,7 @@ impl World {
                 avoided: None,
             }),
             delivery.caller,
+            None,
         );
         let times = (delivery.created, now);
         let session = name_of(delivery.session);

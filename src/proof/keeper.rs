@@ -20,6 +20,7 @@ use crate::call::event::{
     ToolCall, ToolFinished,
 };
 use crate::call::record::{Path, State, ToolOutcomeKind};
+use crate::call_control::admission::Place;
 use crate::call_control::order::{self, Outbox, ToolStart, Waited};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, TurnId};
@@ -57,6 +58,7 @@ pub(super) struct Keeper {
     pub caller: u32,
     pub has_plan: bool,
     is_leaving: bool,
+    pub place: Option<Place>,
     /// The stream of a bridged caller who waits for the session.
     stream: Option<u32>,
     /// The socket to the provider, and the session at its other end.
@@ -83,11 +85,13 @@ impl World {
     }
 
     /// Begins to look after a new call.
-    pub(super) fn look_after(&mut self, mut call: Call, caller: u32) -> CallId {
+    pub(super) fn look_after(&mut self, mut call: Call, caller: u32, place: Option<Place>) {
         let id = call.record.id;
         call.expect_offer_within(webhook_within(&call));
         self.keep(id, call, caller);
-        id
+        if let Some(keeper) = self.keeper(id) {
+            keeper.place = place;
+        }
     }
 
     fn keep(&mut self, id: CallId, call: Call, caller: u32) {
@@ -522,6 +526,7 @@ impl World {
 
     /// The call just ended: nothing of it goes on.
     fn on_over(&mut self, id: CallId) {
+        let is_leaky = self.broken == Some(Broken::PlaceLeaked);
         if self.broken == Some(Broken::AliveAfterEnd)
             && let Some((socket, session)) = self.keeper(id).and_then(|keeper| keeper.link)
         {
@@ -531,7 +536,11 @@ impl World {
         let Some(keeper) = self.keeper(id) else { return };
         keeper.tools += 1;
         keeper.attaching += 1;
-        let caller = keeper.caller;
+        let (caller, place) = (keeper.caller, keeper.place.take());
+        if is_leaky {
+            std::mem::forget(place);
+        }
+        let Some(keeper) = self.keeper(id) else { return };
         let is_bridged = keeper.call.as_ref().is_some_and(|call| call.record.path == Path::MediaStreams);
         match keeper.link {
             Some((_, session)) if is_bridged => self.close_bridge(session),

@@ -1,10 +1,12 @@
 //! What must hold, whatever happens: checked after every step, at every write, and at the end of each day.
 
+mod admission;
 mod recordings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use admission::Entrance;
 use recordings::Recorded;
 
 use super::carrier::alias_of;
@@ -80,6 +82,8 @@ pub struct Tally {
     pub lines: u64,
     /// Webhooks that were acknowledged.
     pub webhooks: u64,
+    /// Callers who were one too many.
+    pub refused: u64,
     /// Recordings that were fetched and kept.
     pub recordings_kept: u64,
     /// Recordings of which what was kept was found to be damaged, and fetched again.
@@ -113,6 +117,7 @@ impl Tally {
             (&mut self.answers_found, other.answers_found),
             (&mut self.lines, other.lines),
             (&mut self.webhooks, other.webhooks),
+            (&mut self.refused, other.refused),
             (&mut self.recordings_kept, other.recordings_kept),
             (&mut self.recordings_damaged, other.recordings_damaged),
             (&mut self.recordings_deleted, other.recordings_deleted),
@@ -160,6 +165,7 @@ pub(super) struct Law {
     told: BTreeMap<ToolCallId, String>,
     spoken: BTreeMap<u32, Vec<(ItemId, Timestamp)>>,
     recorded: Recorded,
+    entrance: Entrance,
 }
 
 impl Law {
@@ -413,6 +419,7 @@ impl World {
 
     pub(super) fn law_end_of_day(&mut self) {
         self.law_recordings_end();
+        self.law_rooms_are_empty();
         let books = std::mem::take(&mut self.disk.books);
         let cases = std::mem::take(&mut self.law.cases);
         for (webhook, caller) in std::mem::take(&mut self.law.webhooks) {

@@ -63,4 +63,10 @@ pub enum Broken {
     RecordingsForgotten,
     /// The report of a recording that comes once more has it fetched once more.
     RecordingTwice,
+    /// A call that is over does not give its place back.
+    PlaceLeaked,
+    /// The calls that an earlier process let in are not counted after a crash.
+    PlacesForgotten,
+    /// Who is one too many hears the fallback, whatever is configured.
+    OverflowForgotten,
 }

@@ -13,7 +13,9 @@ use crate::call::Call;
 use crate::call::event::{Event, TakenUp};
 use crate::call::record::{CallRecord, Path, State};
 use crate::call::resume::Remembered;
+use crate::call_control::admission::{Admission, Place};
 use crate::call_control::order;
+use crate::call_control::pulse::Pulse;
 use crate::clock::Timestamp;
 use crate::ids::CallId;
 
@@ -27,7 +29,6 @@ const DRAIN: Duration = Duration::from_secs(10);
 const PACE: Duration = Duration::from_millis(1);
 
 /// A running gateway.
-#[derive(Default)]
 pub(super) struct Process {
     pub keepers: BTreeMap<CallId, Keeper>,
     /// No new calls.
@@ -39,6 +40,22 @@ pub(super) struct Process {
     /// Requests that have reached it.
     pub requests: BTreeSet<u64>,
     pub archive: Archive,
+    pub admission: Admission,
+}
+
+impl Default for Process {
+    fn default() -> Process {
+        Process {
+            keepers: BTreeMap::new(),
+            is_closing: false,
+            is_leaving: false,
+            claims: HashMap::new(),
+            requests: BTreeSet::new(),
+            archive: Archive::default(),
+            // Its machine is never late.
+            admission: Admission::new(Pulse::new(Duration::MAX)),
+        }
+    }
 }
 
 impl World {
@@ -62,14 +79,22 @@ impl World {
         self.tell(0, || format!("the gateway starts, {} calls are not over", found.len()));
         self.process = Some(Process::default());
         self.take_up_recordings();
+        if !found.is_empty()
+            && let Some(caller) = self.impatient.pop()
+        {
+            let soon = self.chance.millis(0, 40);
+            self.after(soon, move |world| world.ring(caller));
+        }
         let incarnation = self.incarnation;
-        for (place, id) in found.into_iter().enumerate() {
+        for (nth, id) in found.into_iter().enumerate() {
             let caller = self.caller_of(id);
-            let number = self.number();
+            let (number, place) = (self.number(), self.readmit(id));
             if let Some(process) = &mut self.process {
-                process.keepers.insert(id, Keeper::waiting(caller, number));
+                let mut keeper = Keeper::waiting(caller, number);
+                keeper.place = place;
+                process.keepers.insert(id, keeper);
             }
-            let wait = PACE * u32::try_from(place).unwrap_or(u32::MAX) + self.chance.millis(0, 50);
+            let wait = PACE * u32::try_from(nth).unwrap_or(u32::MAX) + self.chance.millis(0, 50);
             self.after(wait, move |world| {
                 if world.incarnation == incarnation {
                     world.take_up(id);
@@ -122,6 +147,13 @@ impl World {
         }
     }
 
+    /// A call that an earlier process let in stays in.
+    fn readmit(&self, id: CallId) -> Option<Place> {
+        let process = self.process.as_ref().filter(|_| self.broken != Some(Broken::PlacesForgotten))?;
+        let route = self.disk.record(id).and_then(|record| record.route);
+        Some(process.admission.readmit(route.as_deref()))
+    }
+
     /// The process is gone from one moment to the next.
     pub(super) fn crash(&mut self) {
         let Some(process) = self.process.take() else { return };
@@ -136,9 +168,17 @@ impl World {
         self.after(away, World::start);
     }
 
+    /// A moment at which it would be worst to die: it is tried more often than others.
+    pub(super) fn worst_moment(&mut self) {
+        if self.chance.permille(self.weather.crash / 40) {
+            self.while_up(Duration::ZERO, World::crash);
+        }
+    }
+
     fn gone(&mut self, process: Process) {
         self.incarnation += 1;
         self.lose_unsynced();
+        self.law_places_gone();
         for request in process.requests {
             let soon = self.chance.millis(1, 20);
             self.after(soon, move |world| world.resolve(request, Answer::Lost));

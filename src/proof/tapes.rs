@@ -62,9 +62,9 @@ impl World {
         tape.ready = (!is_absent && !is_lost).then_some(now + takes);
         let told = self.chance.millis(500, 4_000);
         let (call, ended) = (tape.call, id.clone());
-        if self.chance.permille(60) {
+        if self.chance.permille(150) {
             let is_hasty = self.chance.permille(500);
-            let decides = if is_hasty { self.chance.seconds(0, 20) } else { self.chance.seconds(20, 3_600) };
+            let decides = if is_hasty { self.chance.seconds(0, 12) } else { self.chance.seconds(20, 3_600) };
             self.after(decides, move |world| world.operator_deletes(call));
         }
         self.after(told, move |world| world.report_tape(&ended));

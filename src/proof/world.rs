@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Broken;
 use super::carrier::Phone;
 use super::chance::Chance;
@@ -57,6 +59,8 @@ pub struct Outcome {
 
 pub(super) struct World {
     pub now: Timestamp,
+    /// Dawn, where a moment of no date is wanted.
+    zero: Instant,
     deeds: BTreeMap<(Timestamp, u64), Deed>,
     numbers: u64,
     pub chance: Chance,
@@ -69,6 +73,8 @@ pub(super) struct World {
     /// How far the gateway's clock is off, in microseconds.
     pub clock_off: i64,
     pub phones: BTreeMap<u32, Phone>,
+    /// Callers who ring just when a gateway has started.
+    pub impatient: Vec<u32>,
     pub sessions: BTreeMap<u32, Session>,
     /// Recordings at the carrier.
     pub tapes: BTreeMap<RecordingId, Tape>,
@@ -101,20 +107,23 @@ pub fn run(options: &Options) -> Outcome {
 impl World {
     fn new(options: &Options) -> World {
         let mut chance = Chance::seeded(options.seed);
+        let house = House::of_day(&mut chance);
         let mut key = [0; 32];
         key[..8].copy_from_slice(&chance.next().to_be_bytes());
         World {
             now: DAWN,
+            zero: Instant::now(),
             deeds: BTreeMap::new(),
             numbers: 1,
             chance,
             weather: Weather::default(),
-            house: House::default(),
+            house,
             disk: Disk::default(),
             process: None,
             incarnation: 0,
             clock_off: 0,
             phones: BTreeMap::new(),
+            impatient: Vec::new(),
             sessions: BTreeMap::new(),
             tapes: BTreeMap::new(),
             calls: BTreeMap::new(),
@@ -124,6 +133,11 @@ impl World {
             story: Story::new(options.keeps_log),
             broken: options.broken,
         }
+    }
+
+    /// Now, where a moment of no date is wanted.
+    pub fn instant(&self) -> Instant {
+        self.zero + self.now.since(DAWN)
     }
 
     /// A number that nobody else has.
@@ -184,7 +198,9 @@ impl World {
     /// Callers come in hours that are busy and hours that are not, until nine in the evening.
     fn plan(&mut self, begins: Timestamp, first_caller: u32, callers: u32) {
         let rush: Vec<u64> = (0..4).map(|_| self.chance.between(6, 20) * 3_600).collect();
-        for caller in first_caller..first_caller + callers {
+        let impatient = callers / 8;
+        self.impatient = (first_caller..first_caller + impatient).collect();
+        for caller in first_caller + impatient..first_caller + callers {
             let second = match self.chance.permille(700) {
                 true => self.chance.pick(&rush) + self.chance.below(600),
                 false => self.chance.between(0, 21 * 3_600),

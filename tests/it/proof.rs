@@ -32,6 +32,7 @@ fn the_rules_hold_for_days_that_are_always_the_same() {
         tally.effects,
         tally.lines,
         tally.webhooks,
+        tally.refused,
         tally.recordings_kept,
         tally.recordings_deleted,
         tally.copies_deleted,
@@ -137,4 +138,19 @@ fn a_recording_that_nobody_fetches_is_noticed() {
 #[test]
 fn a_recording_that_is_kept_twice_is_noticed() {
     is_noticed(Broken::RecordingTwice, "is kept twice");
+}
+
+#[test]
+fn a_place_that_is_not_given_back_is_noticed() {
+    is_noticed(Broken::PlaceLeaked, "there is room, and the caller is turned away");
+}
+
+#[test]
+fn calls_that_are_not_counted_after_a_crash_are_noticed() {
+    is_noticed(Broken::PlacesForgotten, "a caller too many is let in");
+}
+
+#[test]
+fn an_overflow_that_is_not_the_configured_one_is_noticed() {
+    is_noticed(Broken::OverflowForgotten, "is not told what is configured");
 }
