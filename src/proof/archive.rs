@@ -217,6 +217,9 @@ impl World {
         self.in_turn(call, move |world| {
             let known = world.disk.recording(&key);
             let is_gone = known.is_none();
+            if let Some(record) = known.as_ref().filter(|_| is_over) {
+                world.disk.files.remove(&work::file_of(record));
+            }
             match known.and_then(|record| work::troubled(record, &trouble, is_over)) {
                 None => {
                     world.turn_over(call);
@@ -284,8 +287,8 @@ impl World {
             let takes = world.chance.millis(50, 4_000);
             let breaks = world.chance.permille(world.weather.sound_breaks);
             world.while_up(takes, move |world| {
-                world.disk.parts.remove(&name);
                 if breaks {
+                    world.disk.parts.remove(&name);
                     let broken = FileError::WrongSize { bytes: 0, expected: bytes };
                     return tried(world, Err(broken.into()));
                 }
@@ -294,47 +297,46 @@ impl World {
         });
     }
 
-    /// The sound is here, and goes under its name.
+    /// The sound is here, and goes under its name where somebody waits for it.
     fn fetched(&mut self, record: RecordingRecord, file: StoredFile, tried: Tried) {
-        if self.broken != Some(Broken::KeptBeforeFile) {
-            self.finish_file(&file);
-        }
-        self.worst_moment();
         let told = if record.started.is_none() { self.tape_known(&record.id).ok() } else { None };
-        let syncs = self.chance.millis(1, 30);
-        self.while_up(syncs, move |world| {
-            let call = record.call;
-            world.in_turn(call, move |world| {
-                let known = world.disk.recording(&key_of(&record));
-                let Some(mut record) = known.filter(|record| work::is_waited_for(Some(record))) else {
-                    world.disk.files.remove(&file.file);
-                    world.turn_over(call);
-                    return tried(world, Ok(()));
-                };
-                let now = world.gateway_now();
-                if let Some(told) = told {
-                    record.report(&work::report_of(&record, ReportedStatus::Completed, &told), now);
-                }
-                let Some(of) = world.disk.record(call) else { return };
-                let is_early = world.broken == Some(Broken::CopyGoesEarly);
-                if is_early {
-                    let _ = world.delete_tape(&record.id);
-                }
-                let and_there = world.house.delete_at_carrier;
-                let change = work::fetched(record, (file, 2), &of, and_there, now);
-                let key = key_of(&change.record);
-                world.keep_change(
-                    change,
-                    Box::new(move |world, is_kept| {
-                        world.turn_over(call);
-                        if is_kept {
-                            world.sweep_later(key);
-                        }
-                        tried(world, kept(is_kept));
-                    }),
-                );
-            });
+        let call = record.call;
+        self.in_turn(call, move |world| {
+            world.disk.parts.remove(&file.file);
+            let known = world.disk.recording(&key_of(&record));
+            let Some(mut record) = known.filter(|record| work::is_waited_for(Some(record))) else {
+                world.turn_over(call);
+                return tried(world, Ok(()));
+            };
+            if world.broken != Some(Broken::KeptBeforeFile) {
+                world.finish_file(&file);
+            }
+            world.worst_moment();
+            if let Some(told) = told {
+                let report = work::report_of(&record, ReportedStatus::Completed, &told);
+                record.report(&report, world.gateway_now());
+            }
+            let syncs = world.chance.millis(1, 30);
+            world.while_up(syncs, move |world| world.keep_fetched(record, file, tried));
         });
+    }
+
+    fn keep_fetched(&mut self, record: RecordingRecord, file: StoredFile, tried: Tried) {
+        let Some(call) = self.disk.record(record.call) else { return };
+        if self.broken == Some(Broken::CopyGoesEarly) {
+            let _ = self.delete_tape(&record.id);
+        }
+        let change =
+            work::fetched(record, (file, 2), &call, self.house.delete_at_carrier, self.gateway_now());
+        let key = key_of(&change.record);
+        let kept_it = move |world: &mut World, is_kept| {
+            world.turn_over(key.0);
+            if is_kept {
+                world.sweep_later(key);
+            }
+            tried(world, kept(is_kept));
+        };
+        self.keep_change(change, Box::new(kept_it));
     }
 
     /// A file is whole, under its name, and synced; some disks do not keep what they were given.
@@ -413,9 +415,7 @@ impl World {
         if record.state != RecordingState::Deleting {
             return then(self, true);
         }
-        if let Some(name) = work::file_of(&record) {
-            self.disk.files.remove(&name);
-        }
+        self.disk.files.remove(&work::file_of(&record));
         self.keep_change(work::deleted(record), then);
     }
 

@@ -208,10 +208,7 @@ impl CallControl {
         if record.state != RecordingState::Deleting {
             return Ok(());
         }
-        if let Some(name) = work::file_of(record) {
-            let files = self.archive.files.clone();
-            blocking(move || files.remove(&name)).await?;
-        }
+        self.remove_what_is_there(record).await?;
         let change = work::deleted(record.clone());
         *record = change.record.clone();
         self.keep_change(change).await?;
@@ -220,6 +217,11 @@ impl CallControl {
             self.count_gone(record);
         }
         Ok(())
+    }
+
+    async fn remove_what_is_there(&self, record: &RecordingRecord) -> Result<(), RecordingError> {
+        let (files, name) = (self.archive.files.clone(), work::file_of(record));
+        Ok(blocking(move || files.remove(&name)).await?)
     }
 
     fn count_gone(&self, record: &RecordingRecord) {
@@ -279,10 +281,8 @@ pub async fn delete_at_rest(
         };
         let record = change.record.clone();
         keep_at_rest(store, &mut known, change, now).await?;
-        if let Some(name) = work::file_of(&record) {
-            let files = files.clone();
-            blocking(move || files.remove(&name)).await?;
-        }
+        let (files, name) = (files.clone(), work::file_of(&record));
+        blocking(move || files.remove(&name)).await?;
         let change = work::deleted(record);
         gone.push(change.record.clone());
         keep_at_rest(store, &mut known, change, now).await?;

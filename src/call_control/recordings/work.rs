@@ -360,10 +360,10 @@ pub(crate) fn deleting(
     record.delete(by, and_at_carrier, now).then(|| Change { record, kind: "recording.deleting", detail })
 }
 
-/// Where there may be something of a recording: one that is made here has its file before its record says so.
-pub(crate) fn file_of(record: &RecordingRecord) -> Option<String> {
-    let is_made_here = record.source == Source::Bridge;
-    record.file.clone().or_else(|| is_made_here.then(|| Recordings::name(record.call, &record.id)))
+/// Where there may be something of a recording, also where its record does not say so: a process that dies may have its
+/// file on disk and nothing of that in the record, and one that was damaged is written over when it is fetched again.
+pub(crate) fn file_of(record: &RecordingRecord) -> String {
+    record.file.clone().unwrap_or_else(|| Recordings::name(record.call, &record.id))
 }
 
 /// Its file is gone. The proof of it: what it was, and why it went.
@@ -434,5 +434,21 @@ mod tests {
         assert_eq!(pauses(Reason::Full), [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]);
         assert_eq!(pause_after(Reason::Full, u32::MAX), TROUBLE_PAUSE_MAX);
         assert_eq!(pause_after(Reason::Running, 1), ASK_EVERY);
+    }
+
+    #[test]
+    fn what_there_may_be_of_a_recording_is_found_whatever_its_record_says() {
+        let now = Timestamp::from_secs(1_795_316_403);
+        let call = CallId::new(now, [7; 10]);
+        let mut record = RecordingRecord::new(call, "RE1".into(), now);
+        let name = Recordings::name(call, &record.id);
+        assert_eq!(file_of(&record), name, "a process died when the file was whole");
+        record.keep(StoredFile { file: name.clone(), bytes: 44, sha256: "00".to_owned() }, now);
+        record.spoil(now);
+        assert_eq!(
+            (record.file.as_deref(), file_of(&record)),
+            (None, name),
+            "what is damaged is there still"
+        );
     }
 }

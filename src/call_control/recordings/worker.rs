@@ -17,10 +17,10 @@ use super::work::{
     self, AT_ONCE, Job, Outcome, Reason, SWEEP_EVERY, Settled, Step, TROUBLE_PAUSE_MAX, Trouble,
 };
 use super::{RecordingError, blocking, made};
-use crate::call::recording::{RecordingRecord, RecordingState, ReportedStatus, Source, StoredFile};
+use crate::call::recording::{RecordingRecord, RecordingState, ReportedStatus, Source};
 use crate::call_control::CallControl;
 use crate::ids::{CallId, RecordingId};
-use crate::store::{ListedRecording, Recordings};
+use crate::store::{ListedRecording, Recordings, Writing};
 use crate::twilio::rest::{self, Media};
 
 /// How long fetching one recording may take.
@@ -232,15 +232,15 @@ async fn fetch_and_keep(control: &Arc<CallControl>, record: &RecordingRecord) ->
     let carrier = rules.carrier.as_ref().ok_or(Trouble::NoCarrier)?;
     let name = Recordings::name(record.call, &record.id);
     let fetching = fetch(&control.archive.files, carrier, &record.id, name);
-    let (file, channels) = tokio::time::timeout(FETCH_MAX, fetching).await.map_err(|_| Trouble::Slow)??;
+    let (writing, channels) =
+        tokio::time::timeout(FETCH_MAX, fetching).await.map_err(|_| Trouble::Slow)??;
     // Where the report of the recording was lost, nobody has told when it began.
     let told = if record.started.is_none() { carrier.recording(&record.id).await.ok() } else { None };
     let _turn = control.archive.lock_of(record.call).lock().await;
     let known = control.store.recording(record.call, &record.id).map_err(RecordingError::from)?;
-    let Some(mut record) = known.filter(|record| work::is_waited_for(Some(record))) else {
-        let files = control.archive.files.clone();
-        return Ok(blocking(move || files.remove(&file.file)).await?);
-    };
+    // Deleted meanwhile: nothing of it may go under its name, for nobody would take that away after a crash.
+    let Some(mut record) = known.filter(|record| work::is_waited_for(Some(record))) else { return Ok(()) };
+    let file = blocking(move || writing.finish()).await?;
     if let Some(told) = told {
         let report = work::report_of(&record, ReportedStatus::Completed, &told);
         record.report(&report, control.clock.now());
@@ -254,13 +254,13 @@ async fn fetch_and_keep(control: &Arc<CallControl>, record: &RecordingRecord) ->
     Ok(())
 }
 
-/// Streams a recording into its file. The second value is how many channels it has.
+/// Streams a recording into a file that is not whole yet. The second value is how many channels it has.
 async fn fetch(
     files: &Recordings,
     carrier: &rest::Client,
     id: &RecordingId,
     name: String,
-) -> Result<(StoredFile, u8), Trouble> {
+) -> Result<(Writing, u8), Trouble> {
     let mut media: Media = carrier.recording_media(id).await?;
     let (files, length) = (files.clone(), media.length);
     let mut writing = blocking(move || files.create(&name, length)).await?;
@@ -271,8 +271,7 @@ async fn fetch(
         })
         .await?;
     }
-    let file = blocking(move || writing.finish()).await?;
-    Ok((file, media.channels))
+    Ok((writing, media.channels))
 }
 
 async fn delete(control: &Arc<CallControl>, key: &Key) -> Result<(), Trouble> {
@@ -329,6 +328,8 @@ async fn tell(
     let Some(change) = work::troubled(record, trouble, is_over) else { return Ok(false) };
     let record = &change.record;
     if is_over {
+        // A process that died may have had it whole.
+        control.remove_what_is_there(record).await?;
         control.metrics.recording("failed");
         tracing::error!(call = %record.call, recording = %record.id, %trouble, "a recording is lost to us");
     } else if trouble.reason() != Reason::NotReady {
