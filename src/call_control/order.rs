@@ -209,6 +209,31 @@ impl Again {
     }
 }
 
+/// Which of the calls that are not over a process has left to the next one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Left {
+    /// None: it goes on with all of them.
+    #[default]
+    None,
+    /// Those whose audio passes through it, which are left first.
+    Bridged,
+    /// All.
+    All,
+}
+
+impl Left {
+    /// Claims that a call is the next process' to go on with. This one knows of it only what is on disk, and nothing of tools
+    /// that run.
+    pub fn has(self, record: &CallRecord) -> bool {
+        record.state != State::Ended
+            && match self {
+                Left::None => false,
+                Left::Bridged => record.path == Path::MediaStreams,
+                Left::All => true,
+            }
+    }
+}
+
 /// What becomes of a caller whose way to the model is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Afterwards {
