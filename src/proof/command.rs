@@ -101,7 +101,7 @@ pub fn describe(tally: &Tally, seeds: u64) -> String {
     format!(
         "{} days over {seeds} seeds, {} deeds: no rule was broken\n\
          callers    {} rang, {} were one too many, {} were answered by the model, {} calls closed ({} because the gateway was away)\n\
-         gateway    {} starts, {} crashes, {} orderly stops; {} calls taken up again\n\
+         gateway    {} starts, {} crashes, {} orderly stops, {} handovers; {} calls taken up again\n\
          provider   {} webhooks acknowledged, {} sidebands lost, {} tools asked for, {} effects and no answer twice; {} answers sought after a break, {} of them there\n\
          transcript {} lines owed, all there once and in order\n\
          recordings {} kept, {} of those again; {} deleted, {} given up; {} of the carrier's copies deleted",
@@ -115,6 +115,7 @@ pub fn describe(tally: &Tally, seeds: u64) -> String {
         tally.starts,
         tally.crashes,
         tally.drains,
+        tally.handovers,
         tally.taken_up,
         tally.webhooks,
         tally.sockets_lost,

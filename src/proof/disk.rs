@@ -50,7 +50,8 @@ pub(super) struct Disk {
     /// Files of recordings, by name, as they would be read; and those that are not whole.
     pub files: BTreeMap<String, StoredFile>,
     pub parts: BTreeSet<String>,
-    queue: VecDeque<(Tx, Landed)>,
+    /// With the process that wrote it.
+    queue: VecDeque<(Tx, Landed, u64)>,
     /// How many of the queue's first are being written.
     group: usize,
     /// Tells writes of a process that is gone from those of its successor.
@@ -141,7 +142,7 @@ impl World {
                 }
             });
         }
-        self.disk.queue.push_back((tx, landed));
+        self.disk.queue.push_back((tx, landed, self.incarnation));
         if self.disk.group == 0 {
             self.sync();
         }
@@ -167,8 +168,8 @@ impl World {
         // Written first and told afterwards, as a sync is for all of a group.
         let mut landed = Vec::with_capacity(group);
         for _ in 0..group {
-            let Some((tx, tell)) = self.disk.queue.pop_front() else { break };
-            landed.push((self.write(tx), tell));
+            let Some((tx, tell, by)) = self.disk.queue.pop_front() else { break };
+            landed.push((self.write(tx, by), tell));
         }
         self.sync();
         for (result, tell) in landed {
@@ -176,13 +177,14 @@ impl World {
         }
     }
 
-    fn write(&mut self, tx: Tx) -> Result<(), Refused> {
+    fn write(&mut self, tx: Tx, by: u64) -> Result<(), Refused> {
         if !tx.expect.iter().all(|expect| self.disk.books.holds(expect)) {
             return Err(Refused::Conflict);
         }
         if self.broken == Some(Broken::DiskLies) && self.chance.permille(50) {
             return Ok(());
         }
+        self.law_writes(&tx, by);
         let calls = self.law_before(&tx);
         for write in tx.writes {
             self.disk.books.apply(write);
@@ -195,9 +197,9 @@ impl World {
     /// knows.
     pub(super) fn lose_unsynced(&mut self) {
         let reached = self.chance.below(self.disk.group as u64 + 1) as usize;
-        let group: Vec<(Tx, Landed)> = self.disk.queue.drain(..).take(reached).collect();
-        for (tx, _) in group {
-            let _ = self.write(tx);
+        let group: Vec<(Tx, Landed, u64)> = self.disk.queue.drain(..).take(reached).collect();
+        for (tx, _, by) in group {
+            let _ = self.write(tx, by);
         }
         self.disk.group = 0;
         self.disk.is_poisoned = false;

@@ -17,7 +17,7 @@ use crate::call::event::{CarrierEvent, Event, FromHooks, Offer, Verdict};
 use crate::call::record::{CallRecord, Carrier, EndedReason, JoinedBy, Path, State};
 use crate::call::{Beginning, Call};
 use crate::call_control::admission::{Overflow, Place, TooMany};
-use crate::call_control::order::{self, Afterwards, Again};
+use crate::call_control::order::{self, Afterwards, Again, Left};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, CallSid, ProviderCallId, RecordingId, WebhookId};
 use crate::routing::Recording;
@@ -61,6 +61,9 @@ pub(super) struct Delivery {
     pub token: String,
 }
 
+/// What a request is about.
+pub(super) type Door = Box<dyn FnOnce(&mut World, u64)>;
+
 impl World {
     // === requests ===
 
@@ -73,14 +76,20 @@ impl World {
         let request = self.number();
         self.requests.insert(request, Box::new(then));
         let there = self.chance.millis(2, 40);
-        self.after(there, move |world| match &mut world.process {
-            Some(process) => {
-                process.requests.insert(request);
-                door(world, request);
-            }
-            None => world.resolve(request, Answer::Lost),
-        });
+        self.after(there, move |world| world.arrive(request, Box::new(door)));
         self.after(ANSWER_WITHIN, move |world| world.resolve(request, Answer::Lost));
+    }
+
+    /// A request is there: at the door, or in the socket of a process that makes place for the next one.
+    pub(super) fn arrive(&mut self, request: u64, door: Door) {
+        match &mut self.process {
+            Some(process) if !process.is_shut => {
+                process.requests.insert(request);
+                door(self, request);
+            }
+            None if !self.is_handing_over => self.resolve(request, Answer::Lost),
+            _ => self.backlog.push((request, door)),
+        }
     }
 
     /// The gateway answers.
@@ -254,8 +263,10 @@ impl World {
 
     /// A way is over: what becomes of the caller?
     pub(super) fn way_over(&mut self, request: u64, call: CallId, event: CarrierEvent, over: Path) {
-        let is_leaving = self.process.as_ref().is_some_and(|process| process.is_leaving);
-        if is_leaving && matches!(event, CarrierEvent::StreamEnded { .. }) {
+        if let Some(process) = self.process.as_mut().filter(|process| process.left != Left::None)
+            && matches!(event, CarrierEvent::StreamEnded { .. })
+        {
+            process.sent_on += 1;
             return self.answer(request, Answer::Told(Told::Later));
         }
         let writes = order::aliases_of(call, &event);

@@ -19,9 +19,9 @@ use crate::call::event::{
     AcceptAnswer, Action, AttachFailure, CommandId, Event, ProviderCommand, ProviderEvent, StreamEvent,
     ToolCall, ToolFinished,
 };
-use crate::call::record::{Path, State, ToolOutcomeKind};
+use crate::call::record::{Path, ToolOutcomeKind};
 use crate::call_control::admission::Place;
-use crate::call_control::order::{self, Outbox, ToolStart, Waited};
+use crate::call_control::order::{self, Left, Outbox, ToolStart, Waited};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, TurnId};
 use crate::store::{Tx, Write};
@@ -99,6 +99,7 @@ impl World {
         if let Some(process) = &mut self.process {
             process.keepers.insert(id, keeper);
         }
+        self.law_holds(id);
         self.set_timer(id);
     }
 
@@ -111,8 +112,9 @@ impl World {
                 }
                 return;
             };
-            let is_left = self.process.as_ref().is_some_and(|process| process.is_leaving);
-            if is_left && record.state != State::Ended {
+            let left = self.process.as_ref().map_or(Left::None, |process| process.left);
+            let is_blind = self.broken == Some(Broken::LeftRevived) && left == Left::Bridged;
+            if left.has(&record) && !is_blind {
                 if let Some(done) = message.done.take() {
                     done(self, false);
                 }
@@ -171,6 +173,7 @@ impl World {
             self.on_over(id);
         }
         self.set_timer(id);
+        self.leave_if_bridged(id);
     }
 
     fn step(
@@ -344,7 +347,7 @@ impl World {
     }
 
     /// The socket goes with whoever held it; the stream of a bridge too.
-    fn drop_link(&mut self, id: CallId) {
+    pub(super) fn drop_link(&mut self, id: CallId) {
         let Some((_, session)) = self.keeper(id).and_then(|keeper| {
             keeper.is_confirmed = false;
             keeper.said.clear();
@@ -355,7 +358,7 @@ impl World {
         self.socket_gone(session);
     }
 
-    fn turn_away(&mut self, id: CallId) {
+    pub(super) fn turn_away(&mut self, id: CallId) {
         if let Some(stream) = self.keeper(id).and_then(|keeper| keeper.stream.take()) {
             self.stream_closed(stream);
         }
@@ -505,6 +508,7 @@ impl World {
     /// The call is left to the next process. Whoever has something for it waits until everything is written, and then
     /// has it read back.
     pub(super) fn leave(&mut self, id: CallId) {
+        self.law_leaves(id);
         let Some(keeper) = self.keeper(id) else { return };
         let was_never_taken_up = keeper.call.is_none() && !keeper.is_leaving;
         keeper.is_leaving = true;

@@ -1,12 +1,14 @@
 //! What must hold, whatever happens: checked after every step, at every write, and at the end of each day.
 
 mod admission;
+mod handover;
 mod recordings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use admission::Entrance;
+use handover::Hands;
 use recordings::Recorded;
 
 use super::carrier::alias_of;
@@ -66,6 +68,8 @@ pub struct Tally {
     pub crashes: u64,
     /// Processes that were asked to stop.
     pub drains: u64,
+    /// Processes that made place for the next program.
+    pub handovers: u64,
     /// Calls that a process took over from an earlier one.
     pub taken_up: u64,
     /// Sockets that broke.
@@ -109,6 +113,7 @@ impl Tally {
             (&mut self.starts, other.starts),
             (&mut self.crashes, other.crashes),
             (&mut self.drains, other.drains),
+            (&mut self.handovers, other.handovers),
             (&mut self.taken_up, other.taken_up),
             (&mut self.sockets_lost, other.sockets_lost),
             (&mut self.tools_asked, other.tools_asked),
@@ -166,6 +171,7 @@ pub(super) struct Law {
     spoken: BTreeMap<u32, Vec<(ItemId, Timestamp)>>,
     recorded: Recorded,
     entrance: Entrance,
+    hands: Hands,
 }
 
 impl Law {
@@ -420,6 +426,7 @@ impl World {
     pub(super) fn law_end_of_day(&mut self) {
         self.law_recordings_end();
         self.law_rooms_are_empty();
+        self.law_hands_end();
         let books = std::mem::take(&mut self.disk.books);
         let cases = std::mem::take(&mut self.law.cases);
         for (webhook, caller) in std::mem::take(&mut self.law.webhooks) {

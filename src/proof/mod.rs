@@ -67,6 +67,12 @@ pub enum Broken {
     PlaceLeaked,
     /// The calls that an earlier process let in are not counted after a crash.
     PlacesForgotten,
+    /// A process that hands over does not wait until what it wrote is on disk.
+    LeavesUnsynced,
+    /// After a handover nobody looks for the calls that were left.
+    HandedToNobody,
+    /// What comes for a bridged call that was left is taken in by the process that left it.
+    LeftRevived,
     /// Who is one too many hears the fallback, whatever is configured.
     OverflowForgotten,
 }

@@ -12,6 +12,8 @@ pub(super) struct Weather {
     pub crash: u32,
     /// How often a day the gateway is asked to stop, and started again.
     pub drains: u32,
+    /// How often a day it makes place for the next program.
+    pub handovers: u32,
     pub webhook_lost: u32,
     pub webhook_doubled: u32,
     pub webhook_late: u32,
@@ -65,7 +67,14 @@ impl Weather {
     }
 
     fn fair() -> Weather {
-        Weather { name: "fair, but for crashes", is_fair: true, crash: 700, drains: 4, ..Weather::default() }
+        Weather {
+            name: "fair, but for crashes",
+            is_fair: true,
+            crash: 700,
+            drains: 3,
+            handovers: 6,
+            ..Weather::default()
+        }
     }
 
     fn rain() -> Weather {
@@ -73,6 +82,7 @@ impl Weather {
             name: "rain",
             crash: 400,
             drains: 2,
+            handovers: 3,
             webhook_lost: 20,
             webhook_doubled: 80,
             webhook_late: 40,
@@ -110,7 +120,8 @@ impl Weather {
         Weather {
             name: "storm",
             crash: 1_500,
-            drains: 6,
+            drains: 5,
+            handovers: 6,
             webhook_lost: 150,
             webhook_doubled: 300,
             webhook_late: 200,

@@ -9,7 +9,7 @@ use super::Broken;
 use super::carrier::Phone;
 use super::chance::Chance;
 use super::disk::Disk;
-use super::doors::Answer;
+use super::doors::{Answer, Door};
 use super::house::House;
 use super::law::{Law, Tally, Violation};
 use super::process::Process;
@@ -70,6 +70,9 @@ pub(super) struct World {
     pub process: Option<Process>,
     /// Changes whenever a process comes or goes: what was begun before belongs to nobody.
     pub incarnation: u64,
+    /// The next process gets the sockets of the last one, and who waits in them.
+    pub is_handing_over: bool,
+    pub backlog: Vec<(u64, Door)>,
     /// How far the gateway's clock is off, in microseconds.
     pub clock_off: i64,
     pub phones: BTreeMap<u32, Phone>,
@@ -121,6 +124,8 @@ impl World {
             disk: Disk::default(),
             process: None,
             incarnation: 0,
+            is_handing_over: false,
+            backlog: Vec::new(),
             clock_off: 0,
             phones: BTreeMap::new(),
             impatient: Vec::new(),
@@ -211,6 +216,10 @@ impl World {
         for _ in 0..self.weather.drains {
             let second = self.chance.pick(&rush) + self.chance.below(700);
             self.at(begins + Duration::from_secs(second), World::stop);
+        }
+        for _ in 0..self.weather.handovers {
+            let second = self.chance.pick(&rush) + self.chance.below(700);
+            self.at(begins + Duration::from_secs(second), World::hand_over);
         }
         for _ in 0..self.weather.disk_full {
             let second = self.chance.pick(&rush) + self.chance.below(500);

@@ -27,6 +27,7 @@ fn the_rules_hold_for_days_that_are_always_the_same() {
         tally.closed,
         tally.crashes,
         tally.drains,
+        tally.handovers,
         tally.taken_up,
         tally.sockets_lost,
         tally.effects,
@@ -153,4 +154,14 @@ fn calls_that_are_not_counted_after_a_crash_are_noticed() {
 #[test]
 fn an_overflow_that_is_not_the_configured_one_is_noticed() {
     is_noticed(Broken::OverflowForgotten, "is not told what is configured");
+}
+
+#[test]
+fn a_process_that_does_not_wait_for_the_disk_is_noticed() {
+    is_noticed(Broken::LeavesUnsynced, "two processes write one call");
+}
+
+#[test]
+fn calls_that_are_handed_to_nobody_are_noticed() {
+    is_noticed(Broken::HandedToNobody, "is looked after by nobody");
 }
