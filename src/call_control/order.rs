@@ -170,9 +170,11 @@ pub fn attempt_of(record: &CallRecord, announced: Duration) -> (u8, Timestamp) {
 /// is.
 pub fn recording_on(record: &CallRecord, of_route: Option<&Recording>) -> Option<Recording> {
     let recording = record.consent.as_ref().and(of_route)?;
-    // Who had a way before, or is dialled for once more, has been told then.
+    // Who had a way before, or is dialled for once more, has been told then; but not who is still ringing: the answer that
+    // would have had the carrier say so may never have reached it, and whom it tells it answers first.
     let is_plain = record.carrier.as_ref().is_some_and(|carrier| carrier.is_plain);
-    match record.broken_off().is_some() || is_plain {
+    let is_ringing = record.carrier.as_ref().is_some_and(|carrier| carrier.status != ANSWERED);
+    match !is_ringing && (record.broken_off().is_some() || is_plain) {
         false => Some(recording.clone()),
         true => Some(Recording::default()),
     }
@@ -286,4 +288,57 @@ impl Afterwards {
 pub(super) fn is_dialled_plainly(record: &CallRecord, over: Path) -> bool {
     let is_dialled_again = record.carrier.as_ref().is_some_and(|carrier| carrier.is_plain);
     over == Path::Sip && is_dialled_again && record.state == State::Dialing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::call::record::Carrier;
+
+    #[test]
+    fn who_is_still_ringing_was_not_told_of_the_recording() {
+        let carrier = |status: &str| Carrier {
+            name: "twilio".to_owned(),
+            call_sid: "CA1".into(),
+            account_sid: "AC1".to_owned(),
+            leg_sid: None,
+            sip_call_id: None,
+            status: status.to_owned(),
+            leg_status: None,
+            leg_sequence: None,
+            sip_code: None,
+            bridged: None,
+            leg_duration_s: None,
+            is_plain: true,
+            left_leg: None,
+            time_limit_s: None,
+        };
+        let announcement = crate::routing::Announcement {
+            text: "This call is recorded.".to_owned(),
+            language: "en-US".to_owned(),
+            voice: None,
+            by: Default::default(),
+        };
+        let of_route = Recording { announcement: Some(announcement) };
+        let mut record = Call::begin(crate::call::Beginning {
+            id: CallId::new(Timestamp::from_secs(1_795_316_403), [7; 10]),
+            path: Path::Sip,
+            caller: None,
+            callee: None,
+            route: None,
+            carrier: None,
+            carrier_asked: None,
+            vars: Default::default(),
+            other_path: None,
+            avoided: None,
+        })
+        .record;
+        assert_eq!(recording_on(&record, Some(&of_route)), None, "it was not to be recorded when it came in");
+        record.consent = Some(of_route.consent());
+        for (status, expected) in [("ringing", of_route.clone()), (ANSWERED, Recording::default())] {
+            record.carrier = Some(carrier(status));
+            assert_eq!(recording_on(&record, Some(&of_route)), Some(expected), "{status}");
+        }
+        assert_eq!(recording_on(&record, None), None);
+    }
 }
