@@ -5,8 +5,10 @@ use std::time::Duration;
 use super::doors::{Answer, Told, sid_of};
 use super::world::World;
 use crate::call::event::CarrierEvent;
-use crate::call::record::Path;
+use crate::call::record::{Announcer, Path};
+use crate::clock::Timestamp;
 use crate::ids::{CallId, CallSid, RecordingId};
+use crate::routing::Recording;
 
 /// How long the provider is dialled.
 const DIAL_WITHIN: Duration = Duration::from_secs(30);
@@ -26,6 +28,10 @@ pub(super) struct Phone {
     pub stream: Option<u32>,
     /// Whether the dial is recorded, and what is being made of it.
     pub is_recorded: bool,
+    /// Somebody has said that the call is recorded.
+    pub is_told: bool,
+    /// Until then the carrier says that the call is recorded: nothing is dialled and no stream is open yet.
+    pub announced_until: Timestamp,
     pub tape: Option<RecordingId>,
     /// The leg to the provider, and how many reports of it were made.
     leg: u64,
@@ -47,6 +53,8 @@ impl World {
                 session: None,
                 stream: None,
                 is_recorded: false,
+                is_told: false,
+                announced_until: Timestamp::default(),
                 tape: None,
                 leg: 0,
                 reports: 0,
@@ -96,13 +104,15 @@ impl World {
         match told {
             Told::Dial { call, token, recording } => {
                 let leg = self.number();
+                let pause = pause + self.announce(caller, recording.as_ref());
                 let Some(phone) = self.phone(caller) else { return };
                 (phone.call, phone.leg, phone.reports, phone.is_dialing) = (Some(call), leg, 0, true);
                 phone.is_recorded = recording.is_some();
                 self.after(pause, move |world| world.dial(caller, leg, token));
             }
-            Told::Stream { call, token } => {
+            Told::Stream { call, token, recording } => {
                 let stream = self.number() as u32;
+                let pause = pause + self.announce(caller, recording.as_ref());
                 let Some(phone) = self.phone(caller) else { return };
                 (phone.call, phone.stream, phone.status) = (Some(call), Some(stream), "in-progress");
                 self.after(pause, move |world| world.open_stream(caller, stream, token));
@@ -113,6 +123,29 @@ impl World {
                 let pause = self.chance.millis(10, 4_000);
                 self.after(pause, move |world| world.caller_leaves(caller, "is told goodbye"));
             }
+        }
+    }
+
+    /// The carrier answers the caller and says that the call is recorded, where that is for it to say; how long it takes.
+    fn announce(&mut self, caller: u32, recording: Option<&Recording>) -> Duration {
+        let announcement = recording.and_then(|recording| recording.announcement.as_ref());
+        if announcement.is_none_or(|announcement| announcement.by != Announcer::Carrier) {
+            return Duration::ZERO;
+        }
+        let takes = self.chance.millis(1_500, 4_000);
+        let until = self.now + takes;
+        if let Some(phone) = self.phone(caller) {
+            (phone.status, phone.announced_until) = ("in-progress", until);
+        }
+        self.after(takes, move |world| world.is_told(caller));
+        takes
+    }
+
+    /// A caller has heard that the call is recorded.
+    pub(super) fn is_told(&mut self, caller: u32) {
+        if let Some(phone) = self.phone(caller) {
+            phone.is_told = true;
+            self.law.tally.announced += 1;
         }
     }
 
@@ -219,6 +252,10 @@ impl World {
             return;
         };
         phone.stream = None;
+        if self.chance.permille(150) {
+            let waits = self.chance.millis(20, 1_500);
+            self.after(waits, move |world| world.caller_leaves(caller, "hears nothing and hangs up"));
+        }
         let soon = self.chance.millis(20, 300);
         self.after(soon, move |world| world.after_stream(caller));
     }

@@ -104,7 +104,7 @@ pub fn describe(tally: &Tally, seeds: u64) -> String {
          gateway    {} starts, {} crashes, {} orderly stops, {} handovers; {} calls taken up again\n\
          provider   {} webhooks acknowledged, {} sidebands lost, {} tools asked for, {} effects and no answer twice; {} answers sought after a break, {} of them there\n\
          transcript {} lines owed, all there once and in order\n\
-         recordings {} kept, {} of those again; {} deleted, {} given up; {} of the carrier's copies deleted",
+         recordings {} callers told of it, {} kept, {} of those again; {} deleted, {} given up; {} of the carrier's copies deleted",
         tally.days,
         tally.deeds,
         tally.callers,
@@ -124,6 +124,7 @@ pub fn describe(tally: &Tally, seeds: u64) -> String {
         tally.answers_sought,
         tally.answers_found,
         tally.lines,
+        tally.announced,
         tally.recordings_kept,
         tally.recordings_damaged,
         tally.recordings_deleted,

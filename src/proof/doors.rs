@@ -11,10 +11,10 @@ use super::house::{number_of, route_of};
 use super::keeper::Message;
 use super::process::{STALE_AFTER, accept_within};
 use super::provider::name_of;
-use super::terms::{other_path_of, path_of, recording_of, terms_of};
+use super::terms::{other_path_of, path_of, terms_of};
 use super::world::{Deed, World};
 use crate::call::event::{CarrierEvent, Event, FromHooks, Offer, Verdict};
-use crate::call::record::{CallRecord, Carrier, EndedReason, JoinedBy, Path, State};
+use crate::call::record::{CallRecord, Carrier, Consent, EndedReason, JoinedBy, Path, State};
 use crate::call::{Beginning, Call};
 use crate::call_control::admission::{Overflow, Place, TooMany};
 use crate::call_control::order::{self, Afterwards, Again, Left};
@@ -43,7 +43,7 @@ pub(super) enum Answer {
 #[derive(Clone, Debug)]
 pub(super) enum Told {
     Dial { call: CallId, token: String, recording: Option<Recording> },
-    Stream { call: CallId, token: String },
+    Stream { call: CallId, token: String, recording: Option<Recording> },
     Forward,
     Fallback,
     Busy,
@@ -169,9 +169,10 @@ impl World {
             other_path: other_path_of(caller).filter(|_| is_in),
             avoided: None,
         };
+        let consent = self.house.recording_of(caller).filter(|_| is_in).map(|how| how.consent());
         let begin = move || {
             let mut call = Call::begin(beginning());
-            call.record.consent = recording_of(caller).filter(|_| is_in).map(|how| how.consent());
+            call.record.consent = consent.clone();
             call
         };
         let mut call = begin();
@@ -236,12 +237,20 @@ impl World {
 
     fn way(&self, record: &CallRecord) -> Told {
         let call = record.id;
-        let (attempt, since) = order::attempt_of(record, Duration::ZERO);
+        let announced = record.consent.as_ref().map_or(Duration::ZERO, Consent::spoken_within);
+        let (attempt, since) = order::attempt_of(record, announced);
         let token = self.join_key.mint(call, attempt, since + JOIN_WITHIN);
-        let recording = order::recording_on(record, recording_of(self.caller_of(call)).as_ref());
+        let of_route = self.house.recording_of(self.caller_of(call));
+        let recording = match self.broken {
+            Some(Broken::ToldNothing) => {
+                order::recording_on(record, of_route.as_ref()).map(|_| Recording::default())
+            }
+            Some(Broken::RecordedAnyway) => of_route,
+            _ => order::recording_on(record, of_route.as_ref()),
+        };
         match record.path {
             Path::Sip => Told::Dial { call, token, recording },
-            Path::MediaStreams => Told::Stream { call, token },
+            Path::MediaStreams => Told::Stream { call, token, recording },
             Path::None => Told::Fallback,
         }
     }
@@ -321,14 +330,15 @@ impl World {
                         record.carrier.as_ref().is_some_and(|carrier| carrier.call_sid == sid_of(caller));
                     is_callers && record.path == Path::MediaStreams && record.state == State::Dialing
                 };
-                if !world.disk.record(call).is_some_and(|record| is_awaited(&record)) {
+                let Some(record) = world.disk.record(call).filter(is_awaited) else {
                     world.release(&names);
                     return world.answer(request, Answer::Failed);
-                }
+                };
                 let now = world.gateway_now();
                 let id = format!("MZ{stream}");
-                let offer =
-                    offer(Path::MediaStreams, ProviderCallId(id.clone()), WebhookId(id), (now, now), caller);
+                let answered = (caller, record.consent.as_ref());
+                let (session, webhook) = (ProviderCallId(id.clone()), WebhookId(id));
+                let offer = offer(Path::MediaStreams, session, webhook, (now, now), answered);
                 let mut message = Message::new(Event::Offered(Box::new(offer)));
                 message.has_plan = true;
                 message.stream = Some(stream);
@@ -378,9 +388,10 @@ impl World {
                 match order::awaits_offer(world.disk.record(call)) {
                     Err(_) => world.offer_alone(request, delivery, now, names),
                     Ok(record) => {
-                        let (session, caller) = (name_of(delivery.session), delivery.caller);
+                        let session = name_of(delivery.session);
+                        let answered = (delivery.caller, record.consent.as_ref());
                         let times = (delivery.created, now);
-                        let mut offer = offer(Path::Sip, session, delivery.webhook.clone(), times, caller);
+                        let mut offer = offer(Path::Sip, session, delivery.webhook.clone(), times, answered);
                         offer.accept_within = accept_within(&record);
                         if record.path != Path::Sip {
                             offer.verdict = refused();
@@ -415,7 +426,7 @@ impl World {
         );
         let times = (delivery.created, now);
         let session = name_of(delivery.session);
-        let mut offer = offer(Path::Sip, session, delivery.webhook.clone(), times, delivery.caller);
+        let mut offer = offer(Path::Sip, session, delivery.webhook.clone(), times, (delivery.caller, None));
         offer.verdict = refused();
         self.take(request, id, offer, &delivery, names);
     }
@@ -461,7 +472,7 @@ fn offer(
     call_id: ProviderCallId,
     webhook_id: WebhookId,
     (created, received): (Timestamp, Timestamp),
-    caller: u32,
+    (caller, consent): (u32, Option<&Consent>),
 ) -> Offer {
     Offer {
         path,
@@ -472,7 +483,7 @@ fn offer(
         received,
         joined_by: JoinedBy::Token,
         sip_headers: Vec::new(),
-        verdict: Verdict::Answer(Box::new(terms_of(caller))),
+        verdict: Verdict::Answer(Box::new(terms_of(caller, consent))),
         hooks: FromHooks::default(),
         accept_within: None,
     }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::chance::Chance;
+use super::terms::recording_of;
 use crate::call_control::admission::{self, Overflow};
-use crate::routing::{Action, Conditions, Fallback, Rate, Route, Routes};
+use crate::routing::{Action, Conditions, Fallback, Rate, Recording, Route, Routes};
 
 const FRONT_DESK: &str = "front-desk";
 const SALES: &str = "sales";
@@ -37,6 +38,8 @@ fn route(name: &str, calls_max: Option<usize>, rate: Option<Rate>) -> Route {
 /// What stands in the configuration of a day.
 #[derive(Clone, Debug)]
 pub(super) struct House {
+    /// Calls are recorded; on some days that changes while calls run.
+    pub records: bool,
     /// The carrier's copy of a recording is deleted once ours is on disk.
     pub delete_at_carrier: bool,
     /// Recordings of calls that began longer ago are deleted; none: they are kept.
@@ -47,6 +50,11 @@ pub(super) struct House {
 }
 
 impl House {
+    /// How the route of a caller records its calls now; none: not at all.
+    pub fn recording_of(&self, caller: u32) -> Option<Recording> {
+        self.records.then(|| recording_of(caller))
+    }
+
     pub fn of_day(chance: &mut Chance) -> House {
         let is_tight = chance.permille(400);
         let rate = |calls, seconds| Rate { calls, within: Duration::from_secs(seconds) };
@@ -59,6 +67,7 @@ impl House {
         let slow = chance.permille(200).then(|| rate(4, 120));
         let routes = Routes::new(vec![route(FRONT_DESK, None, slow), route(SALES, few, None)]);
         House {
+            records: chance.permille(800),
             admission,
             routes,
             delete_at_carrier: chance.permille(700),

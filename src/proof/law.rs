@@ -1,11 +1,14 @@
 //! What must hold, whatever happens: checked after every step, at every write, and at the end of each day.
 
 mod admission;
+mod consent;
 mod handover;
 mod recordings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+pub(super) use consent::TOLD_WITHIN;
 
 use admission::Entrance;
 use handover::Hands;
@@ -86,6 +89,8 @@ pub struct Tally {
     pub lines: u64,
     /// Webhooks that were acknowledged.
     pub webhooks: u64,
+    /// Callers who were told that the call is recorded.
+    pub announced: u64,
     /// Callers who were one too many.
     pub refused: u64,
     /// Recordings that were fetched and kept.
@@ -122,6 +127,7 @@ impl Tally {
             (&mut self.answers_found, other.answers_found),
             (&mut self.lines, other.lines),
             (&mut self.webhooks, other.webhooks),
+            (&mut self.announced, other.announced),
             (&mut self.refused, other.refused),
             (&mut self.recordings_kept, other.recordings_kept),
             (&mut self.recordings_damaged, other.recordings_damaged),

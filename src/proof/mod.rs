@@ -73,6 +73,10 @@ pub enum Broken {
     HandedToNobody,
     /// What comes for a bridged call that was left is taken in by the process that left it.
     LeftRevived,
+    /// A caller is recorded who was not told.
+    ToldNothing,
+    /// Calls are recorded that were not to be when they came in.
+    RecordedAnyway,
     /// Who is one too many hears the fallback, whatever is configured.
     OverflowForgotten,
 }

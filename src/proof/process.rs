@@ -153,7 +153,7 @@ impl World {
         }
         self.law.tally.taken_up += 1;
         self.law_taken_up(id);
-        let terms = has_terms.then(|| terms_of(caller));
+        let terms = has_terms.then(|| terms_of(caller, record.consent.as_ref()));
         let mut call = Call::restore(Remembered { record, lines, tool_calls, terms, forward_to: None }, now);
         call.expect_offer_within(webhook_within(&call));
         let Some(keeper) = self.keeper(id) else { return };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::doors::{Answer, Delivery};
+use super::law::TOLD_WITHIN;
 use super::talk::Talk;
 use super::world::World;
 use crate::call::event::{AcceptAnswer, AttachFailure, Event, ProviderEvent, SpeechPadding};
@@ -159,6 +160,7 @@ impl World {
         (session.stage, session.up_since) = (Stage::Up, now);
         let (caller, is_bridged) = (session.caller, session.stream.is_some());
         self.law.tally.answered += 1;
+        self.after(TOLD_WITHIN, move |world| world.law_is_told(id));
         self.tell(caller, || format!("provider: {} answers", name_of(id)));
         if !is_bridged {
             self.leg_answered(caller);
@@ -358,7 +360,8 @@ impl World {
             self.socket_gone(id);
         }
         // Streams that were being let in.
-        let waiting: Vec<u32> = self.phones.values().filter_map(|phone| phone.stream).collect();
+        let phones = self.phones.values().filter(|phone| phone.announced_until <= self.now);
+        let waiting: Vec<u32> = phones.filter_map(|phone| phone.stream).collect();
         for stream in waiting {
             self.stream_closed(stream);
         }

@@ -35,6 +35,7 @@ impl World {
         else {
             return;
         };
+        self.law_recorded(call, caller);
         let id = RecordingId(format!("RE{}", self.number()));
         let (began, bytes) = (self.now, self.chance.between(44, 10_000_000));
         let status = ReportedStatus::InProgress;

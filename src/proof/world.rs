@@ -217,6 +217,10 @@ impl World {
             let second = self.chance.pick(&rush) + self.chance.below(700);
             self.at(begins + Duration::from_secs(second), World::stop);
         }
+        for _ in 0..self.chance.below(3) {
+            let second = self.chance.pick(&rush) + self.chance.below(700);
+            self.at(begins + Duration::from_secs(second), |world| world.house.records = !world.house.records);
+        }
         for _ in 0..self.weather.handovers {
             let second = self.chance.pick(&rush) + self.chance.below(700);
             self.at(begins + Duration::from_secs(second), World::hand_over);

@@ -34,6 +34,7 @@ fn the_rules_hold_for_days_that_are_always_the_same() {
         tally.lines,
         tally.webhooks,
         tally.refused,
+        tally.announced,
         tally.recordings_kept,
         tally.recordings_deleted,
         tally.copies_deleted,
@@ -164,4 +165,19 @@ fn a_process_that_does_not_wait_for_the_disk_is_noticed() {
 #[test]
 fn calls_that_are_handed_to_nobody_are_noticed() {
     is_noticed(Broken::HandedToNobody, "is looked after by nobody");
+}
+
+#[test]
+fn a_caller_who_is_recorded_and_not_told_is_noticed() {
+    is_noticed(Broken::ToldNothing, "is recorded, and was not told");
+}
+
+#[test]
+fn a_call_that_is_recorded_and_was_not_to_be_is_noticed() {
+    is_noticed(Broken::RecordedAnyway, "was not to be when it came in");
+}
+
+#[test]
+fn a_call_that_is_taken_in_by_the_process_that_left_it_is_noticed() {
+    is_noticed(Broken::LeftRevived, "looked after by nobody");
 }
