@@ -38,6 +38,8 @@ pub(super) struct Session {
     /// The socket that is open, and the call at its other end.
     pub socket: Option<(u64, CallId)>,
     pub socket_since: Timestamp,
+    /// How many were opened.
+    pub sockets: u32,
     is_confirmed: bool,
     last_out: Timestamp,
     last_in: Timestamp,
@@ -59,6 +61,7 @@ impl Session {
             up_since: Timestamp::default(),
             socket: None,
             socket_since: Timestamp::default(),
+            sockets: 0,
             is_confirmed: false,
             last_out: Timestamp::default(),
             last_in: Timestamp::default(),
@@ -252,6 +255,7 @@ impl World {
         };
         session.socket = Some((socket, call));
         session.socket_since = now;
+        session.sockets += 1;
         session.is_confirmed = false;
         Ok((socket, id))
     }

@@ -27,7 +27,8 @@ impl World {
     pub(in crate::proof) fn law_is_told(&mut self, session: u32) {
         let Some(known) = self.sessions.get(&session).filter(|known| known.is_up()) else { return };
         let (Some((_, id)), caller) = (known.socket, known.caller) else { return };
-        let was_disturbed = known.socket_since > known.up_since() + TOLD_WITHIN / 4;
+        // A greeting that was on its way when the socket went is not asked for again.
+        let was_disturbed = known.sockets > 1;
         let record = self.disk.record(id).filter(|record| record.state == State::Live);
         let is_models = record
             .and_then(|record| record.consent)
