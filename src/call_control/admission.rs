@@ -150,7 +150,7 @@ impl Admission {
         self.pulse.behind(Instant::now())
     }
 
-    /// Lets a caller of a route in, where there is room by these settings and routes.
+    /// Lets a caller of a route in `now`, where there is room by these settings and routes.
     ///
     /// # Errors
     ///
@@ -161,8 +161,8 @@ impl Admission {
         routes: &Routes,
         route: Option<&str>,
         caller: Option<&str>,
+        now: Instant,
     ) -> Result<Place, TooMany> {
-        let now = Instant::now();
         if let Some(lag) = self.pulse.behind(now) {
             return Err(TooMany::Behind(lag));
         }

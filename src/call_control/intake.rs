@@ -17,7 +17,7 @@ use super::admission::{Overflow, Place, TooMany};
 use super::answering::UNAVAILABLE;
 use super::feed::News;
 use super::incoming::Beginnings;
-use super::order;
+use super::order::{self, Again};
 use super::paths::Way;
 use super::registry::Message;
 use super::{CallControl, DeliverError, Held};
@@ -290,13 +290,11 @@ impl CallControl {
 
     /// The answer that was given before: the same question at the same moment has the same answer.
     fn plan_again(&self, record: &CallRecord) -> DialPlan {
-        if record.path != Path::None {
-            return self.provider_plan(record);
-        }
-        match record.ended.as_ref().map(|ended| ended.reason) {
-            Some(EndedReason::Busy) => return self.overflow_plan(record),
-            Some(EndedReason::Stopping) => return self.fallback_plan(record),
-            _ => {}
+        match Again::of(record) {
+            Again::Way => return self.provider_plan(record),
+            Again::Overflow => return self.overflow_plan(record),
+            Again::Fallback => return self.fallback_plan(record),
+            Again::Route => {}
         }
         let then = record.stages.carrier_asked.unwrap_or_default();
         let mut choice = self.choose(record.caller.as_deref(), record.callee.as_deref(), &[], then);
@@ -337,14 +335,8 @@ impl CallControl {
         let rules = self.rules();
         let token = self.join_key.mint(record.id, attempt, since + rules.settings.join_within);
         let route = record.route.as_deref().unwrap_or_default();
-        let recording =
-            record.consent.as_ref().and_then(|_| rules.settings.routes.recording_of(route).cloned());
-        // Who had a way before, or is dialled for once more, has been told then.
+        let recording = order::recording_on(record, rules.settings.routes.recording_of(route));
         let is_plain = record.carrier.as_ref().is_some_and(|carrier| carrier.is_plain);
-        let recording = match record.broken_off().is_some() || is_plain {
-            false => recording,
-            true => recording.map(|_| Recording::default()),
-        };
         // Somebody who can still be brought to the model another way need not wait long for this one.
         let failover = rules.settings.failover.as_ref().filter(|_| record.other_path.is_some());
         match record.path {
@@ -595,7 +587,8 @@ impl CallControl {
             return None;
         }
         let rules = &self.rules().settings;
-        match self.admission.admit(&rules.admission, &rules.routes, route.as_deref(), caller) {
+        let (limits, now) = (&rules.admission, Instant::now());
+        match self.admission.admit(limits, &rules.routes, route.as_deref(), caller, now) {
             Ok(place) => Some(place),
             Err(why) => {
                 self.metrics.call_refused(why.as_str());

@@ -59,6 +59,7 @@ use admission::{Admission, Place};
 pub use afterwards::Next;
 use feed::Feed;
 pub use intake::{Asked, Delivery, DialPlan, Offered};
+use order::Left;
 use paths::{Paths, Trial};
 use pulse::Pulse;
 use registry::{Done, Handle, Mailbox, Message, Registry};
@@ -335,13 +336,21 @@ impl CallControl {
         let (handle, mailbox) = self.registry.enter(id);
         if let Some(mailbox) = mailbox {
             let record = self.store.call(id)?.ok_or(DeliverError::NoSuchCall(id))?;
-            // The record alone knows nothing of tools that run: a call that was left is the next process's.
-            if self.leaving.is_cancelled() && record.state != State::Ended {
+            if self.left().has(&record) {
                 return Err(DeliverError::Stopping);
             }
             self.spawn(Call::from_record(record), mailbox, Held::default());
         }
         Ok(handle)
+    }
+
+    /// Which calls were left to the next process.
+    fn left(&self) -> Left {
+        match (self.leaving.is_cancelled(), self.leaving_streams.is_cancelled()) {
+            (true, _) => Left::All,
+            (false, true) => Left::Bridged,
+            (false, false) => Left::None,
+        }
     }
 
     /// Starts the task of a new call.

@@ -12,7 +12,7 @@ use crate::call::event::{Action, CarrierEvent, CommandId, Event, Keep, ProviderC
 use crate::call::record::{CallRecord, EndedReason, HandedBy, Path, State};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, ToolCallId};
-use crate::routing::Target;
+use crate::routing::{Recording, Target};
 use crate::store::{Alias, Write};
 
 /// The status of a caller's leg that was answered (Twilio, "Call resource: call status values").
@@ -262,10 +262,75 @@ pub fn attempt_of(record: &CallRecord, announced: Duration) -> (u8, Timestamp) {
     }
 }
 
+/// How a call is recorded on the way that it goes now, and whether its caller is told of that first; none: it is not
+/// recorded. Calls of its route are recorded as `of_route` says now; one that was not to be recorded when it came in never
+/// is.
+pub fn recording_on(record: &CallRecord, of_route: Option<&Recording>) -> Option<Recording> {
+    let recording = record.consent.as_ref().and(of_route)?;
+    // Who had a way before, or is dialled for once more, has been told then; but not who is still ringing: the answer that
+    // would have had the carrier say so may never have reached it, and whom it tells it answers first.
+    let is_plain = record.carrier.as_ref().is_some_and(|carrier| carrier.is_plain);
+    let is_ringing = record.carrier.as_ref().is_some_and(|carrier| carrier.status != ANSWERED);
+    match !is_ringing && (record.broken_off().is_some() || is_plain) {
+        false => Some(recording.clone()),
+        true => Some(Recording::default()),
+    }
+}
+
 /// Claims that a caller about whom the carrier asks as for a new call was connected before.
 pub fn came_back(record: &CallRecord, caller_status: &str) -> bool {
     let was_connected = record.state != State::Dialing || record.awaits_return();
     caller_status == ANSWERED && record.path != Path::None && was_connected
+}
+
+/// What a caller is told about whom the carrier asks once more: the same as before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// The way that the call goes now.
+    Way,
+    /// What those get who are one too many.
+    Overflow,
+    /// What the route does where no model is to be had.
+    Fallback,
+    /// What the route says of such a call.
+    Route,
+}
+
+impl Again {
+    /// What follows from the record.
+    pub fn of(record: &CallRecord) -> Again {
+        match record.ended.as_ref().map(|ended| ended.reason) {
+            _ if record.path != Path::None => Again::Way,
+            Some(EndedReason::Busy) => Again::Overflow,
+            Some(EndedReason::Stopping) => Again::Fallback,
+            _ => Again::Route,
+        }
+    }
+}
+
+/// Which of the calls that are not over a process has left to the next one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Left {
+    /// None: it goes on with all of them.
+    #[default]
+    None,
+    /// Those whose audio passes through it, which are left first.
+    Bridged,
+    /// All.
+    All,
+}
+
+impl Left {
+    /// Claims that a call is the next process' to go on with. This one knows of it only what is on disk, and nothing of tools
+    /// that run.
+    pub fn has(self, record: &CallRecord) -> bool {
+        record.state != State::Ended
+            && match self {
+                Left::None => false,
+                Left::Bridged => record.path == Path::MediaStreams,
+                Left::All => true,
+            }
+    }
 }
 
 /// What becomes of a caller whose way to the model is over.
@@ -327,7 +392,7 @@ mod tests {
     use super::*;
     use crate::call::Beginning;
     use crate::call::event::CommandId;
-    use crate::call::record::{EventRecord, Line, LineStatus, Speaker};
+    use crate::call::record::{Carrier, EventRecord, Line, LineStatus, Speaker};
 
     fn at(ms: u64) -> Timestamp {
         Timestamp::from_secs(1) + Duration::from_millis(ms)
@@ -425,5 +490,40 @@ mod tests {
             batch.keep(call(), line(n as u32, "x"));
         }
         assert!(batch.is_due(at(0)));
+    }
+
+    #[test]
+    fn who_is_still_ringing_was_not_told_of_the_recording() {
+        let carrier = |status: &str| Carrier {
+            name: "twilio".to_owned(),
+            call_sid: "CA1".into(),
+            account_sid: "AC1".to_owned(),
+            leg_sid: None,
+            sip_call_id: None,
+            status: status.to_owned(),
+            leg_status: None,
+            leg_sequence: None,
+            sip_code: None,
+            bridged: None,
+            leg_duration_s: None,
+            is_plain: true,
+            left_leg: None,
+            time_limit_s: None,
+        };
+        let announcement = crate::routing::Announcement {
+            text: "This call is recorded.".to_owned(),
+            language: "en-US".to_owned(),
+            voice: None,
+            by: Default::default(),
+        };
+        let of_route = Recording { announcement: Some(announcement) };
+        let mut record = record();
+        assert_eq!(recording_on(&record, Some(&of_route)), None, "it was not to be recorded when it came in");
+        record.consent = Some(of_route.consent());
+        for (status, expected) in [("ringing", of_route.clone()), (ANSWERED, Recording::default())] {
+            record.carrier = Some(carrier(status));
+            assert_eq!(recording_on(&record, Some(&of_route)), Some(expected), "{status}");
+        }
+        assert_eq!(recording_on(&record, None), None);
     }
 }

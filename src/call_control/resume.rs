@@ -32,6 +32,14 @@ const JITTER_MAX_MICROS: u64 = 50_000;
 /// How many calls are taken up, or asked about, at the same time.
 pub(super) const AT_ONCE: usize = 64;
 
+/// A call that an earlier process left.
+struct Found {
+    id: CallId,
+    /// Nobody has noticed anything.
+    is_heard: bool,
+    route: Option<String>,
+}
+
 /// How a call is gone on with.
 #[derive(Default)]
 struct Ways {
@@ -53,27 +61,33 @@ impl CallControl {
             self.find(state, &mut found).await?;
         }
         // Who hears nothing comes first; over SIP nobody has noticed anything.
-        found.sort_by_key(|(_, is_heard)| *is_heard);
+        found.sort_by_key(|found| found.is_heard);
         let count = found.len();
-        for (place, (id, _)) in found.into_iter().enumerate() {
+        for (place, Found { id, route, .. }) in found.into_iter().enumerate() {
             let (_, mailbox) = self.registry.enter(id);
             let Some(mailbox) = mailbox else { continue };
+            // One that was let in stays in, also where fewer are let in now, and is counted before anybody else is.
+            let held = Held { place: Some(self.admission.readmit(route.as_deref())), trial: None };
             let [high, low] = self.entropy.bytes();
             let jitter = u64::from(u16::from_be_bytes([high, low])) % JITTER_MAX_MICROS;
             let pace = PACE.saturating_mul(u32::try_from(place).unwrap_or(u32::MAX));
             let wait = pace + Duration::from_micros(jitter);
-            self.runners.spawn(Arc::clone(self).resume(id, mailbox, wait));
+            self.runners.spawn(Arc::clone(self).resume(id, (mailbox, held), wait));
         }
         Ok(count)
     }
 
-    async fn find(&self, state: State, found: &mut Vec<(CallId, bool)>) -> Result<(), StoreError> {
+    async fn find(&self, state: State, found: &mut Vec<Found>) -> Result<(), StoreError> {
         let mut after = None;
         loop {
             let query = CallQuery { by: By::State(state), ..CallQuery::default() };
             let page = self.store.calls(query, after, PAGE_MAX).await?;
             let is_heard = |record: &CallRecord| record.state == State::Live && record.path == Path::Sip;
-            found.extend(page.items.iter().map(|record| (record.id, is_heard(record))));
+            found.extend(page.items.into_iter().map(|record| Found {
+                id: record.id,
+                is_heard: is_heard(&record),
+                route: record.route,
+            }));
             after = match page.next {
                 Some(next) => Some(next),
                 None => return Ok(()),
@@ -81,7 +95,7 @@ impl CallControl {
         }
     }
 
-    async fn resume(self: Arc<Self>, id: CallId, mailbox: Mailbox, wait: Duration) {
+    async fn resume(self: Arc<Self>, id: CallId, (mailbox, held): (Mailbox, Held), wait: Duration) {
         let waiting = async {
             tokio::time::sleep(wait).await;
             Arc::clone(&self.resuming).acquire_owned().await.ok()
@@ -94,9 +108,6 @@ impl CallControl {
         match self.remembered(id, turn).await {
             Ok(Some((call, left))) => {
                 self.metrics.call_taken_up(call.record.path);
-                // One that was let in stays in, also where fewer are let in now.
-                let place = self.admission.readmit(call.record.route.as_deref());
-                let held = Held { place: Some(place), trial: None };
                 let mut runner = Runner::new(Arc::clone(&self), call, mailbox, held);
                 // On the heap and soon gone: what is kept for the life of the call is the task of any call.
                 Box::pin(runner.take_up(left)).await;

@@ -5,8 +5,10 @@ use std::time::Duration;
 use super::doors::{Answer, Told, sid_of};
 use super::world::World;
 use crate::call::event::CarrierEvent;
-use crate::call::record::Path;
-use crate::ids::{CallId, CallSid};
+use crate::call::record::{Announcer, Path};
+use crate::clock::Timestamp;
+use crate::ids::{CallId, CallSid, RecordingId};
+use crate::routing::Recording;
 
 /// How long the provider is dialled.
 const DIAL_WITHIN: Duration = Duration::from_secs(30);
@@ -24,6 +26,13 @@ pub(super) struct Phone {
     pub session: Option<u32>,
     /// The media stream that is open, or is being opened.
     pub stream: Option<u32>,
+    /// Whether the dial is recorded, and what is being made of it.
+    pub is_recorded: bool,
+    /// Somebody has said that the call is recorded.
+    pub is_told: bool,
+    /// Until then the carrier says that the call is recorded: nothing is dialled and no stream is open yet.
+    pub announced_until: Timestamp,
+    pub tape: Option<RecordingId>,
     /// The leg to the provider, and how many reports of it were made.
     leg: u64,
     reports: u32,
@@ -43,6 +52,10 @@ impl World {
                 status: "ringing",
                 session: None,
                 stream: None,
+                is_recorded: false,
+                is_told: false,
+                announced_until: Timestamp::default(),
+                tape: None,
                 leg: 0,
                 reports: 0,
                 is_dialing: false,
@@ -86,26 +99,53 @@ impl World {
             return self.caller_leaves(caller, "has been sent round and round");
         }
         self.tell(caller, || format!("carrier: told {}", name(&told)));
+        self.law_told(caller, &told);
         let pause = self.chance.millis(100, 600);
         match told {
-            Told::Dial { call, token } => {
+            Told::Dial { call, token, recording } => {
                 let leg = self.number();
+                let pause = pause + self.announce(caller, recording.as_ref());
                 let Some(phone) = self.phone(caller) else { return };
                 (phone.call, phone.leg, phone.reports, phone.is_dialing) = (Some(call), leg, 0, true);
+                phone.is_recorded = recording.is_some();
                 self.after(pause, move |world| world.dial(caller, leg, token));
             }
-            Told::Stream { call, token } => {
+            Told::Stream { call, token, recording } => {
                 let stream = self.number() as u32;
+                let pause = pause + self.announce(caller, recording.as_ref());
                 let Some(phone) = self.phone(caller) else { return };
                 (phone.call, phone.stream, phone.status) = (Some(call), Some(stream), "in-progress");
                 self.after(pause, move |world| world.open_stream(caller, stream, token));
             }
             Told::Forward => self.hand_on(caller),
             Told::Later => self.after(Duration::from_secs(2), move |world| world.after_stream(caller)),
-            Told::Fallback | Told::HangUp => {
+            Told::Fallback | Told::HangUp | Told::Busy => {
                 let pause = self.chance.millis(10, 4_000);
                 self.after(pause, move |world| world.caller_leaves(caller, "is told goodbye"));
             }
+        }
+    }
+
+    /// The carrier answers the caller and says that the call is recorded, where that is for it to say; how long it takes.
+    fn announce(&mut self, caller: u32, recording: Option<&Recording>) -> Duration {
+        let announcement = recording.and_then(|recording| recording.announcement.as_ref());
+        if announcement.is_none_or(|announcement| announcement.by != Announcer::Carrier) {
+            return Duration::ZERO;
+        }
+        let takes = self.chance.millis(1_500, 4_000);
+        let until = self.now + takes;
+        if let Some(phone) = self.phone(caller) {
+            (phone.status, phone.announced_until) = ("in-progress", until);
+        }
+        self.after(takes, move |world| world.is_told(caller));
+        takes
+    }
+
+    /// A caller has heard that the call is recorded.
+    pub(super) fn is_told(&mut self, caller: u32) {
+        if let Some(phone) = self.phone(caller) {
+            phone.is_told = true;
+            self.law.tally.announced += 1;
         }
     }
 
@@ -140,6 +180,7 @@ impl World {
         if let Some(phone) = self.phone(caller) {
             phone.status = "in-progress";
             self.report_leg(caller, "in-progress");
+            self.tape_begins(caller);
         }
     }
 
@@ -157,6 +198,7 @@ impl World {
 
     fn dial_over(&mut self, caller: u32, status: &'static str, sip_code: Option<u16>, bridged: bool) {
         self.report_leg(caller, status);
+        let named = self.tape_ends(caller);
         let Some(phone) = self.phone(caller) else { return };
         (phone.session, phone.is_dialing) = (None, false);
         let event = CarrierEvent::DialEnded {
@@ -169,21 +211,19 @@ impl World {
             caller_status: phone.status.to_owned(),
         };
         let Some(call) = phone.call else { return };
-        self.ask_next(caller, call, event, Path::Sip);
+        let door = move |world: &mut World, request| world.dial_over_told(request, call, event, named);
+        self.ask_next(caller, door);
     }
 
-    fn ask_next(&mut self, caller: u32, call: CallId, event: CarrierEvent, over: Path) {
-        self.post(
-            move |world, request| world.way_over(request, call, event, over),
-            move |world, answer| match answer {
-                Answer::Told(told) => world.follow(caller, told),
-                // By the number's fallback URL.
-                _ => {
-                    let pause = world.chance.millis(500, 10_000);
-                    world.after(pause, move |world| world.ask(caller, 1));
-                }
-            },
-        );
+    fn ask_next(&mut self, caller: u32, door: impl FnOnce(&mut World, u64) + 'static) {
+        self.post(door, move |world, answer| match answer {
+            Answer::Told(told) => world.follow(caller, told),
+            // By the number's fallback URL.
+            _ => {
+                let pause = world.chance.millis(500, 10_000);
+                world.after(pause, move |world| world.ask(caller, 1));
+            }
+        });
     }
 
     // === streams ===
@@ -212,6 +252,10 @@ impl World {
             return;
         };
         phone.stream = None;
+        if self.chance.permille(150) {
+            let waits = self.chance.millis(20, 1_500);
+            self.after(waits, move |world| world.caller_leaves(caller, "hears nothing and hangs up"));
+        }
         let soon = self.chance.millis(20, 300);
         self.after(soon, move |world| world.after_stream(caller));
     }
@@ -220,7 +264,8 @@ impl World {
         let Some(phone) = self.phone(caller) else { return };
         let (Some(call), status) = (phone.call, phone.status) else { return };
         let event = CarrierEvent::StreamEnded { caller_status: status.to_owned() };
-        self.ask_next(caller, call, event, Path::MediaStreams);
+        let over = Path::MediaStreams;
+        self.ask_next(caller, move |world, request| world.way_over(request, call, event, over));
     }
 
     // === the end ===
@@ -230,6 +275,7 @@ impl World {
         let (session, stream, call) = (phone.session.take(), phone.stream.take(), phone.call);
         let was_dialing = std::mem::take(&mut phone.is_dialing);
         self.tell(caller, || how.to_owned());
+        self.tape_ends(caller);
         if let Some(session) = session {
             let soon = self.chance.millis(20, 400);
             self.after(soon, move |world| world.session_over(session, "the caller is gone"));
@@ -291,7 +337,9 @@ impl World {
         }
         let Some(phone) = self.phone(caller) else { return Err("404".to_owned()) };
         phone.is_dialing = false;
-        if let Some(session) = phone.session.take() {
+        let session = phone.session.take();
+        self.tape_ends(caller);
+        if let Some(session) = session {
             self.session_over(session, "the carrier takes the caller away");
         }
         self.hand_on(caller);
@@ -303,6 +351,7 @@ impl World {
         let Some(phone) = self.phone(caller).filter(|phone| phone.session == Some(session)) else { return };
         let Some(call) = phone.call else { return };
         (phone.is_dialing, phone.session) = (false, None);
+        self.tape_ends(caller);
         self.report_later(call, caller, CarrierEvent::Referred);
         self.session_over(session, "handed on");
         self.hand_on(caller);
@@ -360,6 +409,7 @@ fn name(told: &Told) -> &'static str {
         Told::Forward => "to dial somebody else",
         Told::Fallback => "the fallback",
         Told::HangUp => "to hang up",
+        Told::Busy => "that it is busy",
         Told::Later => "to ask later",
     }
 }

@@ -100,19 +100,22 @@ fn name(broken: Broken) -> String {
 pub fn describe(tally: &Tally, seeds: u64) -> String {
     format!(
         "{} days over {seeds} seeds, {} deeds: no rule was broken\n\
-         callers    {} rang, {} were answered by the model, {} calls closed ({} because the gateway was away)\n\
-         gateway    {} starts, {} crashes, {} orderly stops; {} calls taken up again\n\
+         callers    {} rang, {} were one too many, {} were answered by the model, {} calls closed ({} because the gateway was away)\n\
+         gateway    {} starts, {} crashes, {} orderly stops, {} handovers; {} calls taken up again\n\
          provider   {} webhooks acknowledged, {} sidebands lost, {} tools asked for, {} effects and no answer twice; {} answers sought after a break, {} of them there\n\
-         transcript {} lines owed, all there once and in order",
+         transcript {} lines owed, all there once and in order\n\
+         recordings {} callers told of it, {} kept, {} of those again; {} deleted, {} given up; {} of the carrier's copies deleted",
         tally.days,
         tally.deeds,
         tally.callers,
+        tally.refused,
         tally.answered,
         tally.closed,
         tally.lost_by_us,
         tally.starts,
         tally.crashes,
         tally.drains,
+        tally.handovers,
         tally.taken_up,
         tally.webhooks,
         tally.sockets_lost,
@@ -121,5 +124,11 @@ pub fn describe(tally: &Tally, seeds: u64) -> String {
         tally.answers_sought,
         tally.answers_found,
         tally.lines,
+        tally.announced,
+        tally.recordings_kept,
+        tally.recordings_damaged,
+        tally.recordings_deleted,
+        tally.recordings_failed,
+        tally.copies_deleted,
     )
 }

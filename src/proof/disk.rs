@@ -3,12 +3,14 @@
 //! As in the store itself a transaction is visible and acknowledged when it is durable. Of the group that is being
 //! written when the process dies, any beginning may have reached the disk; what follows it has not.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use super::Broken;
+use super::archive::Key;
 use super::world::World;
 use crate::call::record::{CallRecord, EventRecord, Line, State, ToolCallRecord, UsageRecord};
+use crate::call::recording::{RecordingRecord, StoredFile};
 use crate::ids::{CallId, WebhookId};
 use crate::store::{Alias, Expect, Tx, Write};
 
@@ -38,13 +40,18 @@ pub(super) struct Books {
     pub calls: BTreeMap<CallId, Kept>,
     pub aliases: HashMap<Alias, CallId>,
     pub webhooks: HashSet<WebhookId>,
+    pub recordings: BTreeMap<Key, RecordingRecord>,
 }
 
 /// The disk.
 #[derive(Default)]
 pub(super) struct Disk {
     pub books: Books,
-    queue: VecDeque<(Tx, Landed)>,
+    /// Files of recordings, by name, as they would be read; and those that are not whole.
+    pub files: BTreeMap<String, StoredFile>,
+    pub parts: BTreeSet<String>,
+    /// With the process that wrote it.
+    queue: VecDeque<(Tx, Landed, u64)>,
     /// How many of the queue's first are being written.
     group: usize,
     /// Tells writes of a process that is gone from those of its successor.
@@ -58,6 +65,17 @@ pub(super) struct Disk {
 impl Disk {
     pub fn record(&self, id: CallId) -> Option<CallRecord> {
         self.books.calls.get(&id).map(|kept| kept.record.clone())
+    }
+
+    pub fn recording(&self, key: &Key) -> Option<RecordingRecord> {
+        self.books.recordings.get(key).cloned()
+    }
+
+    /// Nothing is left of a day that is over.
+    pub fn clear(&mut self) {
+        self.books = Books::default();
+        self.files.clear();
+        self.parts.clear();
     }
 }
 
@@ -88,7 +106,10 @@ impl Books {
             Write::Event(id, event) => self.part(id, |kept| drop(kept.events.insert(event.n, event))),
             Write::Alias(alias, id) => drop(self.aliases.insert(alias, id)),
             Write::Webhook { id, .. } => drop(self.webhooks.insert(id)),
-            Write::Recording(_) | Write::Meta { .. } | Write::Audit(_) => {}
+            Write::Recording(record) => {
+                self.recordings.insert((record.call, record.id.clone()), *record);
+            }
+            Write::Meta { .. } | Write::Audit(_) => {}
             // Nobody is told of calls in the simulation.
             Write::Notification(_) | Write::NotificationTaken(_) => {}
             // Nobody erases anything in the simulation.
@@ -121,7 +142,7 @@ impl World {
                 }
             });
         }
-        self.disk.queue.push_back((tx, landed));
+        self.disk.queue.push_back((tx, landed, self.incarnation));
         if self.disk.group == 0 {
             self.sync();
         }
@@ -147,8 +168,8 @@ impl World {
         // Written first and told afterwards, as a sync is for all of a group.
         let mut landed = Vec::with_capacity(group);
         for _ in 0..group {
-            let Some((tx, tell)) = self.disk.queue.pop_front() else { break };
-            landed.push((self.write(tx), tell));
+            let Some((tx, tell, by)) = self.disk.queue.pop_front() else { break };
+            landed.push((self.write(tx, by), tell));
         }
         self.sync();
         for (result, tell) in landed {
@@ -156,13 +177,14 @@ impl World {
         }
     }
 
-    fn write(&mut self, tx: Tx) -> Result<(), Refused> {
+    fn write(&mut self, tx: Tx, by: u64) -> Result<(), Refused> {
         if !tx.expect.iter().all(|expect| self.disk.books.holds(expect)) {
             return Err(Refused::Conflict);
         }
         if self.broken == Some(Broken::DiskLies) && self.chance.permille(50) {
             return Ok(());
         }
+        self.law_writes(&tx, by);
         let calls = self.law_before(&tx);
         for write in tx.writes {
             self.disk.books.apply(write);
@@ -175,9 +197,9 @@ impl World {
     /// knows.
     pub(super) fn lose_unsynced(&mut self) {
         let reached = self.chance.below(self.disk.group as u64 + 1) as usize;
-        let group: Vec<(Tx, Landed)> = self.disk.queue.drain(..).take(reached).collect();
-        for (tx, _) in group {
-            let _ = self.write(tx);
+        let group: Vec<(Tx, Landed, u64)> = self.disk.queue.drain(..).take(reached).collect();
+        for (tx, _, by) in group {
+            let _ = self.write(tx, by);
         }
         self.disk.group = 0;
         self.disk.is_poisoned = false;

@@ -7,17 +7,20 @@ use std::time::Duration;
 
 use super::Broken;
 use super::disk::Refused;
+use super::house::{number_of, route_of};
 use super::keeper::Message;
 use super::process::{STALE_AFTER, accept_within};
 use super::provider::name_of;
 use super::terms::{other_path_of, path_of, terms_of};
 use super::world::{Deed, World};
 use crate::call::event::{CarrierEvent, Event, FromHooks, Offer, Verdict};
-use crate::call::record::{CallRecord, Carrier, EndedReason, JoinedBy, Path, State};
+use crate::call::record::{CallRecord, Carrier, Consent, EndedReason, JoinedBy, Path, State};
 use crate::call::{Beginning, Call};
-use crate::call_control::order::{self, Afterwards};
+use crate::call_control::admission::{Overflow, Place, TooMany};
+use crate::call_control::order::{self, Afterwards, Again, Left};
 use crate::clock::Timestamp;
-use crate::ids::{CallId, CallSid, ProviderCallId, WebhookId};
+use crate::ids::{CallId, CallSid, ProviderCallId, RecordingId, WebhookId};
+use crate::routing::Recording;
 use crate::store::{Alias, Expect, Tx, Write};
 
 /// How long a join token holds.
@@ -39,10 +42,11 @@ pub(super) enum Answer {
 /// What the carrier is told to do with a caller.
 #[derive(Clone, Debug)]
 pub(super) enum Told {
-    Dial { call: CallId, token: String },
-    Stream { call: CallId, token: String },
+    Dial { call: CallId, token: String, recording: Option<Recording> },
+    Stream { call: CallId, token: String, recording: Option<Recording> },
     Forward,
     Fallback,
+    Busy,
     HangUp,
     Later,
 }
@@ -57,6 +61,9 @@ pub(super) struct Delivery {
     pub token: String,
 }
 
+/// What a request is about.
+pub(super) type Door = Box<dyn FnOnce(&mut World, u64)>;
+
 impl World {
     // === requests ===
 
@@ -69,18 +76,24 @@ impl World {
         let request = self.number();
         self.requests.insert(request, Box::new(then));
         let there = self.chance.millis(2, 40);
-        self.after(there, move |world| match &mut world.process {
-            Some(process) => {
-                process.requests.insert(request);
-                door(world, request);
-            }
-            None => world.resolve(request, Answer::Lost),
-        });
+        self.after(there, move |world| world.arrive(request, Box::new(door)));
         self.after(ANSWER_WITHIN, move |world| world.resolve(request, Answer::Lost));
     }
 
+    /// A request is there: at the door, or in the socket of a process that makes place for the next one.
+    pub(super) fn arrive(&mut self, request: u64, door: Door) {
+        match &mut self.process {
+            Some(process) if !process.is_shut => {
+                process.requests.insert(request);
+                door(self, request);
+            }
+            None if !self.is_handing_over => self.resolve(request, Answer::Lost),
+            _ => self.backlog.push((request, door)),
+        }
+    }
+
     /// The gateway answers.
-    fn answer(&mut self, request: u64, answer: Answer) {
+    pub(super) fn answer(&mut self, request: u64, answer: Answer) {
         if let Some(process) = &mut self.process {
             process.requests.remove(&request);
         }
@@ -97,7 +110,7 @@ impl World {
     }
 
     /// Waits until nobody else decides under one of these names.
-    fn claim(&mut self, names: Vec<String>, deed: Deed) {
+    pub(super) fn claim(&mut self, names: Vec<String>, deed: Deed) {
         let Some(process) = &mut self.process else { return };
         let taken = names.iter().find(|name| process.claims.contains_key(*name)).cloned();
         if let Some(waiters) = taken.and_then(|name| process.claims.get_mut(&name)) {
@@ -109,7 +122,7 @@ impl World {
         deed(self);
     }
 
-    fn release(&mut self, names: &[String]) {
+    pub(super) fn release(&mut self, names: &[String]) {
         let Some(process) = &mut self.process else { return };
         let waiters: Vec<Deed> =
             names.iter().filter_map(|name| process.claims.remove(name)).flatten().collect();
@@ -141,24 +154,36 @@ impl World {
             return self.answer(request, Answer::Failed);
         }
         let now = self.gateway_now();
-        let is_closing = self.process.as_ref().is_some_and(|process| process.is_closing);
         let id = CallId::new(now, self.ten_bytes());
+        let place = self.take_place(id, caller);
+        let is_in = place.is_ok();
         let beginning = move || Beginning {
             id,
-            path: if is_closing { Path::None } else { path_of(caller) },
-            caller: Some(format!("+8190{caller:08}")),
+            path: if is_in { path_of(caller) } else { Path::None },
+            caller: Some(number_of(caller)),
             callee: Some("+81312345678".to_owned()),
-            route: Some("front-desk".to_owned()),
+            route: Some(route_of(caller).to_owned()),
             carrier: Some(carrier_of(caller, status)),
             carrier_asked: Some(now),
             vars: Default::default(),
-            other_path: other_path_of(caller).filter(|_| !is_closing),
+            other_path: other_path_of(caller).filter(|_| is_in),
             avoided: None,
         };
-        let mut call = Call::begin(beginning());
-        if is_closing {
-            call.end_at_the_door(EndedReason::Stopping, None, now);
-        }
+        let consent = self.house.recording_of(caller).filter(|_| is_in).map(|how| how.consent());
+        let begin = move || {
+            let mut call = Call::begin(beginning());
+            call.record.consent = consent.clone();
+            call
+        };
+        let mut call = begin();
+        let place = match place {
+            Ok(place) => Some(place),
+            Err(why) => {
+                let reason = if why.is_some() { EndedReason::Busy } else { EndedReason::Stopping };
+                call.end_at_the_door(reason, why.map(|why| why.to_string()), now);
+                None
+            }
+        };
         let (record, is_over) = (call.record.clone(), call.is_over());
         let writes = vec![Write::Call(Box::new(record.clone())), Write::Alias(alias.clone(), id)];
         let tx = Tx { expect: vec![Expect::AliasFree(alias)], writes };
@@ -170,6 +195,7 @@ impl World {
                 if world.incarnation != incarnation {
                     return;
                 }
+                world.law.entered(id);
                 match result {
                     Err(Refused::Conflict) => world.voice(request, caller, status),
                     Err(Refused::Poisoned) => world.answer(request, Answer::Failed),
@@ -178,7 +204,7 @@ impl World {
                         world.law_acknowledged_call(id, caller);
                         world.answer(request, Answer::Told(told));
                         if !is_over {
-                            world.look_after(beginning(), caller);
+                            world.look_after(begin(), caller, place);
                         }
                     }
                 }
@@ -186,22 +212,70 @@ impl World {
         );
     }
 
-    /// The way that the call goes now.
+    /// Takes the place that an answered call needs; else why there is none, nothing where the gateway is being stopped.
+    fn take_place(&mut self, id: CallId, caller: u32) -> Result<Place, Option<TooMany>> {
+        let process = self.process.as_ref().filter(|process| !process.is_closing).ok_or(None)?;
+        let (limits, routes, now) = (&self.house.admission, &self.house.routes, self.instant());
+        let (route, number) = (route_of(caller), number_of(caller));
+        let place = process.admission.admit(limits, routes, Some(route), Some(&number), now);
+        self.law_admitted(id, caller, place.as_ref().err());
+        place.map_err(Some)
+    }
+
+    /// What a caller is told: the way that the call goes now, or what those get who were not let in.
     fn told(&self, record: &CallRecord) -> Told {
+        let overflow = match self.house.admission.overflow {
+            Overflow::Busy if self.broken != Some(Broken::OverflowForgotten) => Told::Busy,
+            _ => Told::Fallback,
+        };
+        match Again::of(record) {
+            Again::Way => self.way(record),
+            Again::Overflow => overflow,
+            Again::Fallback | Again::Route => Told::Fallback,
+        }
+    }
+
+    fn way(&self, record: &CallRecord) -> Told {
         let call = record.id;
-        let (attempt, since) = order::attempt_of(record, Duration::ZERO);
+        let announced = record.consent.as_ref().map_or(Duration::ZERO, Consent::spoken_within);
+        let (attempt, since) = order::attempt_of(record, announced);
         let token = self.join_key.mint(call, attempt, since + JOIN_WITHIN);
+        let of_route = self.house.recording_of(self.caller_of(call));
+        let recording = match self.broken {
+            Some(Broken::ToldNothing) => {
+                order::recording_on(record, of_route.as_ref()).map(|_| Recording::default())
+            }
+            Some(Broken::RecordedAnyway) => of_route,
+            _ => order::recording_on(record, of_route.as_ref()),
+        };
         match record.path {
-            Path::Sip => Told::Dial { call, token },
-            Path::MediaStreams => Told::Stream { call, token },
+            Path::Sip => Told::Dial { call, token, recording },
+            Path::MediaStreams => Told::Stream { call, token, recording },
             Path::None => Told::Fallback,
         }
     }
 
+    /// A dial is over, and names its recording: what becomes of the caller?
+    pub(super) fn dial_over_told(
+        &mut self,
+        request: u64,
+        call: CallId,
+        event: CarrierEvent,
+        named: Option<RecordingId>,
+    ) {
+        let told = move |world: &mut World, is_kept| match is_kept {
+            true => world.way_over(request, call, event, Path::Sip),
+            false => world.answer(request, Answer::Failed),
+        };
+        self.named(call, named, Box::new(told));
+    }
+
     /// A way is over: what becomes of the caller?
     pub(super) fn way_over(&mut self, request: u64, call: CallId, event: CarrierEvent, over: Path) {
-        let is_leaving = self.process.as_ref().is_some_and(|process| process.is_leaving);
-        if is_leaving && matches!(event, CarrierEvent::StreamEnded { .. }) {
+        if let Some(process) = self.process.as_mut().filter(|process| process.left != Left::None)
+            && matches!(event, CarrierEvent::StreamEnded { .. })
+        {
+            process.sent_on += 1;
             return self.answer(request, Answer::Told(Told::Later));
         }
         let writes = order::aliases_of(call, &event);
@@ -256,14 +330,15 @@ impl World {
                         record.carrier.as_ref().is_some_and(|carrier| carrier.call_sid == sid_of(caller));
                     is_callers && record.path == Path::MediaStreams && record.state == State::Dialing
                 };
-                if !world.disk.record(call).is_some_and(|record| is_awaited(&record)) {
+                let Some(record) = world.disk.record(call).filter(is_awaited) else {
                     world.release(&names);
                     return world.answer(request, Answer::Failed);
-                }
+                };
                 let now = world.gateway_now();
                 let id = format!("MZ{stream}");
-                let offer =
-                    offer(Path::MediaStreams, ProviderCallId(id.clone()), WebhookId(id), (now, now), caller);
+                let answered = (caller, record.consent.as_ref());
+                let (session, webhook) = (ProviderCallId(id.clone()), WebhookId(id));
+                let offer = offer(Path::MediaStreams, session, webhook, (now, now), answered);
                 let mut message = Message::new(Event::Offered(Box::new(offer)));
                 message.has_plan = true;
                 message.stream = Some(stream);
@@ -313,9 +388,10 @@ impl World {
                 match order::awaits_offer(world.disk.record(call)) {
                     Err(_) => world.offer_alone(request, delivery, now, names),
                     Ok(record) => {
-                        let (session, caller) = (name_of(delivery.session), delivery.caller);
+                        let session = name_of(delivery.session);
+                        let answered = (delivery.caller, record.consent.as_ref());
                         let times = (delivery.created, now);
-                        let mut offer = offer(Path::Sip, session, delivery.webhook.clone(), times, caller);
+                        let mut offer = offer(Path::Sip, session, delivery.webhook.clone(), times, answered);
                         offer.accept_within = accept_within(&record);
                         if record.path != Path::Sip {
                             offer.verdict = refused();
@@ -333,7 +409,7 @@ impl World {
         let id = CallId::new(now, self.ten_bytes());
         self.calls.insert(id, delivery.caller);
         self.look_after(
-            Beginning {
+            Call::begin(Beginning {
                 id,
                 path: Path::Sip,
                 caller: None,
@@ -344,12 +420,13 @@ impl World {
                 vars: Default::default(),
                 other_path: None,
                 avoided: None,
-            },
+            }),
             delivery.caller,
+            None,
         );
         let times = (delivery.created, now);
         let session = name_of(delivery.session);
-        let mut offer = offer(Path::Sip, session, delivery.webhook.clone(), times, delivery.caller);
+        let mut offer = offer(Path::Sip, session, delivery.webhook.clone(), times, (delivery.caller, None));
         offer.verdict = refused();
         self.take(request, id, offer, &delivery, names);
     }
@@ -395,7 +472,7 @@ fn offer(
     call_id: ProviderCallId,
     webhook_id: WebhookId,
     (created, received): (Timestamp, Timestamp),
-    caller: u32,
+    (caller, consent): (u32, Option<&Consent>),
 ) -> Offer {
     Offer {
         path,
@@ -406,7 +483,7 @@ fn offer(
         received,
         joined_by: JoinedBy::Token,
         sip_headers: Vec::new(),
-        verdict: Verdict::Answer(Box::new(terms_of(caller))),
+        verdict: Verdict::Answer(Box::new(terms_of(caller, consent))),
         hooks: FromHooks::default(),
         accept_within: None,
     }

@@ -14,13 +14,14 @@ use super::Broken;
 use super::law::Owed;
 use super::provider::session_of;
 use super::world::World;
+use crate::call::Call;
 use crate::call::event::{
     AcceptAnswer, Action, AttachFailure, CommandId, Event, ProviderCommand, ProviderEvent, StreamEvent,
     ToolCall, ToolFinished,
 };
-use crate::call::record::{Path, State, ToolOutcomeKind};
-use crate::call::{Beginning, Call};
-use crate::call_control::order::{self, Batch, Outbox, ToolStart, Waited};
+use crate::call::record::{Path, ToolOutcomeKind};
+use crate::call_control::admission::Place;
+use crate::call_control::order::{self, Batch, Left, Outbox, ToolStart, Waited};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, TurnId};
 use crate::store::{Tx, Write};
@@ -71,6 +72,7 @@ pub(super) struct Keeper {
     pub caller: u32,
     pub has_plan: bool,
     is_leaving: bool,
+    pub place: Option<Place>,
     /// The stream of a bridged caller who waits for the session.
     stream: Option<u32>,
     /// The socket to the provider, and the session at its other end.
@@ -100,12 +102,13 @@ impl World {
     }
 
     /// Begins to look after a new call.
-    pub(super) fn look_after(&mut self, beginning: Beginning, caller: u32) -> CallId {
-        let id = beginning.id;
-        let mut call = Call::begin(beginning);
+    pub(super) fn look_after(&mut self, mut call: Call, caller: u32, place: Option<Place>) {
+        let id = call.record.id;
         call.expect_offer_within(webhook_within(&call));
         self.keep(id, call, caller);
-        id
+        if let Some(keeper) = self.keeper(id) {
+            keeper.place = place;
+        }
     }
 
     fn keep(&mut self, id: CallId, call: Call, caller: u32) {
@@ -113,6 +116,7 @@ impl World {
         if let Some(process) = &mut self.process {
             process.keepers.insert(id, keeper);
         }
+        self.law_holds(id);
         self.set_timer(id);
     }
 
@@ -125,8 +129,9 @@ impl World {
                 }
                 return;
             };
-            let is_left = self.process.as_ref().is_some_and(|process| process.is_leaving);
-            if is_left && record.state != State::Ended {
+            let left = self.process.as_ref().map_or(Left::None, |process| process.left);
+            let is_blind = self.broken == Some(Broken::LeftRevived) && left == Left::Bridged;
+            if left.has(&record) && !is_blind {
                 if let Some(done) = message.done.take() {
                     done(self, false);
                 }
@@ -185,6 +190,7 @@ impl World {
             self.on_over(id);
         }
         self.set_timer(id);
+        self.leave_if_bridged(id);
     }
 
     fn step(&mut self, id: CallId, event: Event, events: &mut VecDeque<Event>, waiting: &mut Waiting) {
@@ -347,7 +353,7 @@ impl World {
     }
 
     /// The socket goes with whoever held it; the stream of a bridge too.
-    fn drop_link(&mut self, id: CallId) {
+    pub(super) fn drop_link(&mut self, id: CallId) {
         let Some((_, session)) = self.keeper(id).and_then(|keeper| {
             keeper.is_confirmed = false;
             keeper.said.clear();
@@ -358,7 +364,7 @@ impl World {
         self.socket_gone(session);
     }
 
-    fn turn_away(&mut self, id: CallId) {
+    pub(super) fn turn_away(&mut self, id: CallId) {
         if let Some(stream) = self.keeper(id).and_then(|keeper| keeper.stream.take()) {
             self.stream_closed(stream);
         }
@@ -517,6 +523,7 @@ impl World {
     /// The call is left to the next process. Whoever has something for it waits until everything is written, and then
     /// has it read back.
     pub(super) fn leave(&mut self, id: CallId) {
+        self.law_leaves(id);
         let Some(keeper) = self.keeper(id) else { return };
         let was_never_taken_up = keeper.call.is_none() && !keeper.is_leaving;
         if !keeper.batch.is_empty() {
@@ -542,6 +549,7 @@ impl World {
 
     /// The call just ended: nothing of it goes on.
     fn on_over(&mut self, id: CallId) {
+        let is_leaky = self.broken == Some(Broken::PlaceLeaked);
         if self.broken == Some(Broken::AliveAfterEnd)
             && let Some((socket, session)) = self.keeper(id).and_then(|keeper| keeper.link)
         {
@@ -551,7 +559,11 @@ impl World {
         let Some(keeper) = self.keeper(id) else { return };
         keeper.tools += 1;
         keeper.attaching += 1;
-        let caller = keeper.caller;
+        let (caller, place) = (keeper.caller, keeper.place.take());
+        if is_leaky {
+            std::mem::forget(place);
+        }
+        let Some(keeper) = self.keeper(id) else { return };
         let is_bridged = keeper.call.as_ref().is_some_and(|call| call.record.path == Path::MediaStreams);
         match keeper.link {
             Some((_, session)) if is_bridged => self.close_bridge(session),

@@ -1,7 +1,18 @@
 //! What must hold, whatever happens: checked after every step, at every write, and at the end of each day.
 
+mod admission;
+mod consent;
+mod handover;
+mod recordings;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+pub(super) use consent::TOLD_WITHIN;
+
+use admission::Entrance;
+use handover::Hands;
+use recordings::Recorded;
 
 use super::carrier::alias_of;
 use super::story::moment;
@@ -60,6 +71,8 @@ pub struct Tally {
     pub crashes: u64,
     /// Processes that were asked to stop.
     pub drains: u64,
+    /// Processes that made place for the next program.
+    pub handovers: u64,
     /// Calls that a process took over from an earlier one.
     pub taken_up: u64,
     /// Sockets that broke.
@@ -76,6 +89,20 @@ pub struct Tally {
     pub lines: u64,
     /// Webhooks that were acknowledged.
     pub webhooks: u64,
+    /// Callers who were told that the call is recorded.
+    pub announced: u64,
+    /// Callers who were one too many.
+    pub refused: u64,
+    /// Recordings that were fetched and kept.
+    pub recordings_kept: u64,
+    /// Recordings of which what was kept was found to be damaged, and fetched again.
+    pub recordings_damaged: u64,
+    /// Recordings that were deleted, in time or by an operator.
+    pub recordings_deleted: u64,
+    /// Recordings that were given up.
+    pub recordings_failed: u64,
+    /// The carrier's copies that it was asked to delete.
+    pub copies_deleted: u64,
 }
 
 impl Tally {
@@ -91,6 +118,7 @@ impl Tally {
             (&mut self.starts, other.starts),
             (&mut self.crashes, other.crashes),
             (&mut self.drains, other.drains),
+            (&mut self.handovers, other.handovers),
             (&mut self.taken_up, other.taken_up),
             (&mut self.sockets_lost, other.sockets_lost),
             (&mut self.tools_asked, other.tools_asked),
@@ -99,6 +127,13 @@ impl Tally {
             (&mut self.answers_found, other.answers_found),
             (&mut self.lines, other.lines),
             (&mut self.webhooks, other.webhooks),
+            (&mut self.announced, other.announced),
+            (&mut self.refused, other.refused),
+            (&mut self.recordings_kept, other.recordings_kept),
+            (&mut self.recordings_damaged, other.recordings_damaged),
+            (&mut self.recordings_deleted, other.recordings_deleted),
+            (&mut self.recordings_failed, other.recordings_failed),
+            (&mut self.copies_deleted, other.copies_deleted),
         ];
         for (sum, more) in pairs {
             *sum += more;
@@ -140,6 +175,9 @@ pub(super) struct Law {
     /// What the model was told of tools that may not run twice.
     told: BTreeMap<ToolCallId, String>,
     spoken: BTreeMap<u32, Vec<(ItemId, Timestamp)>>,
+    recorded: Recorded,
+    entrance: Entrance,
+    hands: Hands,
 }
 
 impl Law {
@@ -328,6 +366,7 @@ impl World {
         for write in &tx.writes {
             match write {
                 Write::Call(record) => before.push((record.id, self.disk.record(record.id))),
+                Write::Recording(record) => self.law_recording(record),
                 Write::Line(id, line) => {
                     let kept = self.disk.books.calls.get(id).and_then(|kept| kept.lines.get(&line.n));
                     if let Some(kept) = kept.filter(|kept| !is_same_line(kept, line)) {
@@ -391,6 +430,9 @@ impl World {
     // === the end of a day ===
 
     pub(super) fn law_end_of_day(&mut self) {
+        self.law_recordings_end();
+        self.law_rooms_are_empty();
+        self.law_hands_end();
         let books = std::mem::take(&mut self.disk.books);
         let cases = std::mem::take(&mut self.law.cases);
         for (webhook, caller) in std::mem::take(&mut self.law.webhooks) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::doors::{Answer, Delivery};
+use super::law::TOLD_WITHIN;
 use super::talk::Talk;
 use super::world::World;
 use crate::call::event::{AcceptAnswer, AttachFailure, Event, ProviderEvent, SpeechPadding};
@@ -37,6 +38,8 @@ pub(super) struct Session {
     /// The socket that is open, and the call at its other end.
     pub socket: Option<(u64, CallId)>,
     pub socket_since: Timestamp,
+    /// How many were opened.
+    pub sockets: u32,
     is_confirmed: bool,
     last_out: Timestamp,
     last_in: Timestamp,
@@ -58,6 +61,7 @@ impl Session {
             up_since: Timestamp::default(),
             socket: None,
             socket_since: Timestamp::default(),
+            sockets: 0,
             is_confirmed: false,
             last_out: Timestamp::default(),
             last_in: Timestamp::default(),
@@ -159,6 +163,7 @@ impl World {
         (session.stage, session.up_since) = (Stage::Up, now);
         let (caller, is_bridged) = (session.caller, session.stream.is_some());
         self.law.tally.answered += 1;
+        self.after(TOLD_WITHIN, move |world| world.law_is_told(id));
         self.tell(caller, || format!("provider: {} answers", name_of(id)));
         if !is_bridged {
             self.leg_answered(caller);
@@ -250,6 +255,7 @@ impl World {
         };
         session.socket = Some((socket, call));
         session.socket_since = now;
+        session.sockets += 1;
         session.is_confirmed = false;
         Ok((socket, id))
     }
@@ -358,7 +364,8 @@ impl World {
             self.socket_gone(id);
         }
         // Streams that were being let in.
-        let waiting: Vec<u32> = self.phones.values().filter_map(|phone| phone.stream).collect();
+        let phones = self.phones.values().filter(|phone| phone.announced_until <= self.now);
+        let waiting: Vec<u32> = phones.filter_map(|phone| phone.stream).collect();
         for stream in waiting {
             self.stream_closed(stream);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::terms::{DEFERS, LOOKUP, PAY, terms_of};
+use super::terms::{ANNOUNCEMENT, DEFERS, LOOKUP, PAY, terms_of};
 use super::world::World;
 use crate::call::event::{
     CommandId, ErrorClass, ProviderCommand, ProviderEvent, TextMode, ToolCall, TurnStatus,
@@ -34,7 +34,7 @@ pub(super) struct Talk {
 
 impl Talk {
     pub fn of(caller: u32) -> Talk {
-        let listens = match terms_of(caller).turn_detection {
+        let listens = match terms_of(caller, None).turn_detection {
             None => Listens::Defers,
             Some(detection) if detection.is_off_at_first => Listens::Off,
             Some(_) => Listens::Yes,
@@ -246,9 +246,14 @@ impl World {
     fn on_command(&mut self, id: u32, command: CommandId, what: ProviderCommand) {
         let shortly = self.chance.millis(5, 80);
         match what {
-            ProviderCommand::PromptTurn { may_call_tools, .. } => {
+            ProviderCommand::PromptTurn { may_call_tools, instructions } => {
                 let Some(talk) = self.talk(id) else { return };
                 if talk.active.is_none() {
+                    if instructions.is_some_and(|words| words.contains(ANNOUNCEMENT))
+                        && let Some(session) = self.sessions.get(&id)
+                    {
+                        self.is_told(session.caller);
+                    }
                     return self.turn(id, Some(command), may_call_tools);
                 }
                 let error = ProviderEvent::Error {

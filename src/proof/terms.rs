@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use crate::call::record::Path;
+use crate::call::record::{Announcer, Consent, Path};
+use crate::call::recording::announced;
 use crate::call::terms::{Greeting, Terms, ToolTerms, TurnDetection};
 use crate::call::usage::{Price, Prices, TokenPrice};
+use crate::routing::{Announcement, Recording};
 
 /// A tool that only reads.
 pub(super) const LOOKUP: &str = "lookup";
@@ -31,8 +33,29 @@ pub(super) fn other_path_of(caller: u32) -> Option<Path> {
     }
 }
 
+/// What callers are told of the recording.
+pub(super) const ANNOUNCEMENT: &str = "This call is recorded.";
+
+/// How the route of a caller records its calls, where calls are recorded: of three callers one is told by the carrier, one
+/// by the model, and one is not told, as nobody need be on that route.
+pub(super) fn recording_of(caller: u32) -> Recording {
+    let announced =
+        |by| Announcement { text: ANNOUNCEMENT.to_owned(), language: "en-US".to_owned(), voice: None, by };
+    let announcement = match caller % 3 {
+        0 => Some(announced(Announcer::Carrier)),
+        1 => Some(announced(Announcer::Assistant)),
+        _ => None,
+    };
+    Recording { announcement }
+}
+
 /// The terms of a caller, the same in every process.
-pub(super) fn terms_of(caller: u32) -> Terms {
+pub(super) fn terms_of(caller: u32, consent: Option<&Consent>) -> Terms {
+    let greeting = match caller % 4 {
+        0 => None,
+        1 => Some(String::new()),
+        _ => Some("Greet the caller.".to_owned()),
+    };
     let tokens = |input, output| TokenPrice { input, cached: 0.4, output };
     let realtime = Price { text: tokens(4.0, 24.0), audio: tokens(32.0, 64.0), ..Price::default() };
     let scribe = Price { per_minute: 0.006, ..Price::default() };
@@ -47,10 +70,10 @@ pub(super) fn terms_of(caller: u32) -> Terms {
         session: "front-desk".to_owned(),
         model: "realtime".to_owned(),
         transcription_model: Some("scribe".to_owned()),
-        greeting: match caller % 3 {
-            0 => Greeting::Wait,
-            1 => Greeting::ByInstructions,
-            _ => Greeting::Prompt("Greet the caller.".to_owned()),
+        greeting: match announced(consent, greeting) {
+            None => Greeting::Wait,
+            Some(text) if text.is_empty() => Greeting::ByInstructions,
+            Some(text) => Greeting::Prompt(text),
         },
         turn_detection: (!caller.is_multiple_of(7)).then(|| turn_detection(caller.is_multiple_of(2))),
         duration_max: Some(Duration::from_secs(if caller.is_multiple_of(11) { 150 } else { 1_800 })),

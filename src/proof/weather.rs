@@ -12,6 +12,8 @@ pub(super) struct Weather {
     pub crash: u32,
     /// How often a day the gateway is asked to stop, and started again.
     pub drains: u32,
+    /// How often a day it makes place for the next program.
+    pub handovers: u32,
     pub webhook_lost: u32,
     pub webhook_doubled: u32,
     pub webhook_late: u32,
@@ -36,6 +38,12 @@ pub(super) struct Weather {
     pub tool_slow: u32,
     pub tool_hangs: u32,
     pub invite_fails: u32,
+    /// The carrier's REST API is away.
+    pub rest_fails: u32,
+    pub sound_late: u32,
+    pub sound_never: u32,
+    pub sound_breaks: u32,
+    pub disk_rots: u32,
     pub disk_slow: u32,
     /// How often a day the disk is full for some minutes.
     pub disk_full: u32,
@@ -59,7 +67,14 @@ impl Weather {
     }
 
     fn fair() -> Weather {
-        Weather { name: "fair, but for crashes", is_fair: true, crash: 700, drains: 4, ..Weather::default() }
+        Weather {
+            name: "fair, but for crashes",
+            is_fair: true,
+            crash: 700,
+            drains: 3,
+            handovers: 6,
+            ..Weather::default()
+        }
     }
 
     fn rain() -> Weather {
@@ -67,6 +82,7 @@ impl Weather {
             name: "rain",
             crash: 400,
             drains: 2,
+            handovers: 3,
             webhook_lost: 20,
             webhook_doubled: 80,
             webhook_late: 40,
@@ -89,6 +105,11 @@ impl Weather {
             tool_slow: 100,
             tool_hangs: 10,
             invite_fails: 20,
+            rest_fails: 30,
+            sound_late: 30,
+            sound_never: 10,
+            sound_breaks: 30,
+            disk_rots: 10,
             disk_slow: 5,
             skew_s: 2,
             ..Weather::default()
@@ -99,7 +120,8 @@ impl Weather {
         Weather {
             name: "storm",
             crash: 1_500,
-            drains: 6,
+            drains: 5,
+            handovers: 6,
             webhook_lost: 150,
             webhook_doubled: 300,
             webhook_late: 200,
@@ -122,6 +144,11 @@ impl Weather {
             tool_slow: 250,
             tool_hangs: 60,
             invite_fails: 80,
+            rest_fails: 150,
+            sound_late: 100,
+            sound_never: 30,
+            sound_breaks: 100,
+            disk_rots: 30,
             disk_slow: 40,
             disk_full: 2,
             disk_fails: 2,

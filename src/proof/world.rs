@@ -3,18 +3,22 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Broken;
 use super::carrier::Phone;
 use super::chance::Chance;
 use super::disk::Disk;
-use super::doors::Answer;
+use super::doors::{Answer, Door};
+use super::house::House;
 use super::law::{Law, Tally, Violation};
 use super::process::Process;
 use super::provider::Session;
 use super::story::{DAWN, Story};
+use super::tapes::Tape;
 use super::weather::Weather;
 use crate::clock::Timestamp;
-use crate::ids::CallId;
+use crate::ids::{CallId, RecordingId};
 use crate::wire::join_token::JoinKey;
 
 /// Something that will be done at its moment.
@@ -55,18 +59,28 @@ pub struct Outcome {
 
 pub(super) struct World {
     pub now: Timestamp,
+    /// Dawn, where a moment of no date is wanted.
+    zero: Instant,
     deeds: BTreeMap<(Timestamp, u64), Deed>,
     numbers: u64,
     pub chance: Chance,
     pub weather: Weather,
+    pub house: House,
     pub disk: Disk,
     pub process: Option<Process>,
     /// Changes whenever a process comes or goes: what was begun before belongs to nobody.
     pub incarnation: u64,
+    /// The next process gets the sockets of the last one, and who waits in them.
+    pub is_handing_over: bool,
+    pub backlog: Vec<(u64, Door)>,
     /// How far the gateway's clock is off, in microseconds.
     pub clock_off: i64,
     pub phones: BTreeMap<u32, Phone>,
+    /// Callers who ring just when a gateway has started.
+    pub impatient: Vec<u32>,
     pub sessions: BTreeMap<u32, Session>,
+    /// Recordings at the carrier.
+    pub tapes: BTreeMap<RecordingId, Tape>,
     pub calls: BTreeMap<CallId, u32>,
     pub requests: HashMap<u64, Then>,
     pub join_key: JoinKey,
@@ -96,20 +110,27 @@ pub fn run(options: &Options) -> Outcome {
 impl World {
     fn new(options: &Options) -> World {
         let mut chance = Chance::seeded(options.seed);
+        let house = House::of_day(&mut chance);
         let mut key = [0; 32];
         key[..8].copy_from_slice(&chance.next().to_be_bytes());
         World {
             now: DAWN,
+            zero: Instant::now(),
             deeds: BTreeMap::new(),
             numbers: 1,
             chance,
             weather: Weather::default(),
+            house,
             disk: Disk::default(),
             process: None,
             incarnation: 0,
+            is_handing_over: false,
+            backlog: Vec::new(),
             clock_off: 0,
             phones: BTreeMap::new(),
+            impatient: Vec::new(),
             sessions: BTreeMap::new(),
+            tapes: BTreeMap::new(),
             calls: BTreeMap::new(),
             requests: HashMap::new(),
             join_key: JoinKey::new(key),
@@ -117,6 +138,11 @@ impl World {
             story: Story::new(options.keeps_log),
             broken: options.broken,
         }
+    }
+
+    /// Now, where a moment of no date is wanted.
+    pub fn instant(&self) -> Instant {
+        self.zero + self.now.since(DAWN)
     }
 
     /// A number that nobody else has.
@@ -139,6 +165,7 @@ impl World {
         let begins = DAWN + DAY * day;
         self.now = self.now.max(begins);
         self.weather = Weather::of_day(&mut self.chance);
+        self.house = House::of_day(&mut self.chance);
         self.clock_off = 0;
         let name = self.weather.name;
         self.tell(0, || format!("a day of {name}"));
@@ -167,15 +194,18 @@ impl World {
         }
         self.phones.clear();
         self.sessions.clear();
+        self.tapes.clear();
         self.calls.clear();
-        self.disk.books = Default::default();
+        self.disk.clear();
         self.story.forget_callers();
     }
 
     /// Callers come in hours that are busy and hours that are not, until nine in the evening.
     fn plan(&mut self, begins: Timestamp, first_caller: u32, callers: u32) {
         let rush: Vec<u64> = (0..4).map(|_| self.chance.between(6, 20) * 3_600).collect();
-        for caller in first_caller..first_caller + callers {
+        let impatient = callers / 8;
+        self.impatient = (first_caller..first_caller + impatient).collect();
+        for caller in first_caller + impatient..first_caller + callers {
             let second = match self.chance.permille(700) {
                 true => self.chance.pick(&rush) + self.chance.below(600),
                 false => self.chance.between(0, 21 * 3_600),
@@ -186,6 +216,14 @@ impl World {
         for _ in 0..self.weather.drains {
             let second = self.chance.pick(&rush) + self.chance.below(700);
             self.at(begins + Duration::from_secs(second), World::stop);
+        }
+        for _ in 0..self.chance.below(3) {
+            let second = self.chance.pick(&rush) + self.chance.below(700);
+            self.at(begins + Duration::from_secs(second), |world| world.house.records = !world.house.records);
+        }
+        for _ in 0..self.weather.handovers {
+            let second = self.chance.pick(&rush) + self.chance.below(700);
+            self.at(begins + Duration::from_secs(second), World::hand_over);
         }
         for _ in 0..self.weather.disk_full {
             let second = self.chance.pick(&rush) + self.chance.below(500);

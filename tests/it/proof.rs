@@ -27,11 +27,17 @@ fn the_rules_hold_for_days_that_are_always_the_same() {
         tally.closed,
         tally.crashes,
         tally.drains,
+        tally.handovers,
         tally.taken_up,
         tally.sockets_lost,
         tally.effects,
         tally.lines,
         tally.webhooks,
+        tally.refused,
+        tally.announced,
+        tally.recordings_kept,
+        tally.recordings_deleted,
+        tally.copies_deleted,
     ];
     assert!(happened.iter().all(|times| *times > 20), "{tally:?}");
 }
@@ -109,4 +115,69 @@ fn money_that_is_counted_twice_is_noticed() {
 #[test]
 fn a_call_that_goes_on_after_its_end_is_noticed() {
     is_noticed(Broken::AliveAfterEnd, "after the end");
+}
+
+#[test]
+fn a_report_of_a_recording_that_is_acknowledged_too_early_is_noticed() {
+    is_noticed(Broken::ReportBeforeRecord, "was answered and is not on disk");
+}
+
+#[test]
+fn a_recording_that_is_kept_without_its_file_is_noticed() {
+    is_noticed(Broken::KeptBeforeFile, "its file is not on disk");
+}
+
+#[test]
+fn a_carriers_copy_that_goes_before_ours_is_kept_is_noticed() {
+    is_noticed(Broken::CopyGoesEarly, "goes before ours is kept");
+}
+
+#[test]
+fn a_recording_that_nobody_fetches_is_noticed() {
+    is_noticed(Broken::RecordingsForgotten, "is left undone");
+}
+
+#[test]
+fn a_recording_that_is_kept_twice_is_noticed() {
+    is_noticed(Broken::RecordingTwice, "is kept twice");
+}
+
+#[test]
+fn a_place_that_is_not_given_back_is_noticed() {
+    is_noticed(Broken::PlaceLeaked, "there is room, and the caller is turned away");
+}
+
+#[test]
+fn calls_that_are_not_counted_after_a_crash_are_noticed() {
+    is_noticed(Broken::PlacesForgotten, "a caller too many is let in");
+}
+
+#[test]
+fn an_overflow_that_is_not_the_configured_one_is_noticed() {
+    is_noticed(Broken::OverflowForgotten, "is not told what is configured");
+}
+
+#[test]
+fn a_process_that_does_not_wait_for_the_disk_is_noticed() {
+    is_noticed(Broken::LeavesUnsynced, "two processes write one call");
+}
+
+#[test]
+fn calls_that_are_handed_to_nobody_are_noticed() {
+    is_noticed(Broken::HandedToNobody, "is looked after by nobody");
+}
+
+#[test]
+fn a_caller_who_is_recorded_and_not_told_is_noticed() {
+    is_noticed(Broken::ToldNothing, "is recorded, and was not told");
+}
+
+#[test]
+fn a_call_that_is_recorded_and_was_not_to_be_is_noticed() {
+    is_noticed(Broken::RecordedAnyway, "was not to be when it came in");
+}
+
+#[test]
+fn a_call_that_is_taken_in_by_the_process_that_left_it_is_noticed() {
+    is_noticed(Broken::LeftRevived, "looked after by nobody");
 }

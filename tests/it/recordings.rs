@@ -584,6 +584,23 @@ async fn what_an_operator_deletes_is_gone_here_and_at_the_carrier() {
     assert_eq!(still.state, RecordingState::Deleted);
 }
 
+/// A process that died may have had it whole, and its record does not say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_before_it_is_kept_leaves_nothing() {
+    let house = house("").await;
+    let busy = Refusal { status: 503, retry_after_s: Some(600), ..Refusal::default() };
+    house.world.carrier_rest.refuse([busy]);
+    house.play(caller(RecordingFaults::default())).await;
+    let (detail, record) = recording(&house, |record| record.problem.is_some()).await;
+    assert_eq!((record.state, record.file), (RecordingState::Wanted, None));
+    let file = house.data.path().join("recordings").join(Recordings::name(record.call, &record.id));
+    std::fs::create_dir_all(file.parent().expect("a folder")).expect("made");
+    std::fs::write(&file, b"RIFF....WAVE all of it").expect("written");
+    let path = format!("/calls/{}/recording", detail.call.id);
+    assert_eq!(operator(&house, Method::DELETE, &path, &[]).await.0, StatusCode::OK);
+    assert!(!file.exists(), "at once");
+}
+
 // === the REST client by itself ===
 
 fn rest_client(house: &House, base_url: &str, token: &str) -> rest::Client {

@@ -14,11 +14,14 @@ use futures_util::future::BoxFuture;
 use reqwest::Client;
 use switchboard::call::record::*;
 use switchboard::call::{Beginning, Call};
+use switchboard::call_control::{Asked, DialPlan};
 use switchboard::clock::{Clock as _, Entropy, SystemClock, Timestamp};
 use switchboard::config::Config;
 use switchboard::gateway::Gateway;
 use switchboard::http::{OPENAI_WEBHOOK, detail};
 use switchboard::ids::CallId;
+use switchboard::phone::{CallingCode, PartyNumber};
+use switchboard::routing::RejectReason;
 use switchboard::sim::fault::ProviderFaults;
 use switchboard::sim::log::WorldLog;
 use switchboard::sim::openai::CallReport;
@@ -583,6 +586,37 @@ async fn a_hundred_calls_are_all_taken_up() {
     for call in kept {
         assert_eq!(call.counts.lines, 3, "{call:#?}");
         assert_eq!(call.ended.map(|ended| ended.reason), Some(EndedReason::AssistantHangup));
+    }
+}
+
+/// Also while they are still being taken up.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_that_were_let_in_are_counted_before_anybody_else_is() {
+    const CALLS: usize = 8;
+    let plan = plain();
+    let config = format!("[server]\nmax_calls = {CALLS}\n{}", plan.config);
+    let mut town = Town::open(Plan { config, ..plan }).await;
+    let calls: Vec<_> = (0..CALLS).map(|_| town.ring(caller(TALK))).collect();
+    eventually("all are live", || async {
+        let calls = town.calls().await;
+        (calls.iter().filter(|call| call.state == State::Live).count() == CALLS).then_some(())
+    })
+    .await;
+    town.kill().await;
+    town.start().await;
+    let number = |text| PartyNumber::read(text, CallingCode::JAPAN);
+    let asked = Asked {
+        carrier: "twilio",
+        call_sid: "CA000000000000000000000000000000ff".into(),
+        account_sid: ACCOUNT_SID.to_owned(),
+        from: number(CALLER),
+        to: number(CALLEE),
+        status: "ringing".to_owned(),
+    };
+    let plan = town.gateway().control().carrier_asked(asked).await.expect("kept");
+    assert_eq!(plan, DialPlan::Reject(RejectReason::Busy));
+    for call in calls {
+        whole(&call.await.expect("played").provider.expect("a provider's call"));
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::worker::Trouble;
-use super::{Archive, Change, RecordingError, blocking, kept};
+use super::work::{Change, Trouble, kept};
+use super::{Archive, RecordingError, blocking};
 use crate::call::recording::{RecordingRecord, RecordingState, StoredFile};
 use crate::call_control::CallControl;
 use crate::clock::Timestamp;
@@ -89,7 +89,7 @@ impl CallControl {
                 let begun = || RecordingRecord::made_here(call, id.clone(), made.began, now);
                 let mut record = known.unwrap_or_else(begun);
                 record.keep_made(file, made.duration, made.lost, now);
-                self.place(&mut record)?;
+                record.place(&self.call_of(&record)?);
                 self.keep_change(kept(record.clone())).await?;
                 self.count_kept(&record);
                 Ok(())
@@ -152,7 +152,7 @@ pub(super) async fn take_up(control: &Arc<CallControl>, listed: &RecordingRecord
     };
     let (duration, now) = (wave::duration(file.bytes), control.clock.now());
     record.keep_made(file, duration, Duration::ZERO, now);
-    control.place(&mut record)?;
+    record.place(&control.call_of(&record)?);
     control.keep_change(kept(record.clone())).await?;
     control.count_kept(&record);
     Ok(())

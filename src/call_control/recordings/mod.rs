@@ -6,10 +6,12 @@
 //! is deleted only after ours was on disk and its record committed.
 //!
 //! Changes of one recording follow each other ([`Archive::lock_of`]); fetching waits for nobody.
-//! What is made here, on the bridge, is told by `made` and kept in the same place.
+//! What is made here, on the bridge, is told by `made` and kept in the same place. What of all this is a function of data
+//! is in `work`.
 
 mod made;
 mod retention;
+pub(crate) mod work;
 mod worker;
 
 use std::collections::HashSet;
@@ -23,10 +25,12 @@ use super::{CallControl, DeliverError, Message};
 use crate::call::event::Event;
 use crate::call::notification::Kind;
 use crate::call::record::{CallRecord, EventRecord, FORMAT};
-use crate::call::recording::{DeletedBy, RecordingRecord, RecordingState, Report, ReportedStatus, Source};
+use crate::call::recording::{DeletedBy, RecordingRecord, RecordingState, Report};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, CallSid, RecordingId};
 use crate::store::{FileError, ListedRecording, Recordings, Store, StoreError, Tx, Write};
+
+use work::Change;
 
 /// How many recordings one call may have: a dial and its failovers have one each.
 const PER_CALL_MAX: usize = 16;
@@ -84,13 +88,6 @@ impl From<StoreError> for RecordingError {
     fn from(error: StoreError) -> RecordingError {
         RecordingError::Deliver(error.into())
     }
-}
-
-/// A change of a recording, and what stands of it in its call's events.
-struct Change {
-    record: RecordingRecord,
-    kind: &'static str,
-    detail: String,
 }
 
 impl Archive {
@@ -154,24 +151,12 @@ impl CallControl {
         if is_new && self.store.recordings_of(call).await?.len() >= PER_CALL_MAX {
             return Err(RecordingError::TooMany);
         }
-        let mut record = known.unwrap_or_else(|| RecordingRecord::new(call, report.id.clone(), now));
-        let before = record.state;
-        if !record.report(report, now) && !is_new {
-            return Ok(());
-        }
-        let is_told_more = !is_new && record.state == before;
-        let kind = match report.status {
-            _ if is_told_more => "recording.told_more",
-            ReportedStatus::InProgress => "recording.running",
-            ReportedStatus::Completed => "recording.wanted",
-            ReportedStatus::Absent => "recording.absent",
-        };
-        if record.state == RecordingState::Absent && !is_told_more {
+        let Some((change, has_new_work)) = work::reported(known, call, report, now) else { return Ok(()) };
+        let record = change.record.clone();
+        if change.kind == "recording.absent" {
             self.metrics.recording("absent");
         }
-        let has_new_work = record.has_work() && !is_told_more;
-        let detail = record.id.to_string();
-        self.keep_change(Change { record: record.clone(), kind, detail }).await?;
+        self.keep_change(change).await?;
         if has_new_work {
             self.archive.work_on(&record);
         }
@@ -207,12 +192,12 @@ impl CallControl {
         and_at_carrier: bool,
     ) -> Result<Option<RecordingRecord>, RecordingError> {
         let _turn = self.archive.lock_of(listed.call).lock().await;
-        let Some(mut record) = self.store.recording(listed.call, &listed.id)? else { return Ok(None) };
-        if !record.delete(by, and_at_carrier, self.clock.now()) {
+        let Some(record) = self.store.recording(listed.call, &listed.id)? else { return Ok(None) };
+        let Some(change) = work::deleting(record, by, and_at_carrier, self.clock.now()) else {
             return Ok(None);
-        }
-        let detail = format!("{} by {}", record.id, by.as_str());
-        self.keep_change(Change { record: record.clone(), kind: "recording.deleting", detail }).await?;
+        };
+        let mut record = change.record.clone();
+        self.keep_change(change).await?;
         self.archive.work_on(&record);
         self.remove_file(&mut record).await?;
         Ok(Some(record))
@@ -223,17 +208,20 @@ impl CallControl {
         if record.state != RecordingState::Deleting {
             return Ok(());
         }
-        if let Some(name) = file_of(record) {
-            let files = self.archive.files.clone();
-            blocking(move || files.remove(&name)).await?;
-        }
-        record.state = RecordingState::Deleted;
-        self.keep_change(deleted(record.clone())).await?;
+        self.remove_what_is_there(record).await?;
+        let change = work::deleted(record.clone());
+        *record = change.record.clone();
+        self.keep_change(change).await?;
         self.metrics.recording("deleted");
         if record.kept.is_some() {
             self.count_gone(record);
         }
         Ok(())
+    }
+
+    async fn remove_what_is_there(&self, record: &RecordingRecord) -> Result<(), RecordingError> {
+        let (files, name) = (self.archive.files.clone(), work::file_of(record));
+        Ok(blocking(move || files.remove(&name)).await?)
     }
 
     fn count_gone(&self, record: &RecordingRecord) {
@@ -255,11 +243,9 @@ impl CallControl {
         Ok(())
     }
 
-    /// Lays a recording that is kept on the time line of its call.
-    fn place(&self, record: &mut RecordingRecord) -> Result<(), RecordingError> {
-        let call = self.store.call(record.call)?.ok_or(DeliverError::NoSuchCall(record.call))?;
-        record.place(&call);
-        Ok(())
+    /// The call of a recording.
+    fn call_of(&self, record: &RecordingRecord) -> Result<CallRecord, RecordingError> {
+        Ok(self.store.call(record.call)?.ok_or(DeliverError::NoSuchCall(record.call))?)
     }
 
     fn count_kept(&self, record: &RecordingRecord) {
@@ -285,21 +271,21 @@ pub async fn delete_at_rest(
 ) -> Result<Vec<RecordingRecord>, RecordingError> {
     let mut known = store.call(call)?.ok_or(DeliverError::NoSuchCall(call))?;
     let mut gone = Vec::new();
-    for mut record in store.recordings_of(call).await? {
+    for record in store.recordings_of(call).await? {
         let is_meant = only.is_none_or(|only| *only == record.id);
-        if !is_meant || !record.delete(DeletedBy::Operator, true, now) {
+        let Some(change) = Some(record)
+            .filter(|_| is_meant)
+            .and_then(|record| work::deleting(record, DeletedBy::Operator, true, now))
+        else {
             continue;
-        }
-        let detail = format!("{} by operator", record.id);
-        let change = Change { record: record.clone(), kind: "recording.deleting", detail };
+        };
+        let record = change.record.clone();
         keep_at_rest(store, &mut known, change, now).await?;
-        if let Some(name) = file_of(&record) {
-            let files = files.clone();
-            blocking(move || files.remove(&name)).await?;
-        }
-        record.state = RecordingState::Deleted;
-        keep_at_rest(store, &mut known, deleted(record.clone()), now).await?;
-        gone.push(record);
+        let (files, name) = (files.clone(), work::file_of(&record));
+        blocking(move || files.remove(&name)).await?;
+        let change = work::deleted(record);
+        gone.push(change.record.clone());
+        keep_at_rest(store, &mut known, change, now).await?;
     }
     Ok(gone)
 }
@@ -320,31 +306,6 @@ async fn keep_at_rest(
         Write::Call(Box::new(call.clone())),
     ];
     store.commit(Tx { expect: Vec::new(), writes }).await.map(drop)
-}
-
-/// Where there may be something of a recording: one that is made here has its file before its record says so.
-fn file_of(record: &RecordingRecord) -> Option<String> {
-    let is_made_here = record.source == Source::Bridge;
-    record.file.clone().or_else(|| is_made_here.then(|| Recordings::name(record.call, &record.id)))
-}
-
-fn kept(record: RecordingRecord) -> Change {
-    let detail = proof(&record);
-    Change { record, kind: KEPT, detail }
-}
-
-/// The proof of a deletion: what it was, and why it went.
-fn deleted(record: RecordingRecord) -> Change {
-    let by = record.deleted.map_or("", |deleted| deleted.by.as_str());
-    let detail = format!("{} by {by}", proof(&record));
-    Change { record, kind: "recording.deleted", detail }
-}
-
-fn proof(record: &RecordingRecord) -> String {
-    match (&record.bytes, &record.sha256) {
-        (Some(bytes), Some(sha256)) => format!("{}, {bytes} bytes, sha256 {sha256}", record.id),
-        _ => format!("{}, never fetched", record.id),
-    }
 }
 
 /// Runs what touches files where it may block.

@@ -13,159 +13,27 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Change, RecordingError, blocking, kept, made};
-use crate::call::recording::{
-    CarrierCopy, RecordingRecord, RecordingState, Report, ReportedStatus, Source, StoredFile,
+use super::work::{
+    self, AT_ONCE, Job, Outcome, Reason, SWEEP_EVERY, Settled, Step, TROUBLE_PAUSE_MAX, Trouble,
 };
+use super::{RecordingError, blocking, made};
+use crate::call::recording::{RecordingRecord, RecordingState, ReportedStatus, Source};
 use crate::call_control::CallControl;
 use crate::ids::{CallId, RecordingId};
-use crate::store::{FileError, ListedRecording, Recordings};
-use crate::text::chain;
-use crate::twilio::rest::{self, Media, Metadata, RestError};
+use crate::store::{ListedRecording, Recordings, Writing};
+use crate::twilio::rest::{self, Media};
 
-/// How many are worked on at once: enough to use the line, few enough to leave calls their disk.
-const AT_ONCE: usize = 4;
-/// The first pause before another try.
-const PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause while the carrier has it not ready (Twilio is expected to be by then).
-const PAUSE_MAX: Duration = Duration::from_secs(60);
-/// The longest pause while something is out of order.
-const TROUBLE_PAUSE_MAX: Duration = Duration::from_secs(600);
-/// A recording that the carrier does not have, or has damaged, for this long, it will never have.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(600);
-/// How often the carrier is asked about a recording that it said it was making: should the report of its
-/// end be lost, this finds it.
-const ASK_EVERY: Duration = Duration::from_secs(300);
-/// A recording that is still being made after this long never will be: no call is as long.
-const MADE_WITHIN: Duration = Duration::from_secs(25 * 3_600);
 /// How long fetching one recording may take.
 const FETCH_MAX: Duration = Duration::from_secs(1_800);
-/// How often it is looked for recordings that have had their time.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// A worker with nothing to do looks again after this long; nothing depends on it.
 const LOOK_AGAIN: Duration = Duration::from_secs(3_600);
 
 type Key = (CallId, RecordingId);
 
-/// A recording with something left to do.
-struct Job {
-    due: Instant,
-    tries: u32,
-    /// Since when the carrier has it not.
-    missing_since: Option<Instant>,
-    is_running: bool,
-    /// Something happened to it while it was worked on: it is looked at again at once.
-    has_news: bool,
-}
-
-/// What came of a try.
-enum Outcome {
-    /// Nothing is left to do.
-    Done,
-    /// Something else is.
-    More,
-    /// It is tried again.
-    Later { reason: Reason, after: Option<Duration> },
-}
-
-/// Why something is tried again; also the label of `switchboard_recording_delays_total`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reason {
-    Running,
-    NotReady,
-    Damaged,
-    Refused,
-    Full,
-    Disk,
-    Busy,
-    Denied,
-    Unreachable,
-    NotKept,
-}
-
-impl Reason {
-    fn as_str(self) -> &'static str {
-        match self {
-            Reason::Running => "running",
-            Reason::NotReady => "not_ready",
-            Reason::Damaged => "damaged",
-            Reason::Refused => "refused",
-            Reason::Full => "full",
-            Reason::Disk => "disk",
-            Reason::Busy => "busy",
-            Reason::Denied => "denied",
-            Reason::Unreachable => "unreachable",
-            Reason::NotKept => "not_kept",
-        }
-    }
-
-    /// Claims that time alone ends it, one way or the other.
-    fn ends_by_itself(self) -> bool {
-        matches!(self, Reason::NotReady | Reason::Damaged | Reason::Refused)
-    }
-}
-
-/// Why a try failed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Trouble {
-    #[error(transparent)]
-    Carrier(#[from] RestError),
-    #[error(transparent)]
-    File(#[from] FileError),
-    #[error("it did not come within half an hour")]
-    Slow,
-    #[error("the carrier is making it still")]
-    Running,
-    #[error("nothing of it could be written: {0}")]
-    NoSound(String),
-    #[error("there is no carrier to ask: `[twilio]` is missing in the configuration")]
-    NoCarrier,
-    #[error(transparent)]
-    Recording(#[from] RecordingError),
-}
-
-impl Trouble {
-    /// What stands of it in the recording's record.
-    pub(super) fn problem(&self) -> String {
-        format!("{}: {}", self.name(), chain(self))
-    }
-
-    /// A stable name, for metrics.
-    pub(super) fn name(&self) -> &'static str {
-        self.reason().as_str()
-    }
-
-    fn reason(&self) -> Reason {
-        match self {
-            Trouble::Carrier(RestError::NotFound) => Reason::NotReady,
-            Trouble::Carrier(RestError::Denied(_)) | Trouble::NoCarrier => Reason::Denied,
-            Trouble::Carrier(RestError::Busy { .. }) => Reason::Busy,
-            Trouble::Carrier(RestError::Passing(_)) | Trouble::Slow => Reason::Unreachable,
-            Trouble::Carrier(_) => Reason::Refused,
-            Trouble::File(FileError::Full { .. }) => Reason::Full,
-            Trouble::File(FileError::NotWave | FileError::WrongSize { .. }) => Reason::Damaged,
-            Trouble::File(_) | Trouble::NoSound(_) => Reason::Disk,
-            Trouble::Running => Reason::Running,
-            Trouble::Recording(_) => Reason::NotKept,
-        }
-    }
-
-    fn after(&self) -> Option<Duration> {
-        match self {
-            Trouble::Carrier(RestError::Busy { after, .. }) => *after,
-            _ => None,
-        }
-    }
-
-    /// Claims that no other try can fare better.
-    fn is_final(&self) -> bool {
-        matches!(self, Trouble::File(FileError::TooLarge { .. }) | Trouble::NoSound(_))
-    }
-}
-
 /// The worker's own state.
 struct Worker {
     control: Arc<CallControl>,
+    began: Instant,
     jobs: HashMap<Key, Job>,
     running: JoinSet<(Key, Outcome)>,
     sweep_at: Instant,
@@ -178,6 +46,7 @@ impl CallControl {
     pub async fn work_on_recordings(self: Arc<Self>, stopping: CancellationToken) {
         let mut worker = Worker {
             control: Arc::clone(&self),
+            began: Instant::now(),
             jobs: HashMap::new(),
             running: JoinSet::new(),
             sweep_at: Instant::now(),
@@ -235,24 +104,25 @@ impl Worker {
         taken.into_iter().for_each(|listed| self.take(listed));
     }
 
+    /// Since the worker began.
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// Takes a recording up, or looks at it at once where it is waited for.
     fn take(&mut self, listed: ListedRecording) {
-        let now = Instant::now();
-        let fresh = Job { due: now, tries: 0, missing_since: None, is_running: false, has_news: false };
-        let job = self.jobs.entry((listed.call, listed.id)).or_insert(fresh);
-        job.due = now;
-        job.tries = 0;
-        job.has_news = job.is_running;
+        let now = self.now();
+        self.jobs.entry((listed.call, listed.id)).or_insert_with(|| Job::new(now)).has_new_work(now);
     }
 
     fn start_due(&mut self) {
-        let now = Instant::now();
+        let now = self.now();
         while self.running.len() < AT_ONCE {
             let waiting = self.jobs.iter_mut().filter(|(_, job)| !job.is_running && job.due <= now);
             let Some((key, job)) = waiting.min_by_key(|(_, job)| job.due) else { return };
             job.is_running = true;
             let (control, key) = (Arc::clone(&self.control), key.clone());
-            let gives_up = job.missing_since.is_some_and(|since| since + GIVE_UP_AFTER <= now);
+            let gives_up = job.gives_up(now);
             self.running.spawn(async move {
                 let outcome = attempt(&control, &key, gives_up).await;
                 (key, outcome)
@@ -264,32 +134,17 @@ impl Worker {
     fn pause(&self) -> Instant {
         let is_busy = self.running.len() >= AT_ONCE;
         let due = self.jobs.values().filter(|job| !job.is_running && !is_busy).map(|job| job.due).min();
-        due.unwrap_or_else(|| Instant::now() + LOOK_AGAIN).min(self.sweep_at)
+        due.map_or_else(|| Instant::now() + LOOK_AGAIN, |due| self.began + due).min(self.sweep_at)
     }
 
     fn settle(&mut self, key: Key, outcome: Outcome) {
+        let now = self.now();
         let Some(job) = self.jobs.get_mut(&key) else { return };
-        job.is_running = false;
-        let has_news = std::mem::take(&mut job.has_news);
-        let (reason, after) = match outcome {
-            Outcome::Done if !has_news => {
-                self.jobs.remove(&key);
-                return;
-            }
-            _ if has_news => {
-                job.due = Instant::now();
-                return;
-            }
-            Outcome::Done | Outcome::More => {
-                job.due = Instant::now();
-                return;
-            }
-            Outcome::Later { reason, after } => (reason, after),
+        let reason = match job.settle(outcome, now) {
+            Settled::Over => return drop(self.jobs.remove(&key)),
+            Settled::Again => return,
+            Settled::Later(reason) => reason,
         };
-        job.tries += 1;
-        let now = Instant::now();
-        job.missing_since = reason.ends_by_itself().then(|| job.missing_since.unwrap_or(now));
-        job.due = now + after.unwrap_or_else(|| pause_after(reason, job.tries));
         if reason != Reason::Running {
             self.control.metrics.recording_delayed(reason.as_str());
         }
@@ -304,7 +159,7 @@ impl Worker {
     fn recover(&mut self, error: &tokio::task::JoinError) {
         tracing::error!(%error, "work on a recording was cut off");
         self.running.abort_all();
-        let due = Instant::now() + TROUBLE_PAUSE_MAX;
+        let due = self.now() + TROUBLE_PAUSE_MAX;
         for job in self.jobs.values_mut().filter(|job| job.is_running) {
             job.is_running = false;
             job.due = due;
@@ -324,45 +179,33 @@ impl Worker {
     }
 }
 
-/// The pause before try number `tries + 1`.
-fn pause_after(reason: Reason, tries: u32) -> Duration {
-    let longest = match reason {
-        Reason::Running => return ASK_EVERY,
-        reason if reason.ends_by_itself() => PAUSE_MAX,
-        _ => TROUBLE_PAUSE_MAX,
-    };
-    PAUSE.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(longest)
-}
-
 /// Does the next thing that is left to do with a recording.
 async fn attempt(control: &Arc<CallControl>, key: &Key, gives_up: bool) -> Outcome {
     let record = match control.store.recording(key.0, &key.1) {
         // One that is being made is handed over when its sound is over.
         Ok(Some(record)) if is_growing(&record) && control.archive.is_making(key.0) => return Outcome::Done,
-        Ok(Some(record)) if record.has_work() => record,
-        Ok(_) => return Outcome::Done,
+        Ok(record) => record,
         Err(error) => {
             tracing::error!(%error, "a recording's record cannot be read");
             return Outcome::Later { reason: Reason::Disk, after: None };
         }
     };
-    let done = match record.state {
-        RecordingState::Running if is_growing(&record) => made::take_up(control, &record).await,
-        RecordingState::Running => ask(control, &record).await,
-        RecordingState::Wanted => fetch_and_keep(control, &record).await,
-        RecordingState::Deleting => delete(control, key).await,
-        _ => delete_at_carrier(control, &record).await,
+    let Some(record) = record else { return Outcome::Done };
+    let Some(step) = Step::of(&record) else { return Outcome::Done };
+    let done = match step {
+        Step::TakeUp => made::take_up(control, &record).await,
+        Step::Ask => ask(control, &record).await,
+        Step::Fetch => fetch_and_keep(control, &record).await,
+        Step::Delete => delete(control, key).await,
+        Step::DeleteAtCarrier => delete_at_carrier(control, &record).await,
     };
     let trouble = match done {
         Ok(()) => return Outcome::More,
         Err(trouble) => trouble,
     };
-    let is_fetch = matches!(record.state, RecordingState::Running | RecordingState::Wanted);
-    let is_hopeless = trouble.is_final() || (gives_up && trouble.reason().ends_by_itself());
-    let said = tell(control, key, &trouble, is_fetch && is_hopeless).await;
-    match said {
+    match tell(control, key, &trouble, trouble.ends(step, gives_up)).await {
         Ok(true) => Outcome::Done,
-        _ => Outcome::Later { reason: trouble.reason(), after: trouble.after() },
+        _ => trouble.later(),
     }
 }
 
@@ -373,19 +216,13 @@ fn is_growing(record: &RecordingRecord) -> bool {
 
 /// Asks the carrier about a recording whose end was not reported.
 async fn ask(control: &Arc<CallControl>, record: &RecordingRecord) -> Result<(), Trouble> {
-    if control.clock.now().since(record.told) < ASK_EVERY {
+    if !work::may_ask(record, control.clock.now()) {
         return Err(Trouble::Running);
     }
     let rules = control.rules();
     let carrier = rules.carrier.as_ref().ok_or(Trouble::NoCarrier)?;
     let known = carrier.recording(&record.id).await?;
-    let status = match known.status.as_str() {
-        "completed" => ReportedStatus::Completed,
-        "absent" | "deleted" => ReportedStatus::Absent,
-        _ if control.clock.now().since(record.told) > MADE_WITHIN => ReportedStatus::Absent,
-        _ => return Err(Trouble::Running),
-    };
-    let report = reported(record, status, &known);
+    let report = work::answered(record, &known, control.clock.now()).ok_or(Trouble::Running)?;
     Ok(control.recording_reported(record.call, None, &report).await?)
 }
 
@@ -395,36 +232,35 @@ async fn fetch_and_keep(control: &Arc<CallControl>, record: &RecordingRecord) ->
     let carrier = rules.carrier.as_ref().ok_or(Trouble::NoCarrier)?;
     let name = Recordings::name(record.call, &record.id);
     let fetching = fetch(&control.archive.files, carrier, &record.id, name);
-    let (file, channels) = tokio::time::timeout(FETCH_MAX, fetching).await.map_err(|_| Trouble::Slow)??;
+    let (writing, channels) =
+        tokio::time::timeout(FETCH_MAX, fetching).await.map_err(|_| Trouble::Slow)??;
     // Where the report of the recording was lost, nobody has told when it began.
     let told = if record.started.is_none() { carrier.recording(&record.id).await.ok() } else { None };
     let _turn = control.archive.lock_of(record.call).lock().await;
     let known = control.store.recording(record.call, &record.id).map_err(RecordingError::from)?;
-    let Some(mut record) = known.filter(|record| record.state == RecordingState::Wanted) else {
-        let files = control.archive.files.clone();
-        return Ok(blocking(move || files.remove(&file.file)).await?);
-    };
+    // Deleted meanwhile: nothing of it may go under its name, for nobody would take that away after a crash.
+    let Some(mut record) = known.filter(|record| work::is_waited_for(Some(record))) else { return Ok(()) };
+    let file = blocking(move || writing.finish()).await?;
     if let Some(told) = told {
-        record.report(&reported(&record, ReportedStatus::Completed, &told), control.clock.now());
+        let report = work::report_of(&record, ReportedStatus::Completed, &told);
+        record.report(&report, control.clock.now());
     }
-    record.channels = Some(channels);
-    record.keep(file, control.clock.now());
-    control.place(&mut record)?;
-    if control.rules().recordings.delete_at_carrier {
-        record.carrier_copy = CarrierCopy::Unwanted;
-    }
-    control.keep_change(kept(record.clone())).await?;
+    let call = control.call_of(&record)?;
+    let and_there = control.rules().recordings.delete_at_carrier;
+    let change = work::fetched(record, (file, channels), &call, and_there, control.clock.now());
+    let record = change.record.clone();
+    control.keep_change(change).await?;
     control.count_kept(&record);
     Ok(())
 }
 
-/// Streams a recording into its file. The second value is how many channels it has.
+/// Streams a recording into a file that is not whole yet. The second value is how many channels it has.
 async fn fetch(
     files: &Recordings,
     carrier: &rest::Client,
     id: &RecordingId,
     name: String,
-) -> Result<(StoredFile, u8), Trouble> {
+) -> Result<(Writing, u8), Trouble> {
     let mut media: Media = carrier.recording_media(id).await?;
     let (files, length) = (files.clone(), media.length);
     let mut writing = blocking(move || files.create(&name, length)).await?;
@@ -435,8 +271,7 @@ async fn fetch(
         })
         .await?;
     }
-    let file = blocking(move || writing.finish()).await?;
-    Ok((file, media.channels))
+    Ok((writing, media.channels))
 }
 
 async fn delete(control: &Arc<CallControl>, key: &Key) -> Result<(), Trouble> {
@@ -457,11 +292,8 @@ async fn delete_at_carrier(control: &Arc<CallControl>, record: &RecordingRecord)
     carrier.delete_recording(&record.id).await?;
     let _turn = control.archive.lock_of(record.call).lock().await;
     let known = control.store.recording(record.call, &record.id).map_err(RecordingError::from)?;
-    let Some(mut record) = known else { return Ok(()) };
-    record.carrier_copy = CarrierCopy::Deleted;
-    record.problem = None;
-    let detail = record.id.to_string();
-    control.keep_change(Change { record, kind: "recording.deleted_at_carrier", detail }).await?;
+    let Some(record) = known else { return Ok(()) };
+    control.keep_change(work::deleted_at_carrier(record)).await?;
     control.metrics.recording("deleted_at_carrier");
     Ok(())
 }
@@ -470,79 +302,39 @@ async fn delete_at_carrier(control: &Arc<CallControl>, record: &RecordingRecord)
 async fn is_sound(control: &Arc<CallControl>, record: &RecordingRecord) -> bool {
     let Some(name) = record.file.clone() else { return false };
     let files = control.archive.files.clone();
-    let known = (record.bytes, record.sha256.as_deref());
-    match blocking(move || files.digest(&name)).await {
-        Ok(found) => (Some(found.bytes), Some(found.sha256.as_str())) == known,
-        Err(_) => false,
-    }
+    let found = blocking(move || files.digest(&name)).await.ok();
+    work::is_as_kept(record, found.as_ref())
 }
 
 /// Our copy is damaged, and the carrier has a good one.
 async fn fetch_again(control: &Arc<CallControl>, listed: &RecordingRecord) -> Result<(), Trouble> {
     let _turn = control.archive.lock_of(listed.call).lock().await;
     let known = control.store.recording(listed.call, &listed.id).map_err(RecordingError::from)?;
-    let Some(mut record) = known.filter(RecordingRecord::is_kept) else { return Ok(()) };
+    let Some(record) = known.filter(RecordingRecord::is_kept) else { return Ok(()) };
     tracing::error!(call = %record.call, recording = %record.id, "a kept recording is damaged: fetched again");
-    let detail = format!("{}: what is on disk is not what was written", record.id);
     control.count_gone(&record);
-    record.spoil(control.clock.now());
-    Ok(control.keep_change(Change { record, kind: "recording.damaged", detail }).await?)
+    Ok(control.keep_change(work::damaged(record, control.clock.now())).await?)
 }
 
-/// Writes down what is in the way, once for each kind of trouble. Claims that the recording was given up.
+/// Writes down what is in the way. Claims that the recording was given up.
 async fn tell(
     control: &Arc<CallControl>,
     key: &Key,
     trouble: &Trouble,
-    is_hopeless: bool,
+    is_over: bool,
 ) -> Result<bool, RecordingError> {
-    if matches!(trouble, Trouble::Running | Trouble::Recording(_)) {
-        return Ok(false);
-    }
     let _turn = control.archive.lock_of(key.0).lock().await;
-    let Some(mut record) = control.store.recording(key.0, &key.1)? else { return Ok(true) };
-    let problem = trouble.problem();
-    let kind_of = |problem: &str| problem.split(':').next().map(str::to_owned);
-    let is_known = record.problem.as_deref().and_then(kind_of) == kind_of(&problem);
-    if is_known && !is_hopeless {
-        return Ok(false);
-    }
-    let kind = if is_hopeless { "recording.failed" } else { "recording.delayed" };
-    let detail = format!("{}: {problem}", record.id);
-    record.problem = Some(problem);
-    if is_hopeless {
-        record.state = RecordingState::Failed;
+    let Some(record) = control.store.recording(key.0, &key.1)? else { return Ok(true) };
+    let Some(change) = work::troubled(record, trouble, is_over) else { return Ok(false) };
+    let record = &change.record;
+    if is_over {
+        // A process that died may have had it whole.
+        control.remove_what_is_there(record).await?;
         control.metrics.recording("failed");
         tracing::error!(call = %record.call, recording = %record.id, %trouble, "a recording is lost to us");
     } else if trouble.reason() != Reason::NotReady {
         tracing::warn!(call = %record.call, recording = %record.id, %trouble, "a recording must wait");
     }
-    control.keep_change(Change { record, kind, detail }).await?;
-    Ok(is_hopeless)
-}
-
-fn reported(record: &RecordingRecord, status: ReportedStatus, known: &Metadata) -> Report {
-    Report {
-        id: record.id.clone(),
-        status,
-        duration_s: known.duration_s.map(f64::from),
-        channels: known.channels,
-        started: known.started,
-        error_code: None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_double_up_to_their_longest() {
-        let pauses =
-            |reason| (1..=12).map(move |tries| pause_after(reason, tries).as_secs()).collect::<Vec<_>>();
-        assert_eq!(pauses(Reason::NotReady), [1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60, 60]);
-        assert_eq!(pauses(Reason::Full), [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]);
-        assert_eq!(pause_after(Reason::Full, u32::MAX), TROUBLE_PAUSE_MAX);
-        assert_eq!(pause_after(Reason::Running, 1), ASK_EVERY);
-    }
+    control.keep_change(change).await?;
+    Ok(is_over)
 }

@@ -44,6 +44,10 @@ impl World {
     fn open_bridge(&mut self, id: CallId, stream: u32) {
         let Some(keeper) = self.keeper(id) else { return };
         let caller = keeper.caller;
+        // As `link.rs` has it: from here on both sides are written down.
+        if keeper.call.as_ref().is_some_and(|call| call.record.consent.is_some()) {
+            self.law_recorded(id, caller);
+        }
         let (session, socket) = self.bridge_session(caller, stream, id);
         if let Some(keeper) = self.keeper(id) {
             keeper.outbox.clear();
