@@ -245,7 +245,7 @@ impl World {
             Some(Broken::ToldNothing) => {
                 order::recording_on(record, of_route.as_ref()).map(|_| Recording::default())
             }
-            Some(Broken::RecordedAnyway) => of_route,
+            Some(Broken::RecordedAnyway) => of_route.or_else(|| Some(Recording::default())),
             _ => order::recording_on(record, of_route.as_ref()),
         };
         match record.path {
