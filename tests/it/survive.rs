@@ -549,7 +549,9 @@ async fn a_bridged_caller_who_is_gone_is_not_waited_for() {
     let played = call.await.expect("played");
     assert_eq!(played.carrier.heard.last(), Some(&Heard::ApplicationError));
     town.start().await;
-    assert_eq!(reason(&town.ended().await), EndedReason::GatewayLost);
+    // A process that is killed within this one may see its own stream fall before it is gone.
+    let reason = reason(&town.ended().await);
+    assert!(matches!(reason, EndedReason::GatewayLost | EndedReason::CallerHangup), "{reason:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
