@@ -1,8 +1,10 @@
-//! Whether a call costs more the more calls there are: with ten to ten thousand at once, and with a thousand to a million in
-//! the store. `cargo bench --bench growth`; prints tables and draws `docs/images/growth.svg`.
+//! Whether a call costs more the more calls there are: as fast as they go with ten to a thousand at once, held with a hundred to
+//! ten thousand up, and with a thousand to a million in the store. `cargo bench --bench growth`; prints tables and draws
+//! `docs/images/growth.svg`.
 //!
-//! Each figure is the median of [`ROUNDS`] runs of `switchboard load`, and the runs of a round follow one another, so that what the
-//! machine does besides touches all of them. `GROWTH_STORE=1000,100000` and `GROWTH_CALLS=10,100` say other sizes.
+//! Each figure is the median of [`ROUNDS`] runs of `switchboard load` without a carrier, and the runs of a round follow one another,
+//! so that what the machine does besides touches all of them. `GROWTH_STORE=1000,100000`, `GROWTH_CALLS=10,100` and
+//! `GROWTH_HELD=100,1000` say other sizes.
 
 mod earlier;
 
@@ -44,16 +46,22 @@ fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
-    let calls = sizes("GROWTH_CALLS", &[10, 100, 1_000, 10_000]);
+    let calls = sizes("GROWTH_CALLS", &[10, 100, 1_000]);
+    let held = sizes("GROWTH_HELD", &[100, 1_000, 10_000]);
     let stores = sizes("GROWTH_STORE", &[1_000, 100_000, 1_000_000]);
 
-    let mut by_calls = vec![Vec::new(); calls.len()];
-    for _ in 0..ROUNDS {
-        for (seen, calls) in by_calls.iter_mut().zip(&calls) {
-            let data = tempfile::tempdir().expect("a folder");
-            seen.push(load(data.path(), *calls));
+    let rounds = |sizes: &[u64], one: fn(&Path, u64) -> Seen| {
+        let mut by_size = vec![Vec::new(); sizes.len()];
+        for _ in 0..ROUNDS {
+            for (seen, size) in by_size.iter_mut().zip(sizes) {
+                let data = tempfile::tempdir().expect("a folder");
+                seen.push(one(data.path(), *size));
+            }
         }
-    }
+        by_size
+    };
+    let by_calls = rounds(&calls, load);
+    let by_held = rounds(&held, hold);
     let folders: Vec<tempfile::TempDir> =
         stores.iter().map(|_| tempfile::tempdir().expect("a folder")).collect();
     for (folder, calls) in folders.iter().zip(&stores) {
@@ -66,8 +74,13 @@ fn main() {
         }
     }
     let at_once = table("calls at once", &calls, &by_calls);
+    let up = table("calls held", &held, &by_held);
     let stored = table("calls in the store", &stores, &by_store);
-    let svg = drawing(&[("calls at once", &calls, &at_once), ("calls in the store", &stores, &stored)]);
+    let svg = drawing(&[
+        ("calls at once", &calls, &at_once),
+        ("calls held", &held, &up),
+        ("calls in the store", &stores, &stored),
+    ]);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images/growth.svg");
     std::fs::write(&path, svg).expect("a picture");
     println!("drawn to docs/images/growth.svg");
@@ -78,19 +91,22 @@ fn sizes(name: &str, usual: &[u64]) -> Vec<u64> {
     text.split(',').map(|size| size.trim().parse().expect("a number")).collect()
 }
 
-/// One run against a gateway over this data directory, so many calls at once.
+/// One run against a gateway over this data directory, so many calls at once, as fast as they go.
 fn load(data: &Path, at_once: u64) -> Seen {
-    let calls = CALLS_MIN.max(at_once * 2);
+    let calls = CALLS_MIN.max(at_once * 2).to_string();
+    run(data, &["--hang-up", "caller", "--calls", &calls, "--concurrency", &at_once.to_string()])
+}
+
+/// One run in which so many calls are held up, one after another at a pace that the machine has time for.
+fn hold(data: &Path, calls: u64) -> Seen {
+    run(data, &["--concurrent", &calls.to_string(), "--ramp", "150/s", "--hold", "2s"])
+}
+
+fn run(data: &Path, how: &[&str]) -> Seen {
     let output = Command::new(env!("CARGO_BIN_EXE_switchboard"))
-        .args([
-            "load",
-            "--format",
-            "json",
-            "--calls",
-            &calls.to_string(),
-            "--concurrency",
-            &at_once.to_string(),
-        ])
+        .args(["load", "--format", "json", "--no-carrier"])
+        .args(how)
+        .env("SWITCHBOARD__SERVER__DIRECT_SIP", "true")
         .arg("--data")
         .arg(data)
         .stderr(Stdio::inherit())
@@ -102,7 +118,7 @@ fn load(data: &Path, at_once: u64) -> Seen {
     Seen {
         cpu_s_per_1000: figure("/target/cpu_seconds_per_1000_calls"),
         accept_p50_ms: figure("/latency_ms/accept/p50"),
-        tool_p50_ms: figure("/latency_ms/tool/p50"),
+        tool_p50_ms: page.pointer("/latency_ms/tool/p50").and_then(Value::as_f64).unwrap_or(f64::NAN),
         rss_mib: figure("/target/rss_kib_peak") / 1_024.0,
     }
 }
@@ -155,6 +171,11 @@ fn median(seen: &[Seen], figure: impl Fn(&Seen) -> f64) -> f64 {
     values[values.len() / 2]
 }
 
+/// Held calls call no tools.
+fn millis(ms: f64) -> String {
+    if ms.is_nan() { String::new() } else { format!("{ms:.2} ms") }
+}
+
 /// Prints a table, and gives the CPU of a thousand calls for each size.
 fn table(name: &str, sizes: &[u64], seen: &[Vec<Seen>]) -> Vec<f64> {
     println!(
@@ -164,10 +185,10 @@ fn table(name: &str, sizes: &[u64], seen: &[Vec<Seen>]) -> Vec<f64> {
     let cpu: Vec<f64> = seen.iter().map(|seen| median(seen, |seen| seen.cpu_s_per_1000)).collect();
     for ((size, seen), own) in sizes.iter().zip(seen).zip(&cpu) {
         println!(
-            "| {size} | {own:.3} | {:+.0} % | {:.2} ms | {:.2} ms | {:.0} MiB |",
+            "| {size} | {own:.3} | {:+.0} % | {} | {} | {:.0} MiB |",
             (own / cpu[0] - 1.0) * 100.0,
-            median(seen, |seen| seen.accept_p50_ms),
-            median(seen, |seen| seen.tool_p50_ms),
+            millis(median(seen, |seen| seen.accept_p50_ms)),
+            millis(median(seen, |seen| seen.tool_p50_ms)),
             median(seen, |seen| seen.rss_mib)
         );
     }
