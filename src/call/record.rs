@@ -183,14 +183,19 @@ impl Heard {
     }
 }
 
-/// What a caller is told of the recording of the call. The words are kept, for they may be asked for when
-/// the configuration has long been another one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// What a caller is told of the recording, as configured when the call came in; kept, for it may be asked for much later.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Consent {
     /// The announcement, word for word; none: nothing is said.
     pub announcement: Option<String>,
     /// Whose voice says it.
     pub by: Announcer,
+    /// Its language (BCP 47).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// The carrier's name of its voice; none: the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voice: Option<String>,
 }
 
 impl Consent {

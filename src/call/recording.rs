@@ -358,7 +358,7 @@ mod tests {
 
     #[test]
     fn the_model_announces_first_and_then_does_as_told() {
-        let consent = |by| Consent { announcement: Some("Recorded.".to_owned()), by };
+        let consent = |by| Consent { announcement: Some("Recorded.".to_owned()), by, ..Consent::default() };
         let said = |by, greeting: Option<&str>| announced(Some(&consent(by)), greeting.map(str::to_owned));
         let words = "Say this first, word for word: \"Recorded.\"\n";
         for (greeting, then) in [
@@ -369,7 +369,7 @@ mod tests {
             assert_eq!(said(Announcer::Assistant, greeting), Some(format!("{words}{then}")));
             assert_eq!(said(Announcer::Carrier, greeting).as_deref(), greeting, "the carrier has said it");
         }
-        let silent = Consent { announcement: None, by: Announcer::Assistant };
+        let silent = Consent { by: Announcer::Assistant, ..Consent::default() };
         assert_eq!(announced(Some(&silent), None), None);
         assert_eq!(announced(None, Some("Say hello.".to_owned())).as_deref(), Some("Say hello."));
     }
@@ -377,10 +377,10 @@ mod tests {
     #[test]
     fn what_the_carrier_says_takes_its_time() {
         let text = "この通話は録音されます。".to_owned();
-        let consent = |by| Consent { announcement: Some(text.clone()), by };
+        let consent = |by| Consent { announcement: Some(text.clone()), by, ..Consent::default() };
         assert_eq!(consent(Announcer::Carrier).spoken_within(), Duration::from_secs(3));
         assert_eq!(consent(Announcer::Assistant).spoken_within(), Duration::ZERO);
-        assert_eq!(Consent { announcement: None, by: Announcer::Carrier }.spoken_within(), Duration::ZERO);
+        assert_eq!(Consent::default().spoken_within(), Duration::ZERO);
     }
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_316_403);

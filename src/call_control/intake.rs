@@ -334,8 +334,7 @@ impl CallControl {
         let (attempt, since) = order::attempt_of(record, announced);
         let rules = self.rules();
         let token = self.join_key.mint(record.id, attempt, since + rules.settings.join_within);
-        let route = record.route.as_deref().unwrap_or_default();
-        let recording = order::recording_on(record, rules.settings.routes.recording_of(route));
+        let recording = order::recording_on(record);
         let is_plain = record.carrier.as_ref().is_some_and(|carrier| carrier.is_plain);
         // Somebody who can still be brought to the model another way need not wait long for this one.
         let failover = rules.settings.failover.as_ref().filter(|_| record.other_path.is_some());

@@ -263,16 +263,16 @@ pub fn attempt_of(record: &CallRecord, announced: Duration) -> (u8, Timestamp) {
 }
 
 /// How a call is recorded on the way that it goes now, and whether its caller is told of that first; none: it is not
-/// recorded. Calls of its route are recorded as `of_route` says now; one that was not to be recorded when it came in never
-/// is.
-pub fn recording_on(record: &CallRecord, of_route: Option<&Recording>) -> Option<Recording> {
-    let recording = record.consent.as_ref().and(of_route)?;
+/// recorded. That was decided when it came in: where it were decided anew, a configuration that changes between two answers
+/// could have a caller recorded whom nobody told.
+pub fn recording_on(record: &CallRecord) -> Option<Recording> {
+    let recording = Recording::of(record.consent.as_ref()?);
     // Who had a way before, or is dialled for once more, has been told then; but not who is still ringing: the answer that
     // would have had the carrier say so may never have reached it, and whom it tells it answers first.
     let is_plain = record.carrier.as_ref().is_some_and(|carrier| carrier.is_plain);
     let is_ringing = record.carrier.as_ref().is_some_and(|carrier| carrier.status != ANSWERED);
     match !is_ringing && (record.broken_off().is_some() || is_plain) {
-        false => Some(recording.clone()),
+        false => Some(recording),
         true => Some(Recording::default()),
     }
 }
@@ -518,12 +518,11 @@ mod tests {
         };
         let of_route = Recording { announcement: Some(announcement) };
         let mut record = record();
-        assert_eq!(recording_on(&record, Some(&of_route)), None, "it was not to be recorded when it came in");
+        assert_eq!(recording_on(&record), None, "it was not to be recorded when it came in");
         record.consent = Some(of_route.consent());
         for (status, expected) in [("ringing", of_route.clone()), (ANSWERED, Recording::default())] {
             record.carrier = Some(carrier(status));
-            assert_eq!(recording_on(&record, Some(&of_route)), Some(expected), "{status}");
+            assert_eq!(recording_on(&record), Some(expected), "{status}");
         }
-        assert_eq!(recording_on(&record, None), None);
     }
 }

@@ -240,13 +240,10 @@ impl World {
         let announced = record.consent.as_ref().map_or(Duration::ZERO, Consent::spoken_within);
         let (attempt, since) = order::attempt_of(record, announced);
         let token = self.join_key.mint(call, attempt, since + JOIN_WITHIN);
-        let of_route = self.house.recording_of(self.caller_of(call));
         let recording = match self.broken {
-            Some(Broken::ToldNothing) => {
-                order::recording_on(record, of_route.as_ref()).map(|_| Recording::default())
-            }
-            Some(Broken::RecordedAnyway) => of_route.or_else(|| Some(Recording::default())),
-            _ => order::recording_on(record, of_route.as_ref()),
+            Some(Broken::ToldNothing) => order::recording_on(record).map(|_| Recording::default()),
+            Some(Broken::RecordedAnyway) => Some(Recording::default()),
+            _ => order::recording_on(record),
         };
         match record.path {
             Path::Sip => Told::Dial { call, token, recording },

@@ -2,6 +2,9 @@
 
 use crate::call::record::{Announcer, Consent};
 
+/// What the carrier's voices speak where nothing else is said (Twilio, "TwiML Voice: Say").
+const LANGUAGE: &str = "en-US";
+
 /// That calls are recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recording {
@@ -29,6 +32,19 @@ impl Recording {
         Consent {
             announcement: announcement.map(|announcement| announcement.text.clone()),
             by: announcement.map(|announcement| announcement.by).unwrap_or_default(),
+            language: announcement.map(|announcement| announcement.language.clone()),
+            voice: announcement.and_then(|announcement| announcement.voice.clone()),
         }
+    }
+
+    /// How a call is recorded of which this was kept.
+    pub fn of(consent: &Consent) -> Recording {
+        let announcement = consent.announcement.as_ref().map(|text| Announcement {
+            text: text.clone(),
+            language: consent.language.clone().unwrap_or_else(|| LANGUAGE.to_owned()),
+            voice: consent.voice.clone(),
+            by: consent.by,
+        });
+        Recording { announcement }
     }
 }
