@@ -60,21 +60,21 @@ fn main() {
         }
         by_size
     };
-    let by_calls = rounds(&calls, load);
-    let by_held = rounds(&held, hold);
+    let at_once = table("calls at once", &calls, &rounds(&calls, load));
+    let up = table("calls held", &held, &rounds(&held, hold));
     let folders: Vec<tempfile::TempDir> =
         stores.iter().map(|_| tempfile::tempdir().expect("a folder")).collect();
     for (folder, calls) in folders.iter().zip(&stores) {
         fill(folder.path(), *calls);
     }
+    // What was filled in is gigabytes, and the runs are not to wait behind it for the disk.
+    assert!(Command::new("sync").status().is_ok_and(|status| status.success()));
     let mut by_store = vec![Vec::new(); stores.len()];
     for _ in 0..ROUNDS {
         for (seen, folder) in by_store.iter_mut().zip(&folders) {
             seen.push(load(folder.path(), AT_ONCE));
         }
     }
-    let at_once = table("calls at once", &calls, &by_calls);
-    let up = table("calls held", &held, &by_held);
     let stored = table("calls in the store", &stores, &by_store);
     let svg = drawing(&[
         ("calls at once", &calls, &at_once),

@@ -520,7 +520,7 @@ mod tests {
         let mut record = record();
         assert_eq!(recording_on(&record), None, "it was not to be recorded when it came in");
         record.consent = Some(of_route.consent());
-        for (status, expected) in [("ringing", of_route.clone()), (ANSWERED, Recording::default())] {
+        for (status, expected) in [("ringing", of_route), (ANSWERED, Recording::default())] {
             record.carrier = Some(carrier(status));
             assert_eq!(recording_on(&record), Some(expected), "{status}");
         }

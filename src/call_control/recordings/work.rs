@@ -357,7 +357,7 @@ pub(crate) fn deleting(
     now: Timestamp,
 ) -> Option<Change> {
     let detail = format!("{} by {}", record.id, by.as_str());
-    record.delete(by, and_at_carrier, now).then(|| Change { record, kind: "recording.deleting", detail })
+    record.delete(by, and_at_carrier, now).then_some(Change { record, kind: "recording.deleting", detail })
 }
 
 /// Where there may be something of a recording, also where its record does not say so: a process that dies may have its

@@ -141,7 +141,10 @@ impl Worker {
         let now = self.now();
         let Some(job) = self.jobs.get_mut(&key) else { return };
         let reason = match job.settle(outcome, now) {
-            Settled::Over => return drop(self.jobs.remove(&key)),
+            Settled::Over => {
+                self.jobs.remove(&key);
+                return;
+            }
             Settled::Again => return,
             Settled::Later(reason) => reason,
         };
