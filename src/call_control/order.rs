@@ -119,9 +119,9 @@ pub fn may_be_left(call: &Call, outbox: &Outbox, may_repeat: impl Fn(&str) -> bo
 /// What of a call is to be written with its next commit.
 ///
 /// A turn brings a dozen happenings within milliseconds, and nobody waits for most of what they leave behind: lines that
-/// grow, usage, acknowledgements. That waits for company up to [`COMPANY`], and of several states of one thing only the
-/// last is written. What somebody waits for, what is asked of a vendor's REST API, and a call that changes its state go
-/// at once, and everything that waited goes with them: nothing overtakes.
+/// grow, usage, counts. That waits for company up to [`COMPANY`], and of several states of one thing only the
+/// last is written. What somebody waits for, what a tool answered, what is asked of a vendor's REST API, and a call that
+/// changes its state go at once, and everything that waited goes with them: nothing overtakes.
 #[derive(Debug, Default)]
 pub struct Batch {
     writes: Vec<Write>,
@@ -137,7 +137,11 @@ impl Batch {
         let write = match keep {
             Keep::Record => return self.has_record = true,
             Keep::Line(line) => Write::Line(call, line),
-            Keep::ToolCall(tool_call) => Write::ToolCall(call, tool_call),
+            Keep::ToolCall(tool_call) => {
+                // Whether the model has an answer, and was asked to go on with it, must not be asked twice.
+                self.is_urgent |= tool_call.outcome.is_some();
+                Write::ToolCall(call, tool_call)
+            }
             Keep::Usage(usage) => Write::Usage(call, usage),
             Keep::Event(event) => Write::Event(call, event),
         };
@@ -392,7 +396,9 @@ mod tests {
     use super::*;
     use crate::call::Beginning;
     use crate::call::event::CommandId;
-    use crate::call::record::{Carrier, EventRecord, Line, LineStatus, Speaker};
+    use crate::call::record::{
+        Carrier, EventRecord, Line, LineStatus, Speaker, ToolCallRecord, ToolOutcomeKind,
+    };
 
     fn at(ms: u64) -> Timestamp {
         Timestamp::from_secs(1) + Duration::from_millis(ms)
@@ -424,6 +430,23 @@ mod tests {
             status,
             item: None,
             turn: None,
+        })
+    }
+
+    fn answered(n: u32) -> Keep {
+        Keep::ToolCall(ToolCallRecord {
+            v: 1,
+            n,
+            tool_call_id: "call_1".into(),
+            name: "lookup".to_owned(),
+            arguments: "{}".to_owned(),
+            requested: at(0),
+            finished: Some(at(1)),
+            outcome: Some(ToolOutcomeKind::Ok),
+            output: Some("{}".to_owned()),
+            turn: None,
+            acknowledged: false,
+            deferred: false,
         })
     }
 
@@ -463,6 +486,7 @@ mod tests {
         for hurry in [
             (|batch: &mut Batch| batch.hurry()) as fn(&mut Batch),
             |batch| batch.hurry_for(&Action::HangUp),
+            |batch| batch.keep(call(), answered(0)),
             |batch| batch.add([Write::Meta { name: "m".to_owned(), value: "v".to_owned() }]),
         ] {
             let mut batch = Batch::default();
