@@ -563,7 +563,6 @@ impl World {
         if is_leaky {
             std::mem::forget(place);
         }
-        let Some(keeper) = self.keeper(id) else { return };
         let is_bridged = keeper.call.as_ref().is_some_and(|call| call.record.path == Path::MediaStreams);
         match keeper.link {
             Some((_, session)) if is_bridged => self.close_bridge(session),

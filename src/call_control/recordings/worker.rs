@@ -1,8 +1,8 @@
 //! Does what is left to do with recordings: asks, fetches, deletes; again and again until it is done.
 //!
 //! Only a few are worked on at once. What fails is tried again after a pause that doubles; what the carrier
-//! does not have after [`GIVE_UP_AFTER`] is given up, and everything else is never given up: a full disk, a
-//! wrong key or a carrier that is away are for a person to mend.
+//! does not have for too long is given up, and everything else is never given up: a full disk, a
+//! wrong key or a carrier that is away are for a person to mend. What is next, and when, says `work`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
