@@ -7,6 +7,28 @@ use super::event::CarrierEvent;
 use super::record::Carrier;
 use crate::ids::{CallSid, SipCallId};
 
+impl Carrier {
+    /// A caller of whom nothing is known yet but what the carrier tells when it asks.
+    pub fn asking(name: &str, call_sid: CallSid, account_sid: &str, status: &str) -> Carrier {
+        Carrier {
+            name: name.to_owned(),
+            call_sid,
+            account_sid: account_sid.to_owned(),
+            leg_sid: None,
+            sip_call_id: None,
+            status: status.to_owned(),
+            leg_status: None,
+            leg_sequence: None,
+            sip_code: None,
+            bridged: None,
+            leg_duration_s: None,
+            is_plain: false,
+            left_leg: None,
+            time_limit_s: None,
+        }
+    }
+}
+
 /// What a report means for the life of the call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meaning {
@@ -165,22 +187,7 @@ mod tests {
     use super::*;
 
     fn carrier() -> Carrier {
-        Carrier {
-            name: "twilio".into(),
-            call_sid: "CA1".into(),
-            account_sid: "AC1".into(),
-            leg_sid: None,
-            sip_call_id: None,
-            status: "ringing".into(),
-            leg_status: None,
-            leg_sequence: None,
-            sip_code: None,
-            bridged: None,
-            leg_duration_s: None,
-            is_plain: false,
-            left_leg: None,
-            time_limit_s: None,
-        }
+        Carrier::asking("twilio", "CA1".into(), "AC1", "ringing")
     }
 
     fn leg(status: &str, sequence: u32) -> CarrierEvent {

@@ -643,22 +643,8 @@ impl Choice {
 }
 
 fn carrier_of(asked: &Asked, time_limit_s: Option<u32>) -> Carrier {
-    Carrier {
-        name: asked.carrier.to_owned(),
-        call_sid: asked.call_sid.clone(),
-        account_sid: asked.account_sid.clone(),
-        leg_sid: None,
-        sip_call_id: None,
-        status: asked.status.clone(),
-        leg_status: None,
-        leg_sequence: None,
-        sip_code: None,
-        bridged: None,
-        leg_duration_s: None,
-        is_plain: false,
-        left_leg: None,
-        time_limit_s,
-    }
+    let asking = Carrier::asking(asked.carrier, asked.call_sid.clone(), &asked.account_sid, &asked.status);
+    Carrier { time_limit_s, ..asking }
 }
 
 fn known((alias, joined_by): (Option<Alias>, JoinedBy)) -> Option<(Alias, JoinedBy)> {

@@ -519,20 +519,8 @@ mod tests {
     #[test]
     fn who_is_still_ringing_was_not_told_of_the_recording() {
         let carrier = |status: &str| Carrier {
-            name: "twilio".to_owned(),
-            call_sid: "CA1".into(),
-            account_sid: "AC1".to_owned(),
-            leg_sid: None,
-            sip_call_id: None,
-            status: status.to_owned(),
-            leg_status: None,
-            leg_sequence: None,
-            sip_code: None,
-            bridged: None,
-            leg_duration_s: None,
             is_plain: true,
-            left_leg: None,
-            time_limit_s: None,
+            ..Carrier::asking("twilio", "CA1".into(), "AC1", status)
         };
         let announcement = crate::routing::Announcement {
             text: "This call is recorded.".to_owned(),

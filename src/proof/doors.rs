@@ -496,20 +496,5 @@ pub(super) fn sid_of(caller: u32) -> CallSid {
 }
 
 fn carrier_of(caller: u32, status: &str) -> Carrier {
-    Carrier {
-        name: "twilio".to_owned(),
-        call_sid: sid_of(caller),
-        account_sid: "AC1".to_owned(),
-        leg_sid: None,
-        sip_call_id: None,
-        status: status.to_owned(),
-        leg_status: None,
-        leg_sequence: None,
-        sip_code: None,
-        bridged: None,
-        leg_duration_s: None,
-        is_plain: false,
-        left_leg: None,
-        time_limit_s: Some(3_600),
-    }
+    Carrier { time_limit_s: Some(3_600), ..Carrier::asking("twilio", sid_of(caller), "AC1", status) }
 }

@@ -186,22 +186,7 @@ pub fn beginning() -> Beginning {
 }
 
 fn carrier() -> Carrier {
-    Carrier {
-        name: "twilio".into(),
-        call_sid: "CA-caller".into(),
-        account_sid: "AC1".into(),
-        leg_sid: None,
-        sip_call_id: None,
-        status: "ringing".into(),
-        leg_status: None,
-        leg_sequence: None,
-        sip_code: None,
-        bridged: None,
-        leg_duration_s: None,
-        is_plain: false,
-        left_leg: None,
-        time_limit_s: None,
-    }
+    Carrier::asking("twilio", "CA-caller".into(), "AC1", "ringing")
 }
 
 /// Terms without any limit; the caller speaks first.
