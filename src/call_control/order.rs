@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::handing::target_of;
 use crate::call::Call;
-use crate::call::event::{Action, CarrierEvent, CommandId, Event, Keep, ProviderCommand};
+use crate::call::event::{Action, CarrierEvent, CommandId, Event, Keep, ProviderCommand, ToolCall};
 use crate::call::record::{CallRecord, EndedReason, HandedBy, Path, State};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, ToolCallId};
@@ -169,6 +169,11 @@ impl Batch {
         self.is_urgent |= !matches!(action, Action::Send(..) | Action::RunTool { .. } | Action::Keep(_));
     }
 
+    /// After a step: a call that moved to another state or path since `was`, or is over, is written at once.
+    pub fn hurry_where_moved(&mut self, was: (State, Path), call: &Call) {
+        self.is_urgent |= call.is_over() || (call.record.state, call.record.path) != was;
+    }
+
     /// When it is to be written; none: there is nothing that waits.
     pub fn due(&self) -> Option<Timestamp> {
         self.due
@@ -200,6 +205,30 @@ impl Batch {
             writes.push(Write::Call(Box::new(record.clone())));
         }
         writes
+    }
+}
+
+/// What waits until everything up to here is on disk. `D` is whoever has to know.
+#[derive(Debug)]
+pub struct Waiting<D> {
+    /// Whoever has to know.
+    pub done: Option<D>,
+    /// Tools that may run only then.
+    pub tools: Vec<ToolCall>,
+    /// How many times the outbox waits for it.
+    pub releases: usize,
+}
+
+impl<D> Default for Waiting<D> {
+    fn default() -> Waiting<D> {
+        Waiting { done: None, tools: Vec::new(), releases: 0 }
+    }
+}
+
+impl<D> Waiting<D> {
+    /// Claims that nobody does.
+    pub fn is_nobody(&self) -> bool {
+        self.done.is_none() && self.tools.is_empty() && self.releases == 0
     }
 }
 

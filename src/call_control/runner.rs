@@ -302,9 +302,7 @@ impl Runner {
         if self.call.is_over() && !was_over {
             self.batch.add(self.control.notify_ended(&self.call.record));
         }
-        if self.call.is_over() || (self.call.record.state, self.call.record.path) != (state, path) {
-            self.batch.hurry();
-        }
+        self.batch.hurry_where_moved((state, path), &self.call);
         self.commit(work.waiting).await;
         self.show();
         if self.call.record.path != path {

@@ -50,18 +50,7 @@ impl Message {
 }
 
 /// What waits until everything up to here is on disk.
-#[derive(Default)]
-struct Waiting {
-    done: Option<Done>,
-    tools: Vec<ToolCall>,
-    releases: usize,
-}
-
-impl Waiting {
-    fn is_nobody(&self) -> bool {
-        self.done.is_none() && self.tools.is_empty() && self.releases == 0
-    }
-}
+type Waiting = order::Waiting<Done>;
 
 /// What a process has of one call.
 #[derive(Default)]
@@ -180,9 +169,8 @@ impl World {
         }
         if let Some(keeper) = self.keeper(id)
             && let Some(call) = &keeper.call
-            && (call.is_over() || (call.record.state, call.record.path) != was)
         {
-            keeper.batch.hurry();
+            keeper.batch.hurry_where_moved(was, call);
         }
         self.commit(id, waiting);
         let Some(call) = self.keeper(id).and_then(|keeper| keeper.call.as_ref()) else { return };

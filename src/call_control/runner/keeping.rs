@@ -6,9 +6,9 @@ use tokio::sync::oneshot;
 
 use super::Runner;
 use super::words::unavailable;
-use crate::call::event::{CommandId, Event, Keep, ProviderCommand, ToolCall};
+use crate::call::event::{CommandId, Event, Keep, ProviderCommand};
 use crate::call_control::feed::News;
-use crate::call_control::order::Waited;
+use crate::call_control::order::{self, Waited};
 use crate::clock::{Clock as _, Timestamp};
 use crate::store::{Committed, StoreError, Tx, Write};
 
@@ -16,15 +16,7 @@ use crate::store::{Committed, StoreError, Tx, Write};
 pub(super) type Commit = Pin<Box<dyn Future<Output = Landed> + Send>>;
 
 /// What waits until everything up to here is on disk.
-#[derive(Default)]
-pub(super) struct Waiting {
-    /// Whoever has to know.
-    pub done: Option<oneshot::Sender<Result<(), StoreError>>>,
-    /// Tools that may run only then.
-    pub tools: Vec<ToolCall>,
-    /// How many times the outbox waits for it.
-    pub releases: usize,
-}
+pub(super) type Waiting = order::Waiting<oneshot::Sender<Result<(), StoreError>>>;
 
 /// A commit that is on disk, or will never be.
 pub(super) struct Landed {
@@ -32,12 +24,6 @@ pub(super) struct Landed {
     waiting: Waiting,
     writes: Vec<Write>,
     cost_usd: Option<f64>,
-}
-
-impl Waiting {
-    fn is_nobody(&self) -> bool {
-        self.done.is_none() && self.tools.is_empty() && self.releases == 0
-    }
 }
 
 impl Runner {
