@@ -40,6 +40,7 @@ impl Call {
         if !self.is_up() {
             return self.on_early_event(event, now);
         }
+        self.look_for_greeting(&event, now);
         match event {
             ProviderEvent::CallerSpeechStarted { item, at_ms } => {
                 self.was_heard(true, false);
@@ -140,14 +141,17 @@ impl Call {
 
     pub(super) fn greet(&mut self, now: Timestamp) {
         let greeting = self.terms().map_or(Greeting::Wait, |terms| terms.greeting.clone());
-        let instructions = match greeting {
+        match greeting {
             Greeting::Wait => return self.set_turn_detection(),
-            Greeting::ByInstructions => None,
-            Greeting::Prompt(instructions) => Some(instructions),
-        };
+            Greeting::ByInstructions => self.want_greeting(None),
+            Greeting::Prompt(instructions) => self.want_greeting(Some(instructions)),
+        }
+        self.go_on(now);
+    }
+
+    pub(super) fn want_greeting(&mut self, instructions: Option<String>) {
         self.is_greeting = true;
         self.turns.want(Prompt::new(PromptKind::Greeting, instructions));
-        self.go_on(now);
     }
 
     /// Asks for the next turn, if there is something to say and nobody is saying anything.
@@ -201,6 +205,10 @@ impl Call {
         }
         if kind != Some(PromptKind::Filler) {
             self.fillers.turn_started();
+        }
+        if kind == Some(PromptKind::Greeting) {
+            self.record.stages.greeted = Some(now);
+            self.record_has_changed();
         }
         self.quiet.since = None;
     }

@@ -8,11 +8,12 @@
 //! `leave` (last words are heard), `handover` (a transfer is proven), `listening` (when the caller's words
 //! are a turn), `fillers` (what is said while a tool runs), `carrier` (reports in any order). [`resume`]
 //! goes on with a call that an earlier process left; [`replay`] plays one that is over once more;
-//! [`story`] tells a call in plain words, [`finished`] in one line of the log; [`privacy`] says what of a call is shown to whom, [`redaction`] what is not even kept; [`recording`] is what is known of the recordings of a call, which outlive it.
+//! [`story`] tells a call in plain words, [`finished`] in one line of the log; [`privacy`] says what of a call is shown to whom, [`redaction`] what is not even kept; [`consent`] what a caller is told of the recording, and [`recording`] what is known of the recordings of a call, which outlive it.
 
 mod answering;
 mod audio_clock;
 mod carrier;
+pub mod consent;
 mod conversation;
 pub mod event;
 mod failover;

@@ -31,19 +31,14 @@ pub(super) struct ReadBack {
     words: Vec<CommandId>,
     /// The first item since the sideband is back is still to come.
     awaits_first: bool,
-    /// The last words that were seen began then; what passed unseen, later.
-    after: Option<Timestamp>,
-    /// What passed unseen began before this.
-    before: Option<Timestamp>,
 }
 
 impl Call {
     /// The sideband is there again.
     pub(super) fn read_back(&mut self, now: Timestamp) {
         let asks = self.asks_back();
-        // What begins from now on is seen.
-        let (after, before) = (self.transcript.latest(), Some(now));
-        self.reading = ReadBack { awaits_first: asks, after, before, ..ReadBack::default() };
+        self.transcript.found_again(now);
+        self.reading = ReadBack { awaits_first: asks, ..ReadBack::default() };
         for (tool_call, output) in self.tools.unacknowledged() {
             self.deliver_answer(tool_call, output, now);
         }
@@ -123,22 +118,20 @@ impl Call {
 
     /// Something was put into the conversation.
     pub(super) fn on_item_added(&mut self, item: &ItemId, previous: Option<ItemId>) {
+        self.transcript.item_added(item);
         if !std::mem::take(&mut self.reading.awaits_first) {
             return;
         }
         let unseen = previous.filter(|previous| previous != item && !self.transcript.knows(previous));
         if let Some(unseen) = unseen {
-            let next_began = self.transcript.began(item);
-            self.reading.before = self.reading.before.into_iter().chain(next_began).min();
+            self.transcript.unseen_before(item);
             self.ask_for(unseen);
         }
     }
 
     /// Words that were asked for.
     pub(super) fn on_read_back(&mut self, item: ItemId, speaker: Speaker, text: &str, now: Timestamp) {
-        let before = self.reading.before.unwrap_or(now);
-        let unseen = self.reading.after.unwrap_or(before)..=before;
-        if self.transcript.read_back(item, speaker, text, unseen, now) {
+        if self.transcript.read_back(item, speaker, text, now) {
             self.note("transcript.read_back", None, now);
         }
     }

@@ -10,14 +10,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::consent::Consent;
 use crate::clock::Timestamp;
 use crate::ids::{CallId, CallSid, ItemId, ProviderCallId, SipCallId, ToolCallId, TurnId, WebhookId};
 
 /// The format written by this version, kept in every record as `v`.
 pub const FORMAT: u8 = 1;
-
-/// How long a letter takes when it is said slowly, in the language that has the longest ones (a kanji).
-const SLOW_LETTER: Duration = Duration::from_millis(250);
 
 /// One caller's conversation, from the first webhook to its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -183,41 +181,6 @@ impl Heard {
     }
 }
 
-/// What a caller is told of the recording, as configured when the call came in; kept, for it may be asked for much later.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Consent {
-    /// The announcement, word for word; none: nothing is said.
-    pub announcement: Option<String>,
-    /// Whose voice says it.
-    pub by: Announcer,
-    /// Its language (BCP 47).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub language: Option<String>,
-    /// The carrier's name of its voice; none: the default.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub voice: Option<String>,
-}
-
-impl Consent {
-    /// How long the carrier may take to say it before it does anything else; nothing where it says nothing.
-    pub fn spoken_within(&self) -> Duration {
-        let announcement = self.announcement.as_deref().filter(|_| self.by == Announcer::Carrier);
-        let letters = announcement.map_or(0, |text| text.chars().count());
-        SLOW_LETTER.saturating_mul(u32::try_from(letters).unwrap_or(u32::MAX))
-    }
-}
-
-/// Whose voice tells a caller that the call is recorded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Announcer {
-    /// The carrier's, before anybody is dialled: it answers the call.
-    #[default]
-    Carrier,
-    /// The model's, as its first words: they are a part of the recording.
-    Assistant,
-}
-
 /// Where a call is in its life. It only moves forward, but for a call that is moved to another path: that
 /// begins again with [`State::Dialing`], once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -354,6 +317,9 @@ pub struct Stages {
     pub accepted: Option<Timestamp>,
     /// The sideband confirmed the session.
     pub attached: Option<Timestamp>,
+    /// The assistant began to greet, as it was asked to.
+    #[serde(default)]
+    pub greeted: Option<Timestamp>,
     /// The carrier reported the leg as answered.
     pub leg_answered: Option<Timestamp>,
     /// The caller could first hear the assistant.

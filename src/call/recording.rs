@@ -11,7 +11,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::record::{Announcer, CallRecord, Consent, FORMAT, Path};
+use super::record::{CallRecord, FORMAT, Path};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, RecordingId};
 
@@ -338,50 +338,9 @@ impl RecordingRecord {
     }
 }
 
-/// The greeting, with the announcement of the recording before it where the model is to say that.
-pub fn announced(consent: Option<&Consent>, greeting: Option<String>) -> Option<String> {
-    let is_ours = |consent: &&Consent| consent.by == Announcer::Assistant;
-    let Some(text) = consent.filter(is_ours).and_then(|consent| consent.announcement.as_deref()) else {
-        return greeting;
-    };
-    let then = match greeting.as_deref().map(str::trim) {
-        None => "Then wait for the caller to speak.",
-        Some("") => "Then open the call as your instructions say.",
-        Some(greeting) => greeting,
-    };
-    Some(format!("Say this first, word for word: \"{text}\"\n{then}"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_model_announces_first_and_then_does_as_told() {
-        let consent = |by| Consent { announcement: Some("Recorded.".to_owned()), by, ..Consent::default() };
-        let said = |by, greeting: Option<&str>| announced(Some(&consent(by)), greeting.map(str::to_owned));
-        let words = "Say this first, word for word: \"Recorded.\"\n";
-        for (greeting, then) in [
-            (None, "Then wait for the caller to speak."),
-            (Some(" "), "Then open the call as your instructions say."),
-            (Some("Say hello."), "Say hello."),
-        ] {
-            assert_eq!(said(Announcer::Assistant, greeting), Some(format!("{words}{then}")));
-            assert_eq!(said(Announcer::Carrier, greeting).as_deref(), greeting, "the carrier has said it");
-        }
-        let silent = Consent { by: Announcer::Assistant, ..Consent::default() };
-        assert_eq!(announced(Some(&silent), None), None);
-        assert_eq!(announced(None, Some("Say hello.".to_owned())).as_deref(), Some("Say hello."));
-    }
-
-    #[test]
-    fn what_the_carrier_says_takes_its_time() {
-        let text = "この通話は録音されます。".to_owned();
-        let consent = |by| Consent { announcement: Some(text.clone()), by, ..Consent::default() };
-        assert_eq!(consent(Announcer::Carrier).spoken_within(), Duration::from_secs(3));
-        assert_eq!(consent(Announcer::Assistant).spoken_within(), Duration::ZERO);
-        assert_eq!(Consent::default().spoken_within(), Duration::ZERO);
-    }
 
     const NOW: Timestamp = Timestamp::from_secs(1_795_316_403);
 

@@ -13,17 +13,21 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::carrier;
+use super::consent::Consent;
 use super::conversation::{HANG_UP_TOOL, TRANSFER_TOOL};
-use super::event::{Action, ContextRole, Keep, ProviderCommand, TakenUp, ToolCall, ToolFinished};
+use super::event::{
+    Action, ContextRole, Keep, ProviderCommand, ProviderEvent, TakenUp, ToolCall, ToolFinished,
+};
 use super::leave::{Exit, Leave};
 use super::listening::Listening;
 use super::record::{CallRecord, EndedReason, Line, Path, Speaker, State, ToolCallRecord, ToolOutcomeKind};
 use super::redaction;
 use super::sideband::Sideband;
 use super::step::{Call, Quiet};
-use super::terms::Terms;
+use super::terms::{Greeting, Terms};
 use super::tools::Tools;
 use super::transcript::Transcript;
+use super::turns::PromptKind;
 use crate::clock::Timestamp;
 
 /// How long a caller whose audio broke off is waited for. The carrier asks what comes next at once, tries for ten
@@ -34,6 +38,12 @@ const IN_DOUBT: &str = "whether it was done is not known: the connection broke w
      Say so, and ask the caller before doing it again";
 
 const NOT_RUN: &str = "was not run: the connection broke before. If the caller still wants it, run it";
+
+/// How long after the sideband is back a greeting that is on its way is waited for: it is spoken as it is made.
+const GREETING_SEEN_WITHIN: Duration = Duration::from_secs(1);
+
+const UNLESS_SAID: &str = "The connection broke for a moment. If you have already said what follows, do not say it again, \
+     and ask how you can help. Otherwise: ";
 
 /// How many answers of tools the next session is told, and how much of each, in bytes: a turn asks for one or two.
 const UNTOLD_MAX: usize = 8;
@@ -108,10 +118,58 @@ impl Call {
         if record.path == Path::MediaStreams {
             call.untold = untold(&tool_calls, &lines);
         }
+        let owes_greeting =
+            record.state == State::Live && record.path == Path::Sip && record.stages.greeted.is_none();
         call.quiet = Quiet { since: Some(now), asked: 0 };
         call.forward_to = forward_to;
+        if let Some(terms) = terms.as_ref().filter(|_| owes_greeting) {
+            call.greet_again(terms);
+        }
         call.terms = terms;
         call
+    }
+
+    /// Nobody saw the greeting begin: it never did, or passed unseen. The model knows which.
+    fn greet_again(&mut self, terms: &Terms) {
+        let instructions = match &terms.greeting {
+            Greeting::Wait => return,
+            Greeting::ByInstructions => None,
+            Greeting::Prompt(words) => Some(format!("{UNLESS_SAID}{words}")),
+        };
+        self.greets_again = true;
+        self.want_greeting(instructions);
+        if let Some(detection) = terms.turn_detection.as_ref().filter(|detection| detection.is_off_at_first) {
+            self.listening = Listening::begun(Some(detection));
+        }
+    }
+
+    /// The sideband is there: should the greeting be on its way, a sign of it will be seen.
+    pub(super) fn wait_for_greeting(&mut self, now: Timestamp) {
+        if self.greets_again {
+            self.turns.hold(now + GREETING_SEEN_WITHIN);
+        }
+    }
+
+    /// A turn that nobody here asked for, before the caller has said a word, is the greeting that an earlier process asked
+    /// for. Who is to be told of the recording is told again all the same, where the model finds that they were not.
+    pub(super) fn look_for_greeting(&mut self, event: &ProviderEvent, now: Timestamp) {
+        let is_sign = matches!(
+            event,
+            ProviderEvent::TurnStarted { .. }
+                | ProviderEvent::AssistantTranscript { .. }
+                | ProviderEvent::TurnEnded { .. }
+                | ProviderEvent::PlaybackStarted { .. }
+                | ProviderEvent::PlaybackDrained { .. }
+                | ProviderEvent::PlaybackCleared { .. }
+        );
+        let announces = self.record.consent.as_ref().is_some_and(Consent::is_said_by_the_model);
+        if !is_sign || !self.greets_again || announces || self.record.heard.caller {
+            return;
+        }
+        self.greets_again = false;
+        self.turns.withdraw(PromptKind::Greeting);
+        self.record.stages.greeted = Some(now);
+        self.record_has_changed();
     }
 
     /// An earlier process left the call: what can be gone on with is.

@@ -114,6 +114,7 @@ impl Call {
         self.listening.found_again();
         self.adjust_listening();
         self.read_back(now);
+        self.wait_for_greeting(now);
         self.carry_out_waiting_wishes(now);
         self.go_on(now);
     }

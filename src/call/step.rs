@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
+use super::consent::Consent;
 use super::event::{Action, Command, CommandId, Event, Keep, ProviderCommand, ProviderEvent, Wished};
 use super::fillers::Fillers;
 use super::handover::Handover;
@@ -18,8 +19,7 @@ use super::leave::{Do, Exit, Leave};
 use super::listening::Listening;
 use super::readback::ReadBack;
 use super::record::{
-    CallRecord, Carrier, Consent, Counts, Ended, EndedReason, EventRecord, FORMAT, Heard, Path, Stages,
-    State, Usage,
+    CallRecord, Carrier, Counts, Ended, EndedReason, EventRecord, FORMAT, Heard, Path, Stages, State, Usage,
 };
 use super::redaction::Redaction;
 use super::resume::RETURNS_WITHIN;
@@ -65,6 +65,8 @@ pub struct Call {
     pub(super) is_time_warned: bool,
     /// The greeting was asked for; turn detection waits for its end.
     pub(super) is_greeting: bool,
+    /// It is asked for again, after an earlier process that may have asked for it.
+    pub(super) greets_again: bool,
     pub(super) listening: Listening,
     pub(super) fillers: Fillers,
     /// The row of keys that was pressed last, for whoever is told of it.
@@ -189,6 +191,7 @@ impl Call {
             quiet: Quiet::default(),
             is_time_warned: false,
             is_greeting: false,
+            greets_again: false,
             listening: Listening::default(),
             fillers: Fillers::default(),
             pressed: None,

@@ -7,10 +7,9 @@
 //! order in which their words arrive.
 
 use std::collections::VecDeque;
-use std::ops::RangeInclusive;
-use std::time::Duration;
 
 mod growing;
+mod unseen;
 
 use super::audio_clock::AudioClock;
 use super::event::{SpeechPadding, TextMode, TurnStatus};
@@ -19,21 +18,17 @@ use crate::clock::Timestamp;
 use crate::ids::{ItemId, TurnId};
 
 pub use growing::Growing;
+use unseen::{Gap, PAUSE, Recent};
 
 /// The longest text of one line in bytes; more is cut. A model's turn is at most a few thousand.
 const TEXT_BYTES_MAX: usize = 64 << 10;
 /// How many utterances may wait for their words at once; the oldest is then kept as it stands.
 const OPEN_MAX: usize = 32;
-/// How many finished utterances and turns are remembered, so that late words make no second line.
-const CLOSED_MAX: usize = 32;
 /// How many of a call's last lines may be open when it is taken up again: one is heard, one waits behind it, and
 /// the caller may have spoken in between.
 const REOPENED_MAX: usize = 4;
 /// How many items one turn's words may come in; the words of more are dropped.
 const PARTS_MAX: usize = 32;
-
-/// How long before somebody's next words those are put whose beginning was not seen: people pause about so long.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// The transcript of one call in the making.
 #[derive(Debug, Default)]
@@ -49,6 +44,8 @@ pub struct Transcript {
     /// When the line began that began last, of those that were handed out.
     latest: Option<Timestamp>,
     changed: Vec<Line>,
+    /// Nobody listened for a while, and what began then was not seen.
+    gap: Option<Gap>,
     /// Words came that are no line yet.
     has_grown: bool,
 }
@@ -171,7 +168,9 @@ impl Transcript {
         self.caller_is_speaking = false;
         let ended = self.audio_clock.saw_stop(at_ms, now);
         let after = self.audio_clock.padding.after;
+        let began_by = self.began_by(&item, now);
         if let Some(utterance) = self.utterance(item, now) {
+            utterance.started = began_by.map_or(utterance.started, |by| utterance.started.min(by));
             utterance.end_ms = ended;
             utterance.ended = Some(now - after);
         }
@@ -180,9 +179,10 @@ impl Transcript {
     /// Words of the caller.
     pub fn caller_words(&mut self, item: ItemId, text: &str, mode: TextMode, now: Timestamp) {
         let next = self.next_words_begin();
+        let began_by = [next.map(|next| next - PAUSE), self.began_by(&item, now)].into_iter().flatten().min();
         let Some(utterance) = self.utterance(item.clone(), now) else { return };
-        if let Some(next) = next.filter(|_| !utterance.is_seen && utterance.text.is_empty()) {
-            utterance.started = utterance.started.min(next - PAUSE);
+        if let Some(began_by) = began_by.filter(|_| !utterance.is_seen && utterance.text.is_empty()) {
+            utterance.started = utterance.started.min(began_by);
         }
         put_words(&mut utterance.text, text, mode, TEXT_BYTES_MAX);
         self.has_grown = true;
@@ -286,70 +286,8 @@ impl Transcript {
         caller.chain(assistant).cloned().collect()
     }
 
-    /// When the words began that began last, of all that were seen.
-    pub fn latest(&self) -> Option<Timestamp> {
-        let caller = self.caller.iter().map(|utterance| self.start_of(utterance));
-        let assistant = self.assistant.iter().map(|speech| speech.started);
-        caller.chain(assistant).chain(self.latest).max()
-    }
-
-    /// When the words of an item began, while they are open.
-    pub fn began(&self, item: &ItemId) -> Option<Timestamp> {
-        let utterance = self.caller.iter().find(|utterance| utterance.item == *item)?;
-        Some(self.start_of(utterance))
-    }
-
     fn start_of(&self, utterance: &Utterance) -> Timestamp {
         self.audio_clock.start(utterance.start_ms).unwrap_or(utterance.started)
-    }
-
-    /// Claims that words of this item are here, or were.
-    pub fn knows(&self, item: &ItemId) -> bool {
-        let is_in = |speech: &Speech| speech.parts.iter().any(|(known, _)| known == item);
-        self.closed_items.contains(item)
-            || self.caller.iter().any(|utterance| utterance.item == *item)
-            || self.assistant.iter().any(is_in)
-    }
-
-    /// Words that passed unseen, as the provider gives them back. Claims that they are news. Those whose beginning
-    /// passed unseen too began while nobody listened: within `unseen`.
-    pub fn read_back(
-        &mut self,
-        item: ItemId,
-        speaker: Speaker,
-        text: &str,
-        unseen: RangeInclusive<Timestamp>,
-        now: Timestamp,
-    ) -> bool {
-        if text.is_empty() || self.closed_items.contains(&item) {
-            return false;
-        }
-        if self.caller.iter().any(|utterance| utterance.item == item) {
-            self.caller_words(item, text, TextMode::Final, now);
-            return true;
-        }
-        let is_its = |speech: &Speech| speech.parts.iter().any(|(known, _)| *known == item);
-        if let Some(at) = self.assistant.iter().position(is_its) {
-            self.assistant[at].put_words(item, text, TextMode::Final);
-            self.keep_speech(at);
-            return true;
-        }
-        let mut words = String::new();
-        put_words(&mut words, text, TextMode::Final, TEXT_BYTES_MAX);
-        let line = Line {
-            v: FORMAT,
-            n: self.number(),
-            speaker,
-            text: words,
-            started: (*unseen.end() - PAUSE).max(*unseen.start()).min(*unseen.end()),
-            ended: None,
-            status: LineStatus::Final,
-            item: Some(item.clone()),
-            turn: None,
-        };
-        self.closed_items.push(item);
-        self.changed.push(line);
-        true
     }
 
     /// Another session takes the call over: what is still open is kept as it stands, and the new session's audio
@@ -550,29 +488,6 @@ impl Speech {
             (Some(TurnStatus::Completed), None) if !hears_playback || self.is_begun => LineStatus::Final,
             _ => LineStatus::Partial,
         }
-    }
-}
-
-/// The last few ids of a kind.
-#[derive(Debug)]
-struct Recent<T>(VecDeque<T>);
-
-impl<T> Default for Recent<T> {
-    fn default() -> Recent<T> {
-        Recent(VecDeque::new())
-    }
-}
-
-impl<T: PartialEq> Recent<T> {
-    fn contains(&self, id: &T) -> bool {
-        self.0.contains(id)
-    }
-
-    fn push(&mut self, id: T) {
-        if self.0.len() == CLOSED_MAX {
-            self.0.pop_front();
-        }
-        self.0.push_back(id);
     }
 }
 

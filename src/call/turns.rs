@@ -159,6 +159,11 @@ impl Turns {
         saying.or_else(|| self.waiting.take())
     }
 
+    /// Nothing is asked for before this moment, or before a turn has ended.
+    pub fn hold(&mut self, until: Timestamp) {
+        self.held_until = self.held_until.max(Some(until));
+    }
+
     /// The request was made.
     pub fn requested(&mut self, command: CommandId, mut prompt: Prompt, now: Timestamp) {
         prompt.tries += 1;

@@ -9,9 +9,9 @@ use super::CallControl;
 use super::incoming::{Beginnings, context_of};
 use super::intake::Choice;
 use super::runner::Plan;
+use crate::call::consent;
 use crate::call::event::Verdict;
 use crate::call::record::{CallRecord, EndedReason, Path};
-use crate::call::recording;
 use crate::call::terms::{Greeting, Terms, TurnDetection};
 use crate::clock::Timestamp;
 use crate::phone::PartyNumber;
@@ -104,7 +104,7 @@ impl CallControl {
         let instructions = session.instructions_for(&facts, vars, now).map_err(explain)?;
         let instructions = beginnings.change(instructions);
         let greeting = session.greeting_for(&facts, vars, now).map_err(explain)?;
-        let greeting = recording::announced(record.consent.as_ref(), greeting);
+        let greeting = consent::announced(record.consent.as_ref(), greeting);
         let toolbox = Arc::clone(&beginnings.toolbox);
         let tools = toolbox.offered_in(session);
         let body = match is_bridged {

@@ -21,9 +21,10 @@ use super::order::{self, Again};
 use super::paths::Way;
 use super::registry::Message;
 use super::{CallControl, DeliverError, Held};
+use crate::call::consent::Consent;
 use crate::call::event::{Event, Offer};
 use crate::call::notification::Kind;
-use crate::call::record::{CallRecord, Carrier, Consent, EndedReason, JoinedBy, Path};
+use crate::call::record::{CallRecord, Carrier, EndedReason, JoinedBy, Path};
 use crate::call::{Beginning, Call};
 use crate::clock::Timestamp;
 use crate::ids::{CallId, CallSid, ProviderCallId, SipCallId, WebhookId};
@@ -355,13 +356,15 @@ impl CallControl {
     /// [`DeliverError`] when it cannot be kept: the provider then delivers it again.
     pub async fn provider_offered(self: &Arc<Self>, delivery: Delivery) -> Result<Offered, DeliverError> {
         let now = self.clock.now();
-        if order::is_stale(delivery.created, now, self.rules().settings.stale_after) {
-            return Ok(Offered::Stale);
-        }
         let _claim = self.deliveries.claim(&delivery).await;
         let alias = Alias::ProviderCall(delivery.call_id.clone());
         if self.store.webhook_seen(&delivery.webhook_id)? || self.store.call_by_alias(&alias)?.is_some() {
             return Ok(Offered::Duplicate);
+        }
+        let join = self.join(&delivery, now)?;
+        let is_stale = order::is_stale(delivery.created, now, self.rules().settings.stale_after);
+        if is_stale && !self.is_waited_for(&join)? {
+            return Ok(Offered::Stale);
         }
         if let Err(error) = self.refuse_when_full() {
             // The caller must not ring into nothing while the provider tries again.
@@ -371,7 +374,7 @@ impl CallControl {
             return Err(error.into());
         }
         let _joining;
-        let (id, message) = match self.join(&delivery, now)? {
+        let (id, message) = match join {
             Join::To(call, joined_by) => {
                 // Two INVITEs may show the same token at the same time.
                 _joining = self.deliveries.claim_call(call).await;
@@ -506,6 +509,15 @@ impl CallControl {
     /// it does not.
     fn waiting(&self, id: CallId) -> Result<Result<CallRecord, &'static str>, StoreError> {
         Ok(order::awaits_offer(self.store.call(id)?))
+    }
+
+    /// Claims that the carrier's caller is still there, as far as is known: the offer may have been accepted already,
+    /// by a process that did not live to keep it.
+    fn is_waited_for(&self, join: &Join) -> Result<bool, StoreError> {
+        match join {
+            Join::To(call, _) => Ok(self.waiting(*call)?.is_ok_and(|record| record.path == Path::Sip)),
+            Join::Refused(_) | Join::Alone => Ok(false),
+        }
     }
 
     // === choosing ===

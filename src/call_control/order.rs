@@ -267,7 +267,7 @@ pub fn aliases_of(call: CallId, event: &CarrierEvent) -> Vec<Write> {
     leg.into_iter().chain(sip).collect()
 }
 
-/// Claims that a provider's event is for a caller who is gone.
+/// Claims that a provider's event is for a caller who is gone, where no call waits for it.
 pub fn is_stale(created: Timestamp, now: Timestamp, stale_after: Duration) -> bool {
     now.since(created) > stale_after
 }

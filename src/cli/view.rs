@@ -208,6 +208,7 @@ fn write_stages(text: &mut String, title: &str, path: Path, stages: &Stages) {
         ("accept sent", stages.accept_sent),
         ("accepted", stages.accepted),
         ("sideband up", stages.attached),
+        ("greeting", stages.greeted),
         ("first audio", stages.first_audio),
     ];
     let steps: Vec<String> = named

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::doors::{Answer, Told, sid_of};
 use super::world::World;
+use crate::call::consent::Announcer;
 use crate::call::event::CarrierEvent;
-use crate::call::record::{Announcer, Path};
+use crate::call::record::Path;
 use crate::clock::Timestamp;
 use crate::ids::{CallId, CallSid, RecordingId};
 use crate::routing::Recording;

@@ -13,8 +13,9 @@ use super::process::{STALE_AFTER, accept_within};
 use super::provider::name_of;
 use super::terms::{other_path_of, path_of, terms_of};
 use super::world::{Deed, World};
+use crate::call::consent::Consent;
 use crate::call::event::{CarrierEvent, Event, FromHooks, Offer, Verdict};
-use crate::call::record::{CallRecord, Carrier, Consent, EndedReason, JoinedBy, Path, State};
+use crate::call::record::{CallRecord, Carrier, EndedReason, JoinedBy, Path, State};
 use crate::call::{Beginning, Call};
 use crate::call_control::admission::{Overflow, Place, TooMany};
 use crate::call_control::order::{self, Afterwards, Again, Left};
@@ -353,9 +354,6 @@ impl World {
     /// A verified webhook of the provider.
     pub(super) fn webhook(&mut self, request: u64, delivery: Delivery) {
         let now = self.gateway_now();
-        if order::is_stale(delivery.created, now, STALE_AFTER) {
-            return self.answer(request, Answer::Ok);
-        }
         let names = vec![format!("w/{}", delivery.webhook), format!("c/{}", delivery.session)];
         self.claim(names.clone(), Box::new(move |world| world.decide(request, delivery, now, names)));
     }
@@ -367,15 +365,21 @@ impl World {
             self.release(&names);
             return self.answer(request, Answer::Ok);
         }
+        let joined = match self.join_key.verify(&delivery.token, now) {
+            Ok(joined) => Some(joined.call_id),
+            Err(_) => None,
+        };
+        let waiting = joined.and_then(|call| order::awaits_offer(self.disk.record(call)).ok());
+        let is_waited_for = waiting.is_some_and(|record| record.path == Path::Sip);
+        if order::is_stale(delivery.created, now, STALE_AFTER) && !is_waited_for {
+            self.release(&names);
+            return self.answer(request, Answer::Ok);
+        }
         if self.disk.is_full || self.disk.is_poisoned {
             self.reject(delivery.session);
             self.release(&names);
             return self.answer(request, Answer::Failed);
         }
-        let joined = match self.join_key.verify(&delivery.token, now) {
-            Ok(joined) => Some(joined.call_id),
-            Err(_) => None,
-        };
         let Some(call) = joined else { return self.offer_alone(request, delivery, now, names) };
         let joining = vec![format!("j/{call}")];
         self.claim(

@@ -15,6 +15,7 @@ use handover::Hands;
 use recordings::Recorded;
 
 use super::carrier::alias_of;
+use super::process::STALE_AFTER;
 use super::story::moment;
 use super::terms::PAY;
 use super::world::World;
@@ -284,6 +285,16 @@ impl World {
         }
     }
 
+    /// Claims that the process died between the accept and the offer's way to the disk, and that the provider tells the next
+    /// one too late of a call: nobody knows its name then.
+    fn was_never_told(&self, id: CallId, session: Option<u32>) -> bool {
+        let is_unnamed = self.disk.record(id).is_some_and(|record| record.provider.is_none());
+        let up_since = session.and_then(|session| self.sessions.get(&session)).map(|known| known.up_since());
+        let started = self.process.as_ref().map(|process| process.started);
+        let was_away = started.zip(up_since).is_some_and(|(started, up)| started > up + STALE_AFTER);
+        is_unnamed && was_away
+    }
+
     /// The call has just ended, as far as the process knows.
     pub(super) fn law_over(&mut self, id: CallId, caller: u32) {
         let asked = self.law.cases.get(&id).is_some_and(|case| case.asked_to_leave);
@@ -291,7 +302,8 @@ impl World {
         let is_alive = session
             .and_then(|session| self.sessions.get(&session))
             .is_some_and(|session| session.is_up() && session.stream.is_none());
-        if self.weather.is_fair && !asked && is_alive && self.is_on_the_line(caller) {
+        let is_excused = self.was_never_told(id, session);
+        if self.weather.is_fair && !asked && is_alive && !is_excused && self.is_on_the_line(caller) {
             self.violated(
                 caller,
                 "a live call was given up, and nothing had gone wrong but the process".to_owned(),

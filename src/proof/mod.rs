@@ -75,6 +75,8 @@ pub enum Broken {
     LeftRevived,
     /// A caller is recorded who was not told.
     ToldNothing,
+    /// After a crash a greeting that was on its way is not asked for again.
+    GreetingForgotten,
     /// Calls are recorded that were not to be when they came in.
     RecordedAnyway,
     /// Who is one too many hears the fallback, whatever is configured.

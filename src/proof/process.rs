@@ -38,6 +38,7 @@ const PACE: Duration = Duration::from_millis(1);
 
 /// A running gateway.
 pub(super) struct Process {
+    pub started: Timestamp,
     pub keepers: BTreeMap<CallId, Keeper>,
     /// No new calls.
     pub is_closing: bool,
@@ -57,9 +58,10 @@ pub(super) struct Process {
     pub admission: Admission,
 }
 
-impl Default for Process {
-    fn default() -> Process {
+impl Process {
+    fn new(started: Timestamp) -> Process {
         Process {
+            started,
             keepers: BTreeMap::new(),
             is_closing: false,
             is_finishing: false,
@@ -95,7 +97,7 @@ impl World {
             _ => self.disk.books.open(),
         };
         self.tell(0, || format!("the gateway starts, {} calls are not over", found.len()));
-        self.process = Some(Process::default());
+        self.process = Some(Process::new(self.now));
         self.take_up_recordings();
         if !found.is_empty()
             && let Some(caller) = self.impatient.pop()
@@ -146,7 +148,7 @@ impl World {
         if self.broken == Some(Broken::LinesForgotten) {
             lines.clear();
         }
-        let record = kept.record;
+        let mut record = kept.record;
         let has_terms = record.path == Path::Sip && record.state != State::Dialing;
         let mut how = TakenUp {
             is_fresh: is_fresh(&record, now),
@@ -159,6 +161,9 @@ impl World {
         self.law.tally.taken_up += 1;
         self.law_taken_up(id);
         let terms = has_terms.then(|| terms_of(caller, record.consent.as_ref()));
+        if self.broken == Some(Broken::GreetingForgotten) {
+            record.stages.greeted = Some(now);
+        }
         let mut call = Call::restore(Remembered { record, lines, tool_calls, terms, forward_to: None }, now);
         call.expect_offer_within(webhook_within(&call));
         let Some(keeper) = self.keeper(id) else { return };

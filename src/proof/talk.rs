@@ -234,6 +234,9 @@ impl World {
     /// The gateway sends a command over a socket; lost where the socket breaks on the way.
     pub(super) fn send(&mut self, socket: u64, id: u32, command: CommandId, what: ProviderCommand) {
         self.law_sends(id, socket);
+        if announces(&what) {
+            self.worst_moment();
+        }
         let Some(at) = self.arrives(id, socket) else { return };
         self.at(at, move |world| {
             let is_open = world.sessions.get(&id).and_then(|session| session.socket);
@@ -245,13 +248,12 @@ impl World {
 
     fn on_command(&mut self, id: u32, command: CommandId, what: ProviderCommand) {
         let shortly = self.chance.millis(5, 80);
+        let is_announced = announces(&what);
         match what {
-            ProviderCommand::PromptTurn { may_call_tools, instructions } => {
+            ProviderCommand::PromptTurn { may_call_tools, .. } => {
                 let Some(talk) = self.talk(id) else { return };
                 if talk.active.is_none() {
-                    if instructions.is_some_and(|words| words.contains(ANNOUNCEMENT))
-                        && let Some(session) = self.sessions.get(&id)
-                    {
+                    if is_announced && let Some(session) = self.sessions.get(&id) {
                         self.is_told(session.caller);
                     }
                     return self.turn(id, Some(command), may_call_tools);
@@ -321,6 +323,12 @@ impl World {
         let since = self.sessions.get(&id)?.up_since();
         u64::try_from(self.now.since(since).as_millis()).ok()
     }
+}
+
+/// Claims that the model is to tell the caller of the recording.
+fn announces(what: &ProviderCommand) -> bool {
+    let ProviderCommand::PromptTurn { instructions, .. } = what else { return false };
+    instructions.as_deref().is_some_and(|words| words.contains(ANNOUNCEMENT))
 }
 
 fn not_there(command: CommandId) -> ProviderEvent {

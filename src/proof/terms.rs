@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use crate::call::record::{Announcer, Consent, Path};
-use crate::call::recording::announced;
+use crate::call::consent::{Announcer, Consent, announced};
+use crate::call::record::Path;
 use crate::call::terms::{Greeting, Terms, ToolTerms, TurnDetection};
 use crate::call::usage::{Price, Prices, TokenPrice};
 use crate::routing::{Announcement, Recording};

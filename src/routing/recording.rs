@@ -1,6 +1,6 @@
 //! Whether a call of a route is recorded, and what its caller is told of that.
 
-use crate::call::record::{Announcer, Consent};
+use crate::call::consent::{Announcer, Consent};
 
 /// What the carrier's voices speak where nothing else is said (Twilio, "TwiML Voice: Say").
 const LANGUAGE: &str = "en-US";

@@ -17,7 +17,7 @@ use crate::harness::{CALLER, CONFIG, House, Plan, SHORT, eventually};
 const FROM: &str = "<sip:+819012345678@carrier.example>;tag=1";
 
 /// A call that the carrier asked about: our id of it, and the token that the carrier was given.
-async fn asked(house: &House) -> (CallId, String) {
+pub async fn asked(house: &House) -> (CallId, String) {
     let sid = house.world.twilio.new_call_sid();
     let answer = house.ask(&sid, CALLER).await;
     let document = Document::read(answer.content_type.as_deref(), &answer.body).expect("a good document");

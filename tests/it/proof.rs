@@ -135,7 +135,7 @@ fn a_carriers_copy_that_goes_before_ours_is_kept_is_noticed() {
 
 #[test]
 fn a_recording_that_nobody_fetches_is_noticed() {
-    is_noticed(Broken::RecordingsForgotten, &["is left undone"]);
+    is_noticed(Broken::RecordingsForgotten, &["is left undone", "has had its time and is still there"]);
 }
 
 #[test]
@@ -174,6 +174,11 @@ fn calls_that_are_handed_to_nobody_are_noticed() {
 #[test]
 fn a_caller_who_is_recorded_and_not_told_is_noticed() {
     is_noticed(Broken::ToldNothing, &["is recorded, and was not told"]);
+}
+
+#[test]
+fn a_greeting_that_a_crash_swallows_is_noticed() {
+    is_noticed(Broken::GreetingForgotten, &["the model does not tell the caller of the recording"]);
 }
 
 #[test]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use sha2::{Digest as _, Sha256};
-use switchboard::call::record::{Announcer, CallDetail};
+use switchboard::call::consent::Announcer;
+use switchboard::call::record::CallDetail;
 use switchboard::call::recording::{CarrierCopy, DeletedBy, RecordingRecord, RecordingState};
 use switchboard::clock::{Clock as _, SystemClock};
 use switchboard::http::{TWILIO_RECORDING, detail};

@@ -11,8 +11,10 @@ use switchboard::http::OPENAI_WEBHOOK;
 use switchboard::sim::fault::ProviderFaults;
 use switchboard::sim::openai::{Delivery, sign};
 use switchboard::sim::world::WEBHOOK_SECRET;
+use switchboard::wire::join_token::HEADER;
 
 use crate::harness::{CONFIG, House, Plan, SHORT, oversized, raw};
+use crate::joining::asked;
 
 const FROM: &str = "<sip:+819012345678@carrier.example>;tag=1";
 const DIVERSION: &str = "<sip:+815012345678@carrier.example>;reason=unconditional";
@@ -149,6 +151,29 @@ async fn what_is_no_call_of_ours_is_acknowledged_and_nothing_comes_of_it() {
     let old = with(event("rtc_1"), "/created_at", json!(now_s() - 61)).to_string();
     check(&house, &letter("wh_old", old), &[], (200, "stale")).await;
     check_served(&house).await;
+}
+
+/// A process may have accepted it, and not have lived to keep it: nobody else would look after that caller.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_webhook_is_taken_where_its_call_still_waits() {
+    let house = House::open().await;
+    let (call, token) = asked(&house).await;
+    let old = with(event("rtc_1"), "/created_at", json!(now_s() - 61));
+    let old = with(old, "/data/sip_headers/1", json!({ "name": HEADER, "value": token })).to_string();
+    let client = client();
+    let url = house.url(OPENAI_WEBHOOK);
+    assert_eq!(post(&client, &url, &letter("wh_old", &old), &[]).await, 200);
+    assert_eq!((seen(&house, "taken"), seen(&house, "stale")), (1.0, 0.0));
+    // The provider knows nothing of it: nobody is there any more.
+    let kept = house.ended_at_provider("rtc_1").await;
+    assert_eq!(
+        (kept.call.id, kept.call.ended.map(|ended| ended.reason)),
+        (call, Some(EndedReason::CallerGone))
+    );
+    // Now it is over, and its old webhooks are old.
+    let again = old.replace("rtc_1", "rtc_2");
+    assert_eq!(post(&client, &url, &letter("wh_older", &again), &[]).await, 200);
+    assert_eq!((seen(&house, "taken"), seen(&house, "stale")), (1.0, 1.0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

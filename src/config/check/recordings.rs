@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::call::record::Announcer;
+use crate::call::consent::Announcer;
 use crate::call_control::recordings;
 use crate::config::codes;
 use crate::config::document::Place;

@@ -9,7 +9,7 @@ use poem::http::StatusCode;
 use poem::{Request, Response};
 
 use super::{Refused, Verified, call_of, counted, not_kept, unreadable, verify};
-use crate::call::record::Announcer;
+use crate::call::consent::Announcer;
 use crate::call::recording::{Report, ReportedStatus};
 use crate::call_control::DeliverError;
 use crate::call_control::recordings::RecordingError;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
-use switchboard::call::record::{Announcer, CallDetail};
+use switchboard::call::consent::Announcer;
+use switchboard::call::record::CallDetail;
 use switchboard::call::recording::{CarrierCopy, DeletedBy, RecordingRecord, RecordingState, Source};
 use switchboard::clock::{Clock as _, SystemClock};
 use switchboard::sim::sound::{BLOCK, read_speech};

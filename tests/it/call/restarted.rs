@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use insta::assert_snapshot;
 use switchboard::call::Event;
+use switchboard::call::consent::{Announcer, Consent};
 use switchboard::call::event::{AcceptAnswer, AttachFailure, ErrorClass, TakenUp, TurnStatus};
 use switchboard::call::record::{EndedReason, LineStatus, Path, State, ToolOutcomeKind};
 use switchboard::call::terms::Greeting;
@@ -43,7 +44,12 @@ fn talking() -> Story {
 fn a_talking_call_goes_on_where_it_was() {
     let mut story = talking().restarted(5_000, Some(terms()), TakenUp::default());
     story.tell([(5_100, attached()), (5_500, played("t1")), (6_000, caller_says("i1", "again"))]);
-    story.tell([(6_500, caller_says("i2", "注文は")), (7_000, begins("t2")), (7_100, plays("t2"))]);
+    story.tell([
+        (6_400, added("i2", "item-t1")),
+        (6_500, caller_says("i2", "注文は")),
+        (7_000, begins("t2")),
+        (7_100, plays("t2")),
+    ]);
     story.tell([(7_200, says("t2", "発送済みです")), (7_300, done("t2")), (8_000, played("t2"))]);
     assert_snapshot!(story.log(), @r#"
     5.000 another process
@@ -88,10 +94,85 @@ fn a_greeting_is_said_once() {
           - #1 prompt without tools
     "#);
     assert_eq!(story.call.record.state, State::Live);
-    // It had been asked for.
-    let mut story = Story::live(greets).restarted(2_000, with_greeting(), TakenUp::default());
+    // It had begun.
+    let mut story = Story::live(greets);
+    story.tell([(1_100, begins_as("t1", 1))]);
+    let mut story = story.restarted(2_000, with_greeting(), TakenUp::default());
     story.tell([(2_100, attached())]);
     assert!(!story.log().contains("prompt"));
+}
+
+#[test]
+fn a_greeting_that_nobody_saw_begin_is_asked_for_again() {
+    let greets = |terms: &mut switchboard::call::terms::Terms| {
+        terms.greeting = Greeting::Prompt("Say hello.".into());
+    };
+    let with_greeting = || {
+        let mut terms = terms();
+        greets(&mut terms);
+        Some(terms)
+    };
+    let again = || Story::live(greets).restarted(2_000, with_greeting(), TakenUp::default());
+    let mut story = again();
+    story.tell([(2_100, attached())]);
+    story.until(3_200);
+    assert_snapshot!(story.log(), @r#"
+    2.000 another process
+          - note gateway.restarted
+          - attach
+    2.100 attached
+          - note sideband.reattached {"detail":"100 ms"}
+    3.100 (deadline)
+          - #1 prompt "The connection broke for a momen" without tools
+    "#);
+    // It begins, and the process after this one knows.
+    story.tell([(3_300, begins_as("t1", 1))]);
+    let mut story = story.restarted(4_000, with_greeting(), TakenUp::default());
+    story.tell([(4_100, attached())]);
+    story.until(6_000);
+    assert!(!story.log().contains("prompt"));
+    // Whatever is seen of a turn before the caller has spoken is the greeting; after that it need not be.
+    for sign in [begins("t1"), says("t1", "hello"), done("t1"), plays("t1"), played("t1"), cut("t1")] {
+        let mut story = again();
+        story.tell([(2_100, attached()), (2_200, sign), (2_300, done("t1"))]);
+        story.until(5_000);
+        assert!(!story.log().contains("prompt"), "{}", story.log());
+        assert!(story.call.record.stages.greeted.is_some());
+    }
+    let mut story = again();
+    story.tell([
+        (2_100, attached()),
+        (2_150, hears("i1", 1_000)),
+        (2_200, begins("t1")),
+        (2_900, done("t1")),
+    ]);
+    story.until(5_000);
+    assert!(story.log().contains("prompt"), "{}", story.log());
+}
+
+#[test]
+fn who_is_to_be_told_of_the_recording_is_told_after_a_restart() {
+    let mut with_greeting = terms();
+    with_greeting.greeting = Greeting::Prompt("Say that the call is recorded.".into());
+    let greeting = with_greeting.greeting.clone();
+    let mut story = Story::live(|terms| terms.greeting = greeting);
+    story.call.record.consent = Some(Consent {
+        announcement: Some("Recorded.".into()),
+        by: Announcer::Assistant,
+        ..Consent::default()
+    });
+    let mut story = story.restarted(2_000, Some(with_greeting), TakenUp::default());
+    // A turn was running. It may be the one that says so, and the model is told to look whether it was.
+    story.tell([(2_100, attached()), (2_600, done("t1"))]);
+    assert_snapshot!(story.log(), @r#"
+    2.000 another process
+          - note gateway.restarted
+          - attach
+    2.100 attached
+          - note sideband.reattached {"detail":"100 ms"}
+    2.600 turn t1 ends: Completed
+          - #1 prompt "The connection broke for a momen" without tools
+    "#);
 }
 
 #[test]
@@ -407,7 +488,28 @@ fn words_whose_beginning_passed_unseen_stand_before_those_that_follow() {
     story.tell([(12_100, attached()), (13_000, hears("i2", 12_500)), (13_700, caller_says("i1", "first"))]);
     story.tell([(14_000, hears_end("i2", 13_500)), (14_900, caller_says("i2", "second"))]);
     assert_snapshot!(story.transcript(), @r#"
-    Caller 12.500–? Final first
+    Caller 11.600–? Final first
     Caller 13.000–13.500 Final second
     "#);
+    // The provider names what it heard meanwhile, and writes it down after the caller has begun to speak again.
+    let mut story = Story::live(|_| {}).restarted(12_000, Some(terms()), TakenUp::default());
+    story.tell([
+        (12_100, attached()),
+        (12_110, added("item-t1", "i1")),
+        (12_600, caller_says("i1", "first")),
+    ]);
+    story.tell([
+        (12_640, hears("i2", 12_100)),
+        (13_000, hears_end("i2", 12_900)),
+        (13_500, caller_says("i2", "second")),
+    ]);
+    assert_snapshot!(story.transcript(), @r#"
+    Caller 11.600–? Final first
+    Caller 12.500–12.800 Final second
+    "#);
+    // Of an utterance only the end was seen.
+    let mut story = Story::live(|_| {}).restarted(12_000, Some(terms()), TakenUp::default());
+    story.tell([(12_100, attached()), (12_700, hears_end("i1", 12_600)), (12_710, added("i1", "i0"))]);
+    story.tell([(13_500, caller_says("i1", "only"))]);
+    assert_snapshot!(story.transcript(), @"Caller 11.600–12.500 Final only");
 }
