@@ -115,9 +115,23 @@ impl Call {
     fn on_early_event(&mut self, event: ProviderEvent, now: Timestamp) {
         match event {
             ProviderEvent::Error { code, message, .. } => self.note_error(code.as_deref(), &message, now),
-            // The leg is over, and nothing is wanted of this socket any more; but what was said was said.
-            ProviderEvent::CallerTranscript { item, text, mode, usage } if self.is_gone_at_provider() => {
+            _ if self.is_gone_at_provider() => self.on_last_event(event, now),
+            _ => {}
+        }
+    }
+
+    /// The leg is over, and nothing is wanted of this socket any more; but what was said was said, and is billed.
+    fn on_last_event(&mut self, event: ProviderEvent, now: Timestamp) {
+        match event {
+            ProviderEvent::CallerTranscript { item, text, mode, usage } => {
                 self.on_caller_words(item, &text, mode, usage, now);
+            }
+            ProviderEvent::AssistantTranscript { turn, item, text, mode } => {
+                self.transcript.assistant_words(turn, item, &text, mode, now);
+            }
+            ProviderEvent::TurnEnded { turn, status, usage, .. } => {
+                self.on_turn_usage(&turn, usage, now);
+                self.transcript.turn_ended(&turn, status);
             }
             _ => {}
         }
@@ -221,9 +235,7 @@ impl Call {
         usage: Option<Usage>,
         now: Timestamp,
     ) {
-        if let (Some(usage), Some(model)) = (usage, self.terms().map(|terms| terms.model.clone())) {
-            self.add_usage(model, Some(turn.clone()), usage, now);
-        }
+        self.on_turn_usage(&turn, usage, now);
         let heard = self.transcript.heard(&turn);
         self.transcript.turn_ended(&turn, status);
         self.tools.turn_ended(&turn, heard != Heard::Silent);
@@ -247,6 +259,12 @@ impl Call {
             if self.is_greeting && (status != TurnStatus::Completed || heard == Heard::Silent) {
                 self.set_turn_detection();
             }
+        }
+    }
+
+    fn on_turn_usage(&mut self, turn: &TurnId, usage: Option<Usage>, now: Timestamp) {
+        if let (Some(usage), Some(model)) = (usage, self.terms().map(|terms| terms.model.clone())) {
+            self.add_usage(model, Some(turn.clone()), usage, now);
         }
     }
 

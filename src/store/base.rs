@@ -28,6 +28,10 @@ use crate::clock::Timestamp;
 
 /// What a base is called that is being written; backups leave a `.part` out.
 const UNFINISHED: &str = "base.part";
+/// How the files end that nobody needs but who writes them.
+const PART: &str = "part";
+/// What stands in a run for a key that was deleted; no value is that.
+pub(super) const DELETED: &str = "null";
 const EXTENSION: &str = "base";
 /// Synced so often, so that the journal never waits for a long sync of something else.
 const SYNC_BYTES: u64 = 4 << 20;
@@ -64,7 +68,7 @@ struct Tail {
 /// A base that is being written.
 pub(super) struct Writing {
     file: BufWriter<File>,
-    dir: PathBuf,
+    path: PathBuf,
     head: Head,
     count: u64,
     unsynced: u64,
@@ -134,6 +138,17 @@ impl Base {
     }
 }
 
+/// Removes what a compaction that did not come to its end was writing.
+pub(super) fn remove_parts(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == PART) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
 impl Head {
     /// When it was made.
     pub(super) fn made(&self) -> Timestamp {
@@ -187,14 +202,22 @@ impl Reading {
 impl Writing {
     /// Begins a base of everything up to record `seq`.
     pub(super) fn begin(dir: &Path, seq: u64, crc: u32, made: Timestamp) -> io::Result<Writing> {
-        let path = dir.join(UNFINISHED);
+        let head = Head { v: FORMAT, seq, crc, t: made.as_millis() };
+        Writing::begin_as(dir.join(UNFINISHED), head)
+    }
+
+    /// Begins the `nth` run: what some segments up to record `seq` change, in the form of a base.
+    pub(super) fn begin_run(dir: &Path, nth: usize, seq: u64, made: Timestamp) -> io::Result<Writing> {
+        let head = Head { v: FORMAT, seq, crc: 0, t: made.as_millis() };
+        Writing::begin_as(dir.join(format!("run-{nth}.{PART}")), head)
+    }
+
+    fn begin_as(path: PathBuf, head: Head) -> io::Result<Writing> {
         if path.exists() {
             fs::remove_file(&path)?;
         }
         let file = BufWriter::with_capacity(1 << 20, files::create_file(&path)?);
-        let head = Head { v: FORMAT, seq, crc, t: made.as_millis() };
-        let mut writing =
-            Writing { file, dir: dir.to_owned(), head, count: 0, unsynced: 0, line: Vec::new() };
+        let mut writing = Writing { file, path, head, count: 0, unsynced: 0, line: Vec::new() };
         writing.line(json(&head).as_bytes())?;
         Ok(writing)
     }
@@ -208,20 +231,26 @@ impl Writing {
 
     /// Makes it durable, reads it back, and gives it its name; gives also how many entries it has. None: it was told to
     /// stop.
-    pub(super) fn finish(mut self, stop: &AtomicBool) -> Result<Option<(Base, u64)>, OpenError> {
-        let unfinished = Base { seq: self.head.seq, path: self.dir.join(UNFINISHED) };
-        let failed = |error| OpenError::io("write", &unfinished.path, error);
-        let tail = Tail { seq: self.head.seq, count: self.count };
-        self.line(json(&tail).as_bytes()).map_err(failed)?;
-        self.file.flush().map_err(failed)?;
-        self.file.get_ref().sync_all().map_err(failed)?;
+    pub(super) fn finish(self, dir: &Path, stop: &AtomicBool) -> Result<Option<(Base, u64)>, OpenError> {
+        let count = self.count;
+        let unfinished = self.finish_run()?;
         if unfinished.verify(stop)?.is_none() {
             return Ok(None);
         }
-        let path = self.dir.join(format!("{:012}.{EXTENSION}", self.head.seq));
+        let failed = |error| OpenError::io("write", &unfinished.path, error);
+        let path = dir.join(format!("{:012}.{EXTENSION}", unfinished.seq));
         fs::rename(&unfinished.path, &path).map_err(failed)?;
-        files::sync_dir(&self.dir).map_err(failed)?;
-        Ok(Some((Base { seq: self.head.seq, path }, self.count)))
+        files::sync_dir(dir).map_err(failed)?;
+        Ok(Some((Base { seq: unfinished.seq, path }, count)))
+    }
+
+    /// Makes it durable; it keeps its name.
+    pub(super) fn finish_run(mut self) -> Result<Base, OpenError> {
+        let tail = Tail { seq: self.head.seq, count: self.count };
+        let written = self.line(json(&tail).as_bytes()).and_then(|()| self.file.flush());
+        let synced = written.and_then(|()| self.file.get_ref().sync_all());
+        synced.map_err(|error| OpenError::io("write", &self.path, error))?;
+        Ok(Base { seq: self.head.seq, path: self.path })
     }
 
     fn line(&mut self, json: &[u8]) -> io::Result<()> {
@@ -247,7 +276,7 @@ mod tests {
         for key in ["a/1", "b", "c/x"] {
             writing.entry(key, "{\"v\":1}").unwrap();
         }
-        writing.finish(&AtomicBool::new(false)).unwrap().unwrap().0
+        writing.finish(dir, &AtomicBool::new(false)).unwrap().unwrap().0
     }
 
     #[test]

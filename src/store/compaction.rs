@@ -2,8 +2,8 @@
 //! files too.
 //!
 //! Everything comes from the journal itself, checked line by line; the index has no part in it. Sealed segments are read
-//! into memory until a bound is reached, merged with the present base into a new one, and removed once that is on disk
-//! and has been read back. Only records that the synced index has already are taken, so that a start after a crash
+//! into memory and sorted, where that reaches a bound into files of their own; then all of it is merged with the present base into
+//! a new one in one go, and removed once that is on disk and has been read back. Only records that the synced index has already are taken, so that a start after a crash
 //! finds an index that is not behind the base.
 //!
 //! There is one base, not two: a second would keep what was erased. Damage is what backups are for.
@@ -21,19 +21,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::base::{Base, Reading, Writing};
+use super::base::{self, Base, DELETED, Reading, Writing};
 use super::committer::Request;
 use super::error::{CompactError, OpenError, StoreError};
 use super::journal::{self, End, Segment, Trail};
 use super::mark::Mark;
 use super::opening::RENEW_INDEX;
 use super::space::{RESERVE_BYTES, free_bytes};
-use super::vault::Vault;
-use super::{Store, erasure, files};
+use super::{Settings, Store, erasure, files};
 use crate::clock::Timestamp;
 
-/// So much of changed keys is merged at once, in bytes of memory.
-const MERGE_BYTES: usize = 128 << 20;
 /// About what a key costs in memory beside itself and its value.
 const KEY_BYTES: usize = 96;
 
@@ -110,17 +107,17 @@ pub(super) fn backlog(data: &Path) -> Result<Backlog, OpenError> {
 ///
 /// Blocks, for as long as it takes to read and write all that is kept, or until it is told to `stop`.
 pub(super) fn compact(
-    data: &Path,
+    settings: &Settings,
     until: u64,
     now: Timestamp,
-    vault: &Vault,
     stop: &AtomicBool,
 ) -> Result<Compacted, CompactError> {
-    let dir = journal_of(data);
+    let dir = journal_of(&settings.path);
     let mut trail = Trail::find(&dir)?;
+    base::remove_parts(&dir).map_err(|error| OpenError::io("remove what is left in", &dir, error))?;
     let mut done = Compacted { removed_bytes: trail.remove_outdated(&dir)?, ..Compacted::default() };
     let mut keys = None;
-    while let Some(merged) = merge(&trail, until, data, now, vault, stop)? {
+    if let Some(merged) = merge(&trail, until, settings, now, stop)? {
         keys = Some(merged.keys);
         done.resealed += merged.renewed;
         let covered = trail.segments.drain(..merged.segments).map(|segment| segment.path);
@@ -151,83 +148,138 @@ struct Merged {
     segments: usize,
 }
 
-/// Merges the first sealed segments into a new base. None: nothing is left to merge.
+/// Merges the sealed segments that end at record `until` or before it into a new base. None: there are none.
 fn merge(
     trail: &Trail,
     until: u64,
-    data: &Path,
+    settings: &Settings,
     now: Timestamp,
-    vault: &Vault,
     stop: &AtomicBool,
 ) -> Result<Option<Merged>, CompactError> {
-    let dir = &journal_of(data);
-    let (mut changes, end, segments) = gather(trail, until)?;
+    let dir = &journal_of(&settings.path);
+    let segments = trail.segments.windows(2).take_while(|pair| pair[1].first_seq <= until + 1).count();
     if segments == 0 {
         return Ok(None);
     }
-    let base_bytes = trail.base.as_ref().map_or(0, |base| fs::metadata(&base.path).map_or(0, |f| f.len()));
-    let needed_bytes = RESERVE_BYTES + base_bytes + bytes_of(&changes) as u64;
-    let free_bytes =
-        free_bytes(data).map_err(|error| OpenError::io("read the free space of", data, error))?;
-    if free_bytes < needed_bytes {
-        return Err(CompactError::Full { free_bytes, needed_bytes });
-    }
+    check_room(trail, segments, settings)?;
     let failed = |error| OpenError::io("write a base in", dir, error);
+    let (mut sources, end) = sort(&trail.segments[..=segments], trail.base.as_ref(), settings, now, stop)?;
     let mut writing = Writing::begin(dir, end.seq, end.crc, now).map_err(failed)?;
     let mut renewed = 0;
-    let mut entry = |key: &str, value: &str| -> Result<(), CompactError> {
-        let (value, is_another) = vault.renew_value(key, value)?;
-        renewed += u64::from(is_another);
-        Ok(writing.entry(key, &value).map_err(failed)?)
-    };
-    let mut old = trail.base.as_ref().map(Base::read).transpose()?;
-    while let Some((key, value)) = old.as_mut().map_or(Ok(None), Reading::next)? {
+    while let Some((key, value)) = next(&mut sources)? {
         if stop.load(Ordering::Relaxed) {
             return Err(CompactError::Stopped);
         }
-        // Changed keys that come before this one, and this one as it was changed.
-        while changes.first_key_value().is_some_and(|(changed, _)| *changed < key) {
-            if let Some((changed, Some(value))) = changes.pop_first() {
-                entry(&changed, &value)?;
-            }
-        }
-        match changes.remove(&key) {
-            Some(Some(changed)) => entry(&key, &changed)?,
-            Some(None) => {}
-            None => entry(&key, &value)?,
+        if value != DELETED {
+            let (value, is_another) = settings.vault.renew_value(&key, &value)?;
+            renewed += u64::from(is_another);
+            writing.entry(&key, &value).map_err(failed)?;
         }
     }
-    for (key, value) in changes {
-        if let Some(value) = value {
-            entry(&key, &value)?;
-        }
-    }
-    let (base, keys) = writing.finish(stop)?.ok_or(CompactError::Stopped)?;
+    drop(sources);
+    let finished = writing.finish(dir, stop)?;
+    base::remove_parts(dir).map_err(|error| OpenError::io("remove what is left in", dir, error))?;
+    let (base, keys) = finished.ok_or(CompactError::Stopped)?;
     Ok(Some(Merged { base, keys, renewed, segments }))
 }
 
-/// What the first sealed segments change, until the bound of memory; where they end, and how many they are.
-fn gather(trail: &Trail, until: u64) -> Result<(Changes, End, usize), CompactError> {
-    let mut changes = Changes::new();
-    let mut end = match &trail.base {
-        Some(base) => End { seq: base.seq, crc: base.read()?.head.crc, torn: None },
-        None => End::default(),
-    };
-    let (mut bytes, mut count) = (0, 0);
-    for pair in trail.segments.windows(2) {
-        let [segment, after] = pair else { break };
-        if after.first_seq > until + 1 || bytes > MERGE_BYTES {
-            break;
+/// Everything may be there twice while it is merged, and what is sorted three times.
+fn check_room(trail: &Trail, segments: usize, settings: &Settings) -> Result<(), CompactError> {
+    let size = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+    let sealed_bytes: u64 = trail.segments[..segments].iter().map(|segment| size(&segment.path)).sum();
+    let base_bytes = trail.base.as_ref().map_or(0, |base| size(&base.path));
+    let runs_bytes = if sealed_bytes > settings.merge_bytes as u64 { sealed_bytes } else { 0 };
+    let needed_bytes = RESERVE_BYTES + base_bytes + sealed_bytes + runs_bytes;
+    let free_bytes = free_bytes(&settings.path)
+        .map_err(|error| OpenError::io("read the free space of", &settings.path, error))?;
+    if free_bytes < needed_bytes { Err(CompactError::Full { free_bytes, needed_bytes }) } else { Ok(()) }
+}
+
+/// Keys in order with their values, or [`DELETED`].
+enum Source {
+    File(Reading),
+    Memory(std::collections::btree_map::IntoIter<String, Option<String>>),
+}
+
+impl Source {
+    fn next(&mut self) -> Result<Option<(String, String)>, OpenError> {
+        match self {
+            Source::File(reading) => reading.next(),
+            Source::Memory(changes) => {
+                let value = |value: Option<String>| value.unwrap_or_else(|| DELETED.to_owned());
+                Ok(changes.next().map(|(key, changed)| (key, value(changed))))
+            }
         }
-        read(segment, &mut end, &mut changes)?;
-        if after.first_seq != end.seq + 1 {
+    }
+}
+
+/// A source and the entry that it has next, older sources first.
+type Sources = Vec<(Source, Option<(String, String)>)>;
+
+/// The base and what the segments change, sorted: the last part in memory, those before it in files of their own, so that
+/// what is merged is read once whatever there is of it.
+///
+/// The last of the segments only says where the one before it ends.
+fn sort(
+    segments: &[Segment],
+    base: Option<&Base>,
+    settings: &Settings,
+    now: Timestamp,
+    stop: &AtomicBool,
+) -> Result<(Sources, End), CompactError> {
+    let dir = journal_of(&settings.path);
+    let mut sources = Vec::new();
+    let mut end = End::default();
+    if let Some(base) = base {
+        let reading = base.read()?;
+        end = End { seq: base.seq, crc: reading.head.crc, torn: None };
+        sources.push(Source::File(reading));
+    }
+    let (mut changes, mut bytes) = (Changes::new(), 0);
+    for (nth, pair) in segments.windows(2).enumerate() {
+        if stop.load(Ordering::Relaxed) {
+            return Err(CompactError::Stopped);
+        }
+        if bytes > settings.merge_bytes {
+            sources.push(Source::File(run(std::mem::take(&mut changes), nth, end.seq, &dir, now)?));
+        }
+        read(&pair[0], &mut end, &mut changes)?;
+        if pair[1].first_seq != end.seq + 1 {
             let problem = format!("records from {} on are missing before it", end.seq + 1);
-            return Err(damaged(&after.path, problem).into());
+            return Err(damaged(&pair[1].path, problem).into());
         }
         bytes = bytes_of(&changes);
-        count += 1;
     }
-    Ok((changes, end, count))
+    sources.push(Source::Memory(changes.into_iter()));
+    let mut begun = Vec::new();
+    for mut source in sources {
+        let first = source.next()?;
+        begun.push((source, first));
+    }
+    Ok((begun, end))
+}
+
+/// Writes changes to a file, and begins to read it.
+fn run(changes: Changes, nth: usize, seq: u64, dir: &Path, now: Timestamp) -> Result<Reading, OpenError> {
+    let failed = |error| OpenError::io("write changes in", dir, error);
+    let mut writing = Writing::begin_run(dir, nth, seq, now).map_err(failed)?;
+    for (key, value) in changes {
+        writing.entry(&key, value.as_deref().unwrap_or(DELETED)).map_err(failed)?;
+    }
+    writing.finish_run()?.read()
+}
+
+/// The first key of all sources, with what the newest says of it.
+fn next(sources: &mut Sources) -> Result<Option<(String, String)>, OpenError> {
+    let first = sources.iter().filter_map(|(_, next)| Some(&next.as_ref()?.0)).min().cloned();
+    let Some(key) = first else { return Ok(None) };
+    let mut newest = None;
+    for (source, next) in sources.iter_mut() {
+        if next.as_ref().is_some_and(|(of, _)| *of == key) {
+            newest = std::mem::replace(next, source.next()?);
+        }
+    }
+    Ok(newest)
 }
 
 fn read(segment: &Segment, end: &mut End, changes: &mut Changes) -> Result<(), OpenError> {
@@ -323,9 +375,7 @@ impl Store {
             tokio::time::sleep(SYNC_LOOK).await;
         }
         let now = shared.clock.now();
-        let vault = shared.settings.vault.clone();
-        let done =
-            blocking(move || compact(&shared.settings.path, until, now, &vault, &shared.closing)).await??;
+        let done = blocking(move || compact(&shared.settings, until, now, &shared.closing)).await??;
         if done.resealed > 0 {
             // The index has them as they were.
             self.renew_index_at_next_start()?;

@@ -116,6 +116,8 @@ pub struct Settings {
     pub plugin_keys_max: u64,
     /// How many bytes a namespace of plugins may keep, keys included, where nothing else is said.
     pub plugin_bytes_max: u64,
+    /// So much of what the journal changes is sorted in memory at once by a compaction, in bytes; more goes by way of files.
+    pub merge_bytes: usize,
     /// The keys that seal what is written and open what is read.
     pub vault: Vault,
 }
@@ -130,6 +132,7 @@ impl Settings {
             lock_wait: Duration::from_secs(2),
             plugin_keys_max: 10_000,
             plugin_bytes_max: 16 << 20,
+            merge_bytes: 128 << 20,
             vault: Vault::default(),
         }
     }

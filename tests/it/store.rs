@@ -23,12 +23,13 @@ pub(crate) const NOON_MS: u64 = 1_795_000_000_000;
 pub(crate) struct Place {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) clock: Arc<ManualClock>,
+    pub(crate) merge_bytes: Option<usize>,
 }
 
 impl Place {
     pub(crate) fn new() -> Place {
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(NOON_MS)));
-        Place { dir: tempfile::tempdir().expect("a temporary directory"), clock }
+        Place { dir: tempfile::tempdir().expect("a temporary directory"), clock, merge_bytes: None }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -36,7 +37,9 @@ impl Place {
     }
 
     pub(crate) fn settings(&self) -> Settings {
-        Settings { cache_bytes: 4 << 20, free_bytes_min: 0, ..Settings::at(self.path()) }
+        let usual = Settings::at(self.path());
+        let merge_bytes = self.merge_bytes.unwrap_or(usual.merge_bytes);
+        Settings { cache_bytes: 4 << 20, free_bytes_min: 0, merge_bytes, ..usual }
     }
 
     pub(crate) fn open(&self) -> (Store, Opened) {

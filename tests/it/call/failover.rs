@@ -5,7 +5,7 @@ use std::time::Duration;
 use insta::assert_snapshot;
 use switchboard::call::Event;
 use switchboard::call::event::{AcceptAnswer, AttachFailure, CarrierEvent, Offer, TurnStatus};
-use switchboard::call::record::{EndedReason, LineStatus, Path, Stages, State};
+use switchboard::call::record::{EndedReason, LineStatus, Path, Stages, State, Usage};
 use switchboard::call::terms::Greeting;
 
 use super::story::*;
@@ -397,11 +397,14 @@ fn words_that_come_once_the_leg_is_over_are_written_down() {
         (2_300, attached()),
         (2_310, caller_says("i1", "Goodbye.")),
         (2_320, caller_says("i2", "And thank you.")),
+        (2_330, says("t1", "You are welcome.")),
+        (2_340, ends_with("t1", TurnStatus::Completed, Usage { text_in: 7, ..Usage::default() })),
     ]);
     story.until(9_000);
     assert!(story.call.is_over(), "{}", story.log());
     let texts: Vec<&str> = story.lines.values().map(|line| line.text.as_str()).collect();
-    assert_eq!(texts, ["Goodbye.", "And thank you."]);
+    assert_eq!(texts, ["Goodbye.", "And thank you.", "You are welcome."]);
+    assert_eq!(story.call.record.usage.text_in, 7);
 }
 
 #[test]
