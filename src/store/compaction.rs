@@ -117,7 +117,7 @@ pub(super) fn compact(
     base::remove_parts(&dir).map_err(|error| OpenError::io("remove what is left in", &dir, error))?;
     let mut done = Compacted { removed_bytes: trail.remove_outdated(&dir)?, ..Compacted::default() };
     let mut keys = None;
-    if let Some(merged) = merge(&trail, until, settings, now, stop)? {
+    while let Some(merged) = merge(&trail, until, settings, now, stop)? {
         keys = Some(merged.keys);
         done.resealed += merged.renewed;
         let covered = trail.segments.drain(..merged.segments).map(|segment| segment.path);
@@ -161,7 +161,7 @@ fn merge(
     if segments == 0 {
         return Ok(None);
     }
-    check_room(trail, segments, settings)?;
+    let segments = that_fit(trail, segments, settings)?;
     let failed = |error| OpenError::io("write a base in", dir, error);
     let (mut sources, end) = sort(&trail.segments[..=segments], trail.base.as_ref(), settings, now, stop)?;
     let mut writing = Writing::begin(dir, end.seq, end.crc, now).map_err(failed)?;
@@ -183,16 +183,20 @@ fn merge(
     Ok(Some(Merged { base, keys, renewed, segments }))
 }
 
-/// Everything may be there twice while it is merged, and what is sorted three times.
-fn check_room(trail: &Trail, segments: usize, settings: &Settings) -> Result<(), CompactError> {
+/// How many of the first segments can be merged at once, as far as there is room on the disk: all of them, where there is.
+/// Until it is done everything is there twice, and what is sorted by way of files three times.
+fn that_fit(trail: &Trail, segments: usize, settings: &Settings) -> Result<usize, CompactError> {
     let size = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
-    let sealed_bytes: u64 = trail.segments[..segments].iter().map(|segment| size(&segment.path)).sum();
     let base_bytes = trail.base.as_ref().map_or(0, |base| size(&base.path));
-    let runs_bytes = if sealed_bytes > settings.merge_bytes as u64 { sealed_bytes } else { 0 };
-    let needed_bytes = RESERVE_BYTES + base_bytes + sealed_bytes + runs_bytes;
-    let free_bytes = free_bytes(&settings.path)
-        .map_err(|error| OpenError::io("read the free space of", &settings.path, error))?;
-    if free_bytes < needed_bytes { Err(CompactError::Full { free_bytes, needed_bytes }) } else { Ok(()) }
+    let needed_bytes = |segments: usize| {
+        let sealed: u64 = trail.segments[..segments].iter().map(|segment| size(&segment.path)).sum();
+        let runs = if sealed > settings.merge_bytes as u64 { sealed } else { 0 };
+        RESERVE_BYTES + base_bytes + sealed + runs
+    };
+    let refused = |error| OpenError::io("read the free space of", &settings.path, error);
+    let free_bytes = free_bytes(&settings.path).map_err(refused)?;
+    let fits = (1..=segments).rev().find(|segments| needed_bytes(*segments) <= free_bytes);
+    fits.ok_or_else(|| CompactError::Full { free_bytes, needed_bytes: needed_bytes(1) })
 }
 
 /// Keys in order with their values, or [`DELETED`].
