@@ -441,7 +441,9 @@ impl Tool {
                 called.map_err(|failure| self.explain("(embedded)", failure, None))?
             }
             Hand::Http(tool) => {
-                tool.call(context, &arguments).await.map_err(|trouble| (trouble.kind, trouble.message))?
+                // On the heap, so that the calls of plugins need no room for it.
+                let called = Box::pin(tool.call(context, &arguments)).await;
+                called.map_err(|trouble| (trouble.kind, trouble.message))?
             }
         };
         if output.len() > output_bytes_max {

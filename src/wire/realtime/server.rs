@@ -11,6 +11,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use serde::de::value::StrDeserializer;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -237,11 +238,25 @@ pub struct Part {
 /// An item that was put into the conversation.
 #[derive(Debug, Deserialize)]
 pub struct PutItem {
-    /// The item.
-    pub item: Item,
+    /// The item, of which no words are read.
+    pub item: NamedItem,
     /// The item that it stands behind.
     #[serde(default, deserialize_with = "lenient")]
     pub previous_item_id: Option<ItemId>,
+}
+
+/// What an item of the conversation is.
+#[derive(Debug, Deserialize)]
+pub struct NamedItem {
+    /// Its id.
+    #[serde(default, deserialize_with = "lenient")]
+    pub id: Option<ItemId>,
+    /// `message`, `function_call`, `function_call_output` …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The id of a function call (not of a phone call).
+    #[serde(default, deserialize_with = "lenient")]
+    pub call_id: Option<ToolCallId>,
 }
 
 /// A finished item of a response.
@@ -393,11 +408,21 @@ pub struct ErrorBody {
 impl ServerEvent {
     /// Reads one text frame.
     pub fn read(frame: &str) -> ServerEvent {
-        let Ok(Envelope { kind }) = serde_json::from_str(frame) else {
-            return ServerEvent::Unknown { kind: String::new() };
+        let kind = match kind_in_front(frame) {
+            Some(kind) => Cow::Borrowed(kind),
+            None => match serde_json::from_str(frame) {
+                Ok(Envelope { kind }) => kind,
+                Err(_) => return ServerEvent::Unknown { kind: String::new() },
+            },
         };
         read_body(&kind, frame).unwrap_or_else(|_| ServerEvent::Unknown { kind: kind.into_owned() })
     }
+}
+
+/// The kind of a frame that begins with it, as the vendor's do: the rest need not be looked through for it.
+fn kind_in_front(frame: &str) -> Option<&str> {
+    let (kind, _) = frame.strip_prefix(r#"{"type":""#)?.split_once('"')?;
+    (!kind.contains('\\')).then_some(kind)
 }
 
 /// What every frame has.
@@ -534,13 +559,33 @@ where
     T: Deserialize<'de>,
     D: Deserializer<'de>,
 {
-    let raw = <&RawValue>::deserialize(deserializer)?;
-    Ok(serde_json::from_str(raw.get()).ok())
+    let text = <&RawValue>::deserialize(deserializer)?.get();
+    if text == "null" {
+        return Ok(None);
+    }
+    // Most texts need not be read once more: they are what stands between the quotes.
+    let plain = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    Ok(match plain.filter(|plain| !plain.contains('\\')) {
+        Some(plain) => T::deserialize(StrDeserializer::<Senseless>::new(plain)).ok(),
+        None => serde_json::from_str(text).ok(),
+    })
+}
+
+/// An error that nobody reads.
+#[derive(Debug, thiserror::Error)]
+#[error("it makes no sense")]
+struct Senseless;
+
+impl serde::de::Error for Senseless {
+    fn custom<T: std::fmt::Display>(_: T) -> Senseless {
+        Senseless
+    }
 }
 
 /// Reads a number that is not negative, written as a whole number or not.
 fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let number: Option<f64> = lenient(deserializer)?;
+    // What is no number is none here either: a text has its quotes.
+    let number: Option<f64> = <&RawValue>::deserialize(deserializer)?.get().parse().ok();
     // Beyond the limits `as` gives the limit itself, which is what a nonsensical number deserves.
     Ok(number.filter(|number| *number >= 0.0).map(|number| number as u64))
 }
