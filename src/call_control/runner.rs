@@ -206,19 +206,9 @@ impl Runner {
             is_over && self.link.is_none() && self.requests.is_empty() && self.commits.is_empty();
         let pause = self.pause(is_settled);
         tokio::select! {
+            // What the provider says comes last but for the clock: it may never cease, and while it comes no timer is set.
+            biased;
             Some(message) = self.mailbox.messages.recv() => Happened::Message(message),
-            item = next_item(&mut self.link) => match item {
-                LinkItem::Event(event) => Happened::Event(event),
-                LinkItem::Last(event) => {
-                    self.link = None;
-                    Happened::Event(event)
-                }
-                // Whatever took the bridge down: a call that is not over is now.
-                LinkItem::Down => {
-                    self.link = None;
-                    Happened::Event(Event::Stream(StreamEvent::Ended))
-                }
-            },
             wished = self.wishes.next() => Happened::Event(Event::Wished(wished)),
             Some(finished) = self.tools.join_next() => match finished {
                 Ok(finished) => Happened::Event(Event::ToolFinished(finished)),
@@ -240,6 +230,18 @@ impl Runner {
             // The doors are closed by then, so that nothing late can come for a call that is over.
             () = &mut self.leaving, if !is_over || is_settled => Happened::LeftAlone,
             () = &mut self.leaving_streams, if !is_over && is_bridged => Happened::LeftAlone,
+            item = next_item(&mut self.link) => match item {
+                LinkItem::Event(event) => Happened::Event(event),
+                LinkItem::Last(event) => {
+                    self.link = None;
+                    Happened::Event(event)
+                }
+                // Whatever took the bridge down: a call that is not over is now.
+                LinkItem::Down => {
+                    self.link = None;
+                    Happened::Event(Event::Stream(StreamEvent::Ended))
+                }
+            },
             () = tokio::time::sleep(pause) => match is_over {
                 true if is_settled => Happened::Lingered,
                 true => Happened::Nothing,
