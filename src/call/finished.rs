@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::privacy::{masked, masked_in};
 use super::event::Keep;
+use super::privacy::{masked, masked_in};
 use super::record::{CallDetail, CallRecord, Counts, Line, Speaker, ToolCallRecord, ToolOutcomeKind};
 use super::report::percentile;
 use crate::clock::Timestamp;
@@ -74,7 +74,7 @@ impl Finished {
 
 /// What the line tells beside the record, gathered while a call goes on, so that it need not be read back: no words, and
 /// nothing that tools were asked or answered.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Gathered {
     lines: Vec<Spoken>,
     tools: Vec<Ran>,
@@ -214,4 +214,94 @@ fn latencies(lines: &[Spoken]) -> Vec<Duration> {
         .collect();
     latencies.sort();
     latencies
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::{FORMAT, LineStatus, Path, Usage, UsageRecord};
+    use super::super::{Beginning, Call};
+    use super::*;
+
+    fn record() -> CallRecord {
+        let (caller, callee, route, carrier, carrier_asked) = Default::default();
+        let (vars, other_path, avoided) = Default::default();
+        let (id, path) = (crate::ids::CallId::from_bytes([7; 16]), Path::Sip);
+        let beginning =
+            Beginning { id, path, caller, callee, route, carrier, carrier_asked, vars, other_path, avoided };
+        Call::begin(beginning).record
+    }
+
+    fn at(ms: u64) -> Timestamp {
+        Timestamp::from_millis(ms)
+    }
+
+    fn line(n: u32, speaker: Speaker, started: u64, ended: Option<u64>) -> Line {
+        let (status, text) = (LineStatus::Final, "words".to_owned());
+        let (started, ended) = (at(started), ended.map(at));
+        Line { v: FORMAT, n, speaker, text, started, ended, status, item: None, turn: None }
+    }
+
+    fn tool_call(n: u32, outcome: Option<ToolOutcomeKind>, finished: Option<u64>) -> ToolCallRecord {
+        ToolCallRecord {
+            v: FORMAT,
+            n,
+            tool_call_id: "call_1".into(),
+            name: "lookup".to_owned(),
+            arguments: "{}".to_owned(),
+            requested: at(100),
+            finished: finished.map(at),
+            outcome,
+            output: None,
+            turn: None,
+            acknowledged: false,
+            deferred: false,
+        }
+    }
+
+    fn usage(n: u32, turn: Option<&str>) -> UsageRecord {
+        let (at, model, usage) = (at(0), "m".to_owned(), Usage::default());
+        UsageRecord { v: FORMAT, n, at, model, turn: turn.map(Into::into), usage, cost_usd: None }
+    }
+
+    #[test]
+    fn what_was_gathered_tells_the_same_as_what_is_read_back() {
+        let call = record();
+        let mut gathered = Gathered::of(&call);
+        // The caller's line is known after the reply to it; lines and tool calls are kept more than once.
+        let lines =
+            [line(1, Speaker::Caller, 1_000, Some(1_500)), line(0, Speaker::Assistant, 2_000, Some(3_000))];
+        let tool_calls = [
+            tool_call(0, Some(ToolOutcomeKind::Ok), Some(250)),
+            tool_call(1, Some(ToolOutcomeKind::UnknownTool), Some(101)),
+        ];
+        let usage = [usage(0, Some("t1")), usage(1, None), usage(2, Some("t2"))];
+        gathered.keep(&Keep::Record);
+        gathered.keep(&Keep::Line(line(0, Speaker::Assistant, 2_000, None)));
+        gathered.keep(&Keep::ToolCall(tool_call(0, None, None)));
+        lines.iter().rev().for_each(|line| gathered.keep(&Keep::Line(line.clone())));
+        tool_calls.iter().for_each(|tool_call| gathered.keep(&Keep::ToolCall(tool_call.clone())));
+        usage.iter().for_each(|usage| gathered.keep(&Keep::Usage(usage.clone())));
+        let (events, recordings) = Default::default();
+        let (lines, tool_calls, usage) = (lines.to_vec(), tool_calls.to_vec(), usage.to_vec());
+        let detail = CallDetail { call: call.clone(), lines, tool_calls, usage, events, recordings };
+        let read_back = Finished::of(&detail);
+        assert_eq!(gathered.finished(&call), Some(read_back.clone()));
+        assert_eq!((read_back.turns, read_back.tools_failed), (2, 1));
+        assert_eq!(read_back.reply_p50, Some(Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn a_call_of_which_not_all_was_gathered_is_to_be_read_back() {
+        let mut under_way = record();
+        under_way.counts.usage = 1;
+        assert_eq!(Gathered::of(&under_way).finished(&under_way), None);
+        let long = record();
+        let mut gathered = Gathered::of(&long);
+        let keep = |n| Keep::Line(line(n, Speaker::Caller, 0, None));
+        (0..GATHERED_MAX as u32).for_each(|n| gathered.keep(&keep(n)));
+        gathered.keep(&keep(0));
+        assert!(gathered.clone().finished(&long).is_some());
+        gathered.keep(&keep(GATHERED_MAX as u32));
+        assert_eq!(gathered.finished(&long), None);
+    }
 }
