@@ -39,7 +39,7 @@ pub(super) struct Sandbox {
     lane: Arc<Lane>,
     stack_bytes: usize,
     /// Without it nothing would stop a loop.
-    _ticker: Arc<Ticker>,
+    ticker: Arc<Ticker>,
 }
 
 impl Sandbox {
@@ -72,7 +72,7 @@ impl Sandbox {
             shared: Arc::new(shared),
             engine: host.engine.clone(),
             stack_bytes: host.settings.stack_bytes,
-            _ticker: Arc::clone(&host.ticker),
+            ticker: Arc::clone(&host.ticker),
         })
     }
 
@@ -179,7 +179,7 @@ impl Sandbox {
     }
 
     fn store(&self, context: Option<&CallContext>, time: Duration) -> Store<State> {
-        let mut store = Store::new(&self.engine, State::new(&self.shared, context, time));
+        let mut store = Store::new(&self.engine, State::new(&self.shared, self.ticker.wake(), context, time));
         store.limiter(|state| &mut state.watch);
         // What crosses over is copied: no more than an answer may have, and what host calls need.
         store.set_hostcall_fuel(self.shared.limits.output_bytes.saturating_add(HOST_CALL_BYTES_MAX));
