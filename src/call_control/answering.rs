@@ -107,9 +107,10 @@ impl CallControl {
         let greeting = consent::announced(record.consent.as_ref(), greeting);
         let toolbox = Arc::clone(&beginnings.toolbox);
         let tools = toolbox.offered_in(session);
+        let tools = tools.iter().map(|tool| &**tool);
         let body = match is_bridged {
-            true => session.bridge_body(&instructions, &tools),
-            false => session.accept_body(&instructions, &tools),
+            true => session.bridge_body(&instructions, tools),
+            false => session.accept_body(&instructions, tools),
         };
         let terms = self.terms(&toolbox, session, greeting);
         let context = context_of(record, session, vars);

@@ -124,6 +124,11 @@ struct Ring {
 }
 
 impl Ring {
+    /// Claims that somebody may come back who watched.
+    fn may_come_back(&self, now: Instant) -> bool {
+        self.left.is_some_and(|left| now.duration_since(left) < BACK_WITHIN)
+    }
+
     /// Learns who speaks.
     fn hear(&mut self, news: &News) {
         match news {
@@ -173,6 +178,11 @@ impl Feed {
         self.watchers.load(Ordering::SeqCst) > 0
     }
 
+    /// Claims that news is kept at hand: somebody watches now, or may come back to where they were.
+    pub fn is_followed(&self) -> bool {
+        self.is_watched() || self.ring().may_come_back(Instant::now())
+    }
+
     /// Has everybody know. What was committed must be readable before: who begins to watch now reads it, and may not
     /// be told.
     pub fn publish(&self, all: impl IntoIterator<Item = News>) {
@@ -181,8 +191,7 @@ impl Feed {
 
     fn publish_at(&self, now: Instant, all: impl IntoIterator<Item = News>) {
         let mut ring = self.ring();
-        let may_come_back = ring.left.is_some_and(|left| now.duration_since(left) < BACK_WITHIN);
-        let is_followed = self.is_watched() || may_come_back;
+        let is_followed = self.is_watched() || ring.may_come_back(now);
         if !is_followed && !ring.news.is_empty() {
             (ring.news, ring.bytes) = Default::default();
         }

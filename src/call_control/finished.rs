@@ -7,15 +7,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::CallControl;
-use crate::call::finished::Finished;
+use crate::call::finished::{Finished, Gathered};
 use crate::call::record::{CallDetail, CallRecord};
 
 /// The target of these lines, so that they can be kept, or kept out, by themselves.
 pub const TARGET: &str = "switchboard::calls";
 
 impl CallControl {
-    /// Tells of a call that ended, of which everything is on disk, and with which plugins it was answered.
-    pub(super) async fn tell_finished(self: Arc<Self>, record: CallRecord, plugins: Option<String>) {
+    /// Tells of a call that ended, of which everything is on disk, and with which plugins it was answered. What was gathered
+    /// of it is enough for the line, but not for a trace.
+    pub(super) fn tell_finished(
+        self: &Arc<Self>,
+        record: &CallRecord,
+        gathered: Gathered,
+        plugins: Option<String>,
+    ) {
+        match gathered.finished(record).filter(|_| self.traces.is_none()) {
+            Some(finished) => log(record, &finished, plugins),
+            None => drop(self.runners.spawn(Arc::clone(self).read_and_tell(record.clone(), plugins))),
+        }
+    }
+
+    async fn read_and_tell(self: Arc<Self>, record: CallRecord, plugins: Option<String>) {
         let detail = match self.store.detail(record.id).await {
             Ok(Some(detail)) => detail,
             // Erased at once, or the disk cannot be read: what is at hand is told.
@@ -34,7 +47,7 @@ impl CallControl {
     }
 
     fn tell_of(&self, detail: &CallDetail, plugins: Option<String>) {
-        log(detail, plugins);
+        log(&detail.call, &Finished::of(detail), plugins);
         if let Some(traces) = &self.traces {
             traces.tell(detail);
         }
@@ -46,9 +59,7 @@ fn alone(call: CallRecord) -> CallDetail {
     CallDetail { call, lines, tool_calls, usage, events: Vec::new(), recordings: Vec::new() }
 }
 
-fn log(detail: &CallDetail, plugins: Option<String>) {
-    let call = &detail.call;
-    let finished = Finished::of(detail);
+fn log(call: &CallRecord, finished: &Finished, plugins: Option<String>) {
     let (carrier, provider, moved) = (call.carrier.as_ref(), call.provider.as_ref(), call.moved.as_ref());
     let usage = &call.usage;
     tracing::info!(

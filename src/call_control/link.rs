@@ -67,10 +67,11 @@ impl Link {
 pub(super) fn bridge(
     control: &Arc<CallControl>,
     plan: &Plan,
+    body: String,
     caller: Caller,
     call: &CallRecord,
 ) -> Option<(Link, impl Future<Output = ()> + Send + 'static)> {
-    let session = RawValue::from_string(plan.body.clone()).ok()?;
+    let session = RawValue::from_string(body).ok()?;
     let (tape, making) = call.consent.as_ref().and_then(|_| control.tape(call.id)).unzip();
     let (bridge, task) = Bridge::new(Parts {
         phone: caller.phone,

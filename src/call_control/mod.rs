@@ -311,8 +311,9 @@ impl CallControl {
     async fn deliver(
         self: &Arc<Self>,
         id: CallId,
-        (mut message, done): (Message, Done),
+        (message, done): (Message, Done),
     ) -> Result<(), DeliverError> {
+        let mut message = Box::new(message);
         loop {
             let handle = match self.registry.find(id) {
                 Some(handle) => handle,

@@ -198,13 +198,21 @@ impl Batch {
 
     /// Takes out what is to be written, with the record as it stands now where that is to be written too.
     pub fn take(&mut self, record: &CallRecord) -> Vec<Write> {
-        let Batch { mut writes, has_record, .. } = std::mem::take(self);
-        // What came from elsewhere may have an older state of it.
+        let (mut writes, has_record) = self.take_beside();
         if has_record {
-            writes.retain(|write| !matches!(write, Write::Call(_)));
             writes.push(Write::Call(Box::new(record.clone())));
         }
         writes
+    }
+
+    /// Takes out what is to be written beside the record, and says whether that is to be written after it.
+    pub fn take_beside(&mut self) -> (Vec<Write>, bool) {
+        let Batch { mut writes, has_record, .. } = std::mem::take(self);
+        if has_record {
+            // What came from elsewhere may have an older state of it.
+            writes.retain(|write| !matches!(write, Write::Call(_)));
+        }
+        (writes, has_record)
     }
 }
 

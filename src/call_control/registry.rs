@@ -58,10 +58,10 @@ impl Message {
     }
 }
 
-/// The way to the task of one call.
+/// The way to the task of one call. Messages are boxed: a mailbox keeps room for some dozens as long as the call lasts.
 #[derive(Clone)]
 pub(super) struct Handle {
-    mailbox: mpsc::Sender<Message>,
+    mailbox: mpsc::Sender<Box<Message>>,
     gone: CancellationToken,
     /// What was decided about the call when it was offered first, where it may be offered once more.
     pub decided: Arc<OnceLock<Decided>>,
@@ -69,7 +69,7 @@ pub(super) struct Handle {
 
 impl Handle {
     /// Hands a message over; gives it back when the task takes none any more.
-    pub async fn send(&self, message: Message) -> Result<(), Message> {
+    pub async fn send(&self, message: Box<Message>) -> Result<(), Box<Message>> {
         self.mailbox.send(message).await.map_err(|refused| refused.0)
     }
 
@@ -83,7 +83,7 @@ impl Handle {
 /// for that goes on; also when the task that held it was cut off.
 pub(super) struct Mailbox {
     /// What happened, in order.
-    pub messages: mpsc::Receiver<Message>,
+    pub messages: mpsc::Receiver<Box<Message>>,
     id: CallId,
     gone: CancellationToken,
     registry: Arc<Registry>,

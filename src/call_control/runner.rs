@@ -29,11 +29,13 @@ use super::registry::{Caller, Mailbox, Message};
 use super::{CallControl, Held, Place};
 use crate::call::Call;
 use crate::call::event::{Action, AttachFailure, Event, ProviderEvent, StreamEvent, ToolCall, ToolFinished};
+use crate::call::finished::Gathered;
 use crate::call::record::{EndedReason, Line, Path, State};
 use crate::clock::{Clock as _, Steady, Timestamp};
 use crate::ids::ProviderCallId;
 use crate::openai::sideband::Sideband;
 use crate::session::Session;
+use crate::store::Write;
 use crate::tool::Toolbox;
 use crate::tool::context::CallContext;
 use crate::tool::hooks::{CallEvent, Hook};
@@ -75,6 +77,8 @@ pub(super) struct Runner {
     place: Option<Place>,
     trial: Option<Trial>,
     plan: Option<Arc<Plan>>,
+    /// The body of its plan, until the call is accepted with it.
+    body: Option<String>,
     link: Option<Link>,
     caller: Option<Box<Caller>>,
     requests: JoinSet<Answer>,
@@ -92,6 +96,7 @@ pub(super) struct Runner {
     /// It ended in the hands of this task, and not before.
     ended_here: bool,
     history: History,
+    gathered: Gathered,
     /// What waits to be written …
     batch: Batch,
     /// … and what is on its way to the disk.
@@ -115,7 +120,7 @@ enum Answer {
 
 /// Something the runner has to do something about.
 enum Happened {
-    Message(Message),
+    Message(Box<Message>),
     Event(Event),
     Attached(Result<Box<Sideband>, AttachFailure>),
     Landed(Landed),
@@ -136,11 +141,13 @@ struct Work {
 }
 
 impl Runner {
-    pub fn new(control: Arc<CallControl>, mut call: Call, mailbox: Mailbox, held: Held) -> Runner {
+    /// On the heap: the future of a task has room for what it is made of more than once.
+    pub fn new(control: Arc<CallControl>, mut call: Call, mailbox: Mailbox, held: Held) -> Box<Runner> {
         call.redact(control.rules().settings.redaction.clone());
         control.metrics.call_began();
-        Runner {
+        Box::new(Runner {
             time: Steady::new(&control.clock),
+            gathered: Gathered::of(&call.record),
             leaving: Box::pin(control.leaving.child_token().cancelled_owned()),
             leaving_streams: Box::pin(control.leaving_streams.child_token().cancelled_owned()),
             control,
@@ -149,6 +156,7 @@ impl Runner {
             place: held.place,
             trial: held.trial,
             plan: None,
+            body: None,
             link: None,
             caller: None,
             requests: JoinSet::new(),
@@ -165,11 +173,11 @@ impl Runner {
             commits: FuturesUnordered::new(),
             turn: None,
             shown: Shown::default(),
-        }
+        })
     }
 
     /// Looks after the call until it is over and everything about it is on disk.
-    pub async fn run(mut self) {
+    pub async fn run(mut self: Box<Self>) {
         loop {
             match self.next().await {
                 Happened::Message(message) => self.on_message(message).await,
@@ -198,19 +206,9 @@ impl Runner {
             is_over && self.link.is_none() && self.requests.is_empty() && self.commits.is_empty();
         let pause = self.pause(is_settled);
         tokio::select! {
+            // What the provider says comes last but for the clock: it may never cease, and while it comes no timer is set.
+            biased;
             Some(message) = self.mailbox.messages.recv() => Happened::Message(message),
-            item = next_item(&mut self.link) => match item {
-                LinkItem::Event(event) => Happened::Event(event),
-                LinkItem::Last(event) => {
-                    self.link = None;
-                    Happened::Event(event)
-                }
-                // Whatever took the bridge down: a call that is not over is now.
-                LinkItem::Down => {
-                    self.link = None;
-                    Happened::Event(Event::Stream(StreamEvent::Ended))
-                }
-            },
             wished = self.wishes.next() => Happened::Event(Event::Wished(wished)),
             Some(finished) = self.tools.join_next() => match finished {
                 Ok(finished) => Happened::Event(Event::ToolFinished(finished)),
@@ -232,6 +230,18 @@ impl Runner {
             // The doors are closed by then, so that nothing late can come for a call that is over.
             () = &mut self.leaving, if !is_over || is_settled => Happened::LeftAlone,
             () = &mut self.leaving_streams, if !is_over && is_bridged => Happened::LeftAlone,
+            item = next_item(&mut self.link) => match item {
+                LinkItem::Event(event) => Happened::Event(event),
+                LinkItem::Last(event) => {
+                    self.link = None;
+                    Happened::Event(event)
+                }
+                // Whatever took the bridge down: a call that is not over is now.
+                LinkItem::Down => {
+                    self.link = None;
+                    Happened::Event(Event::Stream(StreamEvent::Ended))
+                }
+            },
             () = tokio::time::sleep(pause) => match is_over {
                 true if is_settled => Happened::Lingered,
                 true => Happened::Nothing,
@@ -250,22 +260,27 @@ impl Runner {
         until.map_or(LOOK_AGAIN, |until| until.since(self.time.now()))
     }
 
-    async fn on_message(&mut self, message: Message) {
+    async fn on_message(&mut self, message: Box<Message>) {
+        let message = *message;
         if let Some(plan) = message.plan {
             self.go_by(plan);
         }
         if message.caller.is_some() {
             self.caller = message.caller;
         }
+        if message.writes.iter().any(|write| matches!(write, Write::Recording(_))) {
+            self.gathered.recorded();
+        }
         self.batch.add(message.writes);
         self.work(message.event, Waiting { done: message.done, ..Waiting::default() }).await;
     }
 
-    fn go_by(&mut self, plan: Box<Plan>) {
+    fn go_by(&mut self, mut plan: Box<Plan>) {
         if self.followers.is_none() && plan.toolbox.hooks().any_at(Hook::Event) {
             let (id, tasks) = (self.call.record.id, &self.control.runners);
             self.followers = Some(Followers::new(id, &plan.toolbox, tasks));
         }
+        self.body = Some(std::mem::take(&mut plan.body));
         self.plan = Some(Arc::from(plan));
     }
 
@@ -288,7 +303,7 @@ impl Runner {
             work.waiting.releases += usize::from(self.outbox.waits_for(&event));
             let now = self.time.now();
             for action in self.call.step(event, now) {
-                self.perform(action, &mut work, now).await;
+                self.perform(action, &mut work, now);
             }
         }
         if let Some(keys) = self.call.take_pressed() {
@@ -316,7 +331,7 @@ impl Runner {
         }
     }
 
-    async fn perform(&mut self, action: Action, work: &mut Work, now: Timestamp) {
+    fn perform(&mut self, action: Action, work: &mut Work, now: Timestamp) {
         self.batch.hurry_for(&action);
         match action {
             Action::Accept
@@ -338,6 +353,7 @@ impl Runner {
                 });
             }
             Action::Attach { after } => {
+                self.body = None;
                 let turn = self.turn.take();
                 let attaching = self.request(move |control, call| async move {
                     tokio::time::sleep(after).await;
@@ -402,9 +418,9 @@ impl Runner {
     }
 
     fn accept(&mut self) {
-        let Some(plan) = self.plan.clone() else { return };
+        let Some(body) = self.body.take() else { return };
         self.request(move |control, call| async move {
-            let answer = control.rules().openai.accept(&call, plan.body.clone()).await;
+            let answer = control.rules().openai.accept(&call, body).await;
             Answer::Event(Event::AcceptAnswered(answer))
         });
     }
@@ -537,7 +553,7 @@ impl Runner {
     }
 
     /// Takes what was sent before anybody could know, waits for the disk, and goes.
-    async fn leave(mut self) {
+    async fn leave(mut self: Box<Self>) {
         self.mailbox.messages.close();
         while let Some(message) = self.mailbox.messages.recv().await {
             self.on_message(message).await;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use poem::{Request, Response};
+use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -166,8 +167,15 @@ fn call_of(store: &Store, source: &str, path: &str, body: &str) -> Option<CallId
         let sid = body.split('&').find_map(|pair| pair.strip_prefix("CallSid="))?;
         Alias::Carrier(CallSid(sid.to_owned()))
     } else {
-        let body: Value = serde_json::from_str(body).ok()?;
-        Alias::ProviderCall(ProviderCallId(body["data"]["call_id"].as_str()?.to_owned()))
+        #[derive(Deserialize)]
+        struct Event {
+            data: Data,
+        }
+        #[derive(Deserialize)]
+        struct Data {
+            call_id: ProviderCallId,
+        }
+        Alias::ProviderCall(serde_json::from_str::<Event>(body).ok()?.data.call_id)
     };
     store.call_by_alias(&alias).ok().flatten()
 }

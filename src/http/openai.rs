@@ -74,7 +74,8 @@ fn verify(
 
 async fn offer(doors: &Arc<Doors>, delivery: Delivery) -> Result<Verdict, (Verdict, Response)> {
     let webhook_id = delivery.webhook_id.clone();
-    match doors.control.provider_offered(delivery).await {
+    // On the heap, or every future around it had room for it.
+    match Box::pin(doors.control.provider_offered(delivery)).await {
         Ok(Offered::Taken) => Ok(Verdict::Taken),
         Ok(Offered::Duplicate) => Ok(Verdict::Duplicate),
         Ok(Offered::Stale) => Ok(Verdict::Stale),

@@ -10,6 +10,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use hyper::body::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Response, StatusCode, Url, redirect};
 use serde::Deserialize;
@@ -86,7 +87,7 @@ impl Client {
     /// where the provider may have taken the call although it did not say so. The time before this is
     /// called counts as the time the accept was sent.
     pub async fn accept(&self, call: &ProviderCallId, body: String) -> AcceptAnswer {
-        let accepting = self.try_accept(self.call_url(call, "accept"), body);
+        let accepting = self.try_accept(self.call_url(call, "accept"), Bytes::from(body));
         match timeout(self.deadlines.accept, accepting).await {
             Ok(answer) => answer,
             Err(_) => AcceptAnswer::Unclear(too_late(self.deadlines.accept)),
@@ -101,7 +102,7 @@ impl Client {
     /// What the provider, or the connection, said last.
     pub async fn reject(&self, call: &ProviderCallId, sip_code: u16) -> Result<(), String> {
         let body = serde_json::json!({ "status_code": sip_code }).to_string();
-        self.insist(self.call_url(call, "reject"), Some(body)).await
+        self.insist(self.call_url(call, "reject"), Some(body.into())).await
     }
 
     /// Asks the provider to end the call.
@@ -123,7 +124,7 @@ impl Client {
     /// What the provider, or the connection, said.
     pub async fn refer(&self, call: &ProviderCallId, target: &str) -> Result<(), String> {
         let url = self.call_url(call, "refer");
-        let body = serde_json::json!({ "target_uri": target }).to_string();
+        let body = Bytes::from(serde_json::json!({ "target_uri": target }).to_string());
         let mut outcome = self.post_in_time(url.clone(), Some(body.clone())).await;
         if matches!(outcome, Outcome::NotSent(_)) {
             sleep(self.deadlines.retry_pause).await;
@@ -135,7 +136,7 @@ impl Client {
         }
     }
 
-    async fn try_accept(&self, url: Url, body: String) -> AcceptAnswer {
+    async fn try_accept(&self, url: Url, body: Bytes) -> AcceptAnswer {
         let first = self.post(url.clone(), Some(body.clone())).await;
         let is_passing = match &first {
             Outcome::NotSent(_) => true,
@@ -151,7 +152,7 @@ impl Client {
     }
 
     /// Posts until the provider has heard it: for requests that do no harm when they come twice.
-    async fn insist(&self, url: Url, body: Option<String>) -> Result<(), String> {
+    async fn insist(&self, url: Url, body: Option<Bytes>) -> Result<(), String> {
         let mut pause = self.deadlines.retry_pause;
         for _ in 0..RETRIES {
             let outcome = self.post_in_time(url.clone(), body.clone()).await;
@@ -164,14 +165,14 @@ impl Client {
         self.post_in_time(url, body).await.settled()
     }
 
-    async fn post_in_time(&self, url: Url, body: Option<String>) -> Outcome {
+    async fn post_in_time(&self, url: Url, body: Option<Bytes>) -> Outcome {
         match timeout(self.deadlines.control, self.post(url, body)).await {
             Ok(outcome) => outcome,
             Err(_) => Outcome::Broken(too_late(self.deadlines.control)),
         }
     }
 
-    async fn post(&self, url: Url, body: Option<String>) -> Outcome {
+    async fn post(&self, url: Url, body: Option<Bytes>) -> Outcome {
         let mut request = self.http.post(url);
         if let Some(body) = body {
             let json = HeaderValue::from_static("application/json");

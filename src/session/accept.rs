@@ -327,14 +327,22 @@ impl Session {
     ///
     /// With a protected greeting turn detection is off at first; [`Session::turn_detection_update`]
     /// turns it on later.
-    pub fn accept_body(&self, instructions: &str, tools: &[ToolDefinition]) -> String {
+    pub fn accept_body<'a>(
+        &'a self,
+        instructions: &'a str,
+        tools: impl IntoIterator<Item = &'a ToolDefinition>,
+    ) -> String {
         let body = Body { model: Some(&self.model), ..self.body(instructions, tools, None) };
         serde_json::to_string(&body).expect("texts and finite numbers are JSON")
     }
 
     /// The same as the session of a `session.update`, for a session whose audio passes through us: μ-law
     /// both ways. The model is not said again, it was said when the session was opened.
-    pub fn bridge_body(&self, instructions: &str, tools: &[ToolDefinition]) -> String {
+    pub fn bridge_body<'a>(
+        &'a self,
+        instructions: &'a str,
+        tools: impl IntoIterator<Item = &'a ToolDefinition>,
+    ) -> String {
         let body = Body { output_modalities: &["audio"], ..self.body(instructions, tools, Some(PCMU)) };
         serde_json::to_string(&body).expect("texts and finite numbers are JSON")
     }
@@ -342,10 +350,10 @@ impl Session {
     fn body<'a>(
         &'a self,
         instructions: &'a str,
-        tools: &'a [ToolDefinition],
+        tools: impl IntoIterator<Item = &'a ToolDefinition>,
         format: Option<Format>,
     ) -> Body<'a> {
-        let offered = tools.iter().filter(|tool| self.offers(&tool.name)).map(tool_form);
+        let offered = tools.into_iter().filter(|tool| self.offers(&tool.name)).map(tool_form);
         let remote = self.mcp.iter().map(|server| AnyTool::Mcp(server.form()));
         Body {
             kind: "realtime",

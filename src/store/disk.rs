@@ -236,13 +236,13 @@ impl<'a> Batch<'a> {
         Batch { db, head, batch: sled::Batch::default(), entries: 0, bytes: 0 }
     }
 
-    fn set(&mut self, key: &str, value: Option<&IVec>) -> sled::Result<()> {
+    fn set(&mut self, key: &str, value: Option<&str>) -> sled::Result<()> {
         let old = self.db.get(key)?;
         let old_pieces = old.as_deref().map_or(0, pieces);
         let new_pieces = match value {
-            Some(value) if value.len() > PIECE_BYTES_MAX => self.cut(key, old, value)?,
+            Some(value) if value.len() > PIECE_BYTES_MAX => self.cut(key, old, value.as_bytes())?,
             value => {
-                self.entry(key.as_bytes(), old, value.cloned());
+                self.entry(key.as_bytes(), old, value.map(IVec::from));
                 usize::from(value.is_some())
             }
         };

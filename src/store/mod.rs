@@ -244,7 +244,12 @@ impl Store {
     /// Queues a transaction; waits only for a place in the queue. Transactions of one caller are decided and
     /// written in the order in which they were submitted.
     pub async fn submit(&self, tx: &Tx) -> Result<Receipt, StoreError> {
-        let prepared = Prepared::from_tx(tx)?;
+        self.submit_with(tx, None).await
+    }
+
+    /// The same, of a transaction that writes this record of a call, too.
+    pub async fn submit_with(&self, tx: &Tx, record: Option<&CallRecord>) -> Result<Receipt, StoreError> {
+        let prepared = Prepared::from_tx(tx, record)?;
         self.request(|answer| Request::Commit(prepared, answer)).await
     }
 

@@ -57,11 +57,15 @@ impl Placements {
     where
         F: FnOnce() -> Result<Option<Vec<u8>>, StoreError>,
     {
+        let read;
         let old = match self.0.get(&id) {
-            Some(old) => Some(old.clone()),
-            None => stored()?.map(|record| parse(id, &record)).transpose()?,
+            Some(old) => Some(old),
+            None => {
+                read = stored()?.map(|record| parse(id, &record)).transpose()?;
+                read.as_ref()
+            }
         };
-        if old.as_ref() != Some(&new) {
+        if old != Some(&new) {
             let before = old.map(|old| old.keys(id)).unwrap_or_default();
             let after = new.keys(id);
             ops.extend(before.iter().filter(|key| !after.contains(key)).cloned().map(Op::delete));

@@ -22,7 +22,7 @@ const ENTRY_BYTES: usize = 64;
 /// Changes of keys, and the journal record that the last of them came from.
 #[derive(Default)]
 pub(super) struct Layer {
-    entries: BTreeMap<String, Option<IVec>>,
+    entries: BTreeMap<String, Option<String>>,
     bytes: usize,
     seq: u64,
     crc: u32,
@@ -36,13 +36,13 @@ impl Layer {
     {
         for (key, value) in changes {
             self.bytes += ENTRY_BYTES + key.len() + value.as_ref().map_or(0, String::len);
-            self.entries.insert(key, value.map(|text| IVec::from(text.into_bytes())));
+            self.entries.insert(key, value);
         }
         (self.seq, self.crc) = last;
     }
 
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&str, Option<&IVec>)> {
-        self.entries.iter().map(|(key, value)| (key.as_str(), value.as_ref()))
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.entries.iter().map(|(key, value)| (key.as_str(), value.as_deref()))
     }
 
     /// The last record's number and CRC.
@@ -77,7 +77,8 @@ impl Recent {
     /// The value of a key that is here; none within when it was deleted.
     pub(super) fn get(&self, key: &str) -> Option<Option<IVec>> {
         let layers = self.lock();
-        layers.fresh.entries.get(key).or_else(|| layers.leaving.entries.get(key)).cloned()
+        let found = layers.fresh.entries.get(key).or_else(|| layers.leaving.entries.get(key))?;
+        Some(found.as_deref().map(IVec::from))
     }
 
     /// The keys within `range` that are here, with whether there is a value.

@@ -186,10 +186,13 @@ pub(super) enum Step {
 }
 
 impl Prepared {
-    /// Turns records into text.
-    pub(super) fn from_tx(tx: &Tx) -> Result<Prepared, StoreError> {
+    /// Turns records into text; `record`: a call's, written after the rest.
+    pub(super) fn from_tx(tx: &Tx, record: Option<&CallRecord>) -> Result<Prepared, StoreError> {
         let absent = tx.expect.iter().map(|expect| (expect.key(), expect.clone())).collect();
-        let steps: Vec<Step> = tx.writes.iter().flat_map(steps).collect();
+        let mut all = Vec::with_capacity(tx.writes.len() + 4);
+        tx.writes.iter().for_each(|write| steps(write, &mut all));
+        all.extend(record.map(call));
+        let steps = all;
         let bytes = steps.iter().map(Step::bytes).sum();
         if bytes > TX_BYTES_MAX {
             return Err(StoreError::TooLarge { what: "a transaction", bytes, bytes_max: TX_BYTES_MAX });
@@ -209,22 +212,26 @@ impl Step {
     }
 }
 
-fn steps(write: &Write) -> Vec<Step> {
+/// A call's record and its place.
+fn call(record: &CallRecord) -> Step {
+    let put = Op::put(key::call(record.id), json_of_about(record, CALL_BYTES));
+    Step::Call { id: record.id, put, placement: Placement::of(record) }
+}
+
+fn steps(write: &Write, all: &mut Vec<Step>) {
     let (key, value) = match write {
-        Write::Call(record) => {
-            let put = Op::put(key::call(record.id), json_of_about(record, CALL_BYTES));
-            return vec![Step::Call { id: record.id, put, placement: Placement::of(record) }];
-        }
-        Write::Recording(record) => return recording(record),
-        Write::Notification(record) => return notification(record),
+        Write::Call(record) => return all.push(call(record)),
+        Write::Recording(record) => return all.extend(recording(record)),
+        Write::Notification(record) => return all.extend(notification(record)),
         Write::NotificationTaken(of) => {
-            return vec![Step::Put(Op::delete(key::notification_in(NotificationList::Waiting, of)))];
+            let key = key::notification_in(NotificationList::Waiting, of);
+            return all.push(Step::Put(Op::delete(key)));
         }
-        Write::Erase { id, by, at } => return vec![Step::Erase { id: *id, by: *by, at: *at }],
-        Write::Forget(Outdated(key)) => return vec![Step::Put(Op::delete(key.clone()))],
+        Write::Erase { id, by, at } => return all.push(Step::Erase { id: *id, by: *by, at: *at }),
+        Write::Forget(Outdated(key)) => return all.push(Step::Put(Op::delete(key.clone()))),
         Write::Alias(alias, id) => {
             let by_call = Op::put(key::alias_of(*id, alias), "1".to_owned());
-            return vec![Step::Put(Op::put(key::alias(alias), json(id))), Step::Put(by_call)];
+            return all.extend([Step::Put(Op::put(key::alias(alias), json(id))), Step::Put(by_call)]);
         }
         Write::ToErase(id, by) => (key::to_erase(*id), json(by)),
         Write::Line(id, line) => (key::part(Part::Line, *id, line.n), json(line)),
@@ -235,18 +242,18 @@ fn steps(write: &Write) -> Vec<Step> {
         Write::Audit(entry) => (key::audit(entry.n), json(entry)),
         Write::Meta { name, value } => (key::meta(name), json(value)),
     };
-    vec![Step::Put(Op::put(key, value))]
+    all.push(Step::Put(Op::put(key, value)));
 }
 
 /// A recording and its places: a list has the key or has it not, whatever it had before.
-fn recording(record: &RecordingRecord) -> Vec<Step> {
+fn recording(record: &RecordingRecord) -> [Step; 3] {
     let (call, id) = (record.call, &record.id);
     let place = |list, is_in: bool, value: String| {
         let key = key::recording_in(list, call, id);
         Step::Put(if is_in { Op::put(key, value) } else { Op::delete(key) })
     };
     let listed = ListedRecording { call, id: id.clone(), bytes: record.bytes.unwrap_or(0) };
-    vec![
+    [
         Step::Put(Op::put(key::recording(call, id), json(record))),
         place(RecordingList::Work, record.has_work(), json(&listed)),
         place(RecordingList::Kept, record.is_kept(), json(&listed)),
@@ -254,14 +261,14 @@ fn recording(record: &RecordingRecord) -> Vec<Step> {
 }
 
 /// A notification stands in one list.
-fn notification(record: &Notification) -> Vec<Step> {
+fn notification(record: &Notification) -> [Step; 2] {
     let of = NotificationKey::of(record);
     let [waiting, dead] = NotificationList::ALL.map(|list| key::notification_in(list, &of));
     let (list, other) = match record.state {
         NotificationState::Waiting => (waiting, dead),
         NotificationState::Dead => (dead, waiting),
     };
-    vec![Step::Put(Op::put(list, json(record))), Step::Put(Op::delete(other))]
+    [Step::Put(Op::put(list, json(record))), Step::Put(Op::delete(other))]
 }
 
 /// JSON on one line, for the journal keeps one commit per line.
@@ -299,7 +306,7 @@ mod tests {
     #[test]
     fn a_transaction_is_bounded() {
         let write = Write::Meta { name: "big".to_owned(), value: "x".repeat(TX_BYTES_MAX) };
-        let refused = Prepared::from_tx(&Tx { expect: vec![], writes: vec![write] });
+        let refused = Prepared::from_tx(&Tx { expect: vec![], writes: vec![write] }, None);
         assert!(matches!(refused, Err(StoreError::TooLarge { .. })));
     }
 }

@@ -12,6 +12,7 @@ pub mod outbound;
 pub mod plugin;
 pub mod schema;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -282,18 +283,15 @@ impl Toolbox {
     }
 
     /// What the model of this session is told about its tools.
-    pub fn offered_in(&self, session: &Session) -> Vec<ToolDefinition> {
-        let mut offered: Vec<ToolDefinition> = self
-            .tools
-            .values()
-            .filter(|tool| session.offers(&tool.definition.name))
-            .map(|tool| tool.definition.clone())
-            .collect();
+    pub fn offered_in(&self, session: &Session) -> Vec<Cow<'_, ToolDefinition>> {
+        let all = self.tools.values().map(|tool| &tool.definition);
+        let offered = all.filter(|definition| session.offers(&definition.name));
+        let mut offered: Vec<Cow<'_, ToolDefinition>> = offered.map(Cow::Borrowed).collect();
         if session.offers(HANG_UP_TOOL) {
-            offered.push(hang_up_definition());
+            offered.push(Cow::Owned(hang_up_definition()));
         }
         if session.offers(TRANSFER_TOOL) && !session.transfer.is_empty() {
-            offered.push(transfer_definition(session));
+            offered.push(Cow::Owned(transfer_definition(session)));
         }
         offered
     }
@@ -441,7 +439,9 @@ impl Tool {
                 called.map_err(|failure| self.explain("(embedded)", failure, None))?
             }
             Hand::Http(tool) => {
-                tool.call(context, &arguments).await.map_err(|trouble| (trouble.kind, trouble.message))?
+                // On the heap, so that the calls of plugins need no room for it.
+                let called = Box::pin(tool.call(context, &arguments)).await;
+                called.map_err(|trouble| (trouble.kind, trouble.message))?
             }
         };
         if output.len() > output_bytes_max {

@@ -113,6 +113,6 @@ fn a_turn_of_a_call_costs_the_same_however_long_the_call_has_been() {
 
 /// The turn's and the item's name read and kept with the piece, the piece, its message, its mark's name.
 const FRAME_OF_MODEL: u64 = 12;
-const IGNORED_EVENT: u64 = 1;
+const IGNORED_EVENT: u64 = 0;
 const WORDS_EVENT: u64 = 3;
 const WEBHOOK: u64 = 4;

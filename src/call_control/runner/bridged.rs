@@ -43,8 +43,9 @@ impl Runner {
     }
 
     fn open_bridge(&mut self) {
-        let (Some(plan), Some(caller)) = (self.plan.clone(), self.caller.take()) else { return };
-        if let Some((link, task)) = link::bridge(&self.control, &plan, *caller, &self.call.record) {
+        let (Some(plan), Some(caller)) = (&self.plan, self.caller.take()) else { return };
+        let Some(body) = self.body.take() else { return };
+        if let Some((link, task)) = link::bridge(&self.control, plan, body, *caller, &self.call.record) {
             let control = Arc::clone(&self.control);
             control.bridged.fetch_add(1, Ordering::Relaxed);
             self.control.runners.spawn(async move {

@@ -23,11 +23,14 @@ pub(super) struct Landed {
     result: Result<Committed, StoreError>,
     waiting: Waiting,
     writes: Vec<Write>,
+    /// It had the call's record, too, and nobody watched when it was submitted.
+    has_unshown: bool,
     cost_usd: Option<f64>,
 }
 
 impl Runner {
     pub(super) fn keep(&mut self, keep: Keep, now: Timestamp) {
+        self.gathered.keep(&keep);
         match &keep {
             Keep::Line(line) => self.follow(line),
             // What was acknowledged was counted when it was answered.
@@ -64,14 +67,19 @@ impl Runner {
 
     /// Writes what there is to write.
     pub(super) async fn write(&mut self, waiting: Waiting) {
-        let tx = Tx { expect: Vec::new(), writes: self.batch.take(&self.call.record) };
-        if tx.writes.is_empty() && waiting.is_nobody() {
+        let (writes, has_record) = self.batch.take_beside();
+        if writes.is_empty() && !has_record && waiting.is_nobody() {
             return;
         }
+        let mut tx = Tx { expect: Vec::new(), writes };
         let cost_usd = self.call.record.cost_usd;
         let landing = self.control.notifications.landing(&tx.writes);
-        let submitted = self.control.store.submit(&tx).await;
-        let landed = move |result| Landed { result, waiting, writes: tx.writes, cost_usd };
+        let record = has_record.then_some(&self.call.record);
+        let submitted = self.control.store.submit_with(&tx, record).await;
+        let is_shown = self.control.feed.is_followed();
+        tx.writes.extend(record.filter(|_| is_shown).map(|record| Write::Call(Box::new(record.clone()))));
+        let has_unshown = has_record && !is_shown;
+        let landed = move |result| Landed { result, waiting, writes: tx.writes, has_unshown, cost_usd };
         self.commits.push(match submitted {
             Ok(receipt) => Box::pin(async move { landed(receipt.await.inspect(|_| landing.landed())) }),
             Err(error) => Box::pin(std::future::ready(landed(Err(error)))),
@@ -79,13 +87,18 @@ impl Runner {
     }
 
     pub(super) async fn on_landed(&mut self, landed: Landed) {
-        let Landed { result, waiting, writes, cost_usd } = landed;
+        let Landed { result, waiting, mut writes, has_unshown, cost_usd } = landed;
         if let Err(error) = &result {
             self.control.metrics.store_failed();
             tracing::error!(call = %self.call.record.id, error = %error, "a call could not be kept");
         }
         let is_kept = result.is_ok();
         if is_kept {
+            if has_unshown && self.control.feed.is_followed() {
+                // Somebody has begun to watch since: what is on disk is what is told.
+                let stored = self.control.store.call(self.call.record.id).ok().flatten();
+                writes.extend(stored.map(|record| Write::Call(Box::new(record))));
+            }
             self.control.feed.publish(writes.into_iter().filter_map(|write| News::of(write, cost_usd)));
         }
         if let Some(done) = waiting.done {

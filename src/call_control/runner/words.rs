@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Runner;
 use crate::call::event::{ToolCall, ToolFinished};
+use crate::call::finished::Gathered;
 use crate::call::record::ToolOutcomeKind;
 use crate::call_control::following::{context_now, tell_ended};
 use crate::tool::context::Wishes;
@@ -21,14 +22,14 @@ pub(super) fn unavailable(call: &ToolCall) -> ToolFinished {
 }
 
 impl Runner {
-    /// Has everybody told of a call that is over, of which everything is on disk. Tasks of their own: the call is out of the
-    /// registry before anybody has read its record.
+    /// Has everybody told of a call that is over, of which everything is on disk. Who must read its record for that is a task of
+    /// its own: the call is out of the registry before.
     pub(super) fn tell_the_end(&mut self) {
         let control = &self.control;
         if self.ended_here {
             let plugins = self.plan.as_ref().and_then(|plan| plan.toolbox.versions());
-            let telling = Arc::clone(control).tell_finished(self.call.record.clone(), plugins);
-            control.runners.spawn(telling);
+            let gathered = std::mem::replace(&mut self.gathered, Gathered::of(&self.call.record));
+            control.tell_finished(&self.call.record, gathered, plugins);
         }
         let plan = self.plan.take().filter(|_| self.call.is_over());
         if let Some(plan) = plan.filter(|plan| plan.toolbox.hooks().any_at(Hook::Ended)) {

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -12,6 +13,8 @@ use crate::metrics::Metrics;
 
 /// How often running guests are looked at: the grain of their deadlines.
 pub(super) const TICK: Duration = Duration::from_millis(2);
+/// Without a guest it goes on for so long: a thread that sleeps is dearer to wake than one that soon looks anyway.
+const IDLE_TICKS_MAX: u32 = 50;
 /// What host calls need below a guest's own stack.
 const HOST_STACK_BYTES: usize = 512 << 10;
 /// What the pool has room for, measured with the plugins of this repository: a Python component consists of 14 core
@@ -65,9 +68,27 @@ pub struct Host {
     pub(super) settings: HostSettings,
 }
 
-/// Advances the epoch until its last owner is gone: the host, or a plugin.
+/// Advances the epoch while guests run, until its last owner is gone: the host, or a plugin.
 pub(super) struct Ticker {
-    stop: Arc<AtomicBool>,
+    beat: Arc<Beat>,
+    thread: Thread,
+}
+
+/// What the ticker's thread goes by.
+#[derive(Default)]
+struct Beat {
+    running: AtomicUsize,
+    is_asleep: AtomicBool,
+    is_over: AtomicBool,
+}
+
+/// The epoch advances as long as this lives.
+pub(super) struct Ticking(Arc<Beat>);
+
+impl Drop for Ticking {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Host {
@@ -143,21 +164,50 @@ fn config(settings: &HostSettings) -> Config {
 
 impl Ticker {
     fn start(engine: Engine) -> std::io::Result<Ticker> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let beat = Arc::<Beat>::default();
+        let ticking = Arc::clone(&beat);
         let tick = move || {
-            while !stopped.load(Ordering::Relaxed) {
-                std::thread::sleep(TICK);
+            let mut idle_ticks = 0;
+            while !ticking.is_over.load(Ordering::SeqCst) {
+                thread::sleep(TICK);
                 engine.increment_epoch();
+                let is_idle = ticking.running.load(Ordering::SeqCst) == 0;
+                idle_ticks = if is_idle { idle_ticks + 1 } else { 0 };
+                if idle_ticks >= IDLE_TICKS_MAX {
+                    ticking.sleep();
+                    idle_ticks = 0;
+                }
             }
         };
-        std::thread::Builder::new().name("plugin-epoch".to_owned()).spawn(tick)?;
-        Ok(Ticker { stop })
+        let thread = thread::Builder::new().name("plugin-epoch".to_owned()).spawn(tick)?;
+        Ok(Ticker { beat, thread: thread.thread().clone() })
+    }
+
+    /// A guest is about to run: from here on the epoch advances.
+    pub fn wake(&self) -> Ticking {
+        // First this, then the look; the thread does it the other way round, so that one of them sees the other.
+        self.beat.running.fetch_add(1, Ordering::SeqCst);
+        if self.beat.is_asleep.load(Ordering::SeqCst) {
+            self.thread.unpark();
+        }
+        Ticking(Arc::clone(&self.beat))
+    }
+}
+
+impl Beat {
+    /// Sleeps until a guest runs, or it is over.
+    fn sleep(&self) {
+        self.is_asleep.store(true, Ordering::SeqCst);
+        while self.running.load(Ordering::SeqCst) == 0 && !self.is_over.load(Ordering::SeqCst) {
+            thread::park();
+        }
+        self.is_asleep.store(false, Ordering::SeqCst);
     }
 }
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.beat.is_over.store(true, Ordering::SeqCst);
+        self.thread.unpark();
     }
 }

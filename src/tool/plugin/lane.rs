@@ -34,8 +34,11 @@ pub(super) struct Lane {
     thread: OnceLock<Option<mpsc::UnboundedSender<Job>>>,
 }
 
+/// A call of a plugin. On the heap, where it can go on elsewhere.
+pub(super) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
 /// The rest of a call, for the plugin's own thread. There are no more of them than `limits.concurrency`.
-type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Job = Work<()>;
 
 impl Lane {
     pub fn new(name: &Arc<str>) -> Lane {
@@ -43,7 +46,7 @@ impl Lane {
     }
 
     /// Runs a call to its end, here or elsewhere. None only when its thread broke off.
-    pub async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    pub async fn run<T: Send + 'static>(&self, work: Work<T>) -> Option<T> {
         let mut call = Metered::new(work, &self.account);
         if self.account.is_trusted() {
             let briefly = std::future::poll_fn(|context| match Pin::new(&mut call).poll(context) {
@@ -110,7 +113,7 @@ fn begin(name: &str) -> Option<mpsc::UnboundedSender<Job>> {
 
 /// A call whose computing is paid from the plugin's account.
 struct Metered<T> {
-    work: Pin<Box<dyn Future<Output = T> + Send>>,
+    work: Work<T>,
     account: Arc<Account>,
     spent: Duration,
     /// The runtime it belongs to, where that is not the one that polls it.
@@ -118,8 +121,8 @@ struct Metered<T> {
 }
 
 impl<T> Metered<T> {
-    fn new(work: impl Future<Output = T> + Send + 'static, account: &Arc<Account>) -> Metered<T> {
-        Metered { work: Box::pin(work), account: Arc::clone(account), spent: Duration::ZERO, home: None }
+    fn new(work: Work<T>, account: &Arc<Account>) -> Metered<T> {
+        Metered { work, account: Arc::clone(account), spent: Duration::ZERO, home: None }
     }
 }
 

@@ -32,6 +32,7 @@ mod lane;
 mod load;
 mod sandbox;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -159,7 +160,8 @@ impl Plugin {
         arguments: &str,
         time: Duration,
     ) -> Result<String, Failure> {
-        self.inner.health.watch(self.call_anyway(context, tool, arguments, time)).await
+        // Pinned here and not there: a future that is handed over has room for it twice.
+        self.inner.health.watch(pin!(self.call_anyway(context, tool, arguments, time))).await
     }
 
     async fn call_anyway(
@@ -213,7 +215,7 @@ impl Plugin {
             self.check_answer(&answer)?;
             Ok(answer)
         };
-        self.inner.health.watch(asked).await
+        self.inner.health.watch(pin!(asked)).await
     }
 
     /// Tells it of something that happened in a call.
@@ -227,7 +229,7 @@ impl Plugin {
             let _place = self.place(Hook::Event.as_str(), time).await?;
             self.inner.sandbox.event(context, event, time).await
         };
-        self.inner.health.watch(told).await
+        self.inner.health.watch(pin!(told)).await
     }
 
     /// Tells it that a call is over, with its record as JSON.
@@ -241,7 +243,7 @@ impl Plugin {
             let _place = self.place(Hook::Ended.as_str(), time).await?;
             self.inner.sandbox.ended(context, record, time).await
         };
-        self.inner.health.watch(told).await
+        self.inner.health.watch(pin!(told)).await
     }
 
     /// Its texts are no longer than an answer may be, and its variables have names that variables can have.

@@ -13,7 +13,7 @@ use super::engine::{Host, Ticker};
 use super::failure::{Failure, LoadError, cut};
 use super::guest::{Described, Guest, Surface};
 use super::hands::Hands;
-use super::lane::Lane;
+use super::lane::{Lane, Work};
 use super::settings::Settings;
 use super::state::{Overrun, Powers, Shared, State};
 use crate::tool::context::CallContext;
@@ -39,7 +39,7 @@ pub(super) struct Sandbox {
     lane: Arc<Lane>,
     stack_bytes: usize,
     /// Without it nothing would stop a loop.
-    _ticker: Arc<Ticker>,
+    ticker: Arc<Ticker>,
 }
 
 impl Sandbox {
@@ -72,7 +72,7 @@ impl Sandbox {
             shared: Arc::new(shared),
             engine: host.engine.clone(),
             stack_bytes: host.settings.stack_bytes,
-            _ticker: Arc::clone(&host.ticker),
+            ticker: Arc::clone(&host.ticker),
         })
     }
 
@@ -95,7 +95,7 @@ impl Sandbox {
     /// Asks it what it is. A failure comes with what it said last.
     pub async fn describe(&self) -> Result<Described, (Failure, Option<String>)> {
         let this = self.clone();
-        let described = async move {
+        let described = Box::pin(async move {
             let mut store = this.store(None, DESCRIBE_WITHIN);
             store.set_hostcall_fuel(DESCRIBE_BYTES_MAX);
             let described = this.guest.describe(&mut store, &this.surface);
@@ -105,7 +105,7 @@ impl Sandbox {
             // An unfinished line of its outputs is said when they are gone.
             drop(store);
             Ok(settled.map_err(|failure| (failure, messages.last())))
-        };
+        });
         self.run(described).await.map_err(|failure| (failure, None))?
     }
 
@@ -118,12 +118,12 @@ impl Sandbox {
     ) -> Result<String, Failure> {
         let (this, context) = (self.clone(), context.clone());
         let (tool, arguments) = (tool.to_owned(), arguments.to_owned());
-        let called = async move {
+        let called = Box::pin(async move {
             let mut store = this.store(Some(&context), time);
             let called = this.guest.call(&mut store, &context, &tool, &arguments);
             let called = tokio::time::timeout(time, called).await;
             this.settle(called, &store, time, &tool, this.shared.limits.output_bytes)?
-        };
+        });
         self.run(called).await
     }
 
@@ -134,12 +134,12 @@ impl Sandbox {
         time: Duration,
     ) -> Result<IncomingAnswer, Failure> {
         let (this, context, headers) = (self.clone(), context.clone(), headers.to_owned());
-        let answered = async move {
+        let answered = Box::pin(async move {
             let mut store = this.store(Some(&context), time);
             let answered = this.guest.incoming(&mut store, &context, &headers);
             let answered = tokio::time::timeout(time, answered).await;
             this.settle(answered, &store, time, "incoming", this.shared.limits.output_bytes)
-        };
+        });
         self.run(answered).await
     }
 
@@ -150,29 +150,26 @@ impl Sandbox {
         time: Duration,
     ) -> Result<(), Failure> {
         let (this, context, event) = (self.clone(), context.clone(), event.clone());
-        let told = async move {
+        let told = Box::pin(async move {
             let mut store = this.store(Some(&context), time);
             let told = tokio::time::timeout(time, this.guest.event(&mut store, &context, &event)).await;
             this.settle(told, &store, time, "event", this.shared.limits.output_bytes)
-        };
+        });
         self.run(told).await
     }
 
     pub async fn ended(&self, context: &CallContext, record: &str, time: Duration) -> Result<(), Failure> {
         let (this, context, record) = (self.clone(), context.clone(), record.to_owned());
-        let told = async move {
+        let told = Box::pin(async move {
             let mut store = this.store(Some(&context), time);
             let told = tokio::time::timeout(time, this.guest.ended(&mut store, &context, &record)).await;
             this.settle(told, &store, time, "ended", this.shared.limits.output_bytes)
-        };
+        });
         self.run(told).await
     }
 
     /// Runs a call where the plugin is welcome at the moment.
-    async fn run<T: Send + 'static>(
-        &self,
-        call: impl Future<Output = Result<T, Failure>> + Send + 'static,
-    ) -> Result<T, Failure> {
+    async fn run<T: Send + 'static>(&self, call: Work<Result<T, Failure>>) -> Result<T, Failure> {
         let broken_off = || Err(Failure::Unavailable("the thread that it ran on broke off".to_owned()));
         let ended = self.lane.run(call).await.unwrap_or_else(broken_off);
         if ended.as_ref().is_err_and(Failure::is_fault) && self.lane.failed() {
@@ -182,7 +179,7 @@ impl Sandbox {
     }
 
     fn store(&self, context: Option<&CallContext>, time: Duration) -> Store<State> {
-        let mut store = Store::new(&self.engine, State::new(&self.shared, context, time));
+        let mut store = Store::new(&self.engine, State::new(&self.shared, self.ticker.wake(), context, time));
         store.limiter(|state| &mut state.watch);
         // What crosses over is copied: no more than an answer may have, and what host calls need.
         store.set_hostcall_fuel(self.shared.limits.output_bytes.saturating_add(HOST_CALL_BYTES_MAX));

@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
+use super::engine::Ticking;
 use super::hands::{Fetch, Hands, LogLevel};
 use super::kv::KeyValueStore;
 use super::limits::{Messages, Watch};
@@ -114,6 +115,8 @@ pub(super) struct State {
     history: Vec<Said>,
     left: Left,
     wasi: Option<Box<Wasi>>,
+    /// So that the deadline is seen.
+    _ticking: Ticking,
 }
 
 /// What is left of the budget of one call, besides what [`Watch`] and [`Messages`] count.
@@ -167,7 +170,12 @@ pub(super) enum AskError {
 
 impl State {
     /// The state of an instance that serves this call, or describes itself where there is none.
-    pub fn new(shared: &Arc<Shared>, context: Option<&CallContext>, time: Duration) -> State {
+    pub fn new(
+        shared: &Arc<Shared>,
+        ticking: Ticking,
+        context: Option<&CallContext>,
+        time: Duration,
+    ) -> State {
         let Limits { log_bytes, http_requests, http_bytes, .. } = shared.limits;
         let (name, sink) = (Arc::clone(&shared.name), Arc::clone(&shared.hands.log));
         State {
@@ -183,6 +191,7 @@ impl State {
             },
             left: Left { actions: ACTIONS_MAX, reports: REPORTS_MAX, requests: http_requests, http_bytes },
             wasi: None,
+            _ticking: ticking,
             shared: Arc::clone(shared),
         }
     }

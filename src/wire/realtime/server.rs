@@ -4,13 +4,14 @@
 //! cannot be read is taken as absent where the rest makes sense without it. An unknown kind of event,
 //! and a known kind whose body makes no sense, is [`ServerEvent::Unknown`]: reading gives no error and
 //! never panics. The `type` of a frame is read first and alone, so that the many events that no call
-//! needs, audio above all, cost one scan and no copy.
+//! needs, audio above all, cost one scan and no copy; where it stands in front, not even that.
 //!
 //! Names of the retired beta interface are read as aliases of those that replaced them.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use serde::de::value::StrDeserializer;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -237,11 +238,25 @@ pub struct Part {
 /// An item that was put into the conversation.
 #[derive(Debug, Deserialize)]
 pub struct PutItem {
-    /// The item.
-    pub item: Item,
+    /// The item, of which no words are read.
+    pub item: NamedItem,
     /// The item that it stands behind.
     #[serde(default, deserialize_with = "lenient")]
     pub previous_item_id: Option<ItemId>,
+}
+
+/// What an item of the conversation is.
+#[derive(Debug, Deserialize)]
+pub struct NamedItem {
+    /// Its id.
+    #[serde(default, deserialize_with = "lenient")]
+    pub id: Option<ItemId>,
+    /// `message`, `function_call`, `function_call_output` …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The id of a function call (not of a phone call).
+    #[serde(default, deserialize_with = "lenient")]
+    pub call_id: Option<ToolCallId>,
 }
 
 /// A finished item of a response.
@@ -393,11 +408,20 @@ pub struct ErrorBody {
 impl ServerEvent {
     /// Reads one text frame.
     pub fn read(frame: &str) -> ServerEvent {
+        if let Some(Ok(event)) = kind_in_front(frame).map(|kind| read_body(kind, frame)) {
+            return event;
+        }
         let Ok(Envelope { kind }) = serde_json::from_str(frame) else {
             return ServerEvent::Unknown { kind: String::new() };
         };
         read_body(&kind, frame).unwrap_or_else(|_| ServerEvent::Unknown { kind: kind.into_owned() })
     }
+}
+
+/// A known kind at the very front, where the vendor writes it: the rest need not be looked through for it.
+fn kind_in_front(frame: &str) -> Option<&str> {
+    let (kind, _) = frame.strip_prefix(r#"{"type":""#)?.split_once('"')?;
+    Some(kind)
 }
 
 /// What every frame has.
@@ -466,7 +490,7 @@ fn read_body(kind: &str, frame: &str) -> serde_json::Result<ServerEvent> {
         "response.mcp_call.completed" => ServerEvent::McpCallEnded { ok: true },
         "response.mcp_call.failed" => ServerEvent::McpCallEnded { ok: false },
         unused if UNUSED.contains(&unused) => ServerEvent::Unused,
-        other => ServerEvent::Unknown { kind: other.to_owned() },
+        other => return Err(serde::de::Error::custom(other)),
     })
 }
 
@@ -534,13 +558,33 @@ where
     T: Deserialize<'de>,
     D: Deserializer<'de>,
 {
-    let raw = <&RawValue>::deserialize(deserializer)?;
-    Ok(serde_json::from_str(raw.get()).ok())
+    let text = <&RawValue>::deserialize(deserializer)?.get();
+    if text == "null" {
+        return Ok(None);
+    }
+    // Most texts need not be read once more: they are what stands between the quotes.
+    let plain = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    Ok(match plain.filter(|plain| !plain.contains('\\')) {
+        Some(plain) => T::deserialize(StrDeserializer::<Senseless>::new(plain)).ok(),
+        None => serde_json::from_str(text).ok(),
+    })
+}
+
+/// An error that nobody reads.
+#[derive(Debug, thiserror::Error)]
+#[error("it makes no sense")]
+struct Senseless;
+
+impl serde::de::Error for Senseless {
+    fn custom<T: std::fmt::Display>(_: T) -> Senseless {
+        Senseless
+    }
 }
 
 /// Reads a number that is not negative, written as a whole number or not.
 fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    let number: Option<f64> = lenient(deserializer)?;
+    // What is no number is none here either: a text has its quotes.
+    let number: Option<f64> = <&RawValue>::deserialize(deserializer)?.get().parse().ok();
     // Beyond the limits `as` gives the limit itself, which is what a nonsensical number deserves.
     Ok(number.filter(|number| *number >= 0.0).map(|number| number as u64))
 }

@@ -93,7 +93,8 @@ async fn no_arguments_at_all_are_an_empty_object() {
 #[tokio::test]
 async fn only_what_the_session_offers_is_shown_and_run() {
     let (toolbox, session) = (toolbox(&settings("test-guests")).await, session(&["kv_*", "hangup"]));
-    let offered: Vec<String> = toolbox.offered_in(&session).into_iter().map(|tool| tool.name).collect();
+    let offered: Vec<String> =
+        toolbox.offered_in(&session).into_iter().map(|tool| tool.name.clone()).collect();
     assert_eq!(offered, ["kv_get", "kv_get_key", "kv_list", "kv_put", "kv_put_new", "hangup"]);
     for name in ["echo", "no_such_tool", "", "kv_nothing"] {
         let (kind, output) = run(&toolbox, &session, name, "{}").await;
