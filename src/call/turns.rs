@@ -76,6 +76,8 @@ pub struct Turns {
     active: Option<Active>,
     requested: Option<Requested>,
     waiting: Option<Prompt>,
+    /// The greeting, which comes before all but the goodbye: there may be words in it that a caller must hear.
+    greeting: Option<Prompt>,
     /// What plugins want said, in order.
     sayings: VecDeque<Prompt>,
     /// How many of these were given up.
@@ -107,7 +109,7 @@ struct Requested {
 impl Turns {
     /// Claims that nothing runs, is on its way, or waits.
     pub fn is_idle(&self) -> bool {
-        let nothing_waits = self.waiting.is_none() && self.sayings.is_empty();
+        let nothing_waits = self.waiting.is_none() && self.greeting.is_none() && self.sayings.is_empty();
         self.active.is_none() && self.requested.is_none() && nothing_waits
     }
 
@@ -133,7 +135,9 @@ impl Turns {
 
     /// Asks for a turn as soon as one can be had.
     pub fn want(&mut self, prompt: Prompt) {
-        if self.waiting.as_ref().is_none_or(|waiting| waiting.kind <= prompt.kind) {
+        if prompt.kind == PromptKind::Greeting {
+            self.greeting = Some(prompt);
+        } else if self.waiting.as_ref().is_none_or(|waiting| waiting.kind <= prompt.kind) {
             self.waiting = Some(prompt);
         }
     }
@@ -146,12 +150,17 @@ impl Turns {
     /// Withdraws requests of this kind that were not made yet.
     pub fn withdraw(&mut self, kind: PromptKind) {
         self.waiting.take_if(|waiting| waiting.kind == kind);
+        self.greeting.take_if(|greeting| greeting.kind == kind);
     }
 
     /// The request to make now, if there is one and it can be made. Plugins `may_say` something or not.
     pub fn next(&mut self, may_say: bool) -> Option<Prompt> {
         if self.active.is_some() || self.requested.is_some() || self.held_until.is_some() {
             return None;
+        }
+        let is_leaving = self.waiting.as_ref().is_some_and(|prompt| prompt.kind == PromptKind::Goodbye);
+        if let Some(greeting) = self.greeting.take().filter(|_| !is_leaving) {
+            return Some(greeting);
         }
         // After the goodbye it could not be said any more.
         let is_last_chance = self.waiting.as_ref().is_none_or(|prompt| prompt.kind == PromptKind::Goodbye);

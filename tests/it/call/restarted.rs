@@ -155,13 +155,35 @@ fn who_is_to_be_told_of_the_recording_is_told_after_a_restart() {
     let mut with_greeting = terms();
     with_greeting.greeting = Greeting::Prompt("Say that the call is recorded.".into());
     let greeting = with_greeting.greeting.clone();
-    let mut story = Story::live(|terms| terms.greeting = greeting);
-    story.call.record.consent = Some(Consent {
-        announcement: Some("Recorded.".into()),
-        by: Announcer::Assistant,
-        ..Consent::default()
-    });
-    let mut story = story.restarted(2_000, Some(with_greeting), TakenUp::default());
+    let consent =
+        Consent { announcement: Some("Recorded.".into()), by: Announcer::Assistant, ..Consent::default() };
+    let again = || {
+        let mut story = Story::live(|terms| terms.greeting = greeting.clone());
+        story.call.record.consent = Some(consent.clone());
+        story.restarted(2_000, Some(with_greeting.clone()), TakenUp::default())
+    };
+    let mut story = again();
+    // Whatever else there is to speak about comes after it.
+    story.tell([(2_100, attached()), (2_200, key('#'))]);
+    story.until(3_500);
+    assert_snapshot!(story.log(), @r#"
+    2.000 another process
+          - note gateway.restarted
+          - attach
+    2.100 attached
+          - note sideband.reattached {"detail":"100 ms"}
+    2.200 key #
+          - #1 tell as User: The caller pressed these keys on the telephone: #
+          - line Keypad 2.200–2.200 Final •
+    3.100 (deadline)
+          - #2 prompt "The connection broke for a momen" without tools
+    "#);
+    story.tell([(3_600, begins_as("t1", 2)), (3_700, done("t1"))]);
+    assert_snapshot!(story.log(), @r#"
+    3.700 turn t1 ends: Completed
+          - #3 prompt
+    "#);
+    let mut story = again();
     // A turn was running. It may be the one that says so, and the model is told to look whether it was.
     story.tell([(2_100, attached()), (2_600, done("t1"))]);
     assert_snapshot!(story.log(), @r#"
