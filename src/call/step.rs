@@ -235,6 +235,12 @@ impl Call {
         self.tools.is_running(id)
     }
 
+    /// Claims that the provider has not said yet that it took an answer or began the turn that it was asked for: another
+    /// process could not know whether to ask again.
+    pub fn awaits_provider(&self) -> bool {
+        self.is_up() && (self.turns.is_requested() || !self.tools.unacknowledged().is_empty())
+    }
+
     /// The tools that run now, or are about to.
     pub fn running_tools(&self) -> impl Iterator<Item = &str> {
         self.tools.begun()

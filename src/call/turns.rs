@@ -113,6 +113,11 @@ impl Turns {
         self.active.is_none() && self.requested.is_none() && nothing_waits
     }
 
+    /// Claims that a turn was asked for and has not begun.
+    pub fn is_requested(&self) -> bool {
+        self.requested.is_some()
+    }
+
     /// Claims that a turn could be asked for now, and that nothing else wants one.
     pub fn is_free(&self) -> bool {
         self.is_idle() && self.held_until.is_none()

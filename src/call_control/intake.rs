@@ -363,7 +363,7 @@ impl CallControl {
         }
         let join = self.join(&delivery, now)?;
         let is_stale = order::is_stale(delivery.created, now, self.rules().settings.stale_after);
-        if is_stale && !self.is_waited_for(&join)? {
+        if is_stale && !self.is_waited_for(&join, delivery.created)? {
             return Ok(Offered::Stale);
         }
         if let Err(error) = self.refuse_when_full() {
@@ -511,11 +511,11 @@ impl CallControl {
         Ok(order::awaits_offer(self.store.call(id)?))
     }
 
-    /// Claims that the carrier's caller is still there, as far as is known: the offer may have been accepted already,
-    /// by a process that did not live to keep it.
-    fn is_waited_for(&self, join: &Join) -> Result<bool, StoreError> {
+    fn is_waited_for(&self, join: &Join, created: Timestamp) -> Result<bool, StoreError> {
         match join {
-            Join::To(call, _) => Ok(self.waiting(*call)?.is_ok_and(|record| record.path == Path::Sip)),
+            Join::To(call, _) => {
+                Ok(self.waiting(*call)?.is_ok_and(|record| order::is_waited_for(&record, created)))
+            }
             Join::Refused(_) | Join::Alone => Ok(false),
         }
     }

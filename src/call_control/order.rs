@@ -15,6 +15,8 @@ use crate::ids::{CallId, ToolCallId};
 use crate::routing::{Recording, Target};
 use crate::store::{Alias, Write};
 
+/// How far the clocks of the provider and of ours may be apart.
+const CLOCKS_APART: Duration = Duration::from_secs(5);
 /// The status of a caller's leg that was answered (Twilio, "Call resource: call status values").
 pub const ANSWERED: &str = "in-progress";
 
@@ -110,10 +112,10 @@ impl Outbox {
     }
 }
 
-/// Claims that the next process can go on with a call as it is: no tool runs that may not run twice, and what such
-/// tools answered is on disk and said.
+/// Claims that the next process can go on with a call as it is: no tool runs that may not run twice, what such
+/// tools answered is on disk and said, and the provider has taken what it was told last.
 pub fn may_be_left(call: &Call, outbox: &Outbox, may_repeat: impl Fn(&str) -> bool) -> bool {
-    outbox.waits == 0 && call.running_tools().all(may_repeat)
+    outbox.waits == 0 && !call.awaits_provider() && call.running_tools().all(may_repeat)
 }
 
 /// What of a call is to be written with its next commit.
@@ -278,6 +280,13 @@ pub fn aliases_of(call: CallId, event: &CarrierEvent) -> Vec<Write> {
 /// Claims that a provider's event is for a caller who is gone, where no call waits for it.
 pub fn is_stale(created: Timestamp, now: Timestamp, stale_after: Duration) -> bool {
     now.since(created) > stale_after
+}
+
+/// Claims that an offer made at `created` is for a caller who may still be there, however late it comes: the call waits for
+/// it and was there before it. It may have been accepted already, by a process that did not live to keep it.
+pub fn is_waited_for(record: &CallRecord, created: Timestamp) -> bool {
+    let asked = record.stages.carrier_asked;
+    record.path == Path::Sip && asked.is_some_and(|asked| asked <= created + CLOCKS_APART)
 }
 
 /// Whether a call waits for the provider's offer over SIP, or did until it went on over another path; else why not.

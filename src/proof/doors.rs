@@ -370,7 +370,7 @@ impl World {
             Err(_) => None,
         };
         let waiting = joined.and_then(|call| order::awaits_offer(self.disk.record(call)).ok());
-        let is_waited_for = waiting.is_some_and(|record| record.path == Path::Sip);
+        let is_waited_for = waiting.is_some_and(|record| order::is_waited_for(&record, delivery.created));
         if order::is_stale(delivery.created, now, STALE_AFTER) && !is_waited_for {
             self.release(&names);
             return self.answer(request, Answer::Ok);

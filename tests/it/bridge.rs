@@ -11,7 +11,7 @@ mod hostile;
 mod recording;
 mod sessions;
 mod talking;
-mod time;
+pub mod time;
 
 /// A house whose calls go over media streams.
 pub async fn house(plan: Plan) -> House {

@@ -2,6 +2,7 @@
 //! and that a caller who comes after it is served.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -13,6 +14,7 @@ use switchboard::sim::openai::{Delivery, sign};
 use switchboard::sim::world::WEBHOOK_SECRET;
 use switchboard::wire::join_token::HEADER;
 
+use crate::bridge::time::LeapingClock;
 use crate::harness::{CONFIG, House, Plan, SHORT, oversized, raw};
 use crate::joining::asked;
 
@@ -156,9 +158,11 @@ async fn what_is_no_call_of_ours_is_acknowledged_and_nothing_comes_of_it() {
 /// A process may have accepted it, and not have lived to keep it: nobody else would look after that caller.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_webhook_is_taken_where_its_call_still_waits() {
-    let house = House::open().await;
+    let clock = Arc::new(LeapingClock::default());
+    let house = House::with(Plan { clock: clock.clone(), ..Plan::default() }).await;
     let (call, token) = asked(&house).await;
-    let old = with(event("rtc_1"), "/created_at", json!(now_s() - 61));
+    let old = event("rtc_1");
+    clock.leap(Duration::from_secs(61));
     let old = with(old, "/data/sip_headers/1", json!({ "name": HEADER, "value": token })).to_string();
     let client = client();
     let url = house.url(OPENAI_WEBHOOK);

@@ -60,7 +60,7 @@ explained! { verdicts: Verdict of Verdict by name
         "It was taken before, by its id or its call.",
         "Nothing: vendors deliver again where an answer was lost.";
     Stale:
-        "It was older than 60 s when it came: the caller is gone.",
+        "It was older than 60 s when it came, and no call waited for it: the caller is gone.",
         "Nothing if it is once; else look for what delays requests: the proxy, the provider's status, our \
          clock.";
     Ignored:

@@ -15,7 +15,7 @@ use crate::harness::{CALLEE, CALLER, CONFIG, House, Plan, eventually, script};
 
 /// The machine's clock, and so many seconds more.
 #[derive(Default)]
-struct LeapingClock(AtomicU64);
+pub struct LeapingClock(AtomicU64);
 
 impl Clock for LeapingClock {
     fn now(&self) -> Timestamp {
@@ -24,7 +24,7 @@ impl Clock for LeapingClock {
 }
 
 impl LeapingClock {
-    fn leap(&self, span: Duration) {
+    pub fn leap(&self, span: Duration) {
         self.0.fetch_add(span.as_secs(), Ordering::SeqCst);
     }
 }
