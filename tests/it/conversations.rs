@@ -525,9 +525,10 @@ async fn a_recording_is_heard_as_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_cannot_be_asked_is_no_failed_test() {
     let provider = provider(MODEL).await;
-    let nobody =
-        std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("its address");
-    let nobody = format!("http://{nobody}/v1");
+    // Taken, so that no other test listens there, and listened at by nobody.
+    let taken = tokio::net::TcpSocket::new_v4().expect("a socket");
+    taken.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let nobody = format!("http://{}/v1", taken.local_addr().expect("its address"));
     for (key, base_url, words) in [
         ("sk-wrong", provider.base_url(), "it denied the key or the project (401)"),
         ("sk-x", nobody, "refused"),
