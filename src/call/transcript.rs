@@ -99,7 +99,10 @@ impl Transcript {
         let latest = lines.iter().map(|line| line.started).max();
         let mut transcript = Transcript { hears_playback, next, latest, ..Transcript::default() };
         let open_from = lines.len().saturating_sub(REOPENED_MAX);
-        for (at, line) in lines.iter().enumerate() {
+        // As they were kept: what was kept last is last also where the clock was set back meanwhile.
+        let mut as_kept: Vec<&Line> = lines.iter().collect();
+        as_kept.sort_by_key(|line| line.n);
+        for (at, line) in as_kept.into_iter().enumerate() {
             match (Speech::restored(line).filter(|_| at >= open_from), &line.turn, &line.item) {
                 (Some(speech), ..) => transcript.assistant.push_back(speech),
                 (None, turn, item) => {

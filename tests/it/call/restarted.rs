@@ -502,6 +502,23 @@ fn a_tool_of_a_moved_call_is_answered_though_the_clock_went_back() {
 }
 
 /// Found by the simulation: the caller spoke again before the words came whose beginning nobody saw.
+/// Of many lines only the last are remembered, so that late words make no second line.
+#[test]
+fn the_last_line_is_remembered_though_the_clock_was_set_back() {
+    let mut story = Story::live(|_| {});
+    for n in 0..40 {
+        story.tell([(200_000 + n, caller_says(&format!("i{n}"), "words"))]);
+    }
+    let last = story.lines.values_mut().max_by_key(|line| line.n).expect("a line");
+    last.started = at(100_000);
+    let mut story = story.restarted(201_000, Some(terms()), TakenUp::default());
+    story.tell([(201_100, attached()), (201_200, added("i40", "i39"))]);
+    let log = story.log();
+    assert!(!log.contains("what is i39?"), "{log}");
+    story.tell([(201_300, caller_says("i39", "words"))]);
+    assert_eq!(story.lines.len(), 40);
+}
+
 #[test]
 fn words_whose_beginning_passed_unseen_stand_before_those_that_follow() {
     let mut story = Story::live(|_| {});
