@@ -76,7 +76,7 @@ impl Call {
             }
             ProviderEvent::ToolCallRequested { turn, call } => self.on_tool_request(turn, call, now),
             ProviderEvent::ToolResultAcknowledged { tool_call } => {
-                self.on_tool_result_acknowledged(&tool_call);
+                self.on_tool_result_acknowledged(&tool_call, now);
             }
             ProviderEvent::ItemAdded { item, previous } => self.on_item_added(&item, previous),
             ProviderEvent::ReadBack { item, speaker, text } => {

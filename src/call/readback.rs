@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::event::{Action, CommandId, Keep, ProviderCommand};
 use super::record::{Path, Speaker};
+use super::resume::SEEN_WITHIN;
 use super::step::Call;
 use crate::clock::Timestamp;
 use crate::ids::{ItemId, ToolCallId};
@@ -29,16 +30,18 @@ pub(super) struct ReadBack {
     answers: Vec<(CommandId, ToolCallId)>,
     until: Option<Timestamp>,
     words: Vec<CommandId>,
+    /// What was said and asked for before is another process' memory.
+    is_taken_up: bool,
     /// The first item since the sideband is back is still to come.
     awaits_first: bool,
 }
 
 impl Call {
-    /// The sideband is there again.
-    pub(super) fn read_back(&mut self, now: Timestamp) {
+    /// The sideband is there again, in this process or (`is_taken_up`) after another one.
+    pub(super) fn read_back(&mut self, is_taken_up: bool, now: Timestamp) {
         let asks = self.asks_back();
         self.transcript.found_again(now);
-        self.reading = ReadBack { awaits_first: asks, ..ReadBack::default() };
+        self.reading = ReadBack { awaits_first: asks, is_taken_up, ..ReadBack::default() };
         for (tool_call, output) in self.tools.unacknowledged() {
             self.deliver_answer(tool_call, output, now);
         }
@@ -76,8 +79,13 @@ impl Call {
     }
 
     /// The provider has put the answer of a tool into the conversation, now or before.
-    pub(super) fn on_tool_result_acknowledged(&mut self, tool_call: &ToolCallId) {
+    pub(super) fn on_tool_result_acknowledged(&mut self, tool_call: &ToolCallId, now: Timestamp) {
+        let asked = self.reading.answers.len();
         self.reading.answers.retain(|(_, asked)| asked != tool_call);
+        if self.reading.is_taken_up && self.reading.answers.len() < asked {
+            // It was there: the model may have been asked to go on, too, and speak.
+            self.turns.hold(now + SEEN_WITHIN);
+        }
         if let Some(record) = self.tools.acknowledge(tool_call).cloned() {
             self.act(Action::Keep(Keep::ToolCall(record)));
         }

@@ -39,8 +39,9 @@ const IN_DOUBT: &str = "whether it was done is not known: the connection broke w
 
 const NOT_RUN: &str = "was not run: the connection broke before. If the caller still wants it, run it";
 
-/// How long after the sideband is back a greeting that is on its way is waited for: it is spoken as it is made.
-const GREETING_SEEN_WITHIN: Duration = Duration::from_secs(1);
+/// How long after the sideband is back a turn is waited for that an earlier process may have asked for: something of it is
+/// seen by then, and again and again while it is made.
+pub(super) const SEEN_WITHIN: Duration = Duration::from_secs(1);
 
 const UNLESS_SAID: &str = "The connection broke for a moment. If you have already said what follows, do not say it again, \
      and ask how you can help. Otherwise: ";
@@ -146,7 +147,7 @@ impl Call {
     /// The sideband is there: should the greeting be on its way, a sign of it will be seen.
     pub(super) fn wait_for_greeting(&mut self, now: Timestamp) {
         if self.greets_again {
-            self.turns.hold(now + GREETING_SEEN_WITHIN);
+            self.turns.hold(now + SEEN_WITHIN);
         }
     }
 
@@ -162,6 +163,10 @@ impl Call {
                 | ProviderEvent::PlaybackDrained { .. }
                 | ProviderEvent::PlaybackCleared { .. }
         );
+        if is_sign && self.turns.is_held() {
+            // Somebody speaks whose beginning was not seen: until the end is.
+            self.turns.hold(now + SEEN_WITHIN);
+        }
         let announces = self.record.consent.as_ref().is_some_and(Consent::is_said_by_the_model);
         if !is_sign || !self.greets_again || announces || self.record.heard.caller {
             return;

@@ -80,7 +80,7 @@ impl Call {
         match std::mem::replace(&mut self.sideband, Sideband::Up) {
             // Opened before, by a process that did not live to see it confirmed.
             Sideband::Lost { .. } if self.record.state != State::Live => self.on_up(now),
-            Sideband::Lost { since, .. } => self.on_found_again(since, now),
+            Sideband::Lost { since, tries, .. } => self.on_found_again(since, tries == 0, now),
             Sideband::Opening { .. } => self.on_up(now),
             Sideband::Up | Sideband::Down => {}
         }
@@ -104,7 +104,7 @@ impl Call {
     }
 
     /// What happened meanwhile is not told again; what was to be said is said now.
-    fn on_found_again(&mut self, since: Timestamp, now: Timestamp) {
+    fn on_found_again(&mut self, since: Timestamp, is_taken_up: bool, now: Timestamp) {
         if let Some(provider) = &mut self.record.provider {
             provider.reattached += 1;
         }
@@ -113,7 +113,7 @@ impl Call {
         self.quiet.since = Some(now);
         self.listening.found_again();
         self.adjust_listening();
-        self.read_back(now);
+        self.read_back(is_taken_up, now);
         self.wait_for_greeting(now);
         self.carry_out_waiting_wishes(now);
         self.go_on(now);

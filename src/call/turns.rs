@@ -173,6 +173,11 @@ impl Turns {
         saying.or_else(|| self.waiting.take())
     }
 
+    /// Claims that nothing is asked for just now, whatever there is to say.
+    pub fn is_held(&self) -> bool {
+        self.held_until.is_some()
+    }
+
     /// Nothing is asked for before this moment, or before a turn has ended.
     pub fn hold(&mut self, until: Timestamp) {
         self.held_until = self.held_until.max(Some(until));

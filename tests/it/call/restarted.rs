@@ -502,6 +502,31 @@ fn a_tool_of_a_moved_call_is_answered_though_the_clock_went_back() {
 }
 
 /// Found by the simulation: the caller spoke again before the words came whose beginning nobody saw.
+#[test]
+fn a_model_that_may_go_on_already_is_not_asked_to_while_it_speaks() {
+    let mut story = Story::live(|_| {});
+    story.tell([(2_000, begins("t1")), (2_100, wants_lookup("t1", "a")), (2_200, done("t1"))]);
+    story.tell([(2_500, answers("a"))]);
+    let mut story = story.restarted(4_000, Some(terms()), TakenUp::default());
+    story.tell([(4_100, attached()), (4_150, acked("a"))]);
+    // Words of a turn whose beginning nobody saw.
+    story.tell([(4_900, says_on("t2", "it is")), (5_700, says_on("t2", " on its way"))]);
+    assert!(!story.log().contains("prompt"));
+    story.tell([(6_000, done("t2"))]);
+    let log = story.log();
+    assert!(log.contains("prompt"), "{log}");
+    // Where nothing is seen, it is asked.
+    let mut story = Story::live(|_| {});
+    story.tell([(2_000, begins("t1")), (2_100, wants_lookup("t1", "a")), (2_200, done("t1"))]);
+    story.tell([(2_500, answers("a"))]);
+    let mut story = story.restarted(4_000, Some(terms()), TakenUp::default());
+    story.tell([(4_100, attached()), (4_150, acked("a"))]);
+    assert!(!story.log().contains("prompt"));
+    story.until(5_200);
+    let log = story.log();
+    assert!(log.contains("prompt"), "{log}");
+}
+
 /// Of many lines only the last are remembered, so that late words make no second line.
 #[test]
 fn the_last_line_is_remembered_though_the_clock_was_set_back() {
