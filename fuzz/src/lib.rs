@@ -230,22 +230,7 @@ pub fn beginning(shape: u8) -> Beginning {
 }
 
 fn carrier() -> Carrier {
-    Carrier {
-        name: "twilio".to_owned(),
-        call_sid: "CA1".into(),
-        account_sid: "AC1".to_owned(),
-        leg_sid: None,
-        sip_call_id: None,
-        status: "ringing".to_owned(),
-        leg_status: None,
-        leg_sequence: None,
-        sip_code: None,
-        bridged: None,
-        leg_duration_s: None,
-        is_plain: false,
-        left_leg: None,
-        time_limit_s: None,
-    }
+    Carrier::asking("twilio", "CA1".into(), "AC1", "ringing")
 }
 
 /// What is kept of a call, and the call that the next process makes of it.

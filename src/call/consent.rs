@@ -50,8 +50,8 @@ pub enum Announcer {
 
 /// The greeting, with the announcement of the recording before it where the model is to say that.
 pub fn announced(consent: Option<&Consent>, greeting: Option<String>) -> Option<String> {
-    let is_ours = |consent: &&Consent| consent.by == Announcer::Assistant;
-    let Some(text) = consent.filter(is_ours).and_then(|consent| consent.announcement.as_deref()) else {
+    let ours = consent.filter(|consent| consent.is_said_by_the_model());
+    let Some(text) = ours.and_then(|consent| consent.announcement.as_deref()) else {
         return greeting;
     };
     let then = match greeting.as_deref().map(str::trim) {

@@ -40,7 +40,7 @@ impl Call {
         if !self.is_up() {
             return self.on_early_event(event, now);
         }
-        self.look_for_greeting(&event, now);
+        self.look_for_turns(&event, now);
         match event {
             ProviderEvent::CallerSpeechStarted { item, at_ms } => {
                 self.was_heard(true, false);

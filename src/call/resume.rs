@@ -153,7 +153,7 @@ impl Call {
 
     /// A turn that nobody here asked for, before the caller has said a word, is the greeting that an earlier process asked
     /// for. Who is to be told of the recording is told again all the same, where the model finds that they were not.
-    pub(super) fn look_for_greeting(&mut self, event: &ProviderEvent, now: Timestamp) {
+    pub(super) fn look_for_turns(&mut self, event: &ProviderEvent, now: Timestamp) {
         let is_sign = matches!(
             event,
             ProviderEvent::TurnStarted { .. }
