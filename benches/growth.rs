@@ -76,11 +76,13 @@ fn main() {
         }
     }
     let stored = table("calls in the store", &stores, &by_store);
-    let svg = drawing(&[
+    let mut curves = vec![
         ("calls at once", &calls, &at_once),
         ("calls held", &held, &up),
         ("calls in the store", &stores, &stored),
-    ]);
+    ];
+    curves.retain(|(_, sizes, _)| !sizes.is_empty());
+    let svg = drawing(&curves);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images/growth.svg");
     std::fs::write(&path, svg).expect("a picture");
     println!("drawn to docs/images/growth.svg");

@@ -4,7 +4,8 @@
 //! group before it in the queue will store, writes all of the group's records with one write and one
 //! sync, makes them visible, and only then answers everybody - also those whose
 //! transaction met a conflict, for the record that they conflict with must be durable before anybody
-//! acts on it. It never waits for more work: the sync itself gathers the next group.
+//! acts on it. The sync itself gathers the next group; where many commit at once, a moment more is waited for it, for
+//! a sync costs CPU whatever its size. Who commits alone never waits.
 //!
 //! Any failure to write is final: the store is poisoned, everybody waiting is told, and the thread ends. A
 //! failed sync must not be tried again, since the system may have dropped the pages it could not write.
@@ -12,6 +13,8 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -31,6 +34,10 @@ use super::{Committed, Shared};
 const GROUP_COMMITS_MAX: usize = 1_024;
 /// At this size no more commits are taken into a group.
 const GROUP_BYTES: usize = 1 << 20;
+/// After a group of so many, others are about to commit as well …
+const SIBLINGS: usize = 4;
+/// … and are given this long to come along. On a disk that syncs slowly it is little beside the sync.
+const GATHERING: Duration = Duration::from_millis(1);
 
 /// Where the outcome of a request goes.
 pub(super) type Answer = oneshot::Sender<Result<Committed, StoreError>>;
@@ -93,8 +100,13 @@ impl Committer {
     /// Works until the store is closed, forgotten or poisoned.
     pub(super) fn run(mut self) {
         let _guard = self.shared.poison_on_panic("the committer panicked");
+        let mut siblings = 0;
         while let Some(first) = self.queue.blocking_recv() {
+            if siblings >= SIBLINGS {
+                thread::sleep(GATHERING);
+            }
             let (group, outcome) = self.work(first);
+            siblings = group.answers.len();
             let is_over = outcome.is_err() || group.close.is_some();
             if let Err(reason) = outcome {
                 self.shared.poison(reason);
