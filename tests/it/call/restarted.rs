@@ -501,7 +501,7 @@ fn a_tool_of_a_moved_call_is_answered_though_the_clock_went_back() {
     assert_eq!(story.tools[&0].outcome, Some(ToolOutcomeKind::Interrupted));
 }
 
-/// Found by the simulation: the caller spoke again before the words came whose beginning nobody saw.
+/// An earlier process may have asked it to go on, and not have lived to see it begin.
 #[test]
 fn a_model_that_may_go_on_already_is_not_asked_to_while_it_speaks() {
     let mut story = Story::live(|_| {});
@@ -544,6 +544,7 @@ fn the_last_line_is_remembered_though_the_clock_was_set_back() {
     assert_eq!(story.lines.len(), 40);
 }
 
+/// Found by the simulation: the caller spoke again before the words came whose beginning nobody saw.
 #[test]
 fn words_whose_beginning_passed_unseen_stand_before_those_that_follow() {
     let mut story = Story::live(|_| {});

@@ -18,7 +18,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Prints how long frames take while somebody scrolls through ten thousand calls of a store: `cargo test --test it
 /// ten_thousand_calls -- --ignored --nocapture`.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "a measurement"]
+#[ignore = "prints how long frames take, for half a minute; timings are no assertions"]
 async fn ten_thousand_calls_are_scrolled_through() {
     let program = browser::program().expect("a browser");
     let house = House::without_plugins(Default::default()).await;
